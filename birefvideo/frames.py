@@ -1,0 +1,133 @@
+"""The data that travels between stages: what a clip is, and one picture with its time and alpha."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Alpha = NDArray[np.float32]
+"""Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Colour tags as the integers of FFmpeg's enums (ITU-T H.273 code points), never 'unspecified'."""
+
+    matrix: int
+    """AVColorSpace: 1 BT.709, 5 BT.470BG, 6 SMPTE 170M (both BT.601), 9 BT.2020 NCL."""
+    range: int
+    """AVColorRange: 1 limited (tv), 2 full (pc)."""
+    primaries: int
+    """AVColorPrimaries."""
+    transfer: int
+    """AVColorTransferCharacteristic; 16 is PQ, 18 is HLG."""
+    guessed: bool = False
+    """True where the file says nothing and the matrix was chosen by picture size."""
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer function is PQ or HLG."""
+        return self.transfer in (16, 18)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """One audio stream of a clip."""
+
+    index: int
+    """Index of the stream in its container."""
+    codec: str
+    """FFmpeg's codec name, e.g. 'aac'."""
+    rate: int
+    """Samples per second."""
+    channels: int
+    """Number of channels."""
+    start: Fraction
+    """Time of the first sample, in seconds, on the container's clock."""
+    duration: Fraction | None
+    """Length in seconds, or None where the container does not say."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a clip is, as its pictures are shown: rotation is applied to every size given here."""
+
+    path: Path
+    """The file."""
+    stream_index: int
+    """Index of the video stream in its container."""
+    width: int
+    """Columns of an upright picture, in pixels."""
+    height: int
+    """Rows of an upright picture, in pixels."""
+    pix_fmt: str
+    """The planar YUV format that every Frame's picture has (see decode.working_format)."""
+    bit_depth: int
+    """8 or 10: bits a sample in `pix_fmt`."""
+    time_base: Fraction
+    """Seconds a tick of every pts."""
+    rate: Fraction
+    """Nominal frames a second (average); a VFR clip's frames do not keep to it."""
+    start: int
+    """pts of the first frame, in ticks of `time_base`."""
+    duration: Fraction
+    """Length of the picture in seconds as the container tells; 0 where unknown."""
+    frame_count: int
+    """Expected number of frames, for the progress bar only; 0 where unknown."""
+    colour: Colour
+    """Colour tags, resolved."""
+    sample_aspect_ratio: Fraction
+    """Width to height of one pixel, upright."""
+    quarter_turns: int = 0
+    """Counter-clockwise quarter turns (np.rot90's k) that bring a decoded picture upright."""
+    mirrored: bool = False
+    """Whether the picture is flipped left to right after the turns."""
+    interlaced: bool = False
+    """Whether the first frame is flagged interlaced."""
+    audio: tuple[AudioInfo, ...] = ()
+    """The audio streams, in container order."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open range of presentation times [start, end) in ticks of a clip's time_base; None is unbounded."""
+
+    start: int | None = None
+    """First pts that belongs to the span."""
+    end: int | None = None
+    """First pts after it."""
+
+    def holds(self, pts: int) -> bool:
+        """Whether a frame shown at `pts` belongs to the span."""
+        return (self.start is None or pts >= self.start) and (self.end is None or pts < self.end)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded picture, upright, with its time; later stages add alpha and foreground."""
+
+    picture: av.VideoFrame
+    """Planar YUV 4:2:0, 4:2:2 or 4:4:4, 8 or 10 bit, in the source's own codes."""
+    pts: int
+    """Presentation time in ticks of `time_base`."""
+    time_base: Fraction
+    """Seconds a tick."""
+    duration: int
+    """How long the picture is shown, in ticks; 0 where unknown."""
+    core: bool = True
+    """False for a frame of context, decoded for smoothing only and never written."""
+    alpha: Alpha | None = None
+    """The matte at the picture's size, or None before prediction."""
+    foreground: av.VideoFrame | None = None
+    """Straight foreground colour, planar YUV 4:4:4 in the picture's bit depth and range: the picture's own
+    codes where alpha is 1, an estimate where 0 < alpha < 1 and a little beyond, black far outside."""
+
+    @property
+    def seconds(self) -> Fraction:
+        """Presentation time in seconds."""
+        return self.pts * self.time_base

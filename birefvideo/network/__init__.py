@@ -1,0 +1,1 @@
+"""The network in pure torch: no I/O."""

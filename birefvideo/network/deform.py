@@ -1,0 +1,50 @@
+"""Modulated deformable convolution in pure torch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DeformableConv2d(nn.Module):
+    """Stride-1 deformable convolution v2, its offsets and modulation predicted from the input.
+
+    Same result as torchvision's ``deform_conv2d`` with the offsets in (y, x) order per tap, a mask of
+    ``2 * sigmoid`` and zeros outside the image, but it needs no compiled extension and runs in every dtype.
+    Source: Zhu et al., Deformable ConvNets v2 (2018), as used in BiRefNet's ASPP.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        taps = kernel_size * kernel_size
+        padding = kernel_size // 2
+        self.kernel_size = kernel_size
+        self.offset_conv = nn.Conv2d(in_channels, 2 * taps, kernel_size, padding=padding)
+        self.modulator_conv = nn.Conv2d(in_channels, taps, kernel_size, padding=padding)
+        self.regular_conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False)
+        for conv in (self.offset_conv, self.modulator_conv):
+            nn.init.zeros_(conv.weight)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) float -> (N, out_channels, H, W), same dtype."""
+        n, c, h, w = x.shape
+        offsets = self.offset_conv(x)
+        mask = 2.0 * torch.sigmoid(self.modulator_conv(x))
+        rows = torch.arange(h, device=x.device, dtype=torch.float32).view(1, h, 1)
+        columns = torch.arange(w, device=x.device, dtype=torch.float32).view(1, 1, w)
+        reach = self.kernel_size // 2
+        sampled = []
+        # One tap at a time would save memory, but a single matmul over all of them is the exact im2col form.
+        for tap in range(self.kernel_size**2):
+            dy, dx = divmod(tap, self.kernel_size)
+            # Positions in fp32 whatever the network's dtype: bf16 cannot tell neighbouring columns apart past 256.
+            y = offsets[:, 2 * tap].float() + rows + (dy - reach)
+            x_ = offsets[:, 2 * tap + 1].float() + columns + (dx - reach)
+            grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1).to(x.dtype)
+            values = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            sampled.append(values * mask[:, tap : tap + 1])
+        columns_matrix = torch.stack(sampled, dim=2).view(n, c * self.kernel_size**2, h, w)
+        weight = self.regular_conv.weight.view(-1, c * self.kernel_size**2, 1, 1)
+        return F.conv2d(columns_matrix, weight)
