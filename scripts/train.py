@@ -1,0 +1,241 @@
+#!/usr/bin/env python
+"""Trains the embedded checkpoint from a folder of portraits with mattes and rooms, on a CPU or a GPU.
+
+    python scripts/train.py --data FOLDER --run runs/talk
+    python scripts/train.py --data FOLDER --run runs/talk            # again: goes on where it stopped
+    python scripts/train.py --data FOLDER --run runs/next --init birefvideo/weights/talk
+    python scripts/train.py --export birefvideo/weights/talk --run runs/talk
+
+The run folder holds the log, the last state and the averaged weights. Batch i depends on the seed and i only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from training.compose import compose
+from training.cutouts import Material, load_material
+from training.losses import matting_loss
+
+from birefvideo.matting.checkpoints import load_folder, save_folder
+from birefvideo.network.birefnet import BiRefNet, Geometry
+
+LONG_SIDE = 512
+"""Longer side of the network's input, written into the checkpoint."""
+TALK = Geometry(
+    backbone="conv_t",
+    multi_scale_input="",
+    attention=("aspp", "", "", "", ""),
+    aspp_width=64,
+    aspp_dilations=(1, 2, 4),
+    reference_width=16,
+    head="subpixel",
+    head_width=32,
+)
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
+
+STAGES = (
+    # (share of the run, sizes as width × height): small pictures first, then finer ones
+    (0.65, ((256, 256), (352, 192), (320, 224), (192, 320))),
+    (0.35, ((320, 320), (448, 256), (512, 288), (256, 384))),
+)
+
+
+class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Item i is the i-th batch of the run: pictures (B, 3, H, W), alpha and trust (B, 1, H, W), all uint8."""
+
+    def __init__(self, material: Material, steps: int, batch: int, seed: int) -> None:
+        self.material, self.steps, self.batch, self.seed = material, steps, batch, seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        cv2.setNumThreads(0)
+        rng = np.random.default_rng((self.seed, step))
+        early = step < STAGES[0][0] * self.steps
+        sizes = STAGES[0 if early else 1][1]
+        width, height = sizes[int(rng.integers(len(sizes)))]
+        samples = [compose(self.material, width, height, rng) for _ in range(self.batch)]
+        pictures = torch.from_numpy(np.stack([s.picture for s in samples])).permute(0, 3, 1, 2)
+        alpha, trust = (torch.from_numpy(np.stack(x)).unsqueeze(1) for x in _planes(samples))
+        return pictures, alpha, trust
+
+
+def _planes(samples: list) -> tuple[list, list]:
+    return [s.alpha for s in samples], [s.trust for s in samples]
+
+
+def split(material: Material) -> tuple[Material, Material]:
+    """Every 20th person is kept out of training, for validation."""
+    held = material.cutouts[::20]
+    kept = [c for i, c in enumerate(material.cutouts) if i % 20]
+    return Material(kept, material.rooms[:-40]), Material(held, material.rooms[-40:])
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Warm-up over 200 steps, then a cosine to 1 % of the peak."""
+    if step < 200:
+        return peak * (step + 1) / 200
+    progress = (step - 200) / max(1, steps - 200)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+@torch.no_grad()
+def average(target: nn.Module, source: nn.Module, step: int) -> None:
+    """Moves the averaged weights and statistics toward the current ones; the memory grows to 1,000 steps."""
+    decay = min(0.999, (step + 1) / (step + 10))
+    for old, new in zip(target.state_dict().values(), source.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+@torch.inference_mode()
+def validate(model: BiRefNet, batches: Batches) -> float:
+    """Mean absolute error ×10³ over trusted pixels of fixed composites of people never trained on."""
+    model.eval()
+    error = weight = 0.0
+    for i in range(len(batches)):
+        pictures, alpha, trust = batches[i]
+        predicted = torch.sigmoid(model(normalise(pictures)).float())
+        w = trust.float() / 255
+        error += float(((predicted - alpha.float() / 255).abs() * w).sum())
+        weight += float(w.sum())
+    return 1000 * error / weight
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """uint8 RGB (N, 3, H, W) -> float32, ImageNet mean and deviation, channels last."""
+    return ((pictures.float() - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with index.csv, portraits/ and rooms/")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run; an old one is continued")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where foreground colours are kept")
+    parser.add_argument("--init", type=Path, help="start from this checkpoint folder instead of random weights")
+    parser.add_argument("--export", type=Path, help="write the averaged weights as a checkpoint folder and stop")
+    parser.add_argument("--steps", type=int, default=3300)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only-free", action="store_true", help="leave out share-alike (CC BY-SA) portraits")
+    return parser.parse_args()
+
+
+class Run:
+    """Model, averaged model and optimiser, with their place on disk."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
+        self.folder: Path = options.run
+        self.model = load_folder(options.init) if options.init else BiRefNet(TALK)
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.averaged.load_state_dict(self.model.state_dict())
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        free = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
+        self.step = 0
+        self.seconds = 0.0
+        if self.state.exists():
+            saved = torch.load(self.state, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+            self.averaged.load_state_dict(saved["averaged"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.step, self.seconds = saved["step"], saved["seconds"]
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.pt"
+
+    def save(self) -> None:
+        """Writes the whole state; an old one is replaced only by a complete new one."""
+        saved = {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        temporary = self.state.with_suffix(".part")
+        torch.save(saved, temporary)
+        temporary.replace(self.state)
+
+    def train_step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float) -> dict[str, float]:
+        """One update; returns the terms of the loss."""
+        pictures, alpha, trust = batch
+        self.model.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            outputs = self.model.forward_training(normalise(pictures))
+        terms = matting_loss(outputs, alpha.float() / 255, trust.float() / 255)
+        loss = sum(terms.values(), torch.zeros(()))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        average(self.averaged, self.model, self.step)
+        self.step += 1
+        return {name: value.item() for name, value in terms.items()}
+
+
+def batches_from(dataset: Batches, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The run's batches from `start` on, made by one process beside the training."""
+    loader = DataLoader(dataset, batch_size=None, sampler=range(start, len(dataset)), num_workers=1, prefetch_factor=6)
+    yield from loader
+
+
+def main() -> None:
+    options = parse()
+    if options.export:
+        save_folder(Run(options).averaged, options.export, LONG_SIDE)
+        return
+    options.run.mkdir(parents=True, exist_ok=True)
+    releases = {"yes"} if options.only_free else {"yes", "sa"}
+    material, held = split(load_material(options.data, options.cache, releases, min_iou=0.9, max_untrusted=0.06))
+    run = Run(options)
+    recipe = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
+    recipe |= {"geometry": asdict(run.model.geometry), "people": len(material.cutouts), "rooms": len(material.rooms)}
+    (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
+    dataset = Batches(material, options.steps, options.batch, options.seed)
+    validation = Batches(held, 8, 8, seed=10_000)
+    started, sums = time.monotonic(), {}
+    with (options.run / "log.jsonl").open("a") as log:
+        for batch in batches_from(dataset, run.step):
+            terms = run.train_step(batch, learning_rate(run.step, options.steps, options.rate))
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+            if run.step % 50 and run.step != options.steps:
+                continue
+            now = time.monotonic()
+            run.seconds, started = run.seconds + now - started, now
+            line = {"step": run.step, "minutes": round(run.seconds / 60, 1)}
+            line |= {name: round(value / 50, 4) for name, value in sums.items()}
+            sums = {}
+            if run.step % 400 == 0 or run.step == options.steps:
+                line["validation"] = round(validate(run.averaged, validation), 2)
+            print(json.dumps(line), file=log, flush=True)
+            if run.step % 200 == 0 or run.step == options.steps:
+                run.save()
+
+
+if __name__ == "__main__":
+    main()

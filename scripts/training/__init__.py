@@ -1,0 +1,1 @@
+"""What scripts/train.py is made of: the cut-outs, the pictures composed from them, and the losses."""
