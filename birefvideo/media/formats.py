@@ -1,0 +1,190 @@
+"""The output formats as data: one row each says what is written, by which codec, and which sound goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+
+from birefvideo.errors import OptionError
+
+
+class Content(Enum):
+    """What the pixels of an output mean."""
+
+    STRAIGHT = "straight alpha"
+    """Foreground colour with an alpha plane that it is not multiplied by."""
+    COMPOSITE = "composite"
+    """The foreground over one colour, opaque."""
+    MATTE = "luma matte"
+    """Alpha as a grey picture."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of output file."""
+
+    name: str
+    """What the user asks for it by."""
+    suffix: str
+    """What is appended to the input's stem, file extension included."""
+    description: str
+    """One line for the user."""
+    container: str
+    """FFmpeg's muxer."""
+    codec: str
+    """FFmpeg's video encoder."""
+    pix_fmt: str
+    """Pixel format handed to the encoder."""
+    content: Content
+    """What the pixels mean."""
+    audio_codec: str
+    """Audio encoder for streams that cannot be copied."""
+    audio_copy: frozenset[str]
+    """Audio codecs whose packets the container takes as they are."""
+    codec_tag: str | None = None
+    """Sample-entry tag to set on packet copies, where FFmpeg's stream template drops it."""
+    quantiser: int | None = None
+    """Fixed quantiser, for encoders that take it by the qscale flag and not by an option."""
+    bit_rate: int | None = None
+    """Bit rate in bits a second a channel of re-encoded audio; None for uncompressed."""
+    audio_rate: int | None = None
+    """Sample rate that the audio encoder insists on, or None for the source's."""
+    codec_options: Mapping[str, str] = field(default_factory=dict)
+    """Private options of the encoder."""
+    container_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the muxer for the finished file."""
+    square_pixels: bool = False
+    """Whether pictures of other pixels are stretched: FFmpeg's muxer is not told a pixel's shape through PyAV."""
+    hides_priming: bool = True
+    """Whether the container has edit lists, so that copied audio may begin before the first sample shown."""
+
+    @property
+    def extension(self) -> str:
+        """File extension with its dot."""
+        return Path(self.suffix).suffix
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the pixels carry an alpha plane."""
+        return self.content is Content.STRAIGHT
+
+    @property
+    def needs_even_size(self) -> bool:
+        """Whether the encoder refuses odd widths and heights (4:2:0 in libx264)."""
+        return self.codec == "libx264"
+
+
+_PCM = {"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be"}
+_MOV_AUDIO = frozenset({"aac", "mp3", "ac3", "alac"} | _PCM)
+# Opus and PCM in mp4 are legal, but too many players and editors refuse them.
+_MP4_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
+
+# bf=0: without reordering dts equals pts, so that parts of a variable-frame-rate clip join packet by packet.
+_H264 = MappingProxyType({"preset": "veryfast", "crf": "18", "bf": "0", "profile": "high"})
+_MP4 = MappingProxyType({"movflags": "+faststart+write_colr"})
+
+_ROWS = (
+    Format(
+        name="prores",
+        suffix="_alpha.mov",
+        description="ProRes 4444 with straight 16-bit alpha, for editors",
+        container="mov",
+        codec="prores_ks",
+        pix_fmt="yuva444p10le",
+        content=Content.STRAIGHT,
+        codec_tag="ap4h",
+        # At 2 the mean error (0.1/255 of a 1080p camera clip) is below the rounding of an 8-bit source and the rate
+        # (27–35 MB/s at 1080p30) is near Apple's own for 4444 (41 MB/s); 1 takes half as many bytes again.
+        quantiser=2,
+        codec_options=MappingProxyType({"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),
+        container_options=MappingProxyType({"movflags": "+write_colr"}),
+        audio_copy=_MOV_AUDIO,
+        audio_codec="pcm_s24le",
+    ),
+    Format(
+        name="webm",
+        suffix="_alpha.webm",
+        description="VP9 with straight alpha, for web pages (Chrome, Edge, Firefox)",
+        container="webm",
+        codec="libvpx-vp9",
+        pix_fmt="yuva420p",
+        content=Content.STRAIGHT,
+        # auto-alt-ref=0: libvpx cannot put hidden frames and alpha into one stream. Tiles instead of row-mt: as fast,
+        # and the bytes do not depend on the number of threads.
+        codec_options=MappingProxyType(
+            {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0", "tile-columns": "2"}
+        ),
+        audio_copy=frozenset({"opus", "vorbis"}),
+        audio_codec="libopus",
+        bit_rate=80_000,
+        audio_rate=48_000,
+        square_pixels=True,
+        hides_priming=False,
+    ),
+    Format(
+        name="green",
+        suffix="_green.mp4",
+        description="H.264 over chroma-key green (or --background), for editors without alpha",
+        container="mp4",
+        codec="libx264",
+        pix_fmt="yuv420p",
+        content=Content.COMPOSITE,
+        codec_options=_H264,
+        container_options=_MP4,
+        audio_copy=_MP4_AUDIO,
+        audio_codec="aac",
+        bit_rate=96_000,
+    ),
+    Format(
+        name="matte",
+        suffix="_matte.mp4",
+        description="H.264 with alpha as a grey picture, to be used as a luma matte",
+        container="mp4",
+        codec="libx264",
+        pix_fmt="yuv420p",
+        content=Content.MATTE,
+        # A matte is data: at 4 soft pixels are off by 0.2 of 255 (4 at most), for twice the bytes of 18 (0.7, 15).
+        codec_options=MappingProxyType({**_H264, "crf": "4"}),
+        container_options=_MP4,
+        audio_copy=_MP4_AUDIO,
+        audio_codec="aac",
+        bit_rate=96_000,
+    ),
+)
+
+FORMATS: Mapping[str, Format] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every output format by its name."""
+
+
+def get_format(name: str) -> Format:
+    """Returns the output format called `name`.
+
+    Raises:
+        OptionError: there is no such format; the message lists the names.
+    """
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise OptionError(f"unknown output format {name!r}: choose from {', '.join(FORMATS)}") from None
+
+
+def format_for_suffix(path: Path) -> Format:
+    """Returns the format that a file name asks for: the longest suffix that fits, else its extension alone.
+
+    `clip_matte.mp4` is the matte; any other `.mp4` is the composite, which comes first.
+
+    Raises:
+        OptionError: no format has this extension; the message lists the suffixes.
+    """
+    name = path.name.lower()
+    for row in _ROWS:
+        if name.endswith(row.suffix):
+            return row
+    for row in _ROWS:
+        if name.endswith(row.extension):
+            return row
+    known = ", ".join(row.suffix for row in _ROWS)
+    raise OptionError(f"cannot tell the output format from {path.name!r}: end it with one of {known}, or use --to")

@@ -1,0 +1,150 @@
+"""Pictures as the project hands them on: planar YUV 4:2:0, 4:2:2 or 4:4:4 in 8 or 10 bit, upright, colour-tagged."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from birefvideo.frames import Colour, VideoInfo
+from birefvideo.planes import plane_array
+
+LIMITED_RANGE, FULL_RANGE = 1, 2
+
+# FFmpeg's AVColorSpace to swscale's matrices. Between YUV formats of one matrix any entry serves.
+_SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+# Kr and Kb, ITU-T H.273 table 4.
+_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+_ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+
+
+def has_chroma(source: av.VideoFormat) -> bool:
+    """Whether pictures of a format are YUV: not gray, RGB, a palette or raw sensor data."""
+    return not (source.is_rgb or source.is_bayer or source.has_palette or is_gray(source))
+
+
+def is_gray(source: av.VideoFormat) -> bool:
+    """Whether pictures of a format are luma only, with or without alpha."""
+    return not (source.is_rgb or source.is_bayer or source.has_palette) and len(source.components) < 3
+
+
+def bit_depth(source: av.VideoFormat) -> int:
+    """Bits of a format's deepest component."""
+    return max((component.bits for component in source.components), default=8)
+
+
+def working_format(pix_fmt: str) -> str:
+    """Planar YUV format that pictures of `pix_fmt` are handed on in.
+
+    4:2:0, 4:2:2 or 4:4:4 as the source has it (RGB, palettes and gray: 4:4:4), in 8 bit, or 10 bit for anything
+    deeper. Alpha is dropped. Whether codes are full range is said by the picture's tag, never by the format's name.
+    """
+    source = av.VideoFormat(pix_fmt, 64, 64)
+    suffix = "10le" if bit_depth(source) > 8 else ""
+    if not has_chroma(source) or source.chroma_width() == 64:
+        return f"yuv444p{suffix}"
+    return f"yuv420p{suffix}" if source.chroma_height() < 64 else f"yuv422p{suffix}"
+
+
+def upright_format(pix_fmt: str, width: int, height: int, quarter_turns: int, mirrored: bool) -> str:
+    """`working_format`, but 4:4:4 where turning a picture of this stored size would move chroma against luma.
+
+    A quarter turn of 4:2:2 would be 4:4:0; and a flip along an odd side of a halved plane shifts the sample grid.
+    """
+    name = working_format(pix_fmt)
+    odd_flip = (width % 2 or height % 2) and name.startswith(("yuv420p", "yuv422p"))
+    if (quarter_turns % 2 and name.startswith("yuv422p")) or ((quarter_turns or mirrored) and odd_flip):
+        return name.replace("420", "444").replace("422", "444")
+    return name
+
+
+def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """A decoded picture as `info` promises it: its format and size, upright, with all four colour tags.
+
+    A picture that is so already, the commonest case, is passed on itself, only tagged.
+    """
+    turned = info.quarter_turns % 2 == 1
+    width, height = (info.height, info.width) if turned else (info.width, info.height)
+    if _needs_conversion(picture, width, height, info):
+        picture = _converted(picture, width, height, info)
+    if info.quarter_turns or info.mirrored:
+        picture = _turned(picture, info.quarter_turns, info.mirrored)
+    tag(picture, info.colour)
+    return picture
+
+
+def tag(picture: av.VideoFrame, colour: Colour) -> None:
+    """Set the four colour tags of a picture."""
+    picture.colorspace, picture.color_range = colour.matrix, colour.range
+    picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
+
+
+def _needs_conversion(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> bool:
+    is_same = picture.format.name == info.pix_fmt and (picture.width, picture.height) == (width, height)
+    return not is_same or _range(picture, info) != info.colour.range
+
+
+def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
+    if picture.format.name.startswith("yuvj") or not (has_chroma(picture.format) or is_gray(picture.format)):
+        return FULL_RANGE
+    return picture.color_range or info.colour.range
+
+
+def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
+    if not has_chroma(picture.format) and bit_depth(picture.format) > 8:
+        picture = _from_deep(picture, info)
+    matrix = _SWS_MATRIX.get(info.colour.matrix, 1)
+    # One thread: with more, swscale garbles the rows where its slices meet.
+    return picture.reformat(
+        width=width,
+        height=height,
+        format=info.pix_fmt,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=_range(picture, info),
+        dst_color_range=info.colour.range,
+        interpolation=Interpolation.BICUBIC,
+        threads=1,
+    )
+
+
+def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """RGB or gray of more than 8 bits as yuv444p10le, rounded to the nearest code.
+
+    swscale is up to 4 of 1023 codes off here, and puts neutral chroma on 511.
+    """
+    gray = is_gray(picture.format)
+    source = picture.reformat(format="gray16le" if gray else "rgb48le", threads=1).to_ndarray()
+    luma, chroma = (1023.0, 1023.0) if info.colour.range == FULL_RANGE else (876.0, 896.0)
+    black = 0.0 if info.colour.range == FULL_RANGE else 64.0
+    if gray:
+        # A gray picture's range is its own, so that its codes stay.
+        codes = np.rint(source * (1023 / 65535))
+        planes = [codes, np.full_like(codes, 512), np.full_like(codes, 512)]
+    else:
+        red, blue = _LUMA_WEIGHTS.get(info.colour.matrix, _LUMA_WEIGHTS[1])
+        y = np.array([red, 1 - red - blue, blue])
+        u = (np.array([0, 0, 1]) - y) / (2 * (1 - blue))
+        v = (np.array([1, 0, 0]) - y) / (2 * (1 - red))
+        rows = np.stack([y * luma, u * chroma, v * chroma]) / 65535
+        codes = cv2.transform(source, np.column_stack([rows, [black, 512, 512]]))
+        planes = [np.minimum(codes[..., i], 1023) for i in range(3)]
+    result = av.VideoFrame(picture.width, picture.height, "yuv444p10le")
+    for index, plane in enumerate(planes):
+        plane_array(result, index)[:] = plane
+    tag(result, info.colour)
+    return result
+
+
+def _turned(picture: av.VideoFrame, quarter_turns: int, mirrored: bool) -> av.VideoFrame:
+    width, height = picture.width, picture.height
+    if quarter_turns % 2:
+        width, height = height, width
+    result = av.VideoFrame(width, height, picture.format.name)
+    for index in range(3):
+        plane = plane_array(picture, index)
+        if quarter_turns:
+            plane = cv2.rotate(plane, _ROTATE[quarter_turns])  # np.rot90, five times as fast
+        plane_array(result, index)[:] = plane[:, ::-1] if mirrored else plane
+    return result

@@ -1,0 +1,247 @@
+"""Reopening a finished file and proving that it holds what it was meant to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from birefvideo.errors import InputError, OutputError
+from birefvideo.frames import VideoInfo
+from birefvideo.media.audio import Sound, codec_name
+from birefvideo.media.decode import open_input
+from birefvideo.media.encode import output_aspect, output_colour, output_size
+from birefvideo.media.formats import Format
+
+_CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264"}
+"""The codec that each encoder writes."""
+_DECODED = {
+    "yuva444p10le": {"yuva444p10le", "yuva444p12le"},  # FFmpeg decodes 4444 to 12 bits
+    "yuva420p": {"yuva420p"},
+    "yuv420p": {"yuv420p", "yuvj420p"},
+}
+"""Pixel formats that a decoder may show for what was encoded."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an output is meant to hold."""
+
+    pts: Sequence[int]
+    """Every picture's time, in ticks of the source's time_base, in order."""
+    origin: Fraction
+    """The source's time, in seconds, that is the output's 0."""
+    last_duration: int = 0
+    """How long the last picture is shown, in ticks; 0 where unknown."""
+    sounds: Sequence[Sound] = field(default=())
+    """The audio streams, in order."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What an output was found to hold."""
+
+    frames: int
+    """Number of pictures."""
+    decoded: int
+    """How many of them were decoded."""
+    duration: Fraction
+    """Seconds from the file's 0 to the last picture's end."""
+    worst_time_error: Fraction
+    """Largest difference between a picture's time and its source's, in seconds."""
+    audio_streams: int
+    """Number of audio streams."""
+
+
+def verify(
+    output: Path, format: Format, info: VideoInfo, expected: Expected, *, decode_all: bool = False
+) -> Verification:
+    """Reopens `output` and compares it with what it was meant to hold.
+
+    Every packet is read; the first, middle and last pictures are decoded, or all of them with `decode_all`. Times may
+    differ by the container's tick, sound by one packet.
+
+    Args:
+        output: the finished file.
+        format: what it was written as.
+        info: the clip it was made from.
+        expected: pictures' times and sound.
+        decode_all: decode every picture.
+
+    Raises:
+        OutputError: the file cannot be read or differs; the message says in what.
+    """
+    try:
+        with open_input(output) as container:
+            stream = _only_video(container, output)
+            _check_stream(stream, output, format, info)
+            times, end = _read(container, stream, output, expected)
+            worst = _check_times(times, end, stream, output, info, expected)
+            pictures = (
+                _decoded_all(container, stream, format) if decode_all else _sampled(container, stream, format, times)
+            )
+            decoded = 0
+            for picture in pictures:
+                _check_picture(picture, output, format, info)
+                decoded += 1
+            if decode_all and decoded != len(times):
+                raise _wrong(output, f"{decoded} of {len(times)} pictures can be decoded")
+            audio_streams = len(container.streams.audio)
+    except (av.FFmpegError, InputError) as error:
+        raise _wrong(output, f"it cannot be read back ({error})") from error
+    return Verification(len(times), decoded, end, worst, audio_streams)
+
+
+def _wrong(output: Path, what: str) -> OutputError:
+    return OutputError(f"{output.name} failed verification: {what}; run again, and report it if it happens again")
+
+
+def _only_video(container: InputContainer, output: Path) -> VideoStream:
+    if len(container.streams.video) != 1:
+        raise _wrong(output, f"it has {len(container.streams.video)} video streams instead of 1")
+    return container.streams.video[0]
+
+
+def _check_stream(stream: VideoStream, output: Path, format: Format, info: VideoInfo) -> None:
+    """Compares what the container says of the pictures."""
+    context, colour = stream.codec_context, output_colour(format, info.colour)
+    found: list[tuple[str, object, object]] = [
+        ("codec", codec_name(stream), _CODECS[format.codec]),
+        ("size", (context.width, context.height), output_size(format, info)),
+        ("primaries", context.color_primaries, colour.primaries),  # VP9 leaves these two to the container
+        ("transfer function", context.color_trc, colour.transfer),
+        ("sample aspect ratio", stream.sample_aspect_ratio or Fraction(1), output_aspect(format, info)),
+    ]
+    if format.codec_tag is not None:
+        found.append(("codec tag", context.codec_tag, format.codec_tag))
+    if format.container == "webm":
+        metadata = {key.lower(): value for key, value in stream.metadata.items()}
+        found.append(("alpha mode", metadata.get("alpha_mode"), "1"))
+    for what, got, wanted in found:
+        if got != wanted:
+            raise _wrong(output, f"its {what} is {got} instead of {wanted}")
+
+
+def _read(
+    container: InputContainer, stream: VideoStream, output: Path, expected: Expected
+) -> tuple[list[int], Fraction]:
+    """Reads every packet; returns the pictures' pts and the end of the last, having compared the sound."""
+    times: list[int] = []
+    length = 0
+    heard: dict[int, tuple[Fraction, Fraction]] = {}
+    for packet in container.demux():
+        if packet.pts is None or packet.time_base is None:
+            continue
+        if packet.stream.index == stream.index:
+            times.append(packet.pts)
+            length = packet.duration or 0
+        elif packet.stream.type == "audio":
+            start = packet.pts * packet.time_base
+            end = start + (packet.duration or 0) * packet.time_base
+            first, last = heard.get(packet.stream.index, (start, end))
+            heard[packet.stream.index] = (min(first, start), max(last, end))
+    _check_sounds(container, heard, output, expected.sounds)
+    if not times:
+        raise _wrong(output, "it holds no pictures")
+    if "matroska" in container.format.name:  # which keeps no length of single pictures, but the whole
+        return times, Fraction(container.duration or 0, av.time_base)
+    assert stream.time_base is not None
+    return times, (times[-1] + length) * stream.time_base
+
+
+def _check_times(
+    times: Sequence[int], end: Fraction, stream: VideoStream, output: Path, info: VideoInfo, expected: Expected
+) -> Fraction:
+    """Compares every picture's time; returns the largest error in seconds."""
+    if len(times) != len(expected.pts):
+        raise _wrong(output, f"it holds {len(times)} pictures instead of {len(expected.pts)}")
+    tick = stream.time_base or info.time_base
+    worst = Fraction(0)
+    for index, (time, pts) in enumerate(zip(times, expected.pts, strict=True)):
+        error = abs(time * tick - (pts * info.time_base - expected.origin))
+        if error > tick:
+            raise _wrong(output, f"picture {index} is {float(error) * 1000:.1f} ms away from its time")
+        worst = max(worst, error)
+    if expected.last_duration:
+        wanted = (expected.pts[-1] + expected.last_duration) * info.time_base - expected.origin
+        sound = max((sound.end + sound.grain for sound in expected.sounds), default=Fraction(0))
+        if end < wanted - 2 * tick or end > max(wanted, sound) + 2 * tick:
+            raise _wrong(output, f"it ends at {float(end):.3f} s instead of {float(wanted):.3f} s")
+    return worst
+
+
+def _check_sounds(
+    container: InputContainer, heard: dict[int, tuple[Fraction, Fraction]], output: Path, sounds: Sequence[Sound]
+) -> None:
+    streams = container.streams.audio
+    if len(streams) != len(sounds):
+        raise _wrong(output, f"it has {len(streams)} audio streams instead of {len(sounds)}")
+    for stream, sound in zip(streams, sounds, strict=True):
+        name = codec_name(stream)
+        if name != sound.codec:
+            raise _wrong(output, f"audio stream {stream.index} is {name} instead of {sound.codec}")
+        start, end = heard.get(stream.index, (Fraction(0), Fraction(0)))
+        slack = sound.grain + Fraction(2, 1000)  # Matroska's rounding at either side
+        # What a decoder needs before the first sample heard lies before 0.
+        if abs(max(start, Fraction(0)) - sound.start) > slack or abs(end - sound.end) > slack:
+            raise _wrong(
+                output,
+                f"audio stream {stream.index} runs from {float(start):.3f} to {float(end):.3f} s instead of "
+                f"{float(sound.start):.3f} to {float(sound.end):.3f} s",
+            )
+
+
+def _check_picture(picture: av.VideoFrame, output: Path, format: Format, info: VideoInfo) -> None:
+    colour = output_colour(format, info.colour)
+    found: list[tuple[str, object, object]] = [
+        ("size", (picture.width, picture.height), output_size(format, info)),
+        ("colour matrix", int(picture.colorspace), colour.matrix),
+        ("colour range", int(picture.color_range), colour.range),
+    ]
+    if picture.is_corrupt:
+        raise _wrong(output, f"the picture at {picture.time:.3f} s is damaged")
+    if picture.format.name not in _DECODED[format.pix_fmt]:
+        raise _wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
+    for what, got, wanted in found:
+        if got != wanted:
+            raise _wrong(output, f"the {what} of the picture at {picture.time:.3f} s is {got} instead of {wanted}")
+
+
+def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:
+    """A fresh decoder; FFmpeg's own VP9 decoder drops alpha, libvpx's does not."""
+    if format.codec == "libvpx-vp9":
+        return VideoCodecContext.create("libvpx-vp9", "r")
+    return stream.codec_context
+
+
+def _decoded_all(container: InputContainer, stream: VideoStream, format: Format) -> Iterator[av.VideoFrame]:
+    container.seek(0, stream=stream)
+    decoder = _decoder(stream, format)
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet if packet.size else None)
+
+
+def _sampled(
+    container: InputContainer, stream: VideoStream, format: Format, times: Sequence[int]
+) -> Iterator[av.VideoFrame]:
+    """Decodes the first, the middle and the last picture, each from the key frame before it."""
+    for target in sorted({times[0], times[len(times) // 2], times[-1]}):
+        container.seek(target, stream=stream)
+        decoder = _decoder(stream, format)
+        decoder.flush_buffers()
+        yield _picture_at(container.demux(stream), decoder, target)
+
+
+def _picture_at(packets: Iterator[Packet[VideoStream]], decoder: VideoCodecContext, target: int) -> av.VideoFrame:
+    for packet in packets:
+        for picture in decoder.decode(packet if packet.size else None):
+            if picture.pts is not None and picture.pts >= target:
+                return picture
+    raise EOFError

@@ -1,0 +1,62 @@
+"""Planar YUV pictures as arrays: views of their planes and chroma at full size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[Any]
+"""Sample codes as they lie in a plane: uint8 (height, width), or uint16 for more than 8 bits."""
+
+
+def plane_array(picture: av.VideoFrame, index: int) -> Codes:
+    """Return plane `index` of a planar picture as a view: (rows, columns), uint8 or uint16, sharing its memory.
+
+    A decoded picture's planes can be the decoder's references: read them, never write.
+    """
+    plane = picture.planes[index]
+    dtype = np.dtype(np.uint16 if picture.format.components[index].bits > 8 else np.uint8)
+    strides = (plane.line_size, dtype.itemsize)
+    view: Codes = np.ndarray((plane.height, plane.width), dtype, memoryview(plane), strides=strides)
+    return view
+
+
+def bit_depth(picture: av.VideoFrame) -> int:
+    """Return the bits of one luma sample."""
+    return int(picture.format.components[0].bits)
+
+
+def to_444(picture: av.VideoFrame) -> av.VideoFrame:
+    """Return a copy of a planar YUV picture as 4:4:4 in its own depth, with its tags and time; luma codes are exact.
+
+    Chroma is interpolated linearly from where MPEG puts it: on the even columns, and between the rows of a pair.
+    swscale, as PyAV calls it, takes it to lie between the columns too, half a pixel to the right.
+    """
+    copy = av.VideoFrame(picture.width, picture.height, "yuv444p" if bit_depth(picture) == 8 else "yuv444p10le")
+    copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
+    copy.color_primaries, copy.color_trc = picture.color_primaries, picture.color_trc
+    copy.pts = picture.pts
+    if picture.time_base is not None:
+        copy.time_base = picture.time_base
+    plane_array(copy, 0)[:] = plane_array(picture, 0)
+    for index in (1, 2):
+        _enlarge_chroma(plane_array(picture, index), plane_array(copy, index))
+    return copy
+
+
+def _enlarge_chroma(chroma: Codes, full: Codes) -> None:
+    """Interpolate a chroma plane to `full`, whose sides are equal to its own or about twice as long."""
+    height, width = full.shape
+    rows, columns = chroma.shape
+    if rows < height:
+        chroma = cv2.resize(chroma, (columns, 2 * rows), interpolation=cv2.INTER_LINEAR)[:height]
+    if columns == width:
+        full[:] = chroma
+        return
+    full[:, 0::2] = chroma
+    right = cv2.copyMakeBorder(chroma, 0, 0, 0, 1, cv2.BORDER_REPLICATE)[:, 1:]
+    full[:, 1::2] = cv2.addWeighted(chroma, 0.5, right, 0.5, 0)[:, : width // 2]

@@ -1,0 +1,168 @@
+"""Threads between the stages, and the only module that knows them: read ahead, and feed several sinks at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Channel(Generic[T]):
+    """A bounded first-in-first-out buffer between one writing and one reading thread, that either can end."""
+
+    def __init__(self, depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"depth is {depth}; it must be at least 1")
+        self._depth = depth
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._cancelled = False
+
+    def put(self, item: T) -> bool:
+        """Append once there is room; False, without it, once the channel is cancelled."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._depth)
+            if not self._cancelled:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._cancelled
+
+    def end(self) -> None:
+        """Let the reader stop after what is in the channel."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Stop both sides now and forget what is in the channel."""
+        with self._changed:
+            self._cancelled = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._cancelled or self._ended or self._items)
+                if self._cancelled or not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+            del item  # a frame is large: do not hold it while waiting for the next
+
+
+def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+    """Yield `items` while a thread of its own works up to `depth` of them ahead.
+
+    The thread starts with the first item asked for. An error of `items` is raised here, with its traceback, after
+    the items before it. When this generator ends or is closed, the thread closes `items` (if they can be closed) and
+    is joined; that takes as long as the item it is working on, and errors nobody got to are dropped.
+    """
+    channel: _Channel[T] = _Channel(depth)
+    errors: list[BaseException] = []
+
+    def produce() -> None:
+        try:
+            iterator = iter(items)
+            try:
+                for item in iterator:
+                    if not channel.put(item):
+                        break
+                    del item
+            finally:
+                # Generators must be closed by the thread that runs them: this one.
+                close = getattr(iterator, "close", None)
+                if close is not None:
+                    close()
+        except BaseException as error:  # raised again by the consumer
+            errors.append(error)
+        finally:
+            channel.end()
+
+    # Daemonic, so that a generator nobody closed cannot keep the interpreter from ending.
+    thread = threading.Thread(target=produce, name="birefvideo-prefetch", daemon=True)
+    thread.start()
+    try:
+        yield from channel
+    finally:
+        channel.cancel()
+        _join(thread)
+    if errors:
+        raise errors.pop()  # and not [0]: the traceback holds the list
+
+
+class Fanout(Generic[T]):
+    """Hands every item to several sinks, each called in a thread of its own, in order.
+
+        with Fanout([writer.write for writer in writers]) as fanout:
+            for frame in frames:
+                fanout.put(frame)
+
+    A sink that has not taken `depth` items yet holds `put` back. The error of a sink stops all sinks, and is raised
+    by the next `put` or when the block ends. A block that ends well waits until every sink has taken every item; one
+    that ends with an error drops what waits. Either way no thread is left.
+    """
+
+    def __init__(self, sinks: Sequence[Callable[[T], object]], depth: int = 4) -> None:
+        self._channels: list[_Channel[T]] = [_Channel(depth) for _ in sinks]
+        self._errors: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._drain, args=(sink, channel), name=f"birefvideo-sink-{i}", daemon=True)
+            for i, (sink, channel) in enumerate(zip(sinks, self._channels, strict=True))
+        ]
+
+    def __enter__(self) -> Fanout[T]:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def put(self, item: T) -> None:
+        """Hand one item to every sink, waiting for room; raises the first error that a sink had."""
+        if not all(channel.put(item) for channel in self._channels):
+            self._raise()
+            raise RuntimeError("put on a Fanout that has ended")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                for channel in self._channels:
+                    channel.end()
+                for thread in self._threads:
+                    _join(thread)
+        finally:
+            self._cancel()
+            for thread in self._threads:
+                _join(thread)
+        if error is None:
+            self._raise()
+
+    def _drain(self, sink: Callable[[T], object], channel: _Channel[T]) -> None:
+        try:
+            for item in channel:
+                sink(item)
+                del item
+        except BaseException as error:  # raised again by put or __exit__
+            self._errors.append(error)
+            self._cancel()
+
+    def _cancel(self) -> None:
+        for channel in self._channels:
+            channel.cancel()
+
+    def _raise(self) -> None:
+        if self._errors:
+            raise self._errors[0]
+
+
+def _join(thread: threading.Thread) -> None:
+    # The garbage collector can run a forgotten generator's end in its own thread, which cannot wait for itself.
+    if thread is not threading.current_thread():
+        thread.join()

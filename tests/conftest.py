@@ -1,0 +1,66 @@
+"""Fixtures of all tests, and two rules for every test: no thread left running, nothing logged as an error."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av.logging
+import pytest
+from clips import CLIPS
+
+THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
+
+
+class _ErrorLog(logging.Handler):
+    """Keeps what is logged at ERROR or above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_running() -> Iterator[None]:
+    """Fail a test after which a Python thread runs that did not run before."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + THREAD_GRACE
+    left = [t for t in threading.enumerate() if t not in before]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [t for t in left if t.is_alive()]
+    assert not left, f"threads left running: {[t.name for t in left]}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged_as_error() -> Iterator[None]:
+    """Fail a test during which anything is logged at ERROR or above."""
+    # FFmpeg tells of every damaged byte on its own; what a damaged clip means is for our code to say.
+    av.logging.set_level(None)
+    handler = _ErrorLog()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield
+    root.removeHandler(handler)
+    assert not handler.messages, f"errors logged: {handler.messages}"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Path of the clip of that name in `clips.CLIPS`, made once a session; treat it as read-only."""
+    folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = CLIPS[name](folder)
+        return made[name]
+
+    return get
