@@ -1,0 +1,97 @@
+"""Helpers of the tests of encoding, joining and verifying: frames with a known matte, and whole outputs of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.jobs.join import JoinReport, join
+from birefvideo.media.decode import read_frames
+from birefvideo.media.encode import EncodeSettings, open_writer
+from birefvideo.media.formats import Format
+from birefvideo.media.probe import probe
+from birefvideo.media.verify import Expected
+
+
+def disc(frame: Frame) -> Alpha:
+    """A soft disc in the middle that grows with time."""
+    height, width = frame.picture.height, frame.picture.width
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    radius = 0.3 * height + 4 * float(frame.seconds)
+    alpha: Alpha = np.clip((radius - np.hypot(x - width / 2, y - height / 2)) / 6 + 0.5, 0, 1).astype(np.float32)
+    return alpha
+
+
+def matted(path: Path, span: Span | None = None) -> tuple[VideoInfo, list[Frame]]:
+    """What a clip is, and its frames with their mattes."""
+    info = probe(path)
+    return info, [replace(frame, alpha=disc(frame)) for frame in read_frames(info, span or Span())]
+
+
+def write_parts(
+    folder: Path, format: Format, info: VideoInfo, frames: Sequence[Frame], cuts: Sequence[int] = ()
+) -> list[Path]:
+    """Parts of the frames, cut before the indices `cuts`."""
+    parts = []
+    for number, (start, end) in enumerate(zip((0, *cuts), (*cuts, len(frames)), strict=True)):
+        parts.append(folder / f"part{number}{format.extension}")
+        with open_writer(parts[-1], format, info, EncodeSettings(threads=1)) as writer:
+            for frame in frames[start:end]:
+                writer.write(frame)
+    return parts
+
+
+def make_output(
+    folder: Path, format: Format, clip: Path, cuts: Sequence[int] = (), span: Span | None = None
+) -> tuple[Path, VideoInfo, list[Frame], JoinReport]:
+    """A clip's finished output."""
+    info, frames = matted(clip, span)
+    output = folder / f"out{format.suffix}"
+    report = join(write_parts(folder, format, info, frames, cuts), output, format, info, span or Span())
+    return output, info, frames, report
+
+
+def expectation(frames: Sequence[Frame], report: JoinReport) -> Expected:
+    """What an output made of these frames must hold."""
+    return Expected([frame.pts for frame in frames], report.origin, frames[-1].duration, report.sounds)
+
+
+def packets(path: Path, kind: str = "video") -> list[tuple[Fraction, bytes]]:
+    """Time and bytes of the packets of the first stream of a kind."""
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        assert stream.time_base is not None
+        return [(p.pts * stream.time_base, bytes(p)) for p in container.demux(stream) if p.pts is not None]
+
+
+def decoded_video(path: Path) -> list[av.VideoFrame]:
+    """Every picture, with alpha where there is one."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        is_vp9 = stream.codec_context.name in ("vp9", "libvpx-vp9")
+        decoder = av.CodecContext.create("libvpx-vp9", "r") if is_vp9 else stream.codec_context
+        return [f for p in container.demux(stream) for f in decoder.decode(p if p.size else None)]
+
+
+def decoded_sound(path: Path, index: int = 0, rate: int = 48000) -> NDArray[np.float32]:
+    """Sound as heard from the file's 0 on, mono; what comes before 0 is cut."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[index]
+        resampler = av.AudioResampler("fltp", "mono", rate)
+        start, blocks = None, []
+        for packet in container.demux(stream):
+            for frame in packet.decode():
+                start = frame.time if start is None else start
+                frame.pts = None
+                blocks += [block.to_ndarray()[0] for block in resampler.resample(frame)]
+        blocks += [block.to_ndarray()[0] for block in resampler.resample(None)]
+    sound = np.concatenate(blocks)
+    offset = round((start or 0) * rate)
+    return np.pad(sound, (offset, 0)) if offset > 0 else sound[-offset:]
