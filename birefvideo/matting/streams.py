@@ -1,0 +1,160 @@
+"""Where device work runs: three CUDA streams beside the host, or the host itself on CPU and MPS.
+
+The inference stage is written once against `Backend`. Work is handed to a stream with `run`; what must come first is
+said with events: `record` marks a point of a stream, `wait` holds another stream until it is reached, `host_wait`
+holds the caller.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import torch
+
+EventT = TypeVar("EventT")
+
+
+class Stream(Enum):
+    """The three kinds of device work, each in the order it was handed over."""
+
+    UPLOAD = "upload"
+    COMPUTE = "compute"
+    DOWNLOAD = "download"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """One buffer seen from both sides; on the CPU both are the same memory and the copies do nothing."""
+
+    host: torch.Tensor
+    """The host's side, page-locked where `asynchronous`."""
+    device: torch.Tensor
+    """The device's side, of the same shape and dtype."""
+    asynchronous: bool = False
+    """Whether a copy may return before it is done; only true of page-locked memory on a stream of its own."""
+
+    def upload(self) -> None:
+        """Copy the host's side to the device."""
+        self.device.copy_(self.host, non_blocking=self.asynchronous)
+
+    def download(self) -> None:
+        """Copy the device's side to the host."""
+        self.host.copy_(self.device, non_blocking=self.asynchronous)
+
+
+class Backend(ABC, Generic[EventT]):
+    """Runs work on the streams of one device."""
+
+    depth: int
+    """How many batches are worth having under way at once: 1 where the host waits for the work anyway."""
+
+    @abstractmethod
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
+        """Allocate an uninitialised buffer for both sides."""
+
+    @abstractmethod
+    def run(self, stream: Stream, work: Callable[[], None]) -> None:
+        """Hand `work` to `stream`; it may run at any time after the work and the waits handed over before it."""
+
+    @abstractmethod
+    def record(self, stream: Stream) -> EventT:
+        """Mark the point of `stream` after everything handed to it so far."""
+
+    @abstractmethod
+    def wait(self, stream: Stream, event: EventT) -> None:
+        """Hold what is handed to `stream` from now on until `event` is reached; the host goes on."""
+
+    @abstractmethod
+    def host_wait(self, event: EventT) -> None:
+        """Hold the caller until `event` is reached."""
+
+    @abstractmethod
+    def join(self) -> None:
+        """Order everything handed over so far before the caller's own next device work, so buffers can be freed."""
+
+
+class SerialBackend(Backend[None]):
+    """Runs everything at once in the caller's thread: the CPU, and MPS, whose one queue keeps the order itself."""
+
+    def __init__(self, device: torch.device, depth: int = 1) -> None:
+        self.depth = depth
+        self._device = device
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
+        """Allocate the buffer once on the CPU, twice elsewhere."""
+        host = torch.empty(shape, dtype=dtype)
+        return Staging(host, host.to(self._device))
+
+    def run(self, stream: Stream, work: Callable[[], None]) -> None:
+        """Do `work` now."""
+        work()
+
+    def record(self, stream: Stream) -> None:
+        """Mark nothing: all is done."""
+
+    def wait(self, stream: Stream, event: None) -> None:
+        """Wait for nothing: all is done."""
+
+    def host_wait(self, event: None) -> None:
+        """Wait for nothing: all is done."""
+
+    def join(self) -> None:
+        """Wait for nothing: all is done."""
+
+
+class CudaBackend(Backend[torch.cuda.Event]):
+    """Three streams of one CUDA device, ordered by events alone; nothing here ever synchronises the device."""
+
+    depth = 3  # one batch filled by the host, one computed, one coming back
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._streams = {stream: torch.cuda.Stream(device) for stream in Stream}  # type: ignore[no-untyped-call]
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
+        """Allocate page-locked memory and its copy on the device."""
+        host = torch.empty(shape, dtype=dtype, pin_memory=True)
+        device = torch.empty(shape, dtype=dtype, device=self._device)
+        # The allocator may hand out memory that the caller's stream still works on, and the weights may still be on
+        # their way there.
+        caller = torch.cuda.current_stream(self._device)
+        for stream in self._streams.values():
+            stream.wait_stream(caller)
+        return Staging(host, device, asynchronous=True)
+
+    def run(self, stream: Stream, work: Callable[[], None]) -> None:
+        """Queue the kernels and copies of `work` on `stream`."""
+        with torch.cuda.stream(self._streams[stream]):
+            work()
+
+    def record(self, stream: Stream) -> torch.cuda.Event:
+        """Record an event whose host wait sleeps: a spinning one would take a core from the encoders."""
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        event.record(self._streams[stream])
+        return event
+
+    def wait(self, stream: Stream, event: torch.cuda.Event) -> None:
+        """Make `stream` wait on the device."""
+        self._streams[stream].wait_event(event)
+
+    def host_wait(self, event: torch.cuda.Event) -> None:
+        """Sleep until `event` is reached."""
+        event.synchronize()
+
+    def join(self) -> None:
+        """Make the caller's stream wait for all three on the device.
+
+        The caching allocator gives freed buffers to the stream that allocated them, here the caller's.
+        """
+        caller = torch.cuda.current_stream(self._device)
+        for stream in self._streams.values():
+            caller.wait_stream(stream)
+
+
+def backend_for(device: torch.device) -> Backend[Any]:
+    """Return the backend of `device`."""
+    return CudaBackend(device) if device.type == "cuda" else SerialBackend(device)

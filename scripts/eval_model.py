@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Scores checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
+
+    python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--json]
+
+FOLDER holds one folder a clip with clip.mp4 and alpha.mkv. The path is the tool's own: decoder, network, smoothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from birefvideo.frames import Span
+from birefvideo.matting import checkpoints
+from birefvideo.matting.metrics import ClipScore, Score
+from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.predict import Predictor, choose_device
+from birefvideo.matting.temporal import smooth
+from birefvideo.media.decode import read_frames
+from birefvideo.media.probe import probe
+
+COLUMNS = ("mad", "mse", "grad", "dtssd", "band_mad")
+
+
+def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
+    """Scores one clip's first `most` frames."""
+    info = probe(clip / "clip.mp4")
+    total = ClipScore(with_conn=False)
+    with av.open(str(clip / "alpha.mkv")) as truths:
+        frames = read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base)))
+        for frame, truth in zip(smooth(predictor.predict(frames), radius), truths.decode(video=0), strict=False):
+            plane = np.frombuffer(truth.planes[0], np.uint8).reshape(truth.height, -1)[:, : truth.width]
+            total.add(frame.alpha, plane.astype(np.float32) / 255)
+    return total.score()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--model", default=checkpoints.EMBEDDED)
+    parser.add_argument("--smooth", type=int, default=2)
+    parser.add_argument("--long-side", type=int, help="network input, instead of the checkpoint's own")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--frames", type=int, default=10_000, help="score only so many frames of each clip")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    checkpoint = checkpoints.find(options.model)
+    size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
+    predictor = Predictor(
+        checkpoints.load(checkpoint), size, choose_device(options.device), dtype=getattr(torch, options.dtype)
+    )
+    clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
+    if not clips:
+        raise SystemExit(f"{options.clips} holds no */clip.mp4")
+    scores = {clip.name: asdict(score(clip, predictor, options.smooth, options.frames)) for clip in clips}
+    scores["mean"] = {column: float(np.mean([s[column] for s in scores.values()])) for column in COLUMNS}
+    if options.json:
+        print(json.dumps(scores, indent=1))
+        return
+    print(f"| clip | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    for name, values in scores.items():
+        print(f"| {name} | " + " | ".join(f"{values[column]:.2f}" for column in COLUMNS) + " |")
+
+
+if __name__ == "__main__":
+    main()
