@@ -1,0 +1,5 @@
+"""`python -m birefvideo`."""
+
+from birefvideo.cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""The command line: the only place that prints and knows exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from birefvideo import __version__
+from birefvideo.cli.matte import matte
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(matte)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"birefvideo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def birefvideo(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Cut people out of video: alpha that an editor drops on a timeline."""
+
+
+def main() -> None:
+    """Entry point of the `birefvideo` program."""
+    app()

@@ -1,0 +1,116 @@
+"""What the terminal shows: the line that a job starts with, its bar, its summary, and errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from birefvideo.jobs.plan import Plan
+    from birefvideo.jobs.run import Progress, Result
+    from birefvideo.matting.checkpoints import Checkpoint
+
+
+def print_error(error: object) -> None:
+    """One line on stderr."""
+    print(f"birefvideo: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def quiet_libraries() -> None:
+    """Keeps FFmpeg's own messages off the terminal: what matters in them reaches the user as one line of ours."""
+    import av.logging
+
+    av.logging.set_level(av.logging.PANIC)
+
+
+class JobBar:
+    """A progress bar for one clip; a context manager, silent where `quiet`."""
+
+    def __init__(self, clip: Path, quiet: bool) -> None:
+        self._clip = clip
+        self._quiet = quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> JobBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def progress(self) -> Progress:
+        """The callbacks for jobs.run."""
+        from birefvideo.jobs.run import Progress
+
+        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed)
+
+    def _planned(self, plan: Plan, checkpoint: Checkpoint) -> None:
+        from tqdm import tqdm
+
+        info = plan.source
+        why = f" ({checkpoint.reason})" if checkpoint.reason else ""
+        settings = plan.settings
+        print(
+            f"{self._clip.name}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
+            f"{float(info.duration):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
+            flush=True,
+        )
+        total = round(_length(plan) * info.rate) or None
+        tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
+        # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
+        log = not sys.stderr.isatty()
+        interval = 10 if log else 0.1
+        self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
+
+    def _frame(self) -> None:
+        self._bar.update()
+
+    def _resumed(self, frames: int) -> None:
+        self._bar.write(f"  {frames} frames are done already, from an earlier run", file=sys.stdout)
+        self._bar.initial += frames
+        self._bar.n += frames
+        self._bar.refresh()
+
+
+def _length(plan: Plan) -> Fraction:
+    """Seconds that the output will last, as far as the container knows."""
+    info, span = plan.source, plan.span
+    first = info.start if span.start is None else span.start
+    last = info.start + info.duration / info.time_base
+    if span.end is not None:
+        last = min(last, Fraction(span.end)) if info.duration else Fraction(span.end)
+    return max(Fraction(0), last - first) * info.time_base
+
+
+def print_result(result: Result) -> None:
+    """The closing summary of one clip."""
+    rate = result.frames / result.seconds if result.seconds else 0.0
+    print(f"  {result.frames} frames in {_duration(result.seconds)} ({rate:.1f} fps)")
+    names = [_short(path) for path in result.outputs]
+    width = max(map(len, names))
+    for name, path in zip(names, result.outputs, strict=True):
+        print(f"  wrote {name:{width}}  {path.stat().st_size / 1e6:6.1f} MB")
+    for warning in result.warnings:
+        print(f"  note: {warning}")
+
+
+def _short(path: Path) -> str:
+    """A path relative to the working directory where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,1 @@
+"""Jobs: what to make, in which pieces, and how the pieces become files."""

@@ -1,0 +1,68 @@
+"""One segment, from file to part files: the generators of the stages joined. Knows both media and model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.matting.foreground import estimate
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.temporal import smooth
+from birefvideo.media.decode import DecodeReport, read_frames
+from birefvideo.media.encode import Writer
+from birefvideo.prefetch import Fanout, prefetch
+
+AHEAD = 3
+"""Frames that may wait between two stages."""
+
+
+@dataclass
+class SegmentReport:
+    """What one segment gave."""
+
+    pts: list[int] = field(default_factory=list)
+    """Times of the frames written, in ticks of the clip's time_base."""
+    last_duration: int = 0
+    """Ticks that the last frame is shown."""
+    most_coverage: float = 0.0
+    """Largest share of a picture that was foreground, 0 to 1."""
+    decode: DecodeReport = field(default_factory=DecodeReport)
+    """What the decoder met."""
+
+    def add(self, frame: Frame) -> None:
+        """Takes note of a finished frame."""
+        assert frame.alpha is not None
+        self.pts.append(frame.pts)
+        self.last_duration = frame.duration
+        self.most_coverage = max(self.most_coverage, float(frame.alpha.mean()))
+
+
+def matted_frames(
+    info: VideoInfo, span: Span, predictor: Predictor, radius: int, report: DecodeReport
+) -> Generator[Frame, None, None]:
+    """The frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
+    frames = prefetch(read_frames(info, span, context=radius, report=report), AHEAD)
+    mattes = prefetch(predictor.predict(frames), AHEAD)
+    with closing(frames), closing(mattes):
+        yield from estimate(smooth(mattes, radius))
+
+
+def matte_segment(
+    info: VideoInfo,
+    span: Span,
+    predictor: Predictor,
+    radius: int,
+    writers: Sequence[Writer],
+    on_frame: Callable[[], object],
+) -> SegmentReport:
+    """Mattes one span into open writers; calls `on_frame` after each frame. Errors of any stage are raised here."""
+    report = SegmentReport()
+    finished = matted_frames(info, span, predictor, radius, report.decode)
+    with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
+        for frame in finished:
+            outputs.put(frame)
+            report.add(frame)
+            on_frame()
+    return report

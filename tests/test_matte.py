@@ -1,0 +1,372 @@
+"""`birefvideo matte` from the outside: what it writes, and that nothing of it depends on how the work went."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import birefvideo
+from birefvideo.cli import app
+from birefvideo.errors import InputError
+from birefvideo.jobs import plan, run
+from birefvideo.matting.checkpoints import save_folder
+from birefvideo.media.encode import Writer
+from birefvideo.network.birefnet import BiRefNet, Geometry
+
+GetClip = Callable[[str], Path]
+ALL_FORMATS = ("prores", "webm", "green", "matte")
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder with a tiny random network whose alpha is soft everywhere."""
+    torch.manual_seed(4)
+    geometry = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
+    folder = tmp_path_factory.mktemp("network")
+    save_folder(BiRefNet(geometry).eval(), folder, long_side=64)
+    return folder
+
+
+@pytest.fixture
+def copy(clip: GetClip, tmp_path: Path) -> GetClip:
+    """A clip of tests/clips.py in a folder of this test's own."""
+    return lambda name: Path(shutil.copy(clip(name), tmp_path))
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["matte", *map(str, arguments)])
+
+
+def times(path: Path, kind: str = "video") -> list[Fraction]:
+    """Presentation times in seconds, sorted, of the packets of the first video or audio stream."""
+    with av.open(str(path)) as container:
+        stream = container.streams.get(**{kind: 0})[0]
+        return sorted(p.pts * p.time_base for p in container.demux(stream) if p.pts is not None)
+
+
+def leftovers(folder: Path, *allowed: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path not in allowed)
+
+
+def test_default_outputs_lie_beside_the_input_with_its_frames_times_and_sound(copy: GetClip, network: Path) -> None:
+    source = copy("plain")
+    result = invoke(source, "--model", network)
+    assert result.exit_code == 0, result.output
+    assert leftovers(source.parent, source) == ["plain_alpha.mov", "plain_green.mp4"]
+    for name in ("plain_alpha.mov", "plain_green.mp4"):
+        output = source.parent / name
+        assert times(output) == times(source)
+        assert times(output, "audio")[-1] == pytest.approx(times(source, "audio")[-1], abs=0.03)
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", ["vfr", "delayed", "rotated_270", "odd_444", "hdr", "open_gop", "one_frame", "webm"])
+def test_every_format_keeps_the_times_of_every_kind_of_clip(copy: GetClip, network: Path, name: str) -> None:
+    source = copy(name)
+    made = birefvideo.matte(source, to=ALL_FORMATS, model=str(network))
+    first = times(source)[0]
+    earliest = min([first, *(times(source, "audio")[:1] if _has_audio(source) else [])])
+    origin = max(earliest, min(first, Fraction(0)))  # the priming of an audio codec lies before 0
+    with av.open(str(source)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    assert made.frames == count
+    for output in made.outputs:
+        wanted = [float(t - origin) for t in times(source)]
+        assert [float(t) for t in times(output)] == pytest.approx(wanted, abs=1e-3), output.name
+
+
+def _has_audio(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return bool(container.streams.audio)
+
+
+def test_one_decode_feeds_all_outputs(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    real = birefvideo.pipeline.read_frames
+
+    def counting(*arguments: object, **more: object) -> object:
+        for frame in real(*arguments, **more):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr("birefvideo.pipeline.read_frames", counting)
+    made = birefvideo.matte(copy("plain"), to=ALL_FORMATS, model=str(network))
+    assert len(decoded) == made.frames
+
+
+def test_trimming_keeps_the_frames_between_the_times(copy: GetClip, network: Path) -> None:
+    source = copy("plain")
+    result = invoke(source, "--model", network, "--start", "0:00.125", "--end", "0.3", "--to", "prores")
+    assert result.exit_code == 0, result.output
+    kept = [t for t in times(source) if Fraction(125, 1000) <= t < Fraction(3, 10)]
+    assert times(source.with_name("plain_alpha.mov")) == [t - kept[0] for t in kept]
+
+
+def test_segments_give_the_alpha_of_the_whole(
+    clip: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = birefvideo.matte(clip("plain"), tmp_path / "whole", to=["prores"], model=str(network))
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
+    pieces = birefvideo.matte(clip("plain"), tmp_path / "pieces", to=["prores"], model=str(network))
+    for one, other in zip(planes(whole.outputs[0]), planes(pieces.outputs[0]), strict=True):
+        assert (one == other).all()
+
+
+def planes(path: Path) -> list[np.ndarray]:
+    """Y, U, V and alpha of every frame of a ProRes 4444 file, stacked."""
+    with av.open(str(path)) as container:
+        return [np.stack([_plane(frame, i) for i in range(4)]) for frame in container.decode(video=0)]
+
+
+def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
+    assert frame.format.name == "yuva444p12le"
+    plane = frame.planes[index]
+    return np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width]
+
+
+def test_a_stopped_job_goes_on_and_ends_with_the_same_bytes(
+    copy: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
+    source = copy("short_gops")
+    whole = birefvideo.matte(source, tmp_path / "whole", to=ALL_FORMATS, model=str(network))
+    assert whole.frames == 24
+
+    seen = []
+
+    def stop_late() -> None:
+        seen.append(1)
+        if len(seen) == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        birefvideo.matte(source, tmp_path / "stopped", to=ALL_FORMATS, model=str(network), progress=stop_late)
+    assert leftovers(tmp_path / "stopped") == ["short_gops.birefvideo"]
+    again = []
+    made = birefvideo.matte(
+        source, tmp_path / "stopped", to=ALL_FORMATS, model=str(network), progress=lambda: again.append(1)
+    )
+    assert 0 < len(again) <= 24 - 12, "finished segments are not computed again"
+    for one, other in zip(whole.outputs, made.outputs, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    assert not list((tmp_path / "stopped").glob("*.birefvideo"))
+
+
+def test_another_plan_does_not_reuse_the_parts_of_a_stopped_job(
+    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
+    source = copy("short_gops")
+    count = iter(range(100))
+
+    def stop() -> None:
+        if next(count) == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        birefvideo.matte(source, model=str(network), progress=stop)
+    frames = []
+    birefvideo.matte(source, model=str(network), smooth=0, progress=lambda: frames.append(1))
+    assert len(frames) == 24
+
+
+def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path) -> None:
+    frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network))))
+    solid = frame.alpha >= 1
+    luma, source = (
+        np.frombuffer(p.planes[0], np.uint8).reshape(p.height, -1)[:, : p.width]
+        for p in (frame.foreground, frame.picture)
+    )
+    assert (luma[solid] == source[solid]).all()
+
+
+BROKEN = {
+    "audio_only": "no video",
+    "no_frames": "no",
+    "without_moov": "index",
+    "undecodable": "decode",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, network: Path, name: str) -> None:
+    source = copy(name)
+    result = invoke(source, "--model", network)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert source.name in result.stderr
+    assert leftovers(source.parent, source) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.mp4"], 1, "does not exist"),
+        (["notes.txt"], 1, "not a video"),
+        (["empty"], 1, "holds no video"),
+        (["plain.mp4", "--background", "greenish"], 2, "greenish"),
+        (["plain.mp4", "--model", "birefnet-9000"], 2, "portrait"),
+        (["plain.mp4", "--model", "portrait"], 1, "not on this machine"),
+        (["plain.mp4", "--start", "2", "--end", "1"], 2, "not after"),
+        (["plain.mp4", "--start", "1000"], 2, "past the end"),
+        (["plain.mp4", "--start", "soon"], 2, "soon"),
+        (["plain.mp4", "--to", "gif"], 2, "prores"),
+        (["plain.mp4", "--smooth", "-1"], 2, "--smooth"),
+        (["plain.mp4", "--batch", "0"], 2, "--batch"),
+        (["plain.mp4", "--device", "gpu"], 2, "cuda"),
+        (["plain.mp4", "-o", "out.webm", "--to", "prores"], 2, "does not go with"),
+        (["plain.mp4", "-o", "out.mov", "--to", "prores", "--to", "green"], 2, "name a folder"),
+        (["plain.mp4", "-o", "plain.mp4"], 1, "input itself"),
+        (["plain.mp4", "-o", "taken.mov"], 1, "--overwrite"),
+        (["plain.mp4", "-o", "notes.txt/out"], 1, "another folder"),
+    ],
+)
+def test_bad_input_gives_one_line_with_the_remedy(
+    clip: GetClip,
+    network: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    shutil.copy(clip("plain"), "plain.mp4")
+    Path("notes.txt").write_text("not a video\n")
+    Path("taken.mov").write_text("precious\n")
+    Path("empty").mkdir()
+    before = leftovers(tmp_path)
+    result = invoke(*arguments, *([] if "--model" in arguments else ["--model", network]))
+    assert result.exit_code == code, result.output
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert words in result.stderr
+    assert leftovers(tmp_path) == before
+    assert Path("taken.mov").read_text() == "precious\n"
+
+
+def test_one_failure_does_not_stop_the_rest(copy: GetClip, network: Path) -> None:
+    good, bad = copy("plain"), copy("audio_only")
+    result = invoke(bad, good, "missing.mp4", "--model", network, "--to", "matte")
+    assert result.exit_code == 1
+    assert good.with_name("plain_matte.mp4").exists()
+    assert len([line for line in result.stderr.splitlines() if line.startswith("birefvideo: ")]) == 3
+    assert "2 of 3 inputs failed" in result.stderr
+
+
+def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetClip, network: Path) -> None:
+    folder = copy("plain").parent
+    copy("vfr")
+    for _ in range(2):
+        result = invoke(folder, "--model", network, "--to", "matte", "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert sorted(p.name for p in folder.glob("*_matte*")) == ["plain_matte.mp4", "vfr_matte.mp4"]
+
+
+def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Path) -> None:
+    source = copy("corrupt_intra")
+    result = invoke(source, "--model", network, "--to", "matte")
+    assert result.exit_code == 0, result.output
+    assert "1 corrupt packet" in result.stdout
+    assert len(times(source.with_name("corrupt_intra_matte.mp4"))) == len(times(source)) - 1
+
+
+def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LEAST_COVERAGE", 1.1)
+    result = invoke(copy("plain"), "--model", network, "--to", "matte")
+    assert "found no person" in result.stdout
+
+
+def test_quiet_prints_nothing(copy: GetClip, network: Path) -> None:
+    result = invoke(copy("plain"), "--model", network, "--to", "matte", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+class _BrokenError(Exception):
+    """Stands for any fault of our own."""
+
+
+def _failing(*_: object, **__: object) -> object:
+    raise _BrokenError
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "birefvideo.media.decode.prepare",
+        "birefvideo.matting.predict.Predictor._infer",
+        "birefvideo.matting.temporal._smooth",
+        "birefvideo.matting.foreground.estimate_foreground",
+        "birefvideo.media.encode.Writer._compose",
+        "birefvideo.jobs.run.join",
+        "birefvideo.jobs.run.verify",
+    ],
+)
+def test_an_error_of_any_stage_ends_the_job_and_leaves_no_output(
+    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    source = copy("plain")
+    monkeypatch.setattr(stage, _failing)
+    with pytest.raises(_BrokenError):
+        birefvideo.matte(source, model=str(network))
+    assert not list(source.parent.glob("plain_*"))
+
+
+def test_a_full_disk_ends_the_job_in_one_line(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Writer, picture: object) -> None:
+        raise birefvideo.errors.OutputError(f"cannot write {self.path}: No space left on device")
+
+    source = copy("plain")
+    monkeypatch.setattr(Writer, "_encode", full)
+    result = invoke(source, "--model", network)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith("No space left on device")
+    assert "Traceback" not in result.stderr
+    assert leftovers(source.parent, source) == []
+
+
+def test_a_folder_in_the_way_is_not_touched(copy: GetClip, network: Path) -> None:
+    source = copy("plain")
+    foreign = source.parent / "plain.birefvideo"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("only copy")
+    result = invoke(source, "--model", network)
+    assert result.exit_code == 1
+    assert (foreign / "thesis.txt").read_text() == "only copy"
+
+
+def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> None:
+    frames = birefvideo.mattes(clip("plain"), model=str(network))
+    first = next(frames)
+    assert first.alpha.shape == (first.picture.height, first.picture.width)
+    assert first.alpha.dtype == np.float32
+    assert first.foreground.format.name == "yuv444p"
+    frames.close()
+
+
+def test_mattes_of_a_missing_file_raises_at_the_first_frame(network: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        next(birefvideo.mattes("missing.mp4", model=str(network)))
+
+
+def test_the_module_runs_and_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from birefvideo.cli import app; app(['matte', '--help'], standalone_mode=False);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "birefvideo", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("birefvideo ")
