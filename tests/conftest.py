@@ -10,8 +10,10 @@ from pathlib import Path
 
 import av.logging
 import pytest
+import tqdm
 from clips import CLIPS
 
+tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
 
 

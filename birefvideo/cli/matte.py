@@ -42,7 +42,7 @@ OUR_SUFFIXES = ("_alpha", "_green", "_matte")
 
 
 def matte(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Clips, or folders of clips.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Clips, or folders of clips.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File or folder to write; default: beside each input.")
     ] = None,

@@ -181,8 +181,8 @@ def load(checkpoint: Checkpoint) -> BiRefNet:
 
 
 def _plain(key: str) -> str:
-    """A key without the prefixes that DataParallel and torch.compile leave."""
-    return key.replace("_orig_mod.", "").removeprefix("module.")
+    """A key without the prefixes that DataParallel, torch.compile and our transformers model leave."""
+    return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
 
 
 def _read(path: Path) -> dict[str, Tensor]:
