@@ -164,6 +164,29 @@ def test_a_stopped_job_goes_on_and_ends_with_the_same_bytes(
     assert not list((tmp_path / "stopped").glob("*.birefvideo"))
 
 
+def test_a_removed_part_is_made_again(
+    copy: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
+    source = copy("plain")
+    damaged = source.parent / "plain.birefvideo" / "00000_prores.mov"
+
+    def damage(*_: object, **__: object) -> object:
+        damaged.write_bytes(b"not a movie")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "join", damage)
+        birefvideo.matte(source, to=["prores"], model=str(network))
+    with pytest.raises(birefvideo.errors.OutputError, match="remove it and run again"):
+        birefvideo.matte(source, to=["prores"], model=str(network))
+    damaged.unlink()
+    again: list[int] = []
+    made = birefvideo.matte(source, to=["prores"], model=str(network), progress=lambda: again.append(1))
+    assert (made.frames, len(again)) == (12, 4), "the other segments are not computed again"
+
+
 def test_another_plan_does_not_reuse_the_parts_of_a_stopped_job(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +369,20 @@ def test_a_folder_in_the_way_is_not_touched(copy: GetClip, network: Path) -> Non
     result = invoke(source, "--model", network)
     assert result.exit_code == 1
     assert (foreign / "thesis.txt").read_text() == "only copy"
+
+
+@pytest.mark.parametrize("left", [["lock"], ["lock", "00000.json", "00000_prores.mov", "joined_green.mp4"]])
+def test_a_folder_left_by_a_kill_before_or_after_its_manifest_does_not_block(
+    copy: GetClip, network: Path, left: list[str]
+) -> None:
+    source = copy("one_frame")
+    folder = source.parent / "one_frame.birefvideo"
+    folder.mkdir()
+    for name in left:
+        (folder / name).touch()
+    made = birefvideo.matte(source, model=str(network))
+    assert made.frames == 1
+    assert not folder.exists()
 
 
 def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> None:

@@ -19,7 +19,8 @@ from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
-from birefvideo.matting.network_input import InputSize, PictureScaler, resize_alpha
+from birefvideo.matting.enlarge import enlarge_alpha
+from birefvideo.matting.network_input import InputSize, PictureScaler
 from birefvideo.matting.streams import Backend, Staging, Stream, backend_for
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -239,7 +240,7 @@ class Predictor:
                     f"{float(frame.seconds):.3f} s: run again in float32"
                 )
             self.report.frames += 1
-            yield replace(frame, alpha=resize_alpha(alpha, frame.picture.width, frame.picture.height))
+            yield replace(frame, alpha=enlarge_alpha(alpha, frame.picture))
         ring.free.append(slot)
 
     def _halve(self, batch: int) -> int:
