@@ -1,0 +1,104 @@
+"""scripts/train.py on a folder of drawn people: it goes on where it stopped, exports, and starts from weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from birefvideo.matting.checkpoints import find, load
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+import train  # noqa: E402
+from training.compose import compose  # noqa: E402
+from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
+
+
+def drawn_person(seed: int) -> dict[str, np.ndarray]:
+    """Head and shoulders, cut by the lower edge, as the arrays of a cached portrait."""
+    rng = np.random.default_rng(seed)
+    alpha = np.zeros((120, 100), np.uint8)
+    cv2.circle(alpha, (50, 45), 22, 255, -1)
+    cv2.ellipse(alpha, (50, 118), (40, 48), 0, 0, 360, 255, -1)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 1.0)
+    colour = rng.integers(120, 255, 3).astype(np.uint8)
+    foreground = np.broadcast_to(colour, (120, 100, 3)).copy()
+    picture = (foreground * (alpha[..., None] / 255)).astype(np.uint8)
+    return {"picture": picture, "foreground": foreground, "alpha": alpha, "trust": np.full_like(alpha, 255)}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A data folder as scripts/train.py reads it, and its cache of foreground colours."""
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for folder in (data / "portraits", data / "rooms", cache):
+        folder.mkdir(parents=True)
+    rows = ["name,source,licence,release,teacher_iou,untrusted"]
+    for i in range(21):
+        rows.append(f"portraits/p{i},drawn,CC0,{'sa' if i == 3 else 'yes'},0.99,0.0")
+        np.savez(cache / f"p{i}.npz", **drawn_person(i))
+    rows += ["portraits/bad,drawn,CC0,yes,0.5,0.0", "portraits/unclear,drawn,?,no,0.99,0.0"]
+    for i in range(41):
+        rows.append(f"rooms/r{i},drawn,CC0,background,,")
+        shade = np.full((90, 160, 3), 2 * i + 10, np.uint8)
+        cv2.imwrite(str(data / "rooms" / f"r{i}.jpg"), shade)
+    (data / "index.csv").write_text("\n".join(rows))
+    return data, cache
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    train.main()
+
+
+def steps(run_folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run_folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, cache = folders
+    monkeypatch.setattr(train, "STAGES", ((0.5, ((64, 64),)), (0.5, ((96, 64),))))
+    common = ("--data", data, "--cache", cache, "--batch", "2")
+    run(monkeypatch, *common, "--run", tmp_path / "a", "--steps", "2")
+    run(monkeypatch, *common, "--run", tmp_path / "a", "--steps", "4")
+    assert steps(tmp_path / "a") == [2, 4]
+    run(monkeypatch, "--run", tmp_path / "a", "--export", tmp_path / "exported")
+    found = find(str(tmp_path / "exported"))
+    assert found.size.network_size(1280, 720) == (512, 288)
+    exported = load(found)
+    run(monkeypatch, *common, "--run", tmp_path / "b", "--init", tmp_path / "exported", "--steps", "1", "--rate", "0")
+    state = torch.load(tmp_path / "b" / "state.pt", weights_only=True)["model"]
+    for name, parameter in exported.named_parameters():
+        torch.testing.assert_close(state[name], parameter, msg=name)
+
+
+def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None:
+    data, cache = folders
+    both = load_material(data, cache, {"yes", "sa"}, min_iou=0.9, max_untrusted=0.06)
+    free = load_material(data, cache, {"yes"}, min_iou=0.9, max_untrusted=0.06)
+    assert (len(both.cutouts), len(free.cutouts), len(free.rooms)) == (21, 20, 41)
+
+
+def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_person() -> None:
+    arrays = drawn_person(1)
+    cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]))
+    assert cutout.cut == (False, False, False, True)
+    material = Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
+    with_person = 0
+    for seed in range(60):
+        one, other = (compose(material, 96, 64, np.random.default_rng(seed)) for _ in range(2))
+        assert (one.picture == other.picture).all() and (one.alpha == other.alpha).all()
+        assert one.picture.shape == (64, 96, 3) and one.alpha.shape == one.trust.shape == (64, 96)
+        if one.alpha.max() > 200:
+            with_person += 1
+            assert one.alpha[-1].max() > 60, f"seed {seed}: the body ends above the frame's bottom"
+    assert 40 < with_person < 60
