@@ -48,8 +48,8 @@ DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 
 STAGES = (
     # (share of the run, sizes as width × height): small pictures first, then finer ones
-    (0.65, ((256, 256), (352, 192), (320, 224), (192, 320))),
-    (0.35, ((320, 320), (448, 256), (512, 288), (256, 384))),
+    (0.55, ((256, 256), (352, 192), (320, 224), (192, 320))),
+    (0.45, ((320, 320), (448, 256), (512, 288), (256, 384))),
 )
 
 
@@ -130,7 +130,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where foreground colours are kept")
     parser.add_argument("--init", type=Path, help="start from this checkpoint folder instead of random weights")
     parser.add_argument("--export", type=Path, help="write the averaged weights as a checkpoint folder and stop")
-    parser.add_argument("--steps", type=int, default=3300)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=1)

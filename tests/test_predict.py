@@ -20,10 +20,12 @@ from birefvideo.matting.network_input import InputSize, network_input
 from birefvideo.matting.predict import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    SNAP,
     Predictor,
     choose_device,
     default_batch,
     default_dtype,
+    solidified,
 )
 from birefvideo.matting.streams import SerialBackend
 
@@ -73,7 +75,7 @@ def test_alpha_is_the_sigmoid_of_the_logits_of_normalised_pixels(channels_last: 
     torch.testing.assert_close(model.seen[0].clone(), normal, rtol=0, atol=1e-5)
     assert model.seen[0].is_contiguous(memory_format=predictor._layout)
     logits = (normal * torch.tensor([0.9, -0.4, 0.7]).view(3, 1, 1)).sum(1, keepdim=True)
-    expected = enlarge_alpha(logits.sigmoid()[0, 0].numpy(), frame.picture)
+    expected = enlarge_alpha(solidified(logits.sigmoid())[0, 0].numpy(), frame.picture)
     assert expected.shape == (36, 48)
     assert given.alpha is not None and given.alpha.dtype == np.float32
     np.testing.assert_allclose(given.alpha, expected, atol=1e-5)
@@ -152,13 +154,20 @@ def test_the_network_is_put_in_eval_mode_and_its_dtype() -> None:
     assert model.weight.dtype == model.seen[0].dtype == torch.bfloat16
 
 
+def test_alpha_near_0_and_1_becomes_exactly_that_and_the_rest_keeps_its_order() -> None:
+    alpha = torch.linspace(0, 1, 1001)
+    snapped = solidified(alpha)
+    assert (snapped[alpha <= SNAP] == 0).all() and (snapped[alpha >= 1 - SNAP + 1e-6] == 1).all()
+    assert (snapped.diff() >= 0).all() and (snapped - alpha).abs().max() <= SNAP + 1e-6
+
+
 def test_the_sigmoid_is_taken_in_float32_whatever_the_network_s_dtype() -> None:
     class Ramp(nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return torch.linspace(-9, 9, pixels[0, 0].numel()).view(1, 1, *pixels.shape[2:]).to(pixels.dtype)
 
     alpha = next(Predictor(Ramp(), SMALL, CPU, dtype=torch.bfloat16).predict(clip(1, width=32, height=24))).alpha
-    expected = torch.linspace(-9, 9, 24 * 32).view(24, 32).bfloat16().float().sigmoid().numpy()
+    expected = solidified(torch.linspace(-9, 9, 24 * 32).view(24, 32).bfloat16().float().sigmoid()).numpy()
     np.testing.assert_allclose(alpha, expected, rtol=1e-6)  # type: ignore[arg-type]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_OURS = re.compile(r"lock|manifest\.json|\d{5}(\.json|\.tmp|_.+)|joined_.+")
+"""Names of the files that a job keeps in its folder."""
 
 
 class JobFolder:
@@ -36,7 +40,8 @@ class JobFolder:
 
     def __enter__(self) -> JobFolder:
         manifest = self.path / "manifest.json"
-        if self.path.exists() and not manifest.exists() and any(self.path.iterdir()):
+        # A job killed in its first or last moments leaves files without a manifest.
+        if self.path.exists() and not manifest.exists() and not _holds_only_ours(self.path):
             raise OutputError(f"{self.path} is in the way and was not made by birefvideo: move it")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / "lock").open("wb")
@@ -69,7 +74,7 @@ class JobFolder:
 
     def joined(self, target: Target) -> Path:
         """The finished output before it gets its final name."""
-        return self.path / f"joined_{target.format.name}{target.path.suffix}"
+        return self.path / target.path.name
 
     def finish(self, segment: Segment, report: SegmentReport) -> None:
         """Marks a segment as done: its parts get their names, then its report is written."""
@@ -85,12 +90,18 @@ class JobFolder:
         temporary.replace(path)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
-        """The report of a segment that an earlier run finished, or None."""
+        """The report of a segment that an earlier run finished and whose parts are all there, or None."""
         try:
             values = json.loads(self._report_path(segment).read_text())
         except FileNotFoundError:
             return None
-        return SegmentReport(**{**values, "decode": DecodeReport(**values["decode"])})
+        report = SegmentReport(**{**values, "decode": DecodeReport(**values["decode"])})
+        parts = [self.part(segment, target) for target in self._plan.targets]
+        return report if not report.pts or all(part.exists() for part in parts) else None
 
     def _report_path(self, segment: Segment) -> Path:
         return self.path / f"{segment.number:05d}.json"
+
+
+def _holds_only_ours(folder: Path) -> bool:
+    return folder.is_dir() and all(_OURS.fullmatch(file.name) for file in folder.iterdir())

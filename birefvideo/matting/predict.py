@@ -32,6 +32,15 @@ MAX_BATCH = 8
 """Frames a batch holds at most by default; more adds latency and memory, not speed."""
 
 
+SNAP = 0.01
+"""How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
+
+
+def solidified(alpha: torch.Tensor) -> torch.Tensor:
+    """Stretch `alpha` so that what lies within `SNAP` of 0 or 1 becomes exactly that."""
+    return ((alpha - SNAP) * (1 / (1 - 2 * SNAP))).clamp_(0, 1)
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device called 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'; 'auto' takes a GPU where there is one.
 
@@ -227,7 +236,7 @@ class Predictor:
         shape = (count, 1, height, width)
         if logits.shape != shape:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
-        slot.alpha.device.copy_(logits[:, 0].to(torch.float32).sigmoid())
+        slot.alpha.device.copy_(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
     def _collect(self, ring: _Ring) -> Iterator[Frame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
