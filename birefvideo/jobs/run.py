@@ -70,6 +70,7 @@ class Matter:
     """A loaded network, ready for one job after another."""
 
     def __init__(self, options: Options) -> None:
+        self.options = options
         self.device = choose_device(options.device)
         self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.type == "cuda")
         model = checkpoints.load(self.checkpoint)
@@ -82,7 +83,7 @@ class Matter:
             "weights": self.checkpoint.digest(),
             "device": str(self.device),
             "dtype": self.predictor.report.dtype,
-            "batch": self.predictor.report.batch,
+            "batch": self.options.batch,
             "threads": torch.get_num_threads(),
         }
 

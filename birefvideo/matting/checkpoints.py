@@ -209,4 +209,5 @@ def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
     config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in weights.items()}, folder / _WEIGHTS)
+    save_file({k: v.contiguous() for k, v in weights.items()}, folder / _WEIGHTS, metadata={"format": "pt"})
+    (folder / _WEIGHTS).chmod(0o644)  # safetensors writes for the owner only

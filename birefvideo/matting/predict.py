@@ -153,6 +153,7 @@ class Predictor:
         self._scale = 1 / (255 * torch.tensor(IMAGENET_STD, device=device))
         self._backend = backend or backend_for(device)
         self._scaler = PictureScaler()
+        self._batch = batch
         self.report = PredictReport(str(device), str(self._dtype).removeprefix("torch."), batch=batch)
 
     def predict(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -168,7 +169,8 @@ class Predictor:
         picture = waiting[0].picture
         report = self.report
         report.size = self._size.network_size(picture.width, picture.height)
-        report.batch = batch = report.batch or default_batch(self._device, report.size)
+        # From the same batch every time, even where an earlier clip or segment ran out of memory.
+        report.batch = batch = self._batch or default_batch(self._device, report.size)
         ring = _Ring([])
         try:
             while True:
