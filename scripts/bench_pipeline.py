@@ -21,9 +21,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.jobs.plan import Options
@@ -55,7 +57,7 @@ def timed(work: Callable[[], object]) -> Cost:
 
 
 def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float) -> None:
-    """Writes `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with its first sound as tone."""
+    """Writes `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with a tone."""
     info = probe(source)
     pictures = [
         frame.picture.reformat(*size, format="yuv420p", threads=1)
@@ -66,13 +68,25 @@ def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+        sound = out.add_stream("aac", rate=48_000, layout="mono")
         for i in range(round(seconds * info.rate)):
             # Forth and back, so that the loop has no jump.
             at = i % (2 * len(pictures))
             picture = pictures[at if at < len(pictures) else 2 * len(pictures) - 1 - at]
             picture.pts, picture.time_base = i, 1 / info.rate
             out.mux(stream.encode(picture))
+            if i * 48_000 // info.rate // 1024 > (i - 1) * 48_000 // info.rate // 1024:
+                out.mux(sound.encode(tone(int(i * 48_000 // info.rate // 1024))))
         out.mux(stream.encode(None))
+        out.mux(sound.encode(None))
+
+
+def tone(block: int) -> av.AudioFrame:
+    """The block-th 1024 samples of 220 Hz at 48 kHz."""
+    phase = 2 * np.pi * 220 / 48_000 * np.arange(block * 1024, (block + 1) * 1024)
+    frame = av.AudioFrame.from_ndarray((0.2 * np.sin(phase)).astype(np.float32)[None], format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48_000, block * 1024, Fraction(1, 48_000)
+    return frame
 
 
 def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
@@ -169,7 +183,7 @@ def bench_memory(source: Path, folder: Path, size: tuple[int, int]) -> None:
         loop_clip(source, clip, size, seconds)
         arguments = ["matte", str(clip), "-o", str(folder), "--overwrite", "-q"]
         started = time.perf_counter()
-        peak = peak_memory(f"from birefvideo.cli import app\napp({arguments}, standalone_mode=False)")
+        peak = peak_memory(f"from birefvideo.cli import app\nassert not app({arguments}, standalone_mode=False)")
         print(f"| {seconds} s | {peak:.0f} | {time.perf_counter() - started:.0f} |", flush=True)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Makes samples/before_after.jpg: one frame of the talking head, its matte, and the foreground over green.
 
-    python scripts/make_readme_picture.py [SECONDS]
+python scripts/make_readme_picture.py [SECONDS]
 """
 
 from __future__ import annotations

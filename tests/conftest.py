@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,14 @@ from pathlib import Path
 
 import av.logging
 import pytest
+import torch
 import tqdm
 from clips import CLIPS
+
+from birefvideo.matting.checkpoints import save_folder
+from birefvideo.network.birefnet import BiRefNet, Geometry
+
+GetClip = Callable[[str], Path]
 
 tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
@@ -66,3 +73,19 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder with a tiny random network whose alpha is soft everywhere."""
+    torch.manual_seed(4)
+    geometry = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
+    folder = tmp_path_factory.mktemp("network")
+    save_folder(BiRefNet(geometry).eval(), folder, long_side=64)
+    return folder
+
+
+@pytest.fixture
+def copy(clip: GetClip, tmp_path: Path) -> GetClip:
+    """A clip of tests/clips.py in a folder of this test's own."""
+    return lambda name: Path(shutil.copy(clip(name), tmp_path))

@@ -12,35 +12,19 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
 from birefvideo.jobs import plan, run
-from birefvideo.matting.checkpoints import save_folder
+from birefvideo.matting import predict
+from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.encode import Writer
-from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
 ALL_FORMATS = ("prores", "webm", "green", "matte")
-
-
-@pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder with a tiny random network whose alpha is soft everywhere."""
-    torch.manual_seed(4)
-    geometry = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
-    folder = tmp_path_factory.mktemp("network")
-    save_folder(BiRefNet(geometry).eval(), folder, long_side=64)
-    return folder
-
-
-@pytest.fixture
-def copy(clip: GetClip, tmp_path: Path) -> GetClip:
-    """A clip of tests/clips.py in a folder of this test's own."""
-    return lambda name: Path(shutil.copy(clip(name), tmp_path))
 
 
 def invoke(*arguments: object) -> Result:
@@ -135,85 +119,15 @@ def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
     return np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width]
 
 
-def test_a_stopped_job_goes_on_and_ends_with_the_same_bytes(
-    copy: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
-    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
-    source = copy("short_gops")
-    whole = birefvideo.matte(source, tmp_path / "whole", to=ALL_FORMATS, model=str(network))
-    assert whole.frames == 24
-
-    seen = []
-
-    def stop_late() -> None:
-        seen.append(1)
-        if len(seen) == 15:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        birefvideo.matte(source, tmp_path / "stopped", to=ALL_FORMATS, model=str(network), progress=stop_late)
-    assert leftovers(tmp_path / "stopped") == ["short_gops.birefvideo"]
-    again = []
-    made = birefvideo.matte(
-        source, tmp_path / "stopped", to=ALL_FORMATS, model=str(network), progress=lambda: again.append(1)
-    )
-    assert 0 < len(again) <= 24 - 12, "finished segments are not computed again"
-    for one, other in zip(whole.outputs, made.outputs, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
-    assert not list((tmp_path / "stopped").glob("*.birefvideo"))
-
-
-def test_a_removed_part_is_made_again(
-    copy: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
-    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
-    source = copy("plain")
-    damaged = source.parent / "plain.birefvideo" / "00000_prores.mov"
-
-    def damage(*_: object, **__: object) -> object:
-        damaged.write_bytes(b"not a movie")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "join", damage)
-        birefvideo.matte(source, to=["prores"], model=str(network))
-    with pytest.raises(birefvideo.errors.OutputError, match="remove it and run again"):
-        birefvideo.matte(source, to=["prores"], model=str(network))
-    damaged.unlink()
-    again: list[int] = []
-    made = birefvideo.matte(source, to=["prores"], model=str(network), progress=lambda: again.append(1))
-    assert (made.frames, len(again)) == (12, 4), "the other segments are not computed again"
-
-
-def test_another_plan_does_not_reuse_the_parts_of_a_stopped_job(
-    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
-    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 12))
-    source = copy("short_gops")
-    count = iter(range(100))
-
-    def stop() -> None:
-        if next(count) == 15:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        birefvideo.matte(source, model=str(network), progress=stop)
-    frames = []
-    birefvideo.matte(source, model=str(network), smooth=0, progress=lambda: frames.append(1))
-    assert len(frames) == 24
-
-
-def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path) -> None:
-    frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network))))
-    solid = frame.alpha >= 1
-    luma, source = (
-        np.frombuffer(p.planes[0], np.uint8).reshape(p.height, -1)[:, : p.width]
-        for p in (frame.foreground, frame.picture)
-    )
+def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The network's own alpha is soft everywhere; pull most of it to 0 and 1.
+    monkeypatch.setattr(predict, "solidified", lambda alpha: ((alpha - alpha.mean()) * 80 + 0.5).clamp_(0, 1))
+    frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
+    solid = frame.alpha >= OPAQUE
+    assert 0.02 < solid.mean() < 0.98
+    luma, source = plane_array(frame.foreground, 0), plane_array(frame.picture, 0)
     assert (luma[solid] == source[solid]).all()
+    assert (luma[~solid] != source[~solid]).any()
 
 
 BROKEN = {
@@ -359,30 +273,6 @@ def test_a_full_disk_ends_the_job_in_one_line(copy: GetClip, network: Path, monk
     assert result.stderr.splitlines()[-1].endswith("No space left on device")
     assert "Traceback" not in result.stderr
     assert leftovers(source.parent, source) == []
-
-
-def test_a_folder_in_the_way_is_not_touched(copy: GetClip, network: Path) -> None:
-    source = copy("plain")
-    foreign = source.parent / "plain.birefvideo"
-    foreign.mkdir()
-    (foreign / "thesis.txt").write_text("only copy")
-    result = invoke(source, "--model", network)
-    assert result.exit_code == 1
-    assert (foreign / "thesis.txt").read_text() == "only copy"
-
-
-@pytest.mark.parametrize("left", [["lock"], ["lock", "00000.json", "00000_prores.mov", "joined_green.mp4"]])
-def test_a_folder_left_by_a_kill_before_or_after_its_manifest_does_not_block(
-    copy: GetClip, network: Path, left: list[str]
-) -> None:
-    source = copy("one_frame")
-    folder = source.parent / "one_frame.birefvideo"
-    folder.mkdir()
-    for name in left:
-        (folder / name).touch()
-    made = birefvideo.matte(source, model=str(network))
-    assert made.frames == 1
-    assert not folder.exists()
 
 
 def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> None:

@@ -142,3 +142,17 @@ def test_deformable_convolution_follows_its_definition(spread: float) -> None:
                 sample = bilinear(image[0], y + tap // 3 - 1 + dy, x + tap % 3 - 1 + dx) * mask[tap, y, x]
                 expected[:, y, x] += conv.regular_conv.weight.detach()[:, :, tap // 3, tap % 3] @ sample
     torch.testing.assert_close(result, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float16, 2e-3), (torch.bfloat16, 1.6e-2)])
+def test_deformable_sampling_keeps_its_place_in_half_precision(dtype: torch.dtype, bound: float) -> None:
+    # A ramp 600 pixels wide: a wrong place shows as a wrong value. Offsets are exact in every dtype.
+    conv = DeformableConv2d(1, 1, 1).eval()
+    with torch.no_grad():
+        conv.offset_conv.bias.copy_(torch.tensor([0.0, 0.25]))
+        conv.regular_conv.weight.fill_(1.0)
+    ramp = (torch.arange(600) % 8 / 8).expand(1, 1, 4, 600)
+    with torch.inference_mode():
+        exact = conv(ramp)
+        half = conv.to(dtype)(ramp.to(dtype)).float()
+    assert (half - exact).abs().max() < bound

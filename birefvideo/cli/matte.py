@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from birefvideo.cli.report import JobBar, print_error, print_result, quiet_libraries
-from birefvideo.errors import BirefvideoError, InputError, OptionError
+from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.plan import Options
+    from birefvideo.jobs.plan import Options, Target
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -37,8 +37,6 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 """What a folder given as input is searched for."""
-OUR_SUFFIXES = ("_alpha", "_green", "_matte")
-"""Stems in a folder that end like this are our own outputs, and no input."""
 
 
 def matte(
@@ -69,46 +67,55 @@ def matte(
     try:
         options = _options(model, background, smooth, start, end, device, batch)
         clips, missing = _find_clips(inputs, out)
+        jobs = _plan(clips, out, to or [])
     except BirefvideoError as error:
         _fail(error, debug)
-    errors: list[BirefvideoError] = [InputError(text) for text in missing]
-    for one in errors:
-        print_error(one)
-    errors += _matte_all(clips, out, to or [], options, overwrite=overwrite, quiet=quiet, debug=debug)
-    if not errors:
-        return
-    count = len(clips) + len(missing)
-    if count == 1:
-        raise typer.Exit(2 if isinstance(errors[0], OptionError) else 1)
-    print_error(f"{len(errors)} of {count} inputs failed")
-    raise typer.Exit(1)
+    for line in missing:
+        print_error(line)
+    errors = _matte_all(jobs, options, overwrite=overwrite, quiet=quiet, debug=debug)
+    failed = len(missing) + len(errors)
+    if failed and len(jobs) + len(missing) > 1:
+        print_error(f"{failed} of {len(jobs) + len(missing)} inputs failed")
+    elif any(isinstance(error, OptionError) for error in errors):
+        raise typer.Exit(2)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _plan(clips: list[Path], out: Path | None, to: list[str]) -> dict[Path, tuple[Target, ...]]:
+    """The outputs of every clip."""
+    from birefvideo.jobs.plan import check_distinct, plan_targets
+
+    jobs = {clip: plan_targets(clip, out, to) for clip in clips}
+    check_distinct(jobs)
+    return jobs
 
 
 def _matte_all(
-    clips: list[Path], out: Path | None, to: list[str], options: Options, *, overwrite: bool, quiet: bool, debug: bool
-) -> list[BirefvideoError]:
+    jobs: dict[Path, tuple[Target, ...]], options: Options, *, overwrite: bool, quiet: bool, debug: bool
+) -> list[Exception]:
     """Mattes the clips one after another with one network; prints and returns the errors of those that failed."""
-    from birefvideo.jobs.plan import plan_targets
     from birefvideo.jobs.run import Matter, run
 
     quiet_libraries()
     load = cache(lambda: Matter(options))
-    errors: list[BirefvideoError] = []
-    for clip in clips:
+    errors: list[Exception] = []
+    for clip, targets in jobs.items():
         try:
             with JobBar(clip, quiet) as bar:
-                targets = plan_targets(clip, out, to)
                 result = run(clip, targets, options, overwrite=overwrite, load=load, progress=bar.progress)
             if not quiet:
                 print_result(result)
-        except BirefvideoError as error:
-            if debug:
-                raise
-            print_error(error)
-            errors.append(error)
         except KeyboardInterrupt:
             print_error("stopped; run the same command again to go on")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if debug:
+                raise
+            known = isinstance(error, BirefvideoError)
+            what = error if known else f"{clip}: {type(error).__name__}: {error} (unexpected; --debug shows where)"
+            print_error(what)
+            errors.append(error)
     return errors
 
 
@@ -162,17 +169,22 @@ def parse_time(text: str) -> Fraction:
 
 def _find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
     """The clips that files and folders name, in order, and one line for every folder that holds none."""
+    from birefvideo.media.formats import FORMATS
+
+    ours = tuple(format.suffix for format in FORMATS.values())
     clips: list[Path] = []
     missing: list[str] = []
     for item in inputs:
         if not item.is_dir():
             clips.append(item)
             continue
-        found = sorted(
-            path
-            for path in item.iterdir()
-            if path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.endswith(OUR_SUFFIXES) and path.is_file()
-        )
+        try:
+            files = sorted(path for path in item.iterdir() if path.is_file())
+        except OSError as error:
+            missing.append(f"{item} cannot be read ({error.strerror}): check its permissions")
+            continue
+        # Our own outputs are no inputs.
+        found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
         clips += found
         if not found:
             missing.append(f"{item} holds no video: name a clip or another folder")

@@ -103,7 +103,10 @@ def print_result(result: Result) -> None:
 
 def _short(path: Path) -> str:
     """A path relative to the working directory where that is shorter."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive on Windows
+        return str(path)
     return relative if len(relative) < len(str(path)) else str(path)
 
 

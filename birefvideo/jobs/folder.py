@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -15,19 +16,25 @@ from birefvideo.jobs.plan import Plan, Segment, Target
 from birefvideo.media.decode import DecodeReport
 from birefvideo.pipeline import SegmentReport
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+_OURS = re.compile(r"lock|renaming|manifest\.json|part_\d{5}(\.json|\.tmp|_.+)|joined")
+"""Names of what a job keeps in its folder."""
 
-_OURS = re.compile(r"lock|manifest\.json|\d{5}(\.json|\.tmp|_.+)|joined_.+")
-"""Names of the files that a job keeps in its folder."""
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: BinaryIO) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class JobFolder:
     """Holds a job's folder while it runs; parts of an earlier run of the very same plan are kept.
 
-    Leaving the block on success removes the folder; on an error it stays only if a segment is finished.
+    Leaving the block on success removes the folder; on an error it stays only if finished segments hold frames.
 
     Raises:
         OutputError: another process works in the folder, or it is not ours.
@@ -39,42 +46,56 @@ class JobFolder:
         self._lock: BinaryIO | None = None
 
     def __enter__(self) -> JobFolder:
-        manifest = self.path / "manifest.json"
         # A job killed in its first or last moments leaves files without a manifest.
-        if self.path.exists() and not manifest.exists() and not _holds_only_ours(self.path):
+        if self.path.exists() and not self._manifest.exists() and not _holds_only_ours(self.path):
             raise OutputError(f"{self.path} is in the way and was not made by birefvideo: move it")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / "lock").open("wb")
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                self._lock.close()
-                raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
-        wanted = self._plan.manifest()
-        if not manifest.exists() or manifest.read_text() != wanted:
+        try:
+            _lock(self._lock)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
+        if not self.resumes():
             for old in self.path.iterdir():
-                if old.name != "lock":
+                if old.is_dir():
+                    shutil.rmtree(old)
+                elif old.name != "lock":
                     old.unlink()
-            manifest.write_text(wanted)
+            self._manifest.write_text(self._plan.manifest())
+        (self.path / "joined").mkdir(exist_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._lock is not None
-        self._lock.close()
-        if error is None or not any(self._report_path(s).exists() for s in self._plan.segments):
+        if sys.platform == "win32":
+            self._lock.close()  # which cannot remove an open file
+        reports = [self.finished(segment) for segment in self._plan.segments]
+        if error is None or not any(report and report.pts for report in reports):
             shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+    def resumes(self) -> bool:
+        """Whether an earlier run of this very plan left its folder."""
+        try:
+            return self._manifest.read_text() == self._plan.manifest()
+        except OSError:
+            return False
+
+    def was_renaming(self) -> bool:
+        """Whether an earlier run of this very plan was stopped while it gave the outputs their names."""
+        return (self.path / "renaming").exists() and self.resumes()
 
     def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
         """The media file of one segment and output; another name while it is being written."""
-        name = f"{segment.number:05d}_{target.format.name}"
+        name = f"part_{segment.number:05d}_{target.format.name}"
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
 
     def joined(self, target: Target) -> Path:
-        """The finished output before it gets its final name."""
-        return self.path / target.path.name
+        """The finished output before it gets its place."""
+        return self.path / "joined" / target.path.name
 
     def finish(self, segment: Segment, report: SegmentReport) -> None:
         """Marks a segment as done: its parts get their names, then its report is written."""
@@ -93,14 +114,37 @@ class JobFolder:
         """The report of a segment that an earlier run finished and whose parts are all there, or None."""
         try:
             values = json.loads(self._report_path(segment).read_text())
-        except FileNotFoundError:
+            report = SegmentReport(**{**values, "decode": DecodeReport(**values["decode"])})
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        report = SegmentReport(**{**values, "decode": DecodeReport(**values["decode"])})
         parts = [self.part(segment, target) for target in self._plan.targets]
         return report if not report.pts or all(part.exists() for part in parts) else None
 
+    def discard(self) -> None:
+        """Forgets all finished segments, so that another run makes them again."""
+        for segment in self._plan.segments:
+            self._report_path(segment).unlink(missing_ok=True)
+
+    def rename(self, overwrite: bool) -> None:
+        """Moves the joined outputs to their names.
+
+        Raises:
+            OutputError: a file of that name has appeared since the job began; everything stays in the folder.
+        """
+        if not overwrite and not self.was_renaming():
+            for target in self._plan.targets:
+                if target.path.exists():
+                    raise OutputError(f"{target.path} has appeared meanwhile: move it and run the same command again")
+        (self.path / "renaming").touch()
+        for target in self._plan.targets:
+            self.joined(target).replace(target.path)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.path / "manifest.json"
+
     def _report_path(self, segment: Segment) -> Path:
-        return self.path / f"{segment.number:05d}.json"
+        return self.path / f"part_{segment.number:05d}.json"
 
 
 def _holds_only_ours(folder: Path) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from birefvideo.errors import BirefvideoError, OutputError
-from birefvideo.frames import Span, VideoInfo
-from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, Timed, Window, open_track, seconds
-from birefvideo.media.encode import movie_options, output_aspect
+from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, SoundError, Timed, Window, open_track, seconds
+from birefvideo.media.encode import finished, movie_options, open_output, output_aspect
 from birefvideo.media.formats import Format
+
+
+_REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
+"""What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
 
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
     with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
-    A damaged or unreadable audio stream is warned of and does not end the job: if need be the sound is left out.
+    A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
 
     Args:
         parts: files written by `media.encode`, one a segment.
@@ -57,27 +62,36 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
     try:
         return _join(parts, output, format, source, span)
+    except SoundError as error:
+        lost = error
     except (av.FFmpegError, OSError) as error:
-        if not source.audio:
-            raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
-        reason = error.strerror or str(error)
-    report = join(parts, output, format, replace(source, audio=()), span)
-    return replace(report, warnings=(f"the sound is left out, because it cannot be written: {reason}",))
+        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    rest = tuple(audio for audio in source.audio if audio.index != lost.index)
+    report = join(parts, output, format, replace(source, audio=rest), span)
+    return replace(report, warnings=(str(lost), *report.warnings))
 
 
 def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span) -> JoinReport:
     with ExitStack() as stack:
         first = stack.enter_context(_opened_part(parts[0]))
         window = _window(first, source, span)
-        container = stack.enter_context(_opened_output(output, format, source))
+        container = stack.enter_context(finished(_opened_output(output, format, source), output))
         pictures = _Pictures(parts, first, container, format, source, window)
         tracks, warnings = _open_tracks(stack, container, format, source, window)
-        for _, _, packet in _interleaved(pictures, tracks):
-            container.mux(packet)
-        container.close()
+        for _, rank, packet in _interleaved(pictures, tracks):
+            _mux(container, packet, tracks[rank - 1].audio if rank else None)
     sounds = tuple(track.sound() for track in tracks)
     warnings += [sound.warning for sound in sounds if sound.warning]
     return JoinReport(pictures.count, window.origin, sounds, tuple(warnings))
+
+
+def _mux(container: OutputContainer, packet: Packet[Any], audio: AudioInfo | None) -> None:
+    try:
+        container.mux(packet)
+    except _REFUSALS as error:
+        if audio is None:
+            raise
+        raise SoundError(audio, error) from error
 
 
 class _Pictures:
@@ -162,13 +176,27 @@ def _open_tracks(
     warnings: list[str] = []
     for audio in source.audio:
         try:
+            _try_header(source.path, audio, window, format)
             track = open_track(source.path, audio, window, container, format)
         except (BirefvideoError, av.FFmpegError, ValueError) as error:
-            warnings.append(f"audio stream {audio.index} ({audio.codec}) is left out: {error}")
+            warnings.append(str(SoundError(audio, error)))
             continue
         stack.callback(track.close)
         tracks.append(track)
     return tracks, warnings
+
+
+def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) -> None:
+    """Writes one audio stream's header into memory, where only the stream can be to blame for a failure.
+
+    Raises:
+        FFmpegError: the muxer refuses the stream's codec or parameters, or the encoder does.
+    """
+    with (
+        av.open(BytesIO(), "w", format=format.container) as trial,
+        closing(open_track(source, audio, window, trial, format)),
+    ):
+        trial.start_encoding()
 
 
 def _interleaved(
@@ -204,7 +232,7 @@ def _opened_output(path: Path, format: Format, source: VideoInfo) -> OutputConta
         # of pictures in memory where one stream has ended before the others.
         "max_interleave_delta": "1",
     }
-    return av.open(str(path), "w", format=format.container, container_options=options)
+    return open_output(path, format, options)
 
 
 def _end_of(part: InputContainer) -> Fraction:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
+import numpy as np
 import torch
 
 from birefvideo.errors import OptionError, OutputError
@@ -93,7 +96,7 @@ class Plan:
                 "segments": [[s.span.start, s.span.end] for s in self.segments],
                 "options": {k: str(v) for k, v in asdict(self.options).items()},
                 "settings": self.settings,
-                "versions": {"torch": torch.__version__, "av": av.__version__},
+                "versions": _versions(),
             },
             indent=1,
             sort_keys=True,
@@ -120,21 +123,37 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
     return tuple(Target(f, folder / f"{source.stem}{f.suffix}") for f in formats)
 
 
-def check_targets(source: Path, targets: Sequence[Target], overwrite: bool) -> None:
-    """Refuses outputs that exist, that are the input itself, or whose folder cannot be written.
+def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
+    """Refuses inputs of one command whose outputs would be each other, or another input.
+
+    Raises:
+        OptionError: names the two.
+    """
+    makers: dict[Path, Path] = {}
+    inputs = {source.resolve() for source in jobs}
+    for source, targets in jobs.items():
+        for target in targets:
+            path = target.path.resolve()
+            if path in inputs - {source.resolve()}:
+                raise OptionError(f"{source} would overwrite the input {target.path}: choose another folder with -o")
+            other = makers.setdefault(path, source)
+            if other is not source:
+                raise OptionError(f"{other} and {source} would both write {target.path}: run them with different -o")
+
+
+def check_targets(source: Path, targets: Sequence[Target]) -> None:
+    """Refuses outputs that are the input itself or a folder, or whose folder cannot be written.
 
     Raises:
         OutputError: as above; nothing has been written by then.
     """
     for target in targets:
         path = target.path
-        if path.exists() and path.samefile(source):
-            raise OutputError(f"{path} is the input itself: choose another -o")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: remove it or choose another -o")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists already: pass --overwrite to replace it, or choose another -o")
         try:
+            if path.exists() and path.samefile(source):
+                raise OutputError(f"{path} is the input itself: choose another -o")
             path.parent.mkdir(parents=True, exist_ok=True)
             probe = path.parent / f".{path.name}.birefvideo-probe"
             probe.touch()
@@ -142,6 +161,17 @@ def check_targets(source: Path, targets: Sequence[Target], overwrite: bool) -> N
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OutputError(f"cannot write into {path.parent} ({reason}): choose another folder with -o") from error
+
+
+def check_free(targets: Sequence[Target]) -> None:
+    """Refuses outputs that exist.
+
+    Raises:
+        OutputError: names the first.
+    """
+    for target in targets:
+        if target.path.exists():
+            raise OutputError(f"{target.path} exists already: pass --overwrite to replace it, or choose another -o")
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
@@ -166,7 +196,9 @@ def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
     """Cuts a span into segments of about ten seconds; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
-    last = info.start + int(info.duration / info.time_base) if span.end is None else span.end
+    last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
+    if span.end is not None:
+        last = min(last, span.end)
     step = int(SEGMENT_SECONDS / info.time_base)
     cuts = list(range(first + step, last - int(SHORTEST_TAIL / info.time_base), step)) if step else []
     bounds = [span.start, *cuts, span.end]
@@ -190,4 +222,21 @@ def _fingerprint(path: Path) -> dict[str, Any]:
         digest.update(file.read(1 << 20))
         file.seek(max(0, size - (1 << 20)))
         digest.update(file.read(1 << 20))
-    return {"name": path.name, "size": size, "sha256_of_ends": digest.hexdigest()}
+    changed = path.stat().st_mtime_ns
+    return {"name": path.name, "size": size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
+
+
+@cache
+def _versions() -> dict[str, Any]:
+    """Everything but the plan that decides bytes: our own code too, so that an update mixes no two mattes."""
+    code = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.parent.rglob("*.py")):
+        code.update(module.read_bytes())
+    return {
+        "birefvideo": code.hexdigest(),
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "ffmpeg": {name: list(version) for name, version in av.library_versions.items()},
+        "numpy": np.__version__,
+        "cv2": cv2.__version__,
+    }

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from birefvideo.errors import InputError
+from birefvideo.errors import InputError, OutputError
+from birefvideo.frames import VideoInfo
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.join import join
 from birefvideo.jobs.plan import (
@@ -19,13 +20,14 @@ from birefvideo.jobs.plan import (
     Plan,
     Segment,
     Target,
+    check_free,
     check_targets,
     job_folder,
     plan_segments,
     trimmed_span,
 )
 from birefvideo.matting import checkpoints
-from birefvideo.matting.predict import Predictor, choose_device
+from birefvideo.matting.predict import Predictor, choose_device, default_batch
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.probe import probe
@@ -45,7 +47,7 @@ class Progress:
     frame: Callable[[], object] = lambda: None
     """Called after each frame."""
     resumed: Callable[[int], object] = lambda frames: None
-    """Called with the number of frames that an earlier run had finished."""
+    """Called once, if so, with the number of frames that an earlier run had finished."""
 
 
 @dataclass
@@ -73,17 +75,22 @@ class Matter:
         self.options = options
         self.device = choose_device(options.device)
         self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.type == "cuda")
+        self._digest = self.checkpoint.digest()
         model = checkpoints.load(self.checkpoint)
         self.predictor = Predictor(model, self.checkpoint.size, self.device, batch=options.batch)
 
-    def settings(self) -> dict[str, str | int | None]:
-        """What decides the alpha's bytes, for the manifest."""
+    def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
+        """What decides the bytes of a clip's alpha, for the manifest."""
+        size = self.checkpoint.size.network_size(info.width, info.height)
+        cuda = self.device.type == "cuda"
         return {
             "model": self.checkpoint.name,
-            "weights": self.checkpoint.digest(),
-            "device": str(self.device),
+            "weights": self._digest,
+            "geometry": str(self.checkpoint.geometry),
+            "size": size,
+            "device": torch.cuda.get_device_name(self.device) if cuda else str(self.device),
             "dtype": self.predictor.report.dtype,
-            "batch": self.options.batch,
+            "batch": self.options.batch or default_batch(self.device, size),
             "threads": torch.get_num_threads(),
         }
 
@@ -108,7 +115,7 @@ def run(
     progress = progress or Progress()
     info = probe(source)
     span = trimmed_span(info, options.start, options.end)
-    check_targets(source, targets, overwrite)
+    check_targets(source, targets)
     matter = load() if load else Matter(options)
     plan = Plan(
         source=info,
@@ -117,29 +124,40 @@ def run(
         segments=plan_segments(info, span),
         options=options,
         folder=job_folder(targets, source),
-        settings=matter.settings(),
+        settings=matter.settings(info),
     )
+    folder = JobFolder(plan)
+    if not overwrite and not folder.was_renaming():
+        check_free(targets)
     progress.planned(plan, matter.checkpoint)
-    with JobFolder(plan) as folder:
-        reports = [_run_segment(plan, segment, folder, matter, progress) for segment in plan.segments]
-        frames = sum(len(report.pts) for report in reports)
-        if not frames:
-            raise InputError(f"{source} has no frame between the times asked for: check --start and --end")
-        warnings = _warnings(reports, matter.checkpoint.name)
-        for target in plan.targets:
-            warnings += [w for w in _finish(plan, target, folder, reports) if w not in warnings]
-        for target in plan.targets:
-            folder.joined(target).replace(target.path)
+    try:
+        with folder:
+            reports = _run_segments(plan, folder, matter, progress)
+            warnings = _finish_all(plan, folder, reports)
+            folder.rename(overwrite)
+    except OSError as error:
+        place = error.filename or plan.folder
+        raise OutputError(f"cannot write {place} ({error.strerror or error}): make room there, or choose -o") from error
     outputs = tuple(target.path for target in targets)
     seconds = time.monotonic() - started
+    warnings = _warnings(reports, matter) + warnings
+    frames = sum(len(report.pts) for report in reports)
     return Result(outputs, frames, seconds, matter.checkpoint.name, str(matter.device), warnings)
 
 
+def _run_segments(plan: Plan, folder: JobFolder, matter: Matter, progress: Progress) -> list[SegmentReport]:
+    """Computes the segments that an earlier run has not finished; returns the reports of all."""
+    earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
+    done = sum(len(report.pts) for report in earlier.values() if report)
+    if done:
+        progress.resumed(done)
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, matter, progress) for s in plan.segments]
+    if not any(report.pts for report in reports):
+        raise InputError(f"{plan.source.path} has no frame between the times asked for: check --start and --end")
+    return reports
+
+
 def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter, progress: Progress) -> SegmentReport:
-    earlier = folder.finished(segment)
-    if earlier is not None:
-        progress.resumed(len(earlier.pts))
-        return earlier
     settings = EncodeSettings(background=plan.options.background)
     with ExitStack() as stack:
         writers = [
@@ -155,38 +173,54 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
     return report
 
 
-def _finish(plan: Plan, target: Target, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[str]:
-    """Joins the parts of one output with the audio and proves the result; returns warnings."""
+def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[str]:
+    """Joins the parts of every output with the audio and proves the results; returns warnings."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
-    parts = [folder.part(segment, target) for segment, _ in with_frames]
-    output = folder.joined(target)
-    joined = join(parts, output, target.format, plan.source, plan.span)
-    expected = Expected(
-        pts=[pts for _, report in with_frames for pts in report.pts],
-        origin=joined.origin,
-        last_duration=with_frames[-1][1].last_duration,
-        sounds=joined.sounds,
-    )
-    verify(output, target.format, plan.source, expected)
-    return list(joined.warnings)
+    warnings: dict[str, None] = {}
+    for target in plan.targets:
+        parts = [folder.part(segment, target) for segment, _ in with_frames]
+        output = folder.joined(target)
+        joined = join(parts, output, target.format, plan.source, plan.span)
+        warnings |= dict.fromkeys(joined.warnings)
+        expected = Expected(
+            pts=[pts for _, report in with_frames for pts in report.pts],
+            origin=joined.origin,
+            last_duration=with_frames[-1][1].last_duration,
+            sounds=joined.sounds,
+        )
+        try:
+            verify(output, target.format, plan.source, expected)
+        except OutputError:
+            folder.discard()  # the fault may be in a part: the next run makes them all again
+            raise
+    return list(warnings)
 
 
-def _warnings(reports: Sequence[SegmentReport], model: str) -> list[str]:
+def _warnings(reports: Sequence[SegmentReport], matter: Matter) -> list[str]:
+    """What the user should know of decoding and prediction, one line each."""
+    model = matter.checkpoint.name
     decode = DecodeReport()
     for report in reports:
         decode.add(report.decode)
     warnings = []
     if decode.corrupt_packets:
         warnings.append(f"{decode.corrupt_packets} corrupt packets were skipped: their frames are missing")
+    if decode.damaged_frames:
+        warnings.append(f"{decode.damaged_frames} frames are damaged in the file and were used as they are")
     if decode.read_error:
-        warnings.append(f"reading stopped early ({decode.read_error}): the output ends there too")
+        warnings.append(f"a part of the file could not be read ({decode.read_error}): its frames are missing")
     elif decode.short_by > Fraction(1, 2):
         warnings.append(f"the file ends {float(decode.short_by):.1f} s before it says: it looks truncated")
     if decode.dropped_frames:
-        warnings.append(f"{decode.dropped_frames} frames without a time of their own were dropped")
+        warnings.append(f"{decode.dropped_frames} frames whose time is not after the one before were dropped")
+    if decode.untimed_frames:
+        warnings.append(f"{decode.untimed_frames} frames had no time in the file and got one by the frame rate")
     if decode.rescaled_frames:
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
     if max(report.most_coverage for report in reports) < LEAST_COVERAGE:
         hint = "try --model general" if model == checkpoints.EMBEDDED else "try another --model"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
+    if matter.predictor.report.out_of_memory:
+        batches = ", ".join(map(str, matter.predictor.report.out_of_memory))
+        warnings.append(f"batches of {batches} frames did not fit in the device's memory: pass a smaller --batch")
     return warnings

@@ -36,15 +36,16 @@ class DeformableConv2d(nn.Module):
         columns = torch.arange(w, device=x.device, dtype=torch.float32).view(1, 1, w)
         reach = self.kernel_size // 2
         sampled = []
+        image = x.float()
         # One tap at a time would save memory, but a single matmul over all of them is the exact im2col form.
         for tap in range(self.kernel_size**2):
             dy, dx = divmod(tap, self.kernel_size)
             # Positions in fp32 whatever the network's dtype: bf16 cannot tell neighbouring columns apart past 256.
             y = offsets[:, 2 * tap].float() + rows + (dy - reach)
             x_ = offsets[:, 2 * tap + 1].float() + columns + (dx - reach)
-            grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1).to(x.dtype)
-            values = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            sampled.append(values * mask[:, tap : tap + 1])
+            grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1)
+            values = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            sampled.append(values.to(x.dtype) * mask[:, tap : tap + 1])
         columns_matrix = torch.stack(sampled, dim=2).view(n, c * self.kernel_size**2, h, w)
         weight = self.regular_conv.weight.view(-1, c * self.kernel_size**2, 1, 1)
         return F.conv2d(columns_matrix, weight)
