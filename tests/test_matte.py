@@ -121,7 +121,7 @@ def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
 
 def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The network's own alpha is soft everywhere; pull most of it to 0 and 1.
-    monkeypatch.setattr(predict, "solidified", lambda alpha: ((alpha - alpha.mean()) * 80 + 0.5).clamp_(0, 1))
+    monkeypatch.setattr(predict, "solidified", lambda alpha: ((alpha - alpha.mean()) * 2000 + 0.5).clamp_(0, 1))
     frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
     solid = frame.alpha >= OPAQUE
     assert 0.02 < solid.mean() < 0.98
