@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
@@ -95,3 +97,15 @@ def decoded_sound(path: Path, index: int = 0, rate: int = 48000) -> NDArray[np.f
     sound = np.concatenate(blocks)
     offset = round((start or 0) * rate)
     return np.pad(sound, (offset, 0)) if offset > 0 else sound[-offset:]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond `size` bytes; Python ignores SIGXFSZ, so that writes fail instead."""
+    resource = pytest.importorskip("resource", reason="only POSIX limits the size of files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

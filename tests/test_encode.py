@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from outputs import decoded_video, matted, packets, write_parts
+from outputs import decoded_video, full_disk, matted, packets, write_parts
 
 from birefvideo.errors import OutputError
 from birefvideo.media.encode import EncodeSettings, open_writer, output_colour, output_size
@@ -167,3 +167,31 @@ def test_a_folder_that_does_not_exist_is_told(clip: Clip, tmp_path: Path) -> Non
     info, _ = matted(clip("plain"))
     with pytest.raises(OutputError, match=r"cannot write .*part\.mov: No such file"):
         open_writer(tmp_path / "nowhere" / "part.mov", get_format("prores"), info, EncodeSettings())
+
+
+@every_format
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_a_full_disk_is_told_in_one_line(format: Format, share: float, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    (part,) = write_parts(tmp_path, format, info, frames)
+    size = int(share * (part.stat().st_size - 1))
+    with full_disk(size), pytest.raises(OutputError, match=r"^cannot write .*part0.*: File too large$"):
+        write_parts(tmp_path, format, info, frames)
+
+
+@every_format
+def test_a_full_disk_does_not_hide_the_error_before_it(format: Format, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    writer = open_writer(tmp_path / "part", format, info, EncodeSettings())
+    for frame in frames:
+        writer.write(frame)
+    with full_disk(0), pytest.raises(RuntimeError, match="stop"), writer:
+        raise RuntimeError("stop")
+
+
+def test_a_name_with_a_colon_is_a_file(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, frames = matted(clip("plain"))
+    monkeypatch.chdir(tmp_path)
+    with open_writer(Path("take:2.mov"), get_format("prores"), info, EncodeSettings()) as writer:
+        writer.write(frames[0])
+    assert len(decoded_video(tmp_path / "take:2.mov")) == 1

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from clips import write_clip
 from numpy.typing import NDArray
-from outputs import decoded_sound, decoded_video, expectation, make_output, matted, packets, write_parts
+from outputs import decoded_sound, decoded_video, expectation, full_disk, make_output, matted, packets, write_parts
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
 from birefvideo.jobs.join import join
+from birefvideo.media.audio import CopiedTrack
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.formats import FORMATS, Format, get_format
 from birefvideo.media.verify import verify
@@ -165,7 +168,7 @@ def test_damaged_sound_is_warned_of_and_the_pictures_are_kept(tmp_path: Path) ->
 def test_sound_that_the_container_refuses_is_left_out_and_told(tmp_path: Path) -> None:
     careless = replace(get_format("prores"), audio_copy=frozenset({"flac"}))
     output, info, frames, report = make_output(tmp_path, careless, clip_with_chirp(tmp_path, "a.mkv", "flac"))
-    assert len(report.warnings) == 1 and "sound is left out" in report.warnings[0]
+    assert len(report.warnings) == 1 and "audio stream 1 (flac) is left out" in report.warnings[0]
     assert report.sounds == ()
     verify(output, careless, info, expectation(frames, report))
 
@@ -202,3 +205,80 @@ def test_parts_of_other_settings_are_refused(clip: Clip, tmp_path: Path) -> None
         writer.write(narrow_frames[0])
     with pytest.raises(OutputError, match="other settings"):
         join(parts, tmp_path / "out.mp4", format, info, Span())
+
+
+@every_format
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_a_full_disk_is_told_in_one_line(format: Format, share: float, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    parts = write_parts(tmp_path, format, info, frames, cuts=(6,))
+    output = tmp_path / "out"
+    join(parts, output, format, info, Span())
+    size = int(share * (output.stat().st_size - 1))
+    with full_disk(size), pytest.raises(OutputError, match=r"^cannot write .*out: File too large$"):
+        join(parts, output, format, info, Span())
+
+
+@every_format
+def test_a_disk_too_full_for_the_sound_is_no_reason_to_leave_it_out(format: Format, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("two_audio"))
+    parts = write_parts(tmp_path, format, info, frames)
+    output = tmp_path / "out"
+    join(parts, output, format, replace(info, audio=()), Span())
+    with full_disk(output.stat().st_size), pytest.raises(OutputError, match="File too large"):
+        join(parts, output, format, info, Span())
+
+
+@every_format
+def test_a_full_disk_does_not_hide_a_damaged_part(format: Format, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("silent"))
+    parts = write_parts(tmp_path, format, info, frames, cuts=(1,))
+    parts[1].write_bytes(b"not a film")
+    with full_disk(parts[0].stat().st_size - 100), pytest.raises(OutputError, match=r"part1.* is damaged: remove it"):
+        join(parts, tmp_path / "out", format, info, Span())
+
+
+def test_of_two_sounds_only_the_unreadable_one_is_left_out(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = CopiedTrack._read
+
+    def failing(track: CopiedTrack) -> Iterator[Any]:
+        packets = whole(track)
+        yield from islice(packets, 3)
+        if track.audio.index == 1:
+            raise av.InvalidDataError(1094995529, "Invalid data found")
+        yield from packets
+
+    monkeypatch.setattr(CopiedTrack, "_read", failing)
+    format = get_format("prores")
+    output, info, frames, report = make_output(tmp_path, format, clip("two_audio"))
+    assert report.warnings == ("audio stream 1 (aac) is left out: Invalid data found",)
+    assert len(report.sounds) == 1
+    verify(output, format, info, expectation(frames, report))
+
+
+@pytest.mark.parametrize("name", ["prores", "green"])
+def test_packets_that_the_muxer_cannot_parse_cost_the_sound_and_not_the_job(
+    name: str, clip: Clip, tmp_path: Path
+) -> None:
+    damaged, format = tmp_path / "damaged.ts", get_format(name)
+    data = bytearray(clip("transport_stream").read_bytes())
+    with av.open(str(clip("transport_stream"))) as container:
+        sound = [bytes(p) for p in container.demux(audio=0) if p.size]
+    at = data.index(sound[2][:16])
+    data[at : at + 2] = b"\0\0"  # the sync word of an ADTS frame, which the muxer takes off
+    damaged.write_bytes(data)
+    output, info, frames, report = make_output(tmp_path, format, damaged)
+    assert report.sounds == () and len(report.warnings) == 1
+    assert "audio stream 1 (aac) is left out" in report.warnings[0]
+    verify(output, format, info, expectation(frames, report))
+
+
+def test_a_name_with_a_colon_is_a_file(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    format = get_format("green")
+    info, frames = matted(clip("plain"))
+    parts = write_parts(tmp_path, format, info, frames)
+    monkeypatch.chdir(tmp_path)
+    join(parts, Path("take:2.mp4"), format, info, Span())
+    assert len(decoded_video(tmp_path / "take:2.mp4")) == len(frames)

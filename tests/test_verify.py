@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from outputs import expectation, make_output, matted, write_parts
+from outputs import expectation, make_output, matted, packets, write_parts
 
 from birefvideo.errors import OutputError
 from birefvideo.media.formats import FORMATS, Format, get_format
@@ -111,3 +111,14 @@ def test_an_output_without_pictures_is_found(clip: Clip, tmp_path: Path) -> None
     (part,) = write_parts(tmp_path, format, info, [])
     with pytest.raises(OutputError, match="failed verification"):
         verify(part, format, info, Expected([0], Fraction(0)))
+
+
+def test_a_picture_that_is_not_shown_is_found(clip: Clip, tmp_path: Path) -> None:
+    format = get_format("webm")
+    output, info, frames, report = make_output(tmp_path, format, clip("one_frame"))
+    data = bytearray(output.read_bytes())
+    ((_, packet),) = packets(output)
+    data[data.index(packet)] &= ~0x02  # show_frame, in the first byte of a VP9 key frame
+    output.write_bytes(data)
+    with pytest.raises(OutputError, match="failed verification: its picture 0 cannot be decoded"):
+        verify(output, format, info, expectation(frames, report))

@@ -21,7 +21,6 @@ from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, SoundError,
 from birefvideo.media.encode import finished, movie_options, open_output, output_aspect
 from birefvideo.media.formats import Format
 
-
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
 

@@ -65,11 +65,23 @@ class Sound:
     """What was wrong with the source's stream; one line, or empty."""
 
 
+class SoundError(Exception):
+    """An audio stream of the source that an output has to do without; the message is one line."""
+
+    def __init__(self, audio: AudioInfo, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        super().__init__(f"audio stream {audio.index} ({audio.codec}) is left out: {reason}")
+        self.index = audio.index
+        """Index of the stream in the source."""
+
+
 class Track:
     """One audio stream on its way from the source into an output; subclasses say how."""
 
     def __init__(self, source: Path, audio: AudioInfo, window: Window) -> None:
-        self._audio, self._window = audio, window
+        self.audio = audio
+        """The source's stream."""
+        self._window = window
         self._damaged = 0
         self._stopped = ""
         self._heard: tuple[Fraction, Fraction] | None = None
@@ -78,7 +90,18 @@ class Track:
         self._codec = codec_name(self._stream)
 
     def packets(self) -> Iterator[Timed]:
-        """Yields (time on the output's clock, packet for the output) in order of time."""
+        """Yields (time on the output's clock, packet for the output) in order of time.
+
+        Raises:
+            SoundError: the stream cannot be read, decoded or encoded any further.
+        """
+        try:
+            yield from self._packets()
+        except (av.FFmpegError, ValueError) as error:
+            raise SoundError(self.audio, error) from error
+
+    def _packets(self) -> Iterator[Timed]:
+        """Yields what `packets` does; errors are FFmpeg's."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -88,7 +111,7 @@ class Track:
     def _read(self) -> Iterator[Packet[Any]]:
         """Yields the stream's packets from a little before the window on; damage is counted and passed over."""
         if self._window.start is not None:
-            target = max(self._window.start - _SEEK_MARGIN, self._audio.start)
+            target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
                 self._container.seek(int(target / self._time_base), stream=self._stream)
         packets, refused = self._container.demux(self._stream), 0
@@ -107,7 +130,7 @@ class Track:
 
     @property
     def _time_base(self) -> Fraction:
-        return self._stream.time_base or Fraction(1, self._audio.rate)
+        return self._stream.time_base or Fraction(1, self.audio.rate)
 
     def _hear(self, start: Fraction, end: Fraction) -> None:
         """Notes that the stretch [start, end) of the output's clock has sound."""
@@ -118,7 +141,7 @@ class Track:
         warning = ""
         if self._damaged or self._stopped or self._heard is None:
             what = f"{self._damaged} damaged packets passed over" if self._damaged else "no sound"
-            warning = f"audio stream {self._audio.index} ({self._audio.codec}): {what} {self._stopped}".strip()
+            warning = f"audio stream {self.audio.index} ({self.audio.codec}): {what} {self._stopped}".strip()
         start, end = self._heard or (Fraction(0), Fraction(0))
         return Sound(codec, copied, start, end, grain, warning)
 
@@ -136,8 +159,7 @@ class CopiedTrack(Track):
         _copy_language(self._stream, self._out)
         self._grain = Fraction(0)
 
-    def packets(self) -> Iterator[Timed]:
-        """Yields (time on the output's clock, packet for the output) in order of time."""
+    def _packets(self) -> Iterator[Timed]:
         start, end = self._window.start, self._window.end
         preroll: deque[Timed] = deque(maxlen=_PREROLL.get(self._codec, 0))
         for time, packet in self._timed():
@@ -163,8 +185,8 @@ class CopiedTrack(Track):
 
         Matroska and FLV round times to 1 ms; the packets' own length tells them apart again.
         """
-        frame = Fraction(self._stream.codec_context.frame_size or 0, self._audio.rate)
-        slack = 2 * self._time_base if self._time_base * self._audio.rate > 1 else Fraction(0)
+        frame = Fraction(self._stream.codec_context.frame_size or 0, self.audio.rate)
+        slack = 2 * self._time_base if self._time_base * self.audio.rate > 1 else Fraction(0)
         expected: Fraction | None = None
         for packet in self._read():
             time = seconds(packet.pts, self._time_base)
@@ -174,7 +196,7 @@ class CopiedTrack(Track):
             yield time, packet
 
     def _stamped(self, time: Fraction, packet: Packet[Any]) -> Timed:
-        rate = self._audio.rate
+        rate = self.audio.rate
         length = round((packet.duration or 0) * self._time_base * rate)
         packet.stream = self._out
         packet.pts = packet.dts = round(time * rate)
@@ -201,8 +223,7 @@ class EncodedTrack(Track):
             context.bit_rate = format.bit_rate * len(context.layout.channels)
         _copy_language(self._stream, self._out)
 
-    def packets(self) -> Iterator[Timed]:
-        """Yields (time on the output's clock, packet for the output) in order of time."""
+    def _packets(self) -> Iterator[Timed]:
         for frame in self._shaped():
             start = seconds(frame.pts, frame.time_base)
             self._hear(start, start + Fraction(frame.samples, self._rate))

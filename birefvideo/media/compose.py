@@ -53,7 +53,8 @@ def with_alpha_444(
     offsets = offset_out - gains * offset_in
     for i, (codes, out) in enumerate(zip(_planes(foreground), planes, strict=True)):
         if source.range == target.range:
-            np.left_shift(codes, np.uint16(10 - depth), out=out)
+            # Without dtype, NumPy before 2 shifts in the codes' 8 bits and loses the highest.
+            np.left_shift(codes, 10 - depth, out=out, dtype=np.uint16)
         else:
             _affine(codes, gains[i], offsets[i], out)
         if premultiplied:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -108,11 +110,9 @@ class Writer:
         self._last_pts: int | None = None
         try:
             path.open("wb").close()  # FFmpeg opens it with the first packet only, and says less
-            self._container: OutputContainer = av.open(
-                str(path), "w", format=format.container, container_options=movie_options(format, info)
-            )
         except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+            raise _cannot_write(path, error) from error
+        self._container = open_output(path, format, movie_options(format, info))
         self._stream = self._add_stream()
 
     def __enter__(self) -> Writer:
@@ -124,7 +124,7 @@ class Writer:
         if kind is None:
             self.close()
         else:
-            self._container.close()
+            _abandon(self._container)
 
     def write(self, frame: Frame) -> None:
         """Encodes one frame of the segment's core.
@@ -155,10 +155,8 @@ class Writer:
         Raises:
             OutputError: the encoder or the disk refuses.
         """
-        try:
+        with finished(self._container, self.path):
             self._encode(None)
-        finally:
-            self._container.close()
 
     def _add_stream(self) -> VideoStream:
         info, format = self._info, self._format
@@ -203,7 +201,41 @@ class Writer:
                 packet.duration = self._durations.popleft()
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise _cannot_write(self.path, error) from error
+
+
+def open_output(path: Path, format: Format, options: Mapping[str, str]) -> OutputContainer:
+    """Returns an empty output whose muxer has `options`; the file is opened with the first packet."""
+    # The prefix keeps a name such as 'take:2.mov' from being taken for a protocol.
+    return av.open(f"file:{path}", "w", format=format.container, container_options=dict(options))
+
+
+@contextmanager
+def finished(container: OutputContainer, path: Path) -> Iterator[OutputContainer]:
+    """Finishes the file at `path` when the body ends; an exception in the body passes, whatever closing meets.
+
+    Raises:
+        OutputError: the disk refuses what the muxer held back until now: buffers, indices.
+    """
+    try:
+        yield container
+    except BaseException:
+        _abandon(container)
+        raise
+    try:
+        container.close()
+    except (av.FFmpegError, OSError) as error:
+        raise _cannot_write(path, error) from error
+
+
+def _abandon(container: OutputContainer) -> None:
+    """Closes an output that another error has ended already."""
+    with suppress(av.FFmpegError, OSError):
+        container.close()
+
+
+def _cannot_write(path: Path, error: av.FFmpegError | OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}")
 
 
 def open_writer(path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> Writer:

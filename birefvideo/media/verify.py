@@ -85,7 +85,9 @@ def verify(
             times, end = _read(container, stream, output, expected)
             worst = _check_times(times, end, stream, output, info, expected)
             pictures = (
-                _decoded_all(container, stream, format) if decode_all else _sampled(container, stream, format, times)
+                _decoded_all(container, stream, format)
+                if decode_all
+                else _sampled(container, stream, output, format, times)
             )
             decoded = 0
             for picture in pictures:
@@ -229,19 +231,24 @@ def _decoded_all(container: InputContainer, stream: VideoStream, format: Format)
 
 
 def _sampled(
-    container: InputContainer, stream: VideoStream, format: Format, times: Sequence[int]
+    container: InputContainer, stream: VideoStream, output: Path, format: Format, times: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
     """Decodes the first, the middle and the last picture, each from the key frame before it."""
     for target in sorted({times[0], times[len(times) // 2], times[-1]}):
         container.seek(target, stream=stream)
         decoder = _decoder(stream, format)
         decoder.flush_buffers()
-        yield _picture_at(container.demux(stream), decoder, target)
+        picture = _picture_at(container.demux(stream), decoder, target)
+        if picture is None:
+            raise _wrong(output, f"its picture {times.index(target)} cannot be decoded")
+        yield picture
 
 
-def _picture_at(packets: Iterator[Packet[VideoStream]], decoder: VideoCodecContext, target: int) -> av.VideoFrame:
+def _picture_at(
+    packets: Iterator[Packet[VideoStream]], decoder: VideoCodecContext, target: int
+) -> av.VideoFrame | None:
     for packet in packets:
         for picture in decoder.decode(packet if packet.size else None):
             if picture.pts is not None and picture.pts >= target:
                 return picture
-    raise EOFError
+    return None
