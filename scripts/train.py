@@ -31,7 +31,7 @@ from training.losses import matting_loss
 from birefvideo.matting.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
-LONG_SIDE = 512
+LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
 TALK = Geometry(
     backbone="conv_t",

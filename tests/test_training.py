@@ -73,7 +73,7 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     assert steps(tmp_path / "a") == [2, 4]
     run(monkeypatch, "--run", tmp_path / "a", "--export", tmp_path / "exported")
     found = find(str(tmp_path / "exported"))
-    assert found.size.network_size(1280, 720) == (512, 288)
+    assert found.size.network_size(1280, 720) == (640, 352)
     exported = load(found)
     run(monkeypatch, *common, "--run", tmp_path / "b", "--init", tmp_path / "exported", "--steps", "1", "--rate", "0")
     state = torch.load(tmp_path / "b" / "state.pt", weights_only=True)["model"]
