@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import torch
 
 from birefvideo.errors import InputError, OutputError
@@ -34,6 +35,8 @@ from birefvideo.media.probe import probe
 from birefvideo.media.verify import Expected, verify
 from birefvideo.pipeline import SegmentReport, matte_segment
 
+TONE_MAPS_FROM = 18
+"""First major version of PyAV whose swscale brings HDR to BT.709."""
 LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 
@@ -140,7 +143,7 @@ def run(
         raise OutputError(f"cannot write {place} ({error.strerror or error}): make room there, or choose -o") from error
     outputs = tuple(target.path for target in targets)
     seconds = time.monotonic() - started
-    warnings = _warnings(reports, matter) + warnings
+    warnings = _warnings(reports, matter, info.colour.is_hdr) + warnings
     frames = sum(len(report.pts) for report in reports)
     return Result(outputs, frames, seconds, matter.checkpoint.name, str(matter.device), warnings)
 
@@ -196,7 +199,7 @@ def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport])
     return list(warnings)
 
 
-def _warnings(reports: Sequence[SegmentReport], matter: Matter) -> list[str]:
+def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> list[str]:
     """What the user should know of decoding and prediction, one line each."""
     model = matter.checkpoint.name
     decode = DecodeReport()
@@ -217,6 +220,10 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter) -> list[str]:
         warnings.append(f"{decode.untimed_frames} frames had no time in the file and got one by the frame rate")
     if decode.rescaled_frames:
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
+    if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
+        warnings.append(
+            "this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only"
+        )
     if max(report.most_coverage for report in reports) < LEAST_COVERAGE:
         hint = "try --model general" if model == checkpoints.EMBEDDED else "try another --model"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
