@@ -29,7 +29,7 @@ Seconds = int | float | Fraction | None
 def matte(
     source: Path_,
     out: Path_ | None = None,
-    to: Sequence[str] = DEFAULT_FORMATS,
+    to: str | Sequence[str] = DEFAULT_FORMATS,
     *,
     model: str = "auto",
     background: str = "green",
@@ -46,8 +46,9 @@ def matte(
     Raises:
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
+    formats = [to] if isinstance(to, str) else to
     options = Options(model, parse_colour(background), smooth, _exact(start), _exact(end), device, batch)
-    targets = plan_targets(Path(source), None if out is None else Path(out), to)
+    targets = plan_targets(Path(source), None if out is None else Path(out), formats)
     told = Progress(frame=progress) if progress else None
     return run(Path(source), targets, options, overwrite=overwrite, progress=told)
 
@@ -67,8 +68,9 @@ def mattes(
     Raises:
         BirefvideoError: as `matte`, at the first frame.
     """
+    options = Options(model=model, smooth=smooth, device=device, batch=batch)
     info = probe(Path(source))
-    matter = Matter(Options(model=model, device=device, batch=batch))
+    matter = Matter(options)
     span = trimmed_span(info, _exact(start), _exact(end))
     with closing(matted_frames(info, span, matter.predictor, smooth, DecodeReport())) as frames:
         yield from frames

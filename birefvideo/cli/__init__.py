@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -34,4 +37,13 @@ def birefvideo(
 
 def main() -> None:
     """Entry point of the `birefvideo` program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job
+    signal.signal(signal.SIGTERM, _terminated)
     app()
+
+
+def _terminated(number: int, frame: object) -> None:
+    """Ends a job as Ctrl-C does: threads joined, unfinished files removed."""
+    raise KeyboardInterrupt

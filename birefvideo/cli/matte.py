@@ -62,7 +62,7 @@ def matte(
     """Cut the people out of each INPUT and write alpha video beside it.
 
     Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing. A job
-    that was stopped goes on where it was when the same command is run again.
+    that was stopped goes on when the same command is run again. Folders are not searched deeper.
     """
     try:
         options = _options(model, background, smooth, start, end, device, batch)
@@ -95,6 +95,7 @@ def _matte_all(
     jobs: dict[Path, tuple[Target, ...]], options: Options, *, overwrite: bool, quiet: bool, debug: bool
 ) -> list[Exception]:
     """Mattes the clips one after another with one network; prints and returns the errors of those that failed."""
+    from birefvideo.jobs.plan import job_folder
     from birefvideo.jobs.run import Matter, run
 
     quiet_libraries()
@@ -107,7 +108,9 @@ def _matte_all(
             if not quiet:
                 print_result(result)
         except KeyboardInterrupt:
-            print_error("stopped; run the same command again to go on")
+            kept = job_folder(targets, clip).exists()
+            again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
+            print_error(f"stopped; {again}")
             raise typer.Exit(130) from None
         except Exception as error:
             if debug:
@@ -141,15 +144,12 @@ def _options(
     from birefvideo.matting.predict import choose_device
     from birefvideo.media.colours import parse_colour
 
-    if smooth < 0:
-        raise OptionError(f"--smooth is {smooth}, must be 0 (off) or a radius in frames")
-    if batch is not None and batch < 1:
-        raise OptionError(f"--batch is {batch}, must be at least 1")
     begin, finish = (None if text is None else parse_time(text) for text in (start, end))
     if finish is not None and finish <= (begin or 0):
         raise OptionError(f"--end {end} is not after --start {start or 0}")
+    options = Options(model, parse_colour(background), smooth, begin, finish, device, batch)
     checkpoints.find(model, has_gpu=choose_device(device).type == "cuda")
-    return Options(model, parse_colour(background), smooth, begin, finish, device, batch)
+    return options
 
 
 def parse_time(text: str) -> Fraction:
@@ -162,7 +162,7 @@ def parse_time(text: str) -> Fraction:
         parts = [Fraction(part) for part in text.split(":")]
     except (ValueError, ZeroDivisionError):
         parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts) or any(part >= 60 for part in parts[1:]):
         raise OptionError(f"time {text!r} is not seconds (12.5) or [h:]mm:ss (1:02.5)")
     return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from fractions import Fraction
@@ -59,15 +60,17 @@ class JobBar:
         settings = plan.settings
         print(
             f"{self._clip.name}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
-            f"{float(info.duration):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
+            f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
             flush=True,
         )
-        total = round(_length(plan) * info.rate) or None
+        total = math.ceil(_length(plan) * info.rate) or None
         tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
         # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
-        log = not sys.stderr.isatty()
+        log = sys.stderr is None or not sys.stderr.isatty()
         interval = 10 if log else 0.1
-        self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
+        self._bar = tqdm(
+            total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log, disable=sys.stderr is None
+        )
 
     def _frame(self) -> None:
         self._bar.update()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -46,6 +47,14 @@ class Options:
     """auto, cuda, cuda:N, mps or cpu."""
     batch: int | None = None
     """Frames a batch; None: by device."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.smooth, int) or self.smooth < 0:
+            raise OptionError(f"--smooth is {self.smooth}, must be 0 (off) or a radius in frames")
+        if self.batch is not None and (not isinstance(self.batch, int) or self.batch < 1):
+            raise OptionError(f"--batch is {self.batch}, must be at least 1")
+        if not isinstance(self.model, str):
+            raise OptionError(f"model is a {type(self.model).__name__}, must be a name, a folder or a weights file")
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,8 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
         if wanted.extension != out.suffix.lower():
             raise OptionError(f"{out} does not go with --to {wanted.name}, which makes a {wanted.extension} file")
         return (Target(wanted, out),)
+    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".gif", ".png") and not out.is_dir():
+        raise OptionError(f"{out} is not a kind of file that can be written: end it with .mov, .mp4 or .webm")
     folder = out or source.parent
     formats = [get_format(name) for name in dict.fromkeys(names or DEFAULT_FORMATS)]
     return tuple(Target(f, folder / f"{source.stem}{f.suffix}") for f in formats)
@@ -155,7 +166,7 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
             if path.exists() and path.samefile(source):
                 raise OutputError(f"{path} is the input itself: choose another -o")
             path.parent.mkdir(parents=True, exist_ok=True)
-            probe = path.parent / f".{path.name}.birefvideo-probe"
+            probe = path.parent / f".birefvideo-{os.getpid()}"
             probe.touch()
             probe.unlink()
         except OSError as error:

@@ -132,9 +132,9 @@ def run(
     folder = JobFolder(plan)
     if not overwrite and not folder.was_renaming():
         check_free(targets)
-    progress.planned(plan, matter.checkpoint)
     try:
         with folder:
+            progress.planned(plan, matter.checkpoint)
             reports = _run_segments(plan, folder, matter, progress)
             warnings = _finish_all(plan, folder, reports)
             folder.rename(overwrite)
@@ -221,9 +221,7 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
     if decode.rescaled_frames:
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
-        warnings.append(
-            "this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only"
-        )
+        warnings.append("this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only")
     if max(report.most_coverage for report in reports) < LEAST_COVERAGE:
         hint = "try --model general" if model == checkpoints.EMBEDDED else "try another --model"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")

@@ -185,15 +185,20 @@ def _plain(key: str) -> str:
     return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
 
 
+# A damaged .pth can fail anywhere in the unpickler.
+_UNPICKLING = (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+_UNREADABLE = (OSError, SafetensorError, RuntimeError, *_UNPICKLING)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor]
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = dict(torch.load(path, map_location="cpu", weights_only=True))
         return state
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path} cannot be read as weights ({first}): copy or download it again") from error
 

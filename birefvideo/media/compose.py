@@ -171,7 +171,7 @@ def _fill_420(
         luma, *full = _planes(foreground)
         means = [_halve(plane) for plane in full]
         if is_subsampled:
-            soft = cv2.compare(_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)), 255, cv2.CMP_LT)
+            soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
             means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
         chroma = means
     depth = picture.format.components[0].bits
