@@ -133,6 +133,14 @@ def test_a_truncated_file_is_refused_in_one_line(tmp_path: Path, content: bytes)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"hi", b"not a pickle at all"])
+def test_a_pth_that_is_none_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.pth"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"bad\.pth cannot be read as weights"):
+        load(find(str(path)))
+
+
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         find(str(tmp_path))

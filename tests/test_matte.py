@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import write_clip
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -225,6 +227,39 @@ def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypat
     monkeypatch.setattr(run, "LEAST_COVERAGE", 1.1)
     result = invoke(copy("plain"), "--model", network, "--to", "matte")
     assert "found no person" in result.stdout
+
+
+@pytest.mark.parametrize("size", [(2, 2), (6, 10), (400, 16)])
+def test_tiny_and_extreme_pictures_work(network: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    source = write_clip(tmp_path / "tiny.mkv", size=size, frames=3, codec="ffv1", audio_tracks=0)
+    assert birefvideo.matte(source, to=ALL_FORMATS, model=str(network)).frames == 3
+
+
+def test_one_format_may_be_given_as_text(copy: GetClip, network: Path) -> None:
+    assert [o.name for o in birefvideo.matte(copy("one_frame"), to="matte", model=str(network)).outputs] == [
+        "one_frame_matte.mp4"
+    ]
+
+
+def test_sigterm_ends_a_job_as_ctrl_c_does(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(clip("plain"), tmp_path / "clip.mp4"))
+    code = (
+        "import os, signal; import birefvideo.jobs.run as r; from birefvideo.cli import main;"
+        "r.matte_segment = lambda *a: os.kill(os.getpid(), signal.SIGTERM); main()"
+    )
+    arguments = ["matte", str(source), "--model", str(network)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "birefvideo: stopped; nothing was finished yet"
+    assert leftovers(tmp_path) == ["clip.mp4"]
+
+
+def test_a_name_that_the_terminal_cannot_show_stops_no_job(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(clip("one_frame"), tmp_path / "ünï 人.mp4"))
+    command = [sys.executable, "-m", "birefvideo", "matte", str(source), "--model", str(network), "--to", "matte"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert source.with_name("ünï 人_matte.mp4").exists()
 
 
 def test_quiet_prints_nothing(copy: GetClip, network: Path) -> None:

@@ -38,7 +38,7 @@ class EncodeSettings:
     premultiplied: bool = False
     """Multiply colour by alpha in outputs with alpha; straight is the default."""
     threads: int = 4
-    """Threads of each encoder, unless its Format says: a number, never 0, because bytes can depend on it."""
+    """Threads of each encoder: a number, never 0, because libx264's bytes depend on it."""
 
 
 def output_colour(format: Format, source: Colour) -> Colour:
@@ -168,7 +168,7 @@ class Writer:
         stream.time_base = info.time_base
         context: VideoCodecContext = stream.codec_context
         context.time_base = info.time_base  # the encoder's default is one tick a frame, which loses variable rates
-        context.thread_count = format.threads or self._settings.threads
+        context.thread_count = self._settings.threads
         context.sample_aspect_ratio = output_aspect(format, info)
         context.colorspace, context.color_range = self._colour.matrix, self._colour.range
         context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer

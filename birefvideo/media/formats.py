@@ -52,8 +52,6 @@ class Format:
     """Bit rate in bits a second a channel of re-encoded audio; None for uncompressed."""
     audio_rate: int | None = None
     """Sample rate that the audio encoder insists on, or None for the source's."""
-    threads: int | None = None
-    """Threads of the encoder, where its bytes allow one number only; None: EncodeSettings.threads."""
     codec_options: Mapping[str, str] = field(default_factory=dict)
     """Private options of the encoder."""
     container_options: Mapping[str, str] = field(default_factory=dict)
@@ -84,10 +82,9 @@ _MOV_AUDIO = frozenset({"aac", "mp3", "ac3", "alac"} | _PCM)
 # Opus and PCM in mp4 are legal, but too many players and editors refuse them.
 _MP4_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
 
+# mbtree=0: with it, the same pictures give other bytes now and then (3 of 1,000 short segments on a busy machine).
 # bf=0: without reordering dts equals pts, so that parts of a variable-frame-rate clip join packet by packet.
-_H264 = MappingProxyType({"preset": "veryfast", "crf": "18", "bf": "0", "profile": "high"})
-# On four threads a busy machine got other bytes for the same pictures in 3 of 1,000 short segments.
-_H264_THREADS = 1
+_H264 = MappingProxyType({"preset": "veryfast", "crf": "18", "bf": "0", "profile": "high", "x264-params": "mbtree=0"})
 _MP4 = MappingProxyType({"movflags": "+faststart+write_colr"})
 
 _ROWS = (
@@ -136,7 +133,6 @@ _ROWS = (
         codec="libx264",
         pix_fmt="yuv420p",
         content=Content.COMPOSITE,
-        threads=_H264_THREADS,
         codec_options=_H264,
         container_options=_MP4,
         audio_copy=_MP4_AUDIO,
@@ -151,7 +147,6 @@ _ROWS = (
         codec="libx264",
         pix_fmt="yuv420p",
         content=Content.MATTE,
-        threads=_H264_THREADS,
         # A matte is data: at 4 soft pixels are off by 0.2 of 255 (4 at most), for twice the bytes of 18 (0.7, 15).
         codec_options=MappingProxyType({**_H264, "crf": "4"}),
         container_options=_MP4,
