@@ -25,6 +25,7 @@ from birefvideo.matting.predict import Predictor, choose_device
 from birefvideo.matting.temporal import smooth
 from birefvideo.media.decode import read_frames
 from birefvideo.media.probe import probe
+from birefvideo.planes import plane_array
 
 COLUMNS = ("mad", "mse", "grad", "dtssd", "band_mad")
 
@@ -36,8 +37,7 @@ def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
     with av.open(str(clip / "alpha.mkv")) as truths:
         frames = read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base)))
         for frame, truth in zip(smooth(predictor.predict(frames), radius), truths.decode(video=0), strict=False):
-            plane = np.frombuffer(truth.planes[0], np.uint8).reshape(truth.height, -1)[:, : truth.width]
-            total.add(frame.alpha, plane.astype(np.float32) / 255)
+            total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / 255)
     return total.score()
 
 

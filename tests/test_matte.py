@@ -112,13 +112,9 @@ def test_segments_give_the_alpha_of_the_whole(
 def planes(path: Path) -> list[np.ndarray]:
     """Y, U, V and alpha of every frame of a ProRes 4444 file, stacked."""
     with av.open(str(path)) as container:
-        return [np.stack([_plane(frame, i) for i in range(4)]) for frame in container.decode(video=0)]
-
-
-def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
-    assert frame.format.name == "yuva444p12le"
-    plane = frame.planes[index]
-    return np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width]
+        frames = list(container.decode(video=0))
+    assert {frame.format.name for frame in frames} == {"yuva444p12le"}
+    return [np.stack([plane_array(frame, i) for i in range(4)]) for frame in frames]
 
 
 def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
