@@ -24,17 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from training.compose import compose
+from training.compose import Sample, compose, filmed, next_frame
 from training.cutouts import Material, load_material
 from training.losses import matting_loss
 
 from birefvideo.matting.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.network.convnet import ResidualBlock
 
 LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
 TALK = Geometry(
-    backbone="conv_t",
+    backbone="conv_m",
     multi_scale_input="",
     attention=("aspp", "", "", "", ""),
     aspp_width=64,
@@ -43,18 +44,24 @@ TALK = Geometry(
     head="subpixel",
     head_width=32,
 )
+PAIRS = 4
+"""How many of a batch's pictures are followed by the same scene a moment later."""
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 
 STAGES = (
     # (share of the run, sizes as width × height): small pictures first, then finer ones
-    (0.55, ((256, 256), (352, 192), (320, 224), (192, 320))),
-    (0.45, ((320, 320), (448, 256), (512, 288), (256, 384))),
+    (0.62, ((256, 256), (352, 192), (320, 224), (192, 320))),
+    (0.28, ((352, 352), (448, 256), (512, 288), (256, 448))),
+    (0.10, ((640, 352), (512, 384), (640, 352), (352, 640))),
 )
 
 
 class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Item i is the i-th batch of the run: pictures (B, 3, H, W), alpha and trust (B, 1, H, W), all uint8."""
+    """Item i is the i-th batch of the run: pictures (B, 3, H, W), alpha and trust (B, 1, H, W), all uint8.
+
+    The first 2 × PAIRS are scenes, each followed by itself a moment later.
+    """
 
     def __init__(self, material: Material, steps: int, batch: int, seed: int) -> None:
         self.material, self.steps, self.batch, self.seed = material, steps, batch, seed
@@ -65,16 +72,30 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         cv2.setNumThreads(0)
         rng = np.random.default_rng((self.seed, step))
-        early = step < STAGES[0][0] * self.steps
-        sizes = STAGES[0 if early else 1][1]
+        sizes = sizes_at(step / self.steps)
         width, height = sizes[int(rng.integers(len(sizes)))]
-        samples = [compose(self.material, width, height, rng) for _ in range(self.batch)]
+        samples: list[Sample] = []
+        while len(samples) < self.batch:
+            scene = compose(self.material, width, height, rng)
+            samples.append(filmed(scene, rng))
+            if len(samples) < 2 * PAIRS:
+                samples.append(filmed(next_frame(scene, rng), rng))
         pictures = torch.from_numpy(np.stack([s.picture for s in samples])).permute(0, 3, 1, 2)
         alpha, trust = (torch.from_numpy(np.stack(x)).unsqueeze(1) for x in _planes(samples))
         return pictures, alpha, trust
 
 
-def _planes(samples: list) -> tuple[list, list]:
+def sizes_at(progress: float) -> tuple[tuple[int, int], ...]:
+    """The picture sizes in use after `progress`, 0 to 1, of the run."""
+    done = 0.0
+    for share, sizes in STAGES:
+        done += share
+        if progress < done:
+            return sizes
+    return STAGES[-1][1]
+
+
+def _planes(samples: list[Sample]) -> tuple[list, list]:
     return [s.alpha for s in samples], [s.trust for s in samples]
 
 
@@ -91,6 +112,22 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
         return peak * (step + 1) / 200
     progress = (step - 200) / max(1, steps - 200)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+@torch.no_grad()
+def grow(model: BiRefNet, smaller: BiRefNet) -> None:
+    """Takes over every weight of `smaller`; residual blocks that it lacks start as the identity.
+
+    Raises SystemExit where `smaller` is no part of `model`.
+    """
+    taken = smaller.state_dict()
+    missing, foreign = model.load_state_dict(taken, strict=False)
+    blocks = {name.split(".conv")[0] for name in missing}
+    strangers = [name for name in blocks if not isinstance(model.get_submodule(name), ResidualBlock)]
+    if foreign or strangers:
+        raise SystemExit(f"--init does not fit this geometry: {[*foreign, *strangers][:3]}")
+    for name in blocks:
+        nn.init.zeros_(model.get_submodule(f"{name}.conv2.1").weight)
 
 
 @torch.no_grad()
@@ -144,7 +181,9 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
         self.folder: Path = options.run
-        self.model = load_folder(options.init) if options.init else BiRefNet(TALK)
+        self.model = BiRefNet(TALK)
+        if options.init:
+            grow(self.model, load_folder(options.init))
         self.model = self.model.to(memory_format=torch.channels_last)
         self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
         self.averaged.load_state_dict(self.model.state_dict())
@@ -186,7 +225,7 @@ class Run:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
             outputs = self.model.forward_training(normalise(pictures))
-        terms = matting_loss(outputs, alpha.float() / 255, trust.float() / 255)
+        terms = matting_loss(outputs, alpha.float() / 255, trust.float() / 255, PAIRS)
         loss = sum(terms.values(), torch.zeros(()))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

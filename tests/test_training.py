@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from birefvideo.matting.checkpoints import find, load
+from birefvideo.network.birefnet import BiRefNet, Geometry
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import train  # noqa: E402
-from training.compose import compose  # noqa: E402
+from training import styles  # noqa: E402
+from training.compose import Sample, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
+from training.losses import temporal_loss  # noqa: E402
 
 
 def drawn_person(seed: int) -> dict[str, np.ndarray]:
@@ -90,7 +93,7 @@ def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None
 
 def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_person() -> None:
     arrays = drawn_person(1)
-    cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]))
+    cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]), head=styles.find_head(arrays["alpha"]))
     assert cutout.cut == (False, False, False, True)
     material = Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
     with_person = 0
@@ -102,3 +105,70 @@ def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_p
             with_person += 1
             assert one.alpha[-1].max() > 128, f"seed {seed}: the body ends above the frame's bottom"
     assert 40 < with_person < 60
+
+
+def test_the_head_is_found_where_it_was_drawn() -> None:
+    head = styles.find_head(drawn_person(1)["alpha"])
+    assert head is not None
+    assert abs(head.x - 50) < 2 and abs(head.top - 23) < 3 and abs(head.width - 44) < 4 and 55 < head.shoulders < 85
+    assert styles.find_head(np.zeros((120, 100), np.uint8)) is None
+
+
+@pytest.mark.parametrize("draw", [styles.strands, styles.big_hair, styles.headphones, styles.cap, styles.raised_arm])
+def test_what_is_worn_or_raised_becomes_person_and_takes_nothing_away(draw) -> None:
+    arrays = drawn_person(1)
+    arrays["foreground"][:] = (120, 140, 190)
+    head = styles.find_head(arrays["alpha"])
+    grown = 0
+    for seed in range(8):
+        colours, alpha = draw((arrays["foreground"], arrays["alpha"]), head, np.random.default_rng(seed))
+        assert colours.shape == (120, 100, 3) and alpha.dtype == np.uint8
+        assert (alpha >= arrays["alpha"]).all()
+        grown += int((alpha > arrays["alpha"]).sum() > 20)
+    assert grown >= 6
+
+
+def test_bare_shoulders_change_colours_below_the_head_only_and_no_alpha() -> None:
+    arrays = drawn_person(1)
+    arrays["foreground"][:] = (120, 140, 190)
+    arrays["foreground"][75:] = (40, 200, 40)
+    head = styles.find_head(arrays["alpha"])
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        texture = np.full((120, 100, 3), 90, np.uint8)
+        colours, alpha = styles.bare_shoulders((arrays["foreground"], arrays["alpha"]), head, lambda t=texture: t, rng)
+        assert (alpha == arrays["alpha"]).all()
+        assert (colours[:50] == arrays["foreground"][:50]).all()
+        assert (colours[90:] != arrays["foreground"][90:]).any()
+
+
+def test_the_next_frame_is_the_same_scene_moved_and_its_truth_with_it() -> None:
+    ramp = np.linspace(0, 255, 96).astype(np.uint8)
+    plane = np.ascontiguousarray(np.broadcast_to(ramp, (64, 96)))
+    scene = Sample(cv2.merge([plane] * 3), plane, np.full_like(plane, 255))
+    moved = next_frame(scene, np.random.default_rng(1))
+    assert (moved.alpha != scene.alpha).any()
+    assert np.abs(moved.picture[..., 0].astype(int) - moved.alpha).max() <= 1
+    assert np.abs(moved.alpha.astype(int) - scene.alpha).max() < 20
+    assert filmed(scene, np.random.default_rng(2)).picture.shape == (64, 96, 3)
+
+
+def test_the_temporal_loss_is_zero_for_a_constant_error_and_counts_flicker() -> None:
+    truth = torch.rand(6, 1, 8, 8)
+    trust = torch.ones_like(truth)
+    # Of neighbours with the same error nothing is seen; the last two pictures are no pair.
+    error = torch.tensor([0.2, 0.2, -0.1, -0.1, 0.5, 0.0]).view(6, 1, 1, 1)
+    assert float(temporal_loss(truth + error, truth, trust, 2)) == pytest.approx(0, abs=1e-6)
+    error[1] = 0.4
+    assert float(temporal_loss(truth + error, truth, trust, 2)) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_deeper_network_starts_as_the_checkpoint_that_it_grows_from() -> None:
+    small = BiRefNet(Geometry(**(train.asdict(train.TALK) | {"backbone": "conv_t"}))).eval()
+    large = BiRefNet(train.TALK).eval()
+    train.grow(large, small)
+    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(large(image), small(image))
+    with pytest.raises(SystemExit, match="does not fit"):
+        train.grow(small, large)

@@ -23,6 +23,7 @@ class ConvSize:
 
 CONV_SIZES = {
     "conv_t": ConvSize(16, (32, 64, 128, 192), (1, 2, 3, 2)),
+    "conv_m": ConvSize(16, (32, 64, 128, 192), (1, 3, 6, 4)),
     "conv_s": ConvSize(24, (48, 96, 192, 256), (2, 2, 3, 2)),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,9 +10,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from training.cutouts import Cutout, Material
-
-Image = NDArray[np.uint8]
-"""BGR (h, w, 3), or one plane (h, w)."""
+from training.drawing import Image, blend, motion_kernel
+from training.styles import Head, restyle
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Sample:
     """One training example; height and width are those asked for."""
 
     picture: NDArray[np.uint8]
-    """RGB (h, w, 3)."""
+    """BGR (h, w, 3) while clean, RGB once `filmed`."""
     alpha: NDArray[np.uint8]
     """Truth (h, w)."""
     trust: NDArray[np.uint8]
@@ -28,23 +27,40 @@ class Sample:
 
 
 def compose(material: Material, width: int, height: int, rng: Generator) -> Sample:
-    """Draws one sample: 30 % real photos, 3 % empty rooms, the rest composites (one in ten with two people)."""
+    """Draws one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people)."""
     kind = rng.random()
-    if kind < 0.30:
+    if kind < 0.25:
         picture, alpha, trust = _photo(_pick(material.cutouts, rng), width, height, rng)
     else:
         picture = _room(material, width, height, rng)
         alpha = np.zeros((height, width), np.uint8)
         trust = np.full((height, width), 255, np.uint8)
-        people = 0 if kind < 0.33 else 2 if rng.random() < 0.1 else 1
+        people = 0 if kind < 0.29 else 2 if rng.random() < 0.12 else 1
         for i in range(people):
             smaller = 0.75 if people == 2 and i == 0 else 1.0
-            cutout = _pick(material.cutouts, rng)
-            picture, alpha, trust = _paste(cutout, picture, alpha, trust, smaller, rng)
+            picture, alpha, trust = _paste(material, picture, alpha, trust, smaller, rng)
     if rng.random() < 0.5:
         picture, alpha, trust = picture[:, ::-1], alpha[:, ::-1], trust[:, ::-1]
-    picture = _spoil(np.ascontiguousarray(picture), rng)
-    return Sample(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.ascontiguousarray(alpha), np.ascontiguousarray(trust))
+    return Sample(*(np.ascontiguousarray(x) for x in (picture, alpha, trust)))
+
+
+def filmed(sample: Sample, rng: Generator) -> Sample:
+    """What a camera makes of a clean sample (RGB out of BGR): noise, compression, low resolution, colour cast."""
+    return replace(sample, picture=cv2.cvtColor(_spoil(sample.picture, rng), cv2.COLOR_BGR2RGB))
+
+
+def next_frame(sample: Sample, rng: Generator) -> Sample:
+    """The same clean scene a moment later: all of it moved a little, as a camera in the hand or a nod does."""
+    height, width = sample.alpha.shape
+    turn, zoom = rng.normal(0, 0.006), np.exp(rng.normal(0, 0.006))
+    linear = zoom * np.array([[1, -turn], [turn, 1]])
+    middle = np.array([width / 2, height / 2])
+    shift = middle - linear @ middle + rng.normal(0, 0.006, 2) * width
+    matrix = np.column_stack([linear, shift])
+    picture = _warp(sample.picture, matrix, width, height, cv2.BORDER_REFLECT_101)
+    alpha = _warp(sample.alpha, matrix, width, height, cv2.BORDER_REFLECT_101)
+    trust = _warp(sample.trust, matrix, width, height, cv2.BORDER_REFLECT_101)
+    return Sample(picture, alpha, _strict(trust))
 
 
 def _pick(items: list[Cutout], rng: Generator) -> Cutout:
@@ -78,9 +94,8 @@ def _strict(trust: Image) -> Image:
 
 def _room(material: Material, width: int, height: int, rng: Generator) -> Image:
     """A random view of a room: mirrored, zoomed, often out of focus, sometimes with foreign patches."""
-    image = material.rooms[int(rng.integers(len(material.rooms)))]
-    picture = _view(image, width, height, rng)
-    if rng.random() < 0.25:
+    picture = _view(_any_room(material, rng), width, height, rng)
+    if rng.random() < 0.35:
         for _ in range(int(rng.integers(1, 4))):
             _patch(picture, material, rng)
     if rng.random() < 0.45:
@@ -114,8 +129,45 @@ def _patch(picture: Image, material: Material, rng: Generator) -> None:
         noise = rng.normal(0, rng.uniform(2, 25), (h // 8 + 1, w // 8 + 1, 1)) + colour
         patch = cv2.resize(np.clip(noise, 0, 255).astype(np.uint8), (w, h))
     else:
-        patch = _view(material.rooms[int(rng.integers(len(material.rooms)))], w, h, rng)
-    picture[:] = _blend(patch, picture, mask)
+        patch = _view(_any_room(material, rng), w, h, rng)
+    picture[:] = blend(patch, picture, mask)
+
+
+def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -> tuple[Image, Image, Image]:
+    """Something behind the person that is easily taken for one: (layer, picture, mask) to blend.
+
+    The back of a chair, a monitor, a lamp, a shelf: a rounded or straight block, often dark, near head or shoulders.
+    """
+    h, w = picture.shape[:2]
+    unit = head.width
+    x = head.x + unit * rng.uniform(-2.2, 2.2)
+    y = rng.choice((head.eyes, head.shoulders, head.top - 0.2 * unit)) + unit * rng.uniform(-0.6, 0.8)
+    half = unit * np.exp(rng.uniform(np.log(0.15), np.log(1.4), 2))
+    turn = rng.normal(0, 8)
+    mask = np.zeros((h, w), np.uint8)
+    if rng.random() < 0.35:
+        cv2.ellipse(mask, (int(x), int(y)), (int(half[0]), int(half[1])), turn, 0, 360, 255, -1, cv2.LINE_AA)
+    else:
+        box = cv2.boxPoints(((x, y), tuple(2 * half), turn))
+        cv2.fillPoly(mask, [box.astype(np.int32)], 255, cv2.LINE_AA)
+        radius = int(rng.uniform(0, 0.5) * min(half))
+        if radius > 1:
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
+    mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.05 * unit + 0.5)))
+    kind = rng.random()
+    colour = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
+    if kind > 0.8:
+        return _view(_any_room(material, rng), w, h, rng), picture, mask
+    if kind > 0.45:
+        colour = _person_colour(_pick(material.cutouts, rng), rng)
+    shade = cv2.resize(rng.normal(1, 0.18, (4, 4)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+    layer = cv2.merge([np.clip(shade * float(c), 0, 255).astype(np.uint8) for c in colour])
+    return layer, picture, mask
+
+
+def _any_room(material: Material, rng: Generator) -> Image:
+    return material.rooms[int(rng.integers(len(material.rooms)))]
 
 
 def _person_colour(cutout: Cutout, rng: Generator) -> NDArray[np.float32]:
@@ -125,32 +177,46 @@ def _person_colour(cutout: Cutout, rng: Generator) -> NDArray[np.float32]:
 
 
 def _paste(
-    cutout: Cutout, under: Image, alpha: Image, trust: Image, smaller: float, rng: Generator
+    material: Material, under: Image, alpha: Image, trust: Image, smaller: float, rng: Generator
 ) -> tuple[Image, Image, Image]:
     """Puts one person over `under`; where the photo cut the person, the frame or another edge hides the cut."""
+    cutout = _pick(material.cutouts, rng)
     height, width = alpha.shape
     matrix = _placement(cutout, width, height, smaller, rng)
     foreground = _warp(cutout.foreground, matrix, width, height, cv2.BORDER_REPLICATE)
-    # Past a side that cuts the person the border is repeated, so that a small turn shows no straight edge.
-    border = cv2.BORDER_REPLICATE if any(cutout.cut) else cv2.BORDER_CONSTANT
-    own = _warp(cutout.alpha, matrix, width, height, border)
+    own = _warp(_open_sides(cutout), matrix, width, height, cv2.BORDER_REPLICATE)
     own_trust = _strict(_warp(cutout.trust, matrix, width, height, cv2.BORDER_CONSTANT, outside=255))
     if rng.random() < 0.3:
         foreground = _dye_clothes(foreground, cutout, matrix, rng)
+    if cutout.head:
+        head = cutout.head.moved(matrix)
+        if rng.random() < 0.3:
+            under = blend(*_furniture(material, under, head, rng))
+        foreground, own = restyle(
+            (foreground, own), head, lambda: _view(_any_room(material, rng), width, height, rng), rng
+        )
     foreground = _relight(foreground, rng)
     if rng.random() < 0.12:
         sigma = float(rng.uniform(0.4, 1.6)) * width / 288
         foreground, own = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (foreground, own))
     if rng.random() < 0.08:
-        kernel = _motion_kernel(int(rng.integers(3, 12)), float(rng.uniform(0, np.pi)))
+        kernel = motion_kernel(int(rng.integers(3, 12)), float(rng.uniform(0, np.pi)))
         foreground, own = (cv2.filter2D(x, -1, kernel) for x in (foreground, own))
-    alpha = _blend(np.full_like(own, 255), alpha, own)
-    return _blend(foreground, under, own), alpha, np.where(own > 5, own_trust, np.minimum(trust, own_trust))
+    alpha = blend(np.full_like(own, 255), alpha, own)
+    return blend(foreground, under, own), alpha, np.where(own > 5, own_trust, np.minimum(trust, own_trust))
 
 
-def _blend(over: Image, under: Image, alpha: Image) -> Image:
-    weight = alpha.astype(np.float32) / 255
-    return cv2.blendLinear(over, under, weight, 1 - weight)
+def _open_sides(cutout: Cutout) -> Image:
+    """The cut-out's alpha, zero along every side of the photo that does not cut the person.
+
+    So that repeating the border, which hides a cut behind a small turn, draws nothing out of a hair that touches it.
+    """
+    alpha = cutout.alpha.copy()
+    left, top, right, bottom = cutout.cut
+    for is_cut, side in ((left, np.s_[:, 0]), (top, np.s_[0]), (right, np.s_[:, -1]), (bottom, np.s_[-1])):
+        if not is_cut:
+            alpha[side] = 0
+    return alpha
 
 
 def _placement(cutout: Cutout, width: int, height: int, smaller: float, rng: Generator) -> NDArray[np.float64]:
@@ -164,11 +230,13 @@ def _placement(cutout: Cutout, width: int, height: int, smaller: float, rng: Gen
     scale = smaller * height * float(np.exp(rng.uniform(np.log(0.5), np.log(1.7)))) / (feet - head + 1)
     if left and right:
         scale = max(scale, width / w * 1.02)
+    if top and bottom:
+        scale = max(scale, height / h * 1.05)
     # Vertical: the body leaves through the frame's bottom; the head may be cut only by the frame's top.
     if top:
         y = -rng.uniform(0, 0.15) * scale * h
     elif bottom:
-        y = height - scale * h * rng.uniform(0.55, 1.0)
+        y = height - scale * h * (1 - 0.45 * rng.beta(1, 2.5))
         y = min(max(y, height - scale * h), height * 0.55 - scale * head)
         y = max(y, height - scale * h)
     else:
@@ -213,7 +281,7 @@ def _dye_clothes(foreground: Image, cutout: Cutout, matrix: NDArray[np.float64],
     )
     hsv = cv2.LUT(hsv, np.clip(table, 0, 255).astype(np.uint8)[None])
     mask = np.ascontiguousarray(np.broadcast_to(soft.astype(np.uint8)[:, None], (h, w)))
-    return _blend(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), foreground, mask)
+    return blend(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), foreground, mask)
 
 
 def _relight(picture: Image, rng: Generator) -> Image:
@@ -231,15 +299,6 @@ def _relight(picture: Image, rng: Generator) -> Image:
         light = (1 + strength * ramp).astype(np.float32)
         picture = cv2.multiply(picture, cv2.merge([light] * 3), dtype=cv2.CV_8U)
     return picture
-
-
-def _motion_kernel(length: int, angle: float) -> NDArray[np.float32]:
-    kernel = np.zeros((length, length), np.float32)
-    middle = (length - 1) / 2
-    dx, dy = np.cos(angle) * middle, np.sin(angle) * middle
-    start = (round(middle - dx), round(middle - dy))
-    cv2.line(kernel, start, (round(middle + dx), round(middle + dy)), 1.0)
-    return kernel / kernel.sum()
 
 
 def _spoil(picture: Image, rng: Generator) -> Image:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.styles import Head, find_head
+
 LONG_SIDE = 512
 """Longest side, in pixels, of everything kept in memory."""
 
@@ -29,6 +31,8 @@ class Cutout:
     """Weight of each pixel in the loss: 255 sure, 0 ignore (h, w)."""
     cut: tuple[bool, bool, bool, bool]
     """Whether the person runs out of the photo at its left, top, right, bottom."""
+    head: Head | None
+    """Where the head is, or None where it was not found."""
 
 
 @dataclass(frozen=True)
@@ -98,5 +102,5 @@ def load_material(data: Path, cache: Path, releases: set[str], min_iou: float, m
     for _, cached in jobs:
         with np.load(cached) as arrays:
             values = {name: arrays[name] for name in ("picture", "foreground", "alpha", "trust")}
-        cutouts.append(Cutout(**values, cut=touched_sides(values["alpha"])))
+        cutouts.append(Cutout(**values, cut=touched_sides(values["alpha"]), head=find_head(values["alpha"])))
     return Material(cutouts, [_read(room) for room in rooms])

@@ -32,8 +32,21 @@ def edge_map(truth: Tensor) -> Tensor:
     return (3 * (down + right)).clamp(max=1.0)
 
 
-def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor) -> dict[str, Tensor]:
-    """The terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1]."""
+def temporal_loss(alpha: Tensor, truth: Tensor, trust: Tensor, pairs: int) -> Tensor:
+    """How far the change from frame to frame is from the truth's change, over the first `pairs` neighbouring pairs.
+
+    The idea is Lin et al.'s (Robust High-Resolution Video Matting, 2021), with an absolute difference.
+    """
+    change, wanted = (x[1 : 2 * pairs : 2] - x[0 : 2 * pairs : 2] for x in (alpha, truth))
+    weight = torch.minimum(trust[1 : 2 * pairs : 2], trust[0 : 2 * pairs : 2])
+    return _weighted_mean((change - wanted).abs(), weight)
+
+
+def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor, pairs: int = 0) -> dict[str, Tensor]:
+    """The terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1].
+
+    The first 2 × `pairs` pictures are neighbouring frames, two by two.
+    """
     logits = outputs.logits.float()
     alpha = torch.sigmoid(logits)
     # A pixel of the soft edge counts more than one of the body: there are far fewer of them.
@@ -44,6 +57,8 @@ def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor) -> dict
         "pyramid": 0.4 * pyramid_loss(alpha, truth, trust),
         "bce": 0.15 * _weighted_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), trust),
     }
+    if pairs:
+        terms["temporal"] = 0.3 * temporal_loss(alpha, truth, trust, pairs)
     coarse = alpha.new_zeros(())
     edges = alpha.new_zeros(())
     for side, edge in zip(outputs.sides, outputs.edges, strict=True):
