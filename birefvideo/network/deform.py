@@ -47,5 +47,5 @@ class DeformableConv2d(nn.Module):
             values = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
             sampled.append(values.to(x.dtype) * mask[:, tap : tap + 1])
         columns_matrix = torch.stack(sampled, dim=2).view(n, c * self.kernel_size**2, h, w)
-        weight = self.regular_conv.weight.view(-1, c * self.kernel_size**2, 1, 1)
+        weight = self.regular_conv.weight.reshape(-1, c * self.kernel_size**2, 1, 1)
         return F.conv2d(columns_matrix, weight)

@@ -1,0 +1,85 @@
+"""The inference form of a BiRefNet: the same answer from fewer, larger and better placed operations."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from birefvideo.network.birefnet import BiRefNet, DecoderBlock, resize
+from birefvideo.network.fast_decoder import FastDecoder
+from birefvideo.network.fast_swin import FastSwin, fast_swin
+from birefvideo.network.folding import without_norms
+from birefvideo.network.swin import SwinTransformer
+
+
+def fuse(model: BiRefNet) -> nn.Module:
+    """An inference network with the same logits as `model` up to rounding: (N, 3, H, W) -> (N, 1, H, W).
+
+    Its weights are copies, in fp32 and on the model's device; cast or move it afterwards with `.to`. It has
+    `.geometry`, raises the same ValueError for sizes that do not fit, and takes no part in training. The image
+    may be of higher precision than the weights, which is worth having; the logits are of the image's dtype.
+    """
+    with torch.no_grad():
+        return _FusedBiRefNet(copy.deepcopy(model).eval().float()).eval().requires_grad_(False)
+
+
+class _FusedBiRefNet(nn.Module):
+    def __init__(self, model: BiRefNet) -> None:
+        super().__init__()
+        self.geometry = model.geometry
+        self.bb = fast_swin(model.bb) if isinstance(model.bb, SwinTransformer) else without_norms(model.bb)
+        squeeze = model.squeeze_module[0]
+        assert isinstance(squeeze, DecoderBlock)
+        self.decoder = FastDecoder(squeeze, model.decoder, model.geometry)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As `BiRefNet.forward`."""
+        BiRefNet._check(image)
+        full = self._maps(image)
+        small: list[Tensor | None] = [None] * 4
+        if self.geometry.multi_scale_input:
+            half = (image.shape[-2] // 2, image.shape[-1] // 2)
+            small = [*self._maps(F.interpolate(image, size=half, mode="bilinear", align_corners=True))]
+        levels = range(4) if self.geometry.context else (3,)
+        deepest = [part for i in levels for part in self._at_deepest(full[i], small[i], full[3])]
+        logits: Tensor = self.decoder(image, torch.cat(deepest, dim=1), full[2::-1], small[2::-1])
+        return logits.to(image.dtype)
+
+    def _maps(self, image: Tensor) -> list[Tensor]:
+        dtype = self.decoder.dtype
+        maps = self.bb(image if isinstance(self.bb, FastSwin) else image.to(dtype))
+        return [m.to(dtype, memory_format=torch.channels_last) for m in maps]
+
+    def _at_deepest(self, full: Tensor, small: Tensor | None, deepest: Tensor) -> list[Tensor]:
+        """What a level's joined map is at the deepest map's size, to be concatenated."""
+        parts = [resize(full, deepest)]
+        if small is None:
+            return parts
+        other = resized_through(small, _size(full), _size(deepest))
+        return [*parts, other] if self.geometry.multi_scale_input == "cat" else [parts[0] + other]
+
+
+def resized_through(x: Tensor, middle: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """`resize(resize(x, middle), size)` without the middle: (N, C, h, w) -> (N, C, *size), channels-last.
+
+    Both act on rows and columns separately and linearly, so together they are one small matrix on each axis.
+    """
+    rows, columns = (_resizing(*sizes, x.device).to(x.dtype) for sizes in zip(_size(x), middle, size, strict=True))
+    x = x.permute(0, 2, 3, 1)
+    tall = torch.matmul(rows, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+    return torch.matmul(columns, tall).permute(0, 3, 1, 2)
+
+
+def _resizing(source: int, middle: int, target: int, device: torch.device) -> Tensor:
+    """The matrix (target, source) of a linear resize of an axis by way of a middle size."""
+    axes = torch.eye(source, device=device).unsqueeze(0)
+    for size in (middle, target):
+        axes = F.interpolate(axes, size=size, mode="linear", align_corners=True)
+    return axes[0].t()
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[-2], x.shape[-1]
