@@ -1,8 +1,29 @@
-"""The BiRefNet family as data: one row a variant, and which one for what."""
+"""The BiRefNet family as data: one row a variant, and which one for what.
+
+A cell is empty where no source states it.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from birefvideo.errors import OptionError
+
+README = "README of github.com/ZhengPeng7/BiRefNet, July 2026"
+GUIDE = "a published guide to the variants"
+EMBEDDED = "talk"
+"""Name of the checkpoint that the package carries."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published measurement."""
+
+    text: str
+    """Data set, metrics (S: structure, wF: weighted F, HCE: human correction effort) and values."""
+    source: str
+    """Who says so."""
 
 
 @dataclass(frozen=True)
@@ -11,49 +32,257 @@ class Variant:
 
     name: str
     """What the user asks for it by."""
-    hub_id: str
-    """Repository on the model hub; '' where it is published elsewhere."""
-    backbone: str
-    """A name in network.birefnet.BACKBONES."""
-    size: tuple[int, int] | None
-    """Native input (width, height), or None where no source states it."""
-    best_for: str
+    hub_id: str = ""
+    """Repository on the model hub, with a model.safetensors; '' where it is published elsewhere."""
+    backbone: str = ""
+    """A name in network.birefnet.BACKBONES; '': told by the weights."""
+    size: tuple[int, int] | None = None
+    """Native input (width, height), to which every picture is squashed."""
+    sides: tuple[int, int] | None = None
+    """Shortest and longest side of the input, where it keeps the picture's aspect and size instead."""
+    best_for: str = ""
     """One line for the user."""
-    licence: str = "MIT"
+    avoid: str = ""
+    """When another one is better."""
+    training: str = ""
+    """Data sets it was trained on."""
+    figures: tuple[Figure, ...] = ()
+    """What its authors or others measured."""
+    licence: str = ""
     """Licence of the weights."""
+    access: str = ""
+    """What must be done before it can be fetched."""
+    revision: str = ""
+    """Commit on the hub; '': not pinned, the first download locks it."""
+    sha256: str = ""
+    """Hash of model.safetensors; '': not pinned, the hub's own is checked and locked."""
+
+    @property
+    def page(self) -> str:
+        """Its page on the public hub, or ''."""
+        return f"https://huggingface.co/{self.hub_id}" if self.hub_id else ""
 
 
-_L, _T = "swin_v1_large", "swin_v1_tiny"
-_BACKBONES = {_L: "swin_v1_l", _T: "swin_v1_t"}
-
-
-def _row(
-    name: str, repository: str, backbone: str, size: tuple[int, int] | None, best_for: str, licence: str = "MIT"
-) -> Variant:
-    hub_id = repository if "/" in repository or not repository else f"ZhengPeng7/{repository}"
-    return Variant(name, hub_id, _BACKBONES[backbone], size, best_for, licence)
-
-
+_L, _T = "swin_v1_l", "swin_v1_t"
 _1K, _2K = (1024, 1024), (2048, 2048)
+_GENERAL = "DIS5K-TR, DIS-TEs, DUTS, HRSOD, UHRSD, HRS10K, P3M-10k, TE-P3M-500-P/NP, TR-humans"
+_MATTING = "P3M-10k (less TE-P3M-500-NP), TR-humans, AM-2k, AIM-500, Human-2k, Distinctions-646, HIM2K, PPM-100"
+_RESEARCH = "everyday removal: it is for research, not the first choice"
+
 _ROWS = (
-    _row("general", "BiRefNet", _L, _1K, "the first pass for mixed content, crisp edges"),
-    _row("lite", "BiRefNet_lite", _T, _1K, "speed, on mixed content"),
-    _row("lite-2k", "BiRefNet_lite-2K", _T, (2560, 1440), "speed, on sources finer than 1080p"),
-    _row("lite-matting", "BiRefNet_lite-matting", _T, None, "speed, with soft edges"),
-    _row("portrait", "BiRefNet-portrait", _L, _1K, "people in ordinary framing: hair, hands, clothing"),
-    _row("matting", "BiRefNet-matting", _L, _1K, "soft edges: hair, fur, veils, glass, motion blur"),
-    _row("hr", "BiRefNet_HR", _L, _2K, "sources with real detail above 1024 pixels"),
-    _row("hr-matting", "BiRefNet_HR-matting", _L, _2K, "soft edges in sources with real detail above 1024 pixels"),
-    _row("dynamic", "BiRefNet_dynamic", _L, None, "any input size from 256² to 2304²"),
-    _row("general-512", "BiRefNet_512x512", _L, (512, 512), "small sources and previews"),
-    _row("hrsod", "BiRefNet-HRSOD", _L, _1K, "one prominent subject in a busy frame"),
-    _row("cod", "BiRefNet-COD", _L, _1K, "low contrast between subject and background"),
-    _row("dis", "BiRefNet-DIS5K", _L, _1K, "research: the DIS5K benchmark"),
-    _row("dis-tes", "BiRefNet-DIS5K-TR_TEs", _L, _1K, "research: DIS5K with its test sets"),
-    _row("massive", "", _L, _1K, "research: the large training variant"),
-    _row("legacy", "BiRefNet-legacy", _L, _1K, "results made with the first release"),
-    _row("rmbg-2.0", "briaai/RMBG-2.0", _L, _1K, "licensed training data (gated download)", "non-commercial"),
+    Variant(
+        "general",
+        "ZhengPeng7/BiRefNet",
+        _L,
+        _1K,
+        best_for="the first pass for mixed content: products, objects, people in simple scenes; crisp edges",
+        training=_GENERAL,
+        figures=(
+            Figure("DIS-VD: S 0.911, wF 0.875, HCE 1069", README),
+            Figure("DIS-VD at 2048×2048: S 0.898, MAE 0.037", GUIDE),
+        ),
+        licence="MIT",
+    ),
+    Variant(
+        "lite",
+        "ZhengPeng7/BiRefNet_lite",
+        _T,
+        _1K,
+        best_for="what general is for, with a smaller and faster backbone",
+        training=_GENERAL,
+        figures=(Figure("DIS-VD: S 0.882, wF 0.830, HCE 1175", README),),
+        licence="MIT",
+    ),
+    Variant(
+        "lite-2k",
+        "ZhengPeng7/BiRefNet_lite-2K",
+        _T,
+        (2560, 1440),
+        best_for="by its name: lite for sources finer than 1080p",
+        licence="MIT",
+    ),
+    Variant(
+        "lite-matting",
+        "ZhengPeng7/BiRefNet_lite-matting",
+        _T,
+        best_for="by its name: matting with the smaller and faster backbone",
+        licence="MIT",
+    ),
+    Variant(
+        "portrait",
+        "ZhengPeng7/BiRefNet-portrait",
+        _L,
+        _1K,
+        best_for="people in ordinary framing, where general clips shoulders, hair, hands or clothing",
+        avoid="crowds, occlusion, heavy motion blur, clothes in the background's colour",
+        training="P3M-10k, TR-humans",
+        figures=(Figure("P3M-500-P: S 0.983, wF 0.989", README), Figure("P3M-500-P: MAE 0.006", GUIDE)),
+        licence="MIT",
+    ),
+    Variant(
+        "matting",
+        "ZhengPeng7/BiRefNet-matting",
+        _L,
+        _1K,
+        best_for="soft edges: hair, fur, smoke, veils, mesh, glass, motion blur",
+        avoid="hard-edged products: general is more decisive there",
+        training=_MATTING,
+        figures=(Figure("TE-P3M-500-NP: S 0.979, wF 0.988", README), Figure("TE-P3M-500-NP: MSE 0.003", GUIDE)),
+        licence="MIT",
+    ),
+    Variant(
+        "hr",
+        "ZhengPeng7/BiRefNet_HR",
+        _L,
+        _2K,
+        best_for="sources with real detail above 1024 pixels that will be inspected, printed or zoomed",
+        avoid="small or compressed sources: a waste there",
+        training=f"those of general and matting: {_GENERAL}; {_MATTING}",
+        figures=(
+            Figure("DIS-VD at 2048×2048: wF 0.894, HCE 881", README),
+            Figure("DIS-VD at 2048×2048: S 0.927, MAE 0.026", GUIDE),
+        ),
+        licence="MIT",
+    ),
+    Variant(
+        "hr-matting",
+        "ZhengPeng7/BiRefNet_HR-matting",
+        _L,
+        _2K,
+        best_for="by its name: matting for sources with real detail above 1024 pixels",
+        licence="MIT",
+    ),
+    Variant(
+        "dynamic",
+        "ZhengPeng7/BiRefNet_dynamic",
+        _L,
+        sides=(256, 2304),
+        best_for="pictures at their own size and aspect, from 256×256 to 2304×2304",
+        licence="MIT",
+    ),
+    Variant(
+        "general-512",
+        "ZhengPeng7/BiRefNet_512x512",
+        _L,
+        (512, 512),
+        best_for="by its name: general for small sources",
+        licence="MIT",
+    ),
+    Variant(
+        "hrsod",
+        "ZhengPeng7/BiRefNet-HRSOD",
+        _L,
+        _1K,
+        best_for="one prominent subject in a busy, highly textured frame",
+        avoid="portraits",
+        training="combinations of DUTS-TR, HRSOD-TR, UHRSD-TR",
+        licence="MIT",
+    ),
+    Variant(
+        "cod",
+        "ZhengPeng7/BiRefNet-COD",
+        _L,
+        _1K,
+        best_for="low contrast between subject and background: beige on beige, a pet on its blanket",
+        avoid="easy pictures, which it overthinks; never first for clean product shots",
+        training="COD10K-TR, CAMO-TR",
+        licence="MIT",
+    ),
+    Variant(
+        "dis",
+        "ZhengPeng7/BiRefNet-DIS5K",
+        _L,
+        _1K,
+        best_for="research on DIS5K",
+        avoid=_RESEARCH,
+        training="DIS5K-TR",
+        licence="MIT",
+    ),
+    Variant(
+        "dis-tes",
+        "ZhengPeng7/BiRefNet-DIS5K-TR_TEs",
+        _L,
+        _1K,
+        best_for="research on DIS5K, its test sets in training",
+        avoid=_RESEARCH,
+        training="DIS5K-TR, DIS-TEs",
+        figures=(Figure("DIS-VD: S 0.907, wF 0.865, HCE 1059", README),),
+        licence="MIT",
+    ),
+    Variant(
+        "massive",
+        "",
+        _L,
+        _1K,
+        best_for="research on large training sets",
+        avoid=_RESEARCH,
+        access="not on the hub: providers list it (rembg as birefnet-massive, a GitHub release asset)",
+    ),
+    Variant(
+        "legacy",
+        "ZhengPeng7/BiRefNet-legacy",
+        _L,
+        _1K,
+        best_for="results made with the older code",
+        licence="MIT",
+    ),
+    Variant(
+        "toonout",
+        "",
+        _L,
+        _1K,
+        best_for="anime: a fine-tune by others",
+        training="its authors' own anime set",
+        access="not under the authors' hub name: see github.com/MatteoKartoon/BiRefNet",
+    ),
+    Variant(
+        "rmbg-2.0",
+        "briaai/RMBG-2.0",
+        "",
+        _1K,
+        best_for="pictures whose rights matter: its makers licensed all of its training data",
+        avoid="transparency: its masks are binary; commercial use: its licence forbids it",
+        training="more than 15,000 manually labelled, fully licensed images: objects, people, animals, text, "
+        "non-photorealistic",
+        licence="non-commercial",
+        access="gated: log in at https://huggingface.co/briaai/RMBG-2.0, accept its terms, and set HF_TOKEN to a token "
+        "of that account",
+    ),
 )
 
 VARIANTS = {row.name: row for row in _ROWS}
 """Every published variant by name; the embedded `talk` is not among them."""
+
+TALK = Variant(
+    EMBEDDED,
+    best_for="people talking to a camera, on any computer and without a connection",
+    avoid="other subjects; where a GPU and official weights are at hand, portrait and matting are better",
+    training="free portraits and rooms, named in its card",
+    licence="MIT",
+)
+"""What the package carries; its backbone and size stand in its config.json, its figures in its card."""
+
+
+def known_names() -> str:
+    """Every name, for messages."""
+    return ", ".join([EMBEDDED, *VARIANTS])
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text is a possible owner/name on the hub, by the hub's own rules."""
+    word = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
+    return bool(re.fullmatch(f"{word}/{word}", text)) and not re.search(r"--|\.\.|\.git$", text)
+
+
+def variant(name: str) -> Variant:
+    """The row of a name or hub id; for a hub id that is in no row, one that knows nothing else.
+
+    Raises:
+        OptionError: neither; the message lists the names.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if is_hub_id(name):
+        rows = [row for row in _ROWS if row.hub_id.lower() == name.lower()]
+        return rows[0] if rows else Variant(name, name)
+    raise OptionError(f"unknown model {name!r}: name one of {known_names()}, or a hub id (owner/name)")

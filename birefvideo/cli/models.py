@@ -1,0 +1,246 @@
+"""`birefvideo models`: which checkpoint for what, and getting one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birefvideo.cli.report import print_error
+from birefvideo.errors import BirefvideoError, OptionError
+
+if TYPE_CHECKING:
+    from birefvideo.matting.hub import Stored
+    from birefvideo.matting.variants import Variant
+
+
+def models(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Explain these; default: list all.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch each NAME (or hub id) into the cache, checked.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="With --download: take the newest file in place of the locked one.")
+    ] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="PATH", help="Import a folder or weights file as NAME's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """List the models, explain one, or get its weights.
+
+    birefvideo models portrait: what it is for and how to get it.
+
+    birefvideo models --download portrait matting: fetch both; a broken-off download goes on where it stopped.
+
+    birefvideo models portrait --from /media/stick: take the weights from there; no connection is opened.
+    """
+    chosen = list(dict.fromkeys(names or []))
+    try:
+        _check(chosen, download, update, source)
+        if source is not None:
+            _import(chosen[0], source)
+        elif download:
+            _download_all(chosen, update, debug)
+        elif as_json:
+            print(json.dumps([_as_data(row) for row in _rows(chosen)], indent=2, ensure_ascii=False))
+        elif chosen:
+            print("\n\n".join("\n".join(_explanation(row)) for row in _rows(chosen)))
+        else:
+            print("\n".join(_table(_rows([]))))
+    except BirefvideoError as error:
+        if debug:
+            raise
+        print_error(error)
+        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+    except KeyboardInterrupt:
+        print_error("stopped; the same command goes on from there")
+        raise typer.Exit(130) from None
+
+
+def _check(names: list[str], download: bool, update: bool, source: Path | None) -> None:
+    if download and source:
+        raise OptionError("--download and --from both bring weights: choose one")
+    if update and not download:
+        raise OptionError("--update goes with --download only")
+    if download and not names:
+        raise OptionError("--download needs a NAME: birefvideo models lists them")
+    if source and len(names) != 1:
+        raise OptionError(f"--from needs one NAME to import as, got {len(names)}: birefvideo models lists them")
+
+
+def _download_all(names: list[str], update: bool, debug: bool) -> None:
+    """Fetches one after another; one that fails stops no other."""
+    from huggingface_hub.utils import logging
+
+    from birefvideo.matting import hub
+    from birefvideo.matting.variants import EMBEDDED, variant
+
+    logging.set_verbosity_error()  # what matters reaches the user as one line of ours
+    failed = 0
+    for name in names:
+        try:
+            if name == EMBEDDED:
+                print(f"{name}: part of the package")
+                continue
+            row = variant(name)
+            got = hub.download(row, update=update)
+            _check_fit(row.name)
+            state = "downloaded" if got.fetched else "already here"
+            print(f"{row.name}: {state}, checked, {got.path.stat().st_size / 1e6:.0f} MB, SHA-256 {got.sha256}")
+        except BirefvideoError as error:
+            if debug or len(names) == 1:
+                raise
+            print_error(error)
+            failed += 1
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check_fit(name: str) -> None:
+    from birefvideo.matting import checkpoints  # torch: seconds that a failed download need not take
+
+    checkpoints.load(checkpoints.find(name), dtype=None)
+
+
+def _import(name: str, source: Path) -> None:
+    from birefvideo.matting import checkpoints
+
+    found = checkpoints.import_weights(name, source)
+    print(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
+
+
+def _rows(names: list[str]) -> list[Variant]:
+    """The rows of names, or all of them."""
+    from birefvideo.matting.variants import EMBEDDED, VARIANTS, variant
+
+    return [_talk() if name == EMBEDDED else variant(name) for name in names or (EMBEDDED, *VARIANTS)]
+
+
+def _talk() -> Variant:
+    from birefvideo.matting.variants import TALK
+
+    return replace(TALK, backbone=_embedded_config()["backbone"])
+
+
+def _embedded_config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((_embedded_folder() / "config.json").read_text())
+    return config
+
+
+def _embedded_folder() -> Path:
+    import birefvideo
+    from birefvideo.matting.variants import EMBEDDED
+
+    return Path(birefvideo.__file__).parent / "weights" / EMBEDDED
+
+
+def _stored(row: Variant) -> Stored | None:
+    from birefvideo.matting.hub import WEIGHTS, Stored, stored
+    from birefvideo.matting.variants import EMBEDDED
+
+    return Stored(_embedded_folder() / WEIGHTS) if row.name == EMBEDDED else stored(row)
+
+
+def _as_data(row: Variant) -> dict[str, Any]:
+    """A row for programs; 'weights' is where they lie, or null."""
+    found = _stored(row)
+    here = {"weights": str(found.path) if found else None, "locked_sha256": found.sha256 if found else ""}
+    return {**asdict(row), "input": _input(row), "page": row.page, **here}
+
+
+def _input(row: Variant) -> str:
+    """The native input in words; '' where no source states it."""
+    from birefvideo.matting.variants import EMBEDDED
+
+    if row.name == EMBEDDED:
+        return f"long side {_embedded_config()['long_side']}"
+    if row.sides:
+        return f"{row.sides[0]}² to {row.sides[1]}²"
+    return f"{row.size[0]}×{row.size[1]}" if row.size else ""
+
+
+def _table(rows: list[Variant]) -> Iterator[str]:
+    """The list, as wide as the terminal."""
+    head = ("name", "input", "backbone", "licence", "here", "best for")
+    cells = [(r.name, _input(r), r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)][:-1]
+    room = max(30, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
+    for cell, avoid in zip((head, *cells), ("", *(r.avoid for r in rows)), strict=True):
+        last = textwrap.wrap(cell[-1], room) + textwrap.wrap(f"Not for {avoid}" if avoid else "", room)
+        lefts = [[text.ljust(width) for text, width in zip(cell, widths, strict=False)]]
+        lefts += [[" " * width for width in widths]] * (len(last) - 1)
+        yield from ("  ".join([*left, text]).rstrip() for left, text in zip(lefts, last or [""], strict=True))
+    yield ""
+    yield "birefvideo models NAME tells more: data, figures, how to get it. Empty: no source states it."
+
+
+def _terms(row: Variant) -> str:
+    return ", ".join(filter(None, (row.licence, "gated" if row.access.startswith("gated") else "")))
+
+
+def _here(row: Variant) -> str:
+    from birefvideo.matting.variants import EMBEDDED
+
+    found = _stored(row)
+    if row.name == EMBEDDED:
+        return "embedded"
+    return "no" if found is None else "imported" if found.imported else "cached"
+
+
+def _explanation(row: Variant) -> Iterator[str]:
+    """Everything about one, then the commands that get and use it."""
+    from birefvideo.matting.variants import EMBEDDED
+
+    found = _stored(row)
+    embedded = row.name == EMBEDDED
+    pin = f"commit {row.revision}, SHA-256 {row.sha256}" if row.sha256 else "not pinned: the first download locks it"
+    size = _input(row) or "not stated: 1024×1024 is used"
+    card = f"{_embedded_folder() / 'README.md'}"
+    facts = [
+        ("best for", row.best_for),
+        ("not for", row.avoid),
+        ("input", f"{size}, the picture's aspect kept" if embedded or row.sides else size),
+        ("backbone", row.backbone or "told by the weights"),
+        ("trained on", row.training),
+        *(("published", f"{figure.text} ({figure.source})") for figure in row.figures),
+        ("licence", row.licence or "not stated"),
+        ("access", row.access),
+        ("card", card if embedded else row.page),
+        ("pinned", "" if embedded or not row.hub_id else pin),
+        ("here", f"{_here(row)}: {found.path}" if found else "no"),
+    ]
+    yield row.name
+    yield from (f"  {name:10}  {text}" for name, text in facts if text)
+    if not embedded:
+        yield from _how_to_get(row)
+    yield "use it"
+    yield f"  birefvideo matte CLIP --model {row.name}"
+
+
+def _how_to_get(row: Variant) -> Iterator[str]:
+    from birefvideo.matting.hub import WEIGHTS
+    from birefvideo.matting.variants import VARIANTS
+
+    if row.hub_id:
+        yield "get it"
+        yield f"  birefvideo models --download {row.name}"
+        yield "get it through a mirror"
+        yield f"  HF_ENDPOINT=https://MIRROR birefvideo models --download {row.name}"
+        yield f"get it without a connection: on another machine, fetch {row.page}/resolve/main/{WEIGHTS}"
+    else:
+        yield "get it: fetch its .safetensors or .pth file"
+    file = WEIGHTS if row.hub_id else "FILE"
+    if row.name in VARIANTS:
+        yield f"  birefvideo models {row.name} --from {file}"
+    else:
+        yield f"  birefvideo matte CLIP --model {file}"
