@@ -2,6 +2,9 @@
 
 Each stream keeps its work in order; which stream goes on next, and when, is drawn from a seed. Only recorded events
 hold anything back, so a missing wait gives wrong numbers for some seed, as it would on a GPU on some day.
+
+A captured piece of work is what a CUDA graph is: the tensors' operations with the very memory they were recorded on.
+Python does not run again, so a value or a buffer of the recorded batch that is still in use gives wrong numbers too.
 """
 
 from __future__ import annotations
@@ -9,8 +12,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from birefvideo.matting.streams import Backend, Staging, Stream
 
@@ -29,11 +36,36 @@ class DeferredEvent:
         self.reached = True
 
 
+class Recording(TorchDispatchMode):
+    """Notes every operation done under it, with its tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tape: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._tape.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        """Do all of it again, each result going where it went before."""
+        for func, args, kwargs, results in self._tape:
+            again = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(results), tree_leaves(again), strict=True):
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
 class DeferredBackend(Backend[DeferredEvent]):
     """Runs queued work in an order drawn from `seed`; a wait at the site `ignored` is left out."""
 
-    def __init__(self, seed: int, depth: int = 3, ignored: Site | None = None) -> None:
+    def __init__(self, seed: int, depth: int = 3, ignored: Site | None = None, captures: bool = False) -> None:
         self.depth = depth
+        self.captured = 0
+        self._captures = captures
         self.sites: set[Site] = set()
         self.host_waits = 0
         self.left_over = 0
@@ -48,6 +80,15 @@ class DeferredBackend(Backend[DeferredEvent]):
         """Allocate both sides apart, full of rubbish."""
         rubbish = 0.123 if dtype.is_floating_point else 77
         return Staging(torch.full(shape, rubbish, dtype=dtype), torch.full(shape, rubbish, dtype=dtype))
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """Record `work`, if this backend can; what it recorded is not to be relied on before it is replayed."""
+        if not self._captures:
+            return None
+        self.captured += 1
+        with Recording() as recording:
+            work()
+        return recording.replay
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
         self._enqueue(stream, None, work)

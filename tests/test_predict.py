@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
@@ -10,24 +11,19 @@ import numpy as np
 import pytest
 import torch
 from av.video.reformatter import VideoReformatter
+from deferred import DeferredBackend
 from numpy.typing import NDArray
 from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
+from birefvideo.matting import checkpoints, devices
 from birefvideo.matting.enlarge import enlarge_alpha
 from birefvideo.matting.network_input import InputSize, network_input
-from birefvideo.matting.predict import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    SNAP,
-    Predictor,
-    choose_device,
-    default_batch,
-    default_dtype,
-    solidified,
-)
-from birefvideo.matting.streams import SerialBackend
+from birefvideo.matting.predict import SNAP, Predictor, solidified
+from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD, PictureKind
+from birefvideo.matting.streams import SerialBackend, Staging
+from birefvideo.network.birefnet import BiRefNet, Geometry
 
 CPU = torch.device("cpu")
 SMALL = InputSize(long_side=32, multiple=8)
@@ -192,8 +188,75 @@ def test_an_overflow_is_an_error_and_not_a_matte() -> None:
             logits[-1, 0, 3, 4] = torch.inf
             return logits - logits
 
-    with pytest.raises(DeviceError, match=r"bfloat16 on cpu at 0\.100 s: run again in float32"):
+    with pytest.raises(DeviceError, match=r"bfloat16 on cpu at 0\.100 s: run again with --dtype float32"):
         list(Predictor(Overflow(), SMALL, CPU, dtype=torch.bfloat16).predict(clip(1)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_device_that_scales_gives_the_host_s_alpha(count: int) -> None:
+    frames = clip(count, width=64, height=48, pix_fmt="yuv444p")
+    pairs = zip(alphas(frames, 2, on_device=True), alphas(frames, 2), strict=True)
+    for alpha, expected in pairs:
+        assert alpha.dtype == np.float32 and alpha.shape == expected.shape
+        # Here and there scaled samples are rounded to the other neighbour, and noise has nothing but edges.
+        difference = np.abs(alpha - expected)
+        assert difference.mean() < 2e-3 and difference.max() < 0.03
+
+
+def test_a_device_that_scales_takes_pictures_of_several_sizes_and_kinds() -> None:
+    frames = [*clip(2), *clip(2, width=64, height=20), *clip(3, pix_fmt="yuv422p10le"), *clip(1)]
+    model = Tint()
+    given = list(Predictor(model, SMALL, CPU, batch=2, on_device=True).predict(frames))
+    assert [frame.picture for frame in given] == [frame.picture for frame in frames]
+    assert [frame.alpha.shape for frame in given if frame.alpha is not None] == [
+        (frame.picture.height, frame.picture.width) for frame in frames
+    ]
+    assert [len(pixels) for pixels in model.seen] == [2] * 5
+
+
+def test_an_overflow_is_noticed_though_sixteen_bits_cannot_say_so() -> None:
+    class Nothing(Tint):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(pixels)
+            logits[-1, 0, 3, 4] = torch.nan
+            return logits
+
+    with pytest.raises(DeviceError, match="overflowed in float32 on cpu"):
+        kept = {"dtype": torch.float32, "on_device": True, "backend": DeferredBackend(0)}
+        list(Predictor(Nothing(), SMALL, CPU, **kept).predict(clip(1)))  # type: ignore[arg-type]
+
+
+def test_a_dtype_that_the_network_cannot_be_computed_in_is_an_error_in_one_line() -> None:
+    class Choosy(Tint):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            raise NotImplementedError(f'"some_kernel" not implemented for {pixels.dtype}')
+
+    with pytest.raises(DeviceError, match="cpu cannot compute this network in float16: choose --dtype auto"):
+        list(Predictor(Choosy(), SMALL, CPU, dtype=torch.float16).predict(clip(1)))
+
+
+# The network's inference form
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_the_fused_network_runs_unless_the_plain_one_is_asked_for(pix_fmt: str) -> None:
+    checkpoint = checkpoints.find("talk")
+    frames = clip(1, width=96, height=64, pix_fmt=pix_fmt)
+    size = InputSize(long_side=96)
+    kept = {"dtype": torch.float32, "batch": 1}
+    fast = Predictor(checkpoints.load(checkpoint), size, CPU, **kept)  # type: ignore[arg-type]
+    plain = Predictor(checkpoints.load(checkpoint), size, CPU, fused=False, **kept)  # type: ignore[arg-type]
+    assert isinstance(plain.network, BiRefNet) and not isinstance(fast.network, BiRefNet)
+    given, expected = (next(predictor.predict(frames)).alpha for predictor in (fast, plain))
+    assert expected is not None and 0 < expected.mean() < 1
+    np.testing.assert_allclose(given, expected, atol=1e-4)  # type: ignore[arg-type]
+
+
+def test_a_published_decoder_runs_in_the_default_memory_format() -> None:
+    torch.manual_seed(0)
+    network = BiRefNet(Geometry("conv_t"))  # deformable attention and all, on a small backbone
+    alpha = next(Predictor(network, InputSize(long_side=64), CPU, dtype=torch.float32).predict(clip(1))).alpha
+    assert alpha is not None and alpha.shape == (36, 48) and 0 < alpha.mean() < 1
 
 
 # Memory
@@ -209,7 +272,7 @@ class Greedy(Tint):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         if self.seen and len(pixels) > self.fits:
-            raise self.error
+            raise type(self.error)(*self.error.args)  # a new one: what is raised holds the stack and its buffers
         return super().forward(pixels)
 
 
@@ -225,6 +288,8 @@ def test_a_batch_too_big_for_memory_is_halved_and_no_frame_is_lost(error: Except
     np.testing.assert_array_equal([frame.alpha for frame in given], alphas(frames, 1))
     assert predictor.report.out_of_memory == [5]
     assert (predictor.report.batch, predictor.report.frames) == (2, 13)
+    predictor.begin(5)
+    assert (predictor.report.batch, predictor.report.frames, predictor.report.out_of_memory) == (5, 0, [])
 
 
 def test_a_single_frame_too_big_for_memory_is_an_error() -> None:
@@ -238,82 +303,90 @@ def test_another_error_of_the_network_is_not_taken_for_lack_of_memory() -> None:
         list(Predictor(Greedy(0, RuntimeError("mat1 and mat2")), SMALL, CPU, batch=2).predict(clip(6)))
 
 
-# Devices
+class Watched(SerialBackend):
+    """Knows which of its buffers still live, and how much memory there is."""
+
+    def __init__(self, depth: int = 3, free: int | None = None, peak: int = 0) -> None:
+        super().__init__(CPU, depth)
+        self.free = free
+        self.peak = peak
+        self.buffers: list[weakref.ref[torch.Tensor]] = []
+        self.alive_at_release: list[int] = []
+        self.probed: list[int] = []
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
+        made = super().staging(shape, dtype)
+        self.buffers.append(weakref.ref(made.device))
+        return made
+
+    def free_memory(self) -> int | None:
+        return self.free
+
+    def peak_memory(self, work: Callable[[], None]) -> int:
+        work()
+        return self.peak
+
+    def release(self) -> None:
+        self.alive_at_release.append(sum(buffer() is not None for buffer in self.buffers))
 
 
-def with_devices(monkeypatch: pytest.MonkeyPatch, gpus: int = 0, mps: bool = False, capability: int = 8) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (capability, 0))
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_no_buffer_of_a_batch_that_did_not_fit_lives_when_memory_is_given_back(on_device: bool) -> None:
+    backend = Watched()
+    model = Greedy(2, torch.cuda.OutOfMemoryError("CUDA out of memory"))
+    predictor = Predictor(model, SMALL, CPU, batch=8, on_device=on_device, backend=backend)
+    assert len(list(predictor.predict(clip(20)))) == 20
+    assert predictor.report.out_of_memory == [8, 4]
+    assert len(backend.buffers) > 4 and backend.alive_at_release == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("gpus", "mps", "name", "device"),
-    [
-        (0, False, "auto", "cpu"),
-        (0, True, "auto", "mps"),
-        (1, False, "auto", "cuda:0"),
-        (2, True, "cuda", "cuda:0"),
-        (2, False, "cuda:1", "cuda:1"),
-        (2, True, "mps", "mps"),
-        (2, True, "cpu", "cpu"),
-    ],
-)
-def test_a_device_is_found_by_name(
-    monkeypatch: pytest.MonkeyPatch, gpus: int, mps: bool, name: str, device: str
-) -> None:
-    with_devices(monkeypatch, gpus, mps)
-    assert str(choose_device(name)) == device
-
-
-@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
-def test_a_device_that_is_not_there_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    with_devices(monkeypatch, gpus=int(name == "cuda:1"))
-    with pytest.raises(DeviceError, match=f"'{name}'.*choose auto or cpu") as caught:
-        choose_device(name)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps:0", "cpu:1", ""])
-def test_an_unknown_device_name_is_a_wrong_option(name: str) -> None:
-    with pytest.raises(OptionError):
-        choose_device(name)
-
-
-@pytest.mark.parametrize(("capability", "dtype"), [(6, torch.float32), (7, torch.float16), (9, torch.float16)])
-def test_cuda_computes_in_fp16_where_it_is_fast(
-    monkeypatch: pytest.MonkeyPatch, capability: int, dtype: torch.dtype
-) -> None:
-    with_devices(monkeypatch, gpus=1, capability=capability)
-    assert default_dtype(torch.device("cuda", 0)) == dtype
-
-
-@pytest.mark.parametrize("probe", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
-def test_a_cpu_computes_in_bf16_where_it_has_the_instructions(monkeypatch: pytest.MonkeyPatch, probe: str) -> None:
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert default_dtype(CPU) == torch.float32
-    monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
-    assert default_dtype(CPU) == torch.float32
-    monkeypatch.setattr(torch.cpu, probe, lambda: True, raising=False)
-    assert default_dtype(CPU) == torch.bfloat16
+KIND = PictureKind.of(clip(1)[0].picture)
+STAGED = 3 * KIND.staged_bytes  # for the three batches under way
 
 
 @pytest.mark.parametrize(
-    ("device", "size", "batch"),
-    [
-        ("cpu", (512, 288), 1),
-        ("cuda", (512, 288), 8),
-        ("cuda", (1024, 1024), 2),
-        ("cuda", (2560, 1440), 1),
-        ("mps", (512, 288), 7),
-    ],
+    ("free", "batch"), [(10 * (5000 + STAGED), 8), (5 * (5000 + STAGED), 4), (2 * (5000 + STAGED), 1), (100, 1)]
 )
-def test_a_default_batch_fills_the_device(device: str, size: tuple[int, int], batch: int) -> None:
-    assert default_batch(torch.device(device), size) == batch
+def test_a_batch_holds_what_free_memory_allows(free: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.BATCH_PIXELS, "cpu", 2**21)
+    backend = Watched(free=free, peak=5000)
+    model = Tint()
+    predictor = Predictor(model, SMALL, CPU, on_device=True, backend=backend)
+    assert predictor.batch_for(KIND) == batch
+    assert [len(pixels) for pixels in model.seen] == [1] and backend.alive_at_release == [0, 0]
+    backend.free = 1
+    assert predictor.batch_for(KIND) == batch and len(model.seen) == 1, "asked again, another answer"
+    list(predictor.predict(clip(9)))
+    assert {len(pixels) for pixels in model.seen[1:]} == {batch}
 
 
-def test_a_batch_below_one_is_a_wrong_option() -> None:
-    with pytest.raises(OptionError, match="at least 1, not 0"):
-        Predictor(Tint(), SMALL, CPU, batch=0)
+def test_large_pictures_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.BATCH_PIXELS, "cpu", 2**21)
+    predictor = Predictor(Tint(), InputSize(long_side=32), CPU, on_device=True, backend=Watched(3))
+    sizes = [(1920, 1080, "yuv420p"), (3840, 2160, "yuv420p"), (7680, 4320, "yuv422p10le")]
+    assert [predictor.batch_for(PictureKind(*size, hdr=False)) for size in sizes] == [8, 3, 1]
+
+
+def test_a_given_batch_is_kept_whatever_memory_is_free() -> None:
+    model = Tint()
+    predictor = Predictor(model, SMALL, CPU, backend=Watched(free=1, peak=1000))
+    predictor.begin(3)
+    list(predictor.predict(clip(6)))
+    assert [len(pixels) for pixels in model.seen] == [3, 3]
+
+
+def test_a_probe_that_does_not_fit_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hungry(Tint):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(devices.BATCH_PIXELS, "cpu", 2**21)
+    predictor = Predictor(Hungry(), SMALL, CPU, backend=Watched(free=10**9))
+    with pytest.raises(DeviceError, match="one frame at 32x24"):
+        predictor.batch_for(KIND)
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_below_one_is_a_wrong_option(batch: int) -> None:
+    with pytest.raises(OptionError, match=f"at least 1, not {batch}"):
+        Predictor(Tint(), SMALL, CPU, batch=batch)

@@ -35,36 +35,70 @@ _LUMA_WEIGHTS = {  # (red, blue) by matrix, ITU-T H.273 table 4
 }
 
 
+def check_size(size: object) -> None:
+    """Refuses what `InputSize.overridden` cannot take.
+
+    Raises:
+        OptionError: it is neither one number nor two, or one of them is no multiple of 32 or smaller than 64.
+    """
+    sides = size if isinstance(size, tuple) else (size,)
+    if len(sides) > 2 or not sides or any(not isinstance(side, int) or side < 64 or side % 32 for side in sides):
+        raise OptionError(f"size {size} is neither (width, height) nor one number, in multiples of 32 from 64 on")
+
+
 @dataclass(frozen=True)
 class InputSize:
-    """The size of the network's input: `fixed`, or the picture's aspect with a given `long_side`."""
+    """The size of the network's input: `fixed`, or the picture's aspect with a given `long_side` or within `sides`."""
 
     fixed: tuple[int, int] | None = None
     """(width, height) to which every picture is squashed, whatever its aspect."""
     long_side: int | None = None
     """Length of the longer side; the shorter one follows the picture's aspect."""
+    sides: tuple[int, int] | None = None
+    """Shortest and longest side allowed: the picture keeps its own size where it can, and its aspect."""
     multiple: int = 32
     """Both sides are rounded to a multiple of this: the network's total stride."""
 
     def __post_init__(self) -> None:
-        sides = self.fixed or (self.long_side,)
-        if (self.fixed is None) == (self.long_side is None) or any(not side or side < 1 for side in sides):
-            raise OptionError(f"input size needs either a (width, height) or a long side, of at least 1, not {self}")
-        if self.fixed and any(side % self.multiple for side in self.fixed):
-            raise OptionError(f"input size {self.fixed} must be a multiple of {self.multiple} on both sides")
+        kinds = [kind for kind in (self.fixed, self.long_side, self.sides) if kind is not None]
+        numbers = self.fixed or self.sides or (self.long_side,)
+        if len(kinds) != 1 or any(not isinstance(n, int) or n < 1 for n in numbers):
+            raise OptionError(f"input size needs one of (width, height), a long side and bounds, above 0, not {self}")
+        if any(n % self.multiple for n in self.fixed or self.sides or ()):
+            raise OptionError(f"input size {self.fixed or self.sides} must be made of multiples of {self.multiple}")
+
+    def overridden(self, size: int | tuple[int, int] | None) -> InputSize:
+        """Return the user's choice, if any: (width, height), or one number.
+
+        That number is the long side where this size keeps the picture's aspect, else the side of a square.
+        """
+        if size is None:
+            return self
+        if isinstance(size, tuple):
+            return InputSize(fixed=size)
+        return InputSize(fixed=(size, size)) if self.fixed else InputSize(long_side=size)
 
     def network_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) at which the network sees a picture of `width` × `height` pixels."""
         if self.fixed:
             return self.fixed
-        longest = max(width, height)
-        return self._scaled(width, longest), self._scaled(height, longest)
+        longest, shortest = max(width, height), min(width, height)
+        if self.long_side:
+            return self._rounded(width, self.long_side, longest), self._rounded(height, self.long_side, longest)
+        assert self.sides is not None
+        least, most = self.sides
+        wanted, unit = longest, longest
+        if longest > most:
+            wanted = most
+        elif shortest < least:
+            wanted, unit = least, shortest
+        w, h = (min(most, max(least, self._rounded(side, wanted, unit))) for side in (width, height))
+        return w, h
 
-    def _scaled(self, side: int, longest: int) -> int:
-        """Return `side` × long_side / longest to the nearest multiple, halves up, at least one."""
-        assert self.long_side is not None
-        unit = longest * self.multiple
-        return max(1, (2 * side * self.long_side + unit) // (2 * unit)) * self.multiple
+    def _rounded(self, side: int, numerator: int, denominator: int) -> int:
+        """Return `side` × numerator / denominator to the nearest multiple, halves up, at least one."""
+        unit = denominator * self.multiple
+        return max(1, (2 * side * numerator + unit) // (2 * unit)) * self.multiple
 
 
 class PictureScaler:
@@ -80,13 +114,13 @@ class PictureScaler:
         The picture's own tags say its matrix and range; a matrix that H.273 does not define by luma weights counts
         as BT.709. PQ and HLG are tone-mapped to BT.709, 203 cd/m² coming out near white.
         """
-        if picture.color_trc in _HDR_TRANSFERS:
+        if needs_tone_mapping(picture):
             return self._tone_mapped(picture, size)
         # swscale only scales. Converted here, colours are right to the rounding and 1024×1024 takes 2 ms; its own fast
         # tables are 2 to 3 of 255 too dark, and its accurate path takes 13 ms.
         yuv = self._scaled(picture, size, "yuv444p")
         planes = [_rows(plane)[:, : plane.width] for plane in yuv.planes]
-        return np.asarray(cv2.transform(cv2.merge(planes), _to_rgb(picture.colorspace, picture.color_range)), np.uint8)
+        return np.asarray(cv2.transform(cv2.merge(planes), rgb_map(picture.colorspace, picture.color_range)), np.uint8)
 
     def _scaled(self, picture: av.VideoFrame, size: tuple[int, int], pix_fmt: str) -> av.VideoFrame:
         # threads=1: with more, swscale corrupts rows at slice borders for some line sizes.
@@ -103,6 +137,11 @@ class PictureScaler:
             threads=1,
         )
         return _rows(rgb.planes[0])[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
+
+
+def needs_tone_mapping(picture: av.VideoFrame) -> bool:
+    """Return whether the picture's transfer function is PQ or HLG."""
+    return picture.color_trc in _HDR_TRANSFERS
 
 
 def network_input(picture: av.VideoFrame, size: tuple[int, int]) -> RGB:
@@ -131,7 +170,7 @@ def _rows(plane: VideoPlane) -> NDArray[np.uint8]:
 
 
 @lru_cache
-def _to_rgb(matrix: int, colour_range: int) -> NDArray[np.float32]:
+def rgb_map(matrix: int, colour_range: int) -> NDArray[np.float32]:
     """Return the affine map (3, 4) from 8-bit Y'CbCr codes to full-range R'G'B' codes (ITU-T H.273, 8.3)."""
     red, blue = _LUMA_WEIGHTS.get(matrix, _BT709_WEIGHTS)
     green = 1 - red - blue

@@ -1,36 +1,31 @@
 """Inference: frames in, the same frames with their alpha out, in batches of one shape, on CPU, MPS and CUDA alike.
 
-The host scales each picture to the network's size and each alpha back to the picture's, so the network sees the same
-pixels on every device, only small buffers cross the bus, and a batch's shape does not depend on the picture's.
+On CPU and MPS the host scales each picture to the network's size and each alpha back to the picture's. On CUDA the
+device does both, with the same filters, so that the host has nothing but copies to make (see docs/gpu.md).
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from fractions import Fraction
+from itertools import islice, takewhile
 from typing import Any
 
-import numpy as np
+import av
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
-from birefvideo.matting.enlarge import enlarge_alpha
+from birefvideo.matting.devices import STAGING_BYTES, choose_dtype, fitting_batch, is_out_of_memory, wanted_batch
 from birefvideo.matting.network_input import InputSize, PictureScaler
-from birefvideo.matting.streams import Backend, Staging, Stream, backend_for
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-BATCH_PIXELS = {"cpu": 0, "mps": 2**20, "cuda": 2**21}
-"""Network pixels a batch should hold on each kind of device: enough to fill it, few enough for small memories."""
-MAX_BATCH = 8
-"""Frames a batch holds at most by default; more adds latency and memory, not speed."""
-
+from birefvideo.matting.on_device import PictureScaling
+from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
+from birefvideo.matting.streams import Backend, Stream, backend_for
+from birefvideo.network.birefnet import BiRefNet
+from birefvideo.network.fuse import fuse
 
 SNAP = 0.01
 """How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
@@ -39,46 +34,6 @@ SNAP = 0.01
 def solidified(alpha: torch.Tensor) -> torch.Tensor:
     """Stretch `alpha` so that what lies within `SNAP` of 0 or 1 becomes exactly that."""
     return ((alpha - SNAP) * (1 / (1 - 2 * SNAP))).clamp_(0, 1)
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'; 'auto' takes a GPU where there is one.
-
-    Raises OptionError for another name and DeviceError for a device that is not there.
-    """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise OptionError(f"device {name!r} is not one of auto, cpu, mps, cuda, cuda:N")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        name = "cuda" if gpus else "mps" if has_mps else "cpu"
-    if name == "mps" and not has_mps:
-        raise DeviceError("device 'mps' needs a Mac with Apple silicon and a PyTorch built for it: choose auto or cpu")
-    kind, _, number = name.partition(":")
-    if kind != "cuda":
-        return torch.device(kind)
-    if int(number or 0) >= gpus:
-        raise DeviceError(f"device {name!r} is not there, PyTorch sees {gpus} CUDA GPUs: choose auto or cpu")
-    return torch.device(kind, int(number or 0))
-
-
-def default_dtype(device: torch.device) -> torch.dtype:
-    """Return the fastest dtype that `device` computes natively.
-
-    fp16 rather than bf16 on GPUs: the same speed with an eighth of the rounding error, the dtype of the published
-    checkpoints' own benchmarks, and there from compute capability 7.0 on, so that old and new cards agree.
-    """
-    if device.type == "cuda":
-        return torch.float16 if torch.cuda.get_device_capability(device) >= (7, 0) else torch.float32
-    if device.type == "mps":
-        return torch.float16
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return torch.bfloat16 if any(probe() for probe in probes if probe) else torch.float32
-
-
-def default_batch(device: torch.device, size: tuple[int, int]) -> int:
-    """Return how many frames of network size (width, height) make a batch on `device`."""
-    return min(MAX_BATCH, max(1, BATCH_PIXELS[device.type] // (size[0] * size[1])))
 
 
 @dataclass
@@ -97,38 +52,58 @@ class PredictReport:
     """Frames given out."""
     out_of_memory: list[int] = field(default_factory=list)
     """The batches that did not fit in the device's memory, each followed by one of half its size."""
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """The buffers of one batch under way.
-
-    A slot is filled again only after the host has waited for its last download, which comes after its compute, which
-    comes after its upload: so no buffer needs an event of its own before it is written again.
-    """
-
-    pixels: Staging
-    """uint8 (N, h, w, 3), RGB."""
-    alpha: Staging
-    """float32 (N, h, w)."""
+    not_captured: str = ""
+    """Why the network ran without a CUDA graph where one was tried, or ''."""
 
 
 @dataclass
 class _Ring:
-    """The slots of one call of `predict`."""
+    """The slots of pictures of one kind."""
 
-    free: list[_Slot]
+    kind: PictureKind | None
+    """What the slots are made for; None: for any picture."""
+    scaling: PictureScaling | None = None
+    """What the device scales with; made with the first slot."""
+    free: list[Slot] = field(default_factory=list)
     """Slots that may be filled."""
-    under_way: deque[tuple[_Slot, list[Frame], Any]] = field(default_factory=deque)
+    under_way: deque[tuple[Slot, list[Frame], Any]] = field(default_factory=deque)
     """Slots handed to the device, oldest first, with their frames and the event after their download."""
+
+    def takes(self, frame: Frame) -> bool:
+        """Whether a frame's picture fits into these slots."""
+        return self.kind is None or self.kind == PictureKind.of(frame.picture)
+
+
+class _Captured:
+    """The network for one shape of input, as the backend captured it."""
+
+    def __init__(self, model: nn.Module, pixels: Tensor, backend: Backend[Any]) -> None:
+        self._input = pixels.clone()
+        self._output: Tensor | None = None
+
+        def work() -> None:
+            self._output = model(self._input)
+
+        self._repeat = backend.capture(work)
+        self.worked = self._repeat is not None
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return the logits of `pixels`, in memory that the next call writes to."""
+        assert self._repeat is not None
+        self._input.copy_(pixels)
+        self._repeat()
+        assert self._output is not None
+        return self._output
 
 
 class Predictor:
     """Gives frames their alpha with a network that maps (N, 3, h, w) to logits (N, 1, h, w).
 
-    It takes the module over: puts it in eval mode, on `device`, in `dtype` (default_dtype by default) and, with
-    `channels_last`, in that memory format. A batch holds `batch` frames (default_batch by default); the last one is
+    It takes the module over: puts it in eval mode, on `device`, in `dtype` (choose_dtype by default) and, with
+    `channels_last`, in that memory format. A batch holds `batch` frames (batch_for by default); the last one is
     filled up, so the network always sees one shape and no result depends on how the frames fell into batches.
+    With `on_device` (CUDA by default) the device scales pictures and enlarges alpha, else the host. A BiRefNet runs in
+    its inference form, unless `fused` is False.
     """
 
     def __init__(
@@ -140,21 +115,57 @@ class Predictor:
         dtype: torch.dtype | None = None,
         batch: int | None = None,
         channels_last: bool = True,
+        on_device: bool | None = None,
+        fused: bool = True,
         backend: Backend[Any] | None = None,
     ) -> None:
-        if batch is not None and batch < 1:
-            raise OptionError(f"batch must be at least 1, not {batch}")
-        self._dtype = dtype or default_dtype(device)
+        self._dtype = dtype or choose_dtype(device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._model = model.eval().to(device, self._dtype).to(memory_format=self._layout)  # type: ignore[call-overload]
+        if fused and isinstance(model, BiRefNet):
+            model = fuse(model)
+        self._model = model.eval().to(device, self._dtype)
+        for module in self._model.modules():
+            if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
+                module.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._size = size
         self._device = device
-        self._mean = 255 * torch.tensor(IMAGENET_MEAN, device=device)
-        self._scale = 1 / (255 * torch.tensor(IMAGENET_STD, device=device))
+        self._on_device = device.type == "cuda" if on_device is None else on_device
         self._backend = backend or backend_for(device)
         self._scaler = PictureScaler()
+        self._captured: dict[torch.Size, _Captured | None] = {}
+        self._fitting: dict[PictureKind, int] = {}
+        self.begin(batch)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that runs."""
+        model: nn.Module = self._model
+        return model
+
+    def begin(self, batch: int | None) -> None:
+        """Start a job: with batches of so many frames, or of as many as batch_for says, and a report of its own."""
+        if batch is not None and batch < 1:
+            raise OptionError(f"batch must be at least 1, not {batch}")
         self._batch = batch
-        self.report = PredictReport(str(device), str(self._dtype).removeprefix("torch."), batch=batch)
+        dtype = str(self._dtype).removeprefix("torch.")
+        self.report = PredictReport(str(self._device), dtype, batch=batch, not_captured=self._backend.not_captured)
+
+    def batch_for(self, kind: PictureKind) -> int:
+        """Return how many pictures of one kind make a batch: enough to fill the device, if its memory allows.
+
+        Where the device tells its free memory, one frame is run to see what it takes. Asked again about the same kind,
+        the answer is the same.
+        Raises DeviceError where one frame does not fit.
+        """
+        if kind not in self._fitting:
+            size = self._size.network_size(kind.width, kind.height)
+            batch = wanted_batch(self._device, size)
+            if self._on_device:
+                batch = max(1, min(batch, STAGING_BYTES // (self._backend.depth * kind.staged_bytes)))
+            if batch > 1 and self._backend.free_memory() is not None:
+                batch = fitting_batch(batch, *self._probe(kind, size))
+            self._fitting = {kind: batch}
+        return self._fitting[kind]
 
     def predict(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield each of `frames`, in order, with its alpha at its picture's size.
@@ -170,102 +181,147 @@ class Predictor:
         report = self.report
         report.size = self._size.network_size(picture.width, picture.height)
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
-        report.batch = batch = self._batch or default_batch(self._device, report.size)
-        ring = _Ring([])
+        report.batch = batch = self._batch or self.batch_for(PictureKind.of(picture))
+        ring = self._ring(picture)
         try:
             while True:
                 waiting.extend(islice(source, max(0, batch - len(waiting))))
                 if not waiting:
                     break
-                if self._submit(waiting[:batch], ring):
-                    del waiting[:batch]
+                if not ring.takes(waiting[0]):
+                    yield from self._collect_all(ring)
+                    ring = self._ring(waiting[0].picture)
+                alike = list(takewhile(ring.takes, waiting[:batch]))
+                if self._submit(alike, ring):
+                    del waiting[: len(alike)]
                     if len(ring.under_way) == self._backend.depth:
                         yield from self._collect(ring)
                 else:
-                    while ring.under_way:
-                        yield from self._collect(ring)
-                    batch, ring = self._halve(batch), _Ring([])
-            while ring.under_way:
-                yield from self._collect(ring)
+                    yield from self._collect_all(ring)
+                    ring = self._ring(waiting[0].picture)  # first, so that the old slots' memory is given back
+                    batch = self._halve(batch)
+            yield from self._collect_all(ring)
         finally:
             self._backend.join()
 
+    def _ring(self, picture: av.VideoFrame) -> _Ring:
+        """An empty ring; it takes no memory yet."""
+        return _Ring(PictureKind.of(picture) if self._on_device else None)
+
     def _submit(self, frames: list[Frame], ring: _Ring) -> bool:
         """Hand one batch to the device; return False, with nothing changed, where memory does not suffice."""
+        assert self.report.size is not None and self.report.batch is not None
         try:
-            slot = ring.free.pop() if ring.free else self._new_slot()
-            self._fill(slot.pixels.host, frames)
+            slot = ring.free.pop() if ring.free else self._new_slot(ring, self.report.size, self.report.batch)
+            slot.fill(frames)
             ring.under_way.append((slot, frames, self._launch(slot)))
         except RuntimeError as error:
-            if "out of memory" not in str(error):  # CUDA and MPS word it alike, but raise different classes
-                raise
-            return False
+            if is_out_of_memory(error):
+                return False
+            if "not implemented for" in str(error):
+                raise DeviceError(
+                    f"{self.report.device} cannot compute this network in {self.report.dtype}: choose --dtype auto"
+                ) from error
+            raise
         return True
 
-    def _new_slot(self) -> _Slot:
-        assert self.report.size is not None and self.report.batch is not None
-        width, height = self.report.size
-        shape = (self.report.batch, height, width)
+    def _new_slot(self, ring: _Ring, size: tuple[int, int], count: int) -> Slot:
         staging = self._backend.staging
-        return _Slot(staging((*shape, 3), torch.uint8), staging(shape, torch.float32))
+        if ring.kind is None:
+            return HostSlot(count, size, self._scaler, staging, self._device)
+        if ring.scaling is None:
+            ring.scaling = PictureScaling(ring.kind.shapes, ring.kind.bits, size, self._device)
+        return DeviceSlot(count, ring.kind, ring.scaling, size, self._scaler, staging)
 
-    def _fill(self, pixels: torch.Tensor, frames: list[Frame]) -> None:
-        """Write the frames' pictures to `pixels`, and the last one again where frames are fewer."""
-        assert self.report.size is not None
-        rows = pixels.numpy()
-        for row, frame in zip(rows, frames, strict=False):
-            row[:] = self._scaler(frame.picture, self.report.size)
-        rows[len(frames) :] = rows[len(frames) - 1]
+    def _probe(self, kind: PictureKind, size: tuple[int, int]) -> tuple[int, int]:
+        """Run one blank picture; return the bytes free for batches, and those that each frame of a batch takes."""
+        backend = self._backend
+        self._captured.clear()
+        backend.release()
+        try:
+            needed = backend.depth * kind.staged_bytes + self._peak(kind, size)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise self._too_small(size) from error
+            raise
+        finally:
+            backend.join()
+        backend.release()
+        return backend.free_memory() or 0, needed
 
-    def _launch(self, slot: _Slot) -> Any:
+    def _peak(self, kind: PictureKind, size: tuple[int, int]) -> int:
+        slot = self._new_slot(_Ring(kind if self._on_device else None), size, 1)
+        # A picture, and not whatever lies in the buffers: deformable sampling must not see what is no number.
+        slot.fill([Frame(av.VideoFrame(kind.width, kind.height, kind.pix_fmt), 0, Fraction(1), 0)])
+
+        def work() -> None:
+            slot.upload()
+            self._infer(slot, self._model)
+
+        return self._backend.peak_memory(work)
+
+    def _launch(self, slot: Slot) -> Any:
         """Queue upload, inference and download of a filled slot; return the event after the download."""
         backend = self._backend
-        backend.run(Stream.UPLOAD, slot.pixels.upload)
+        backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
-        backend.run(Stream.COMPUTE, lambda: self._infer(slot))
+        backend.run(Stream.COMPUTE, lambda: self._infer(slot, self._best_network))
         backend.wait(Stream.DOWNLOAD, backend.record(Stream.COMPUTE))
-        backend.run(Stream.DOWNLOAD, slot.alpha.download)
+        backend.run(Stream.DOWNLOAD, slot.download)
         return backend.record(Stream.DOWNLOAD)
 
     @torch.inference_mode()
-    def _infer(self, slot: _Slot) -> None:
-        count, height, width, _ = slot.pixels.device.shape
-        # By whole rows of RGB triples: broadcast over channels-last pixels, this takes six times as long on a CPU.
-        rows = slot.pixels.device.view(-1, 3 * width).to(torch.float32)
-        rows = rows.sub_(self._mean.repeat(width)).mul_(self._scale.repeat(width)).to(self._dtype)
-        pixels = rows.view(count, height, width, 3).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
-        logits = self._model(pixels)
-        shape = (count, 1, height, width)
+    def _infer(self, slot: Slot, network: Callable[[Tensor], Tensor]) -> None:
+        pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
+        logits = network(pixels)
+        shape = (len(pixels), 1, *pixels.shape[2:])
         if logits.shape != shape:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
-        slot.alpha.device.copy_(solidified(logits[:, 0].to(torch.float32).sigmoid()))
+        slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
+
+    def _best_network(self, pixels: Tensor) -> Tensor:
+        """The network, captured where the backend can: only for the last shape, since a capture holds memory."""
+        if pixels.shape not in self._captured:
+            self._captured.clear()
+            captured = _Captured(self._model, pixels, self._backend)
+            self._captured[pixels.shape] = captured if captured.worked else None
+            self.report.not_captured = self._backend.not_captured
+        network = self._captured[pixels.shape] or self._model
+        logits: Tensor = network(pixels)
+        return logits
 
     def _collect(self, ring: _Ring) -> Iterator[Frame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
         slot, frames, downloaded = ring.under_way.popleft()
         self._backend.host_wait(downloaded)
-        for frame, alpha in zip(frames, slot.alpha.host.numpy(), strict=False):
-            if np.isnan(alpha.sum()):  # a sum carries any NaN, and needs no mask
+        for index, frame in enumerate(frames):
+            if slot.overflowed(index):
                 raise DeviceError(
                     f"the network overflowed in {self.report.dtype} on {self.report.device} at "
-                    f"{float(frame.seconds):.3f} s: run again in float32"
+                    f"{float(frame.seconds):.3f} s: run again with --dtype float32"
                 )
             self.report.frames += 1
-            yield replace(frame, alpha=enlarge_alpha(alpha, frame.picture))
+            yield replace(frame, alpha=slot.alpha(index, frame.picture))
         ring.free.append(slot)
+
+    def _collect_all(self, ring: _Ring) -> Iterator[Frame]:
+        while ring.under_way:
+            yield from self._collect(ring)
 
     def _halve(self, batch: int) -> int:
         """Return half of a batch that did not fit, after giving back the memory that it took."""
         assert self.report.size is not None
         if batch == 1:
-            width, height = self.report.size
-            raise DeviceError(
-                f"{self.report.device} has too little free memory for one frame at {width}x{height}: close other "
-                "programs, choose a smaller model, or run on the cpu"
-            )
+            raise self._too_small(self.report.size)
+        self._captured.clear()
         self._backend.join()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._backend.release()
         self.report.out_of_memory.append(batch)
         self.report.batch = batch // 2
         return batch // 2
+
+    def _too_small(self, size: tuple[int, int]) -> DeviceError:
+        return DeviceError(
+            f"{self.report.device} has too little free memory for one frame at {size[0]}x{size[1]}: close other "
+            "programs, choose a smaller model, or run on the cpu"
+        )

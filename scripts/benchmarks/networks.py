@@ -1,0 +1,185 @@
+"""The sides of a network benchmark: the published code, ours plain and fused, and OpenVINO, with equal weights."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from birefvideo.matting.checkpoints import EMBEDDED, find, load
+from birefvideo.matting.network_input import InputSize
+from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.network.fuse import fuse
+from birefvideo.network.swin import SWIN_SIZES
+
+BACKBONES = {"lite": "swin_v1_t", "general": "swin_v1_l"}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Network = Callable[[Tensor], Tensor]
+"""Normalised image (N, 3, H, W) fp32 on the CPU -> logits (N, 1, H, W) fp32 on the CPU."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One thing to measure."""
+
+    kind: str
+    """'published', 'plain', 'fused', or 'openvino'."""
+    dtype: str = "fp32"
+    """A name in DTYPES."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all sides have in common."""
+
+    model: str
+    """'lite', 'general' or 'talk'."""
+    size: tuple[int, int]
+    """Width and height of the network's input."""
+    device: str
+    """'cpu' or a CUDA device."""
+    threads: int
+    """Threads of torch and of OpenVINO on the CPU."""
+    published: Path | None
+    """A checkout of the published repository."""
+
+
+class NotRunError(Exception):
+    """A side that cannot run here; the message says why."""
+
+
+def default_size(model: str, width: int, height: int) -> tuple[int, int]:
+    """Width and height at which `model` sees a picture."""
+    size = find(EMBEDDED).size if model == EMBEDDED else InputSize(fixed=(1024, 1024))
+    return size.network_size(width, height)
+
+
+def fill(model: nn.Module) -> None:
+    """Gives every weight the value that the parity tests use: noise seeded by the key, scaled by its kind."""
+    for key, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(zlib.crc32(key.encode())))
+        if key.endswith("running_mean"):
+            noise *= 0.1
+        elif key.endswith("running_var"):
+            noise = 1 + 0.2 * noise.abs()
+        elif key.endswith("relative_position_bias_table"):
+            noise *= 0.5
+        elif noise.ndim == 1:
+            noise = 1 + 0.1 * noise if key.endswith("weight") else 0.05 * noise
+        else:
+            noise *= 1.4 / noise[0].numel() ** 0.5
+        tensor.copy_(noise)
+
+
+def build(side: Side, setup: Setup) -> Network:
+    """Makes a side ready to run.
+
+    Raises:
+        NotRunError: it needs what is not there.
+    """
+    torch.set_num_threads(setup.threads)
+    if side.kind == "openvino":
+        return openvino_network(side, setup)
+    if side.kind == "published":
+        return torch_network(published_model(setup), side, setup)
+    model = our_model(setup.model)
+    return torch_network(fuse(model) if side.kind == "fused" else model, side, setup)
+
+
+def our_model(name: str) -> BiRefNet:
+    """Our plain network with the weights of the benchmark."""
+    if name == EMBEDDED:
+        return load(find(EMBEDDED))
+    model = BiRefNet(Geometry(BACKBONES[name])).eval()
+    fill(model)
+    return model
+
+
+def published_model(setup: Setup) -> nn.Module:
+    """The published network from its own code, its Config told the backbone and nothing else.
+
+    Raises:
+        NotRunError: there is no checkout, a package that it imports is missing, or it knows no such model.
+    """
+    if setup.published is None:
+        raise NotRunError("no --published FOLDER")
+    if setup.model not in BACKBONES:
+        raise NotRunError(f"the published code has no {setup.model}")
+    backbone = BACKBONES[setup.model]
+    sys.path.insert(0, str(setup.published.resolve()))
+    try:
+        config = importlib.import_module("config")
+        original = config.Config
+
+        class Chosen(original):  # type: ignore[misc, valid-type]
+            """The published settings with another backbone: what its users edit in config.py."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                scales = 2 if self.mul_scl_ipt == "cat" else 1
+                self.bb = backbone
+                self.lateral_channels_in_collection = [
+                    scales * SWIN_SIZES[backbone].width * 2**stage for stage in (3, 2, 1, 0)
+                ]
+                self.cxt = self.lateral_channels_in_collection[1:][::-1][-self.cxt_num :]
+
+        config.Config = Chosen
+        model: nn.Module = importlib.import_module("models.birefnet").BiRefNet(bb_pretrained=False).eval()
+    except ImportError as error:
+        raise NotRunError(f"the published code cannot be imported ({error})") from error
+    fill(model)
+    return model
+
+
+def torch_network(model: nn.Module, side: Side, setup: Setup) -> Network:
+    """A torch model in the side's dtype on the device."""
+    dtype = DTYPES[side.dtype]
+    model = model.requires_grad_(False).to(setup.device, dtype)
+
+    def run(image: Tensor) -> Tensor:
+        with torch.no_grad():  # not inference mode, under which older counters do not see inside linear layers
+            logits = model(image.to(setup.device, dtype))
+        # The published network returns a list.
+        last: Tensor = logits[-1] if isinstance(logits, list) else logits
+        return last.float().cpu()
+
+    return run
+
+
+def openvino_network(side: Side, setup: Setup) -> Network:
+    """OpenVINO's conversion of the published network if there is one, else of our plain one.
+
+    Raises:
+        NotRunError: OpenVINO is missing or cannot convert it.
+    """
+    try:
+        openvino = importlib.import_module("openvino")
+    except ImportError as error:
+        raise NotRunError(f"not installed ({error})") from error
+    model = our_model(setup.model) if setup.published is None else published_model(setup)
+    width, height = setup.size
+    example = torch.zeros(1, 3, height, width)
+    try:
+        with torch.no_grad():
+            converted = openvino.convert_model(model, example_input=example, input=list(example.shape))
+        hints = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[side.dtype],
+            "INFERENCE_NUM_THREADS": setup.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        compiled = openvino.Core().compile_model(converted, "CPU", hints)
+    except Exception as error:  # its converter raises many kinds, and the table should go on
+        raise NotRunError(f"cannot be converted ({str(error).splitlines()[0]})") from error
+    return lambda image: torch.from_numpy(list(compiled(image.numpy()).values())[-1].copy())
