@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -30,11 +31,13 @@ def disc(x: float, softness: float = 3.0) -> Array:
     return np.clip((14 - np.hypot(columns - x, rows - 24)) / softness + 0.5, 0, 1).astype(np.float32)
 
 
-def frame_of(luma: NDArray[np.uint8], alpha: Array, pts: int, core: bool = True, deep: bool = False) -> Frame:
+def frame_of(
+    luma: NDArray[np.uint8], alpha: Array, pts: int, core: bool = True, deep: bool = False, red: int = 128
+) -> Frame:
     picture = av.VideoFrame(luma.shape[1], luma.shape[0], "yuv420p10le" if deep else "yuv420p")
     plane_array(picture, 0)[:] = luma.astype(np.uint16) * 4 if deep else luma
-    for index in (1, 2):
-        plane_array(picture, index)[:] = 512 if deep else 128
+    for index, chroma in ((1, 128), (2, red)):
+        plane_array(picture, index)[:] = chroma * 4 if deep else chroma
     return Frame(picture, pts, Fraction(1, 25), 1, core=core, alpha=alpha)
 
 
@@ -54,12 +57,12 @@ def boiling(count: int, seed: int = 0) -> list[Array]:
     return [np.clip(disc(32) + soft * n, 0, 1).astype(np.float32) for n in noise]
 
 
-def moving(count: int) -> list[Frame]:
+def moving(count: int, step: int = 3) -> list[Frame]:
     """A bright disc that moves over a texture and a boiling matte that follows it."""
     rng = np.random.default_rng(3)
     frames = []
     for i in range(count):
-        truth = disc(16 + 3 * i)
+        truth = disc(16 + step * i)
         luma = texture(1) * (1 - truth) + 230 * truth + rng.normal(0, 1.5, truth.shape)
         alpha = np.clip(truth + (truth > 0) * (truth < 1) * rng.normal(0, 0.05, truth.shape), 0, 1)
         frames.append(frame_of(np.rint(luma).clip(0, 255).astype(np.uint8), alpha.astype(np.float32), i))
@@ -70,21 +73,40 @@ def still(mattes: Sequence[Array], seed: int = 1) -> list[Frame]:
     return [frame_of(texture(seed), alpha, i) for i, alpha in enumerate(mattes)]
 
 
+def grainy(mattes: Sequence[Array], seed: int = 6) -> list[Frame]:
+    """A picture that stands still under camera noise, so that no frame repeats another bit for bit."""
+    rng = np.random.default_rng(seed)
+    noisy = (texture(1) + rng.normal(0, 1.5, (HEIGHT, WIDTH)) for _ in mattes)
+    return [
+        frame_of(np.rint(luma).astype(np.uint8), a, i) for i, (luma, a) in enumerate(zip(noisy, mattes, strict=True))
+    ]
+
+
 @pytest.mark.parametrize("radius", [1, 2, 3])
-def test_a_constant_clip_is_unchanged(radius: int) -> None:
-    out = alphas(smooth(still([disc(32)] * 6), radius))
+@pytest.mark.parametrize("make", [still, grainy])
+def test_a_constant_matte_is_unchanged_bit_for_bit(make: Callable[[Sequence[Array]], list[Frame]], radius: int) -> None:
+    out = alphas(smooth(make([disc(32)] * 6), radius))
     assert len(out) == 6
     for alpha in out:
-        np.testing.assert_allclose(alpha, disc(32), rtol=0, atol=1e-6)
+        assert np.array_equal(alpha, disc(32))
 
 
-def test_still_edges_stop_boiling() -> None:
+@pytest.mark.parametrize("make", [still, grainy])
+def test_still_edges_stop_boiling(make: Callable[[Sequence[Array]], list[Frame]]) -> None:
     raw = boiling(12)
-    out = alphas(smooth(still(raw)))
+    out = alphas(smooth(make(raw)))
     before = np.abs(np.diff(raw, axis=0)).mean()
     after = np.abs(np.diff(out, axis=0)).mean()
-    assert after < 0.5 * before
-    assert np.abs(np.array(out) - disc(32)).mean() < np.abs(np.array(raw) - disc(32)).mean()
+    assert after < 0.35 * before
+    assert np.abs(np.array(out) - disc(32)).mean() < 0.6 * np.abs(np.array(raw) - disc(32)).mean()
+
+
+def test_moving_edges_boil_less_and_err_less() -> None:
+    frames, truth = moving(12, step=1), np.array([disc(16 + i) for i in range(12)])
+    raw, out = np.array(alphas(frames)), np.array(alphas(smooth(frames)))
+    jumps = [np.square(np.diff(a - truth, axis=0)).mean() for a in (raw, out)]
+    assert jumps[1] < 0.75 * jumps[0]
+    assert np.abs(out - truth).mean() < 0.9 * np.abs(raw - truth).mean()
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -108,17 +130,42 @@ def test_what_wavers_by_less_than_a_code_of_empty_or_opaque_stays_bit_identical(
 
 
 def test_a_moving_edge_leaves_no_ghost() -> None:
-    frames = moving(8)
-    for i, alpha in enumerate(alphas(smooth(frames))):
+    for i, alpha in enumerate(alphas(smooth(moving(8)))):
         truth = disc(16 + 3 * i)
-        assert alpha[truth == 0].max() < 0.05  # a plain mean of five frames leaves 0.4
-        assert alpha[truth == 1].min() > 0.95
+        assert alpha[truth == 0].max() < 0.1  # a plain mean of five frames leaves 0.4
+        assert alpha[truth == 1].min() > 0.9
 
 
-def test_a_lasting_change_is_real() -> None:
+@pytest.mark.parametrize("jump", [10, 40])
+def test_an_edge_that_jumps_is_where_it_is_within_a_pixel(jump: int) -> None:
+    """A hand over a texture goes to another place from one frame to the next; its matte boils."""
+    rng = np.random.default_rng(8)
+    height, width = 180, 320
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    room = cv2.resize(rng.uniform(40, 140, (23, 40)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    skin = cv2.resize(
+        rng.uniform(150, 235, (23, 40)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    centres = [100.0] * 4 + [100.0 + jump] * 4
+    frames = []
+    for i, x in enumerate(centres):
+        truth = np.clip((30 - np.hypot(columns - np.float32(x), rows - 90)) / 4 + 0.5, 0, 1)
+        luma = room * (1 - truth) + np.roll(skin, round(x), axis=1) * truth + rng.normal(0, 1.5, truth.shape)
+        boil = (truth > 0) * (truth < 1) * rng.normal(0, 0.06, truth.shape)
+        alpha = np.clip(truth + boil, 0, 1).astype(np.float32)
+        frames.append(frame_of(np.rint(luma).clip(0, 255).astype(np.uint8), alpha, i))
+    for x, alpha in zip(centres, alphas(smooth(frames)), strict=True):
+        profile = alpha[88:93].mean(axis=0)
+        inside = np.flatnonzero(profile >= 0.5)
+        assert abs(inside[0] - (x - 30)) <= 1 and abs(inside[-1] - (x + 30)) <= 1
+        assert profile[: int(x) - 36].max() < 0.02 and profile[int(x) + 37 :].max() < 0.02
+
+
+@pytest.mark.parametrize("make", [still, grainy])
+def test_a_lasting_change_is_real(make: Callable[[Sequence[Array]], list[Frame]]) -> None:
     raw = [np.zeros((HEIGHT, WIDTH), np.float32)] * 5 + [disc(32)] * 5
-    for before, after in zip(raw, alphas(smooth(still(raw))), strict=True):
-        np.testing.assert_allclose(after, before, atol=0.04)
+    for before, after in zip(raw, alphas(smooth(make(raw))), strict=True):
+        np.testing.assert_allclose(after, before, atol=0.06)
 
 
 def test_a_hole_in_one_frame_is_repaired_from_both_sides() -> None:
@@ -130,35 +177,73 @@ def test_a_hole_in_one_frame_is_repaired_from_both_sides() -> None:
         np.testing.assert_allclose(alpha, disc(32), atol=0.02)
 
 
-def test_a_phantom_in_one_frame_is_removed() -> None:
+def test_a_hole_in_one_frame_is_repaired_in_motion() -> None:
+    frames = moving(9)
+    holed = frames[4].alpha.copy()  # type: ignore[union-attr]
+    holed[20:27, 24:32] = 0
+    frames[4] = replace(frames[4], alpha=holed)
+    assert alphas(smooth(frames))[4][20:27, 24:32].min() > 0.95
+
+
+def test_a_second_person_in_one_frame_is_removed() -> None:
     raw = [disc(16)] * 7
     raw[3] = np.maximum(disc(16), disc(50))
     out = alphas(smooth(still(raw)))
     for alpha in out:
-        np.testing.assert_allclose(alpha, disc(16), atol=0.02)
+        np.testing.assert_allclose(alpha, disc(16), atol=0.04)
 
 
 def test_what_appears_in_the_picture_for_one_frame_stays_in_the_matte() -> None:
     raw = [disc(16)] * 7
     raw[3] = np.maximum(disc(16), disc(50))
-    frames = still(raw)
-    shown = np.rint(texture(1) * (1 - disc(50)) + 235 * disc(50)).astype(np.uint8)
-    frames[3] = frame_of(shown, raw[3], 3)
-    np.testing.assert_allclose(alphas(smooth(frames))[3], raw[3], atol=0.03)
+    dim = texture(1) // 3
+    frames = [frame_of(dim, a, i) for i, a in enumerate(raw)]
+    frames[3] = frame_of(np.rint(dim * (1 - disc(50)) + 235 * disc(50)).astype(np.uint8), raw[3], 3)
+    np.testing.assert_allclose(alphas(smooth(frames))[3], raw[3], atol=0.06)
 
 
-def test_a_cut_is_never_crossed() -> None:
+@pytest.mark.parametrize(("luma", "red"), [(255 - texture(1), 128), (texture(1), 180), (texture(7), 128)])
+def test_a_cut_is_never_crossed(luma: NDArray[np.uint8], red: int) -> None:
+    """To a negative, to another colour of equal luma, and to another picture of equal brightness."""
     first, second = boiling(4, seed=1), [a[:, ::-1].copy() for a in boiling(4, seed=2)]
-    bright = 255 - texture(1)
-    joined = [*still(first), *(frame_of(bright, a, 4 + i) for i, a in enumerate(second))]
+    joined = [*grainy(first), *(frame_of(luma, a, 4 + i, red=red) for i, a in enumerate(second))]
     apart = [*smooth(joined[:4]), *smooth(joined[4:])]
     for a, b in zip(alphas(smooth(joined)), alphas(apart), strict=True):
         assert np.array_equal(a, b)
 
 
+def test_a_pan_is_no_cut() -> None:
+    rng = np.random.default_rng(12)
+    wide = cv2.resize(rng.uniform(20, 235, (6, 24)).astype(np.float32), (192, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    raw = boiling(8)
+    frames = [
+        frame_of(wide.clip(0, 255).astype(np.uint8)[:, 4 * i : 4 * i + WIDTH].copy(), a, i) for i, a in enumerate(raw)
+    ]
+    alone = alphas(smooth([frames[4]]))[0]
+    assert not np.array_equal(alphas(smooth(frames))[4], alone)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_repeated_frames_give_repeated_mattes(radius: int) -> None:
+    """As in a film of 15 pictures a second stored at 30, with a freeze at its end."""
+    shown = moving(7)
+    order = [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 6, 6, 6]
+    out = alphas(smooth((replace(shown[k], pts=i) for i, k in enumerate(order)), radius))
+    for i in range(1, len(order)):
+        assert np.array_equal(out[i], out[i - 1]) == (order[i] == order[i - 1])
+
+
+def test_repeats_of_one_picture_with_unlike_mattes_come_out_alike() -> None:
+    shown, other = moving(7), boiling(7, seed=11)
+    frames = [frame for f, a in zip(shown, other, strict=True) for frame in (f, replace(f, alpha=a))]
+    out = alphas(smooth(frames, 2))
+    for i in range(0, len(out), 2):
+        assert np.array_equal(out[i], out[i + 1])
+
+
 def test_a_flash_keeps_its_own_alpha_and_parts_its_neighbours() -> None:
     raw = boiling(7)
-    frames = still(raw)
+    frames = grainy(raw)
     frames[3] = frame_of(np.full((HEIGHT, WIDTH), 235, np.uint8), raw[3], 3)
     out = alphas(smooth(frames))
     assert np.array_equal(out[3], raw[3])
@@ -238,14 +323,53 @@ def test_reset_forgets_what_came_before() -> None:
         assert np.array_equal(a, b)
 
 
-def test_a_picture_that_fills_no_whole_cells_is_smoothed_to_its_edges() -> None:
+def test_a_large_picture_is_smoothed_to_its_edges_and_keeps_its_own_finest_detail() -> None:
     rng = np.random.default_rng(5)
     height, width = 35, 1001  # cells of 3 × 3 pixels; the last reach out of the picture
     luma = np.full((height, width), 90, np.uint8)
-    raw = [np.clip(0.5 + rng.normal(0, 0.05, (height, width)), 0, 1).astype(np.float32) for _ in range(5)]
+    coarse = rng.normal(0, 0.05, (12, 3, 60)).astype(np.float32)
+    fine = rng.normal(0, 0.01, (height, width)).astype(np.float32)
+    raw = [0.5 + fine + cv2.resize(a, (width, height), interpolation=cv2.INTER_CUBIC) for a in coarse]
     out = alphas(smooth(frame_of(luma, a, i) for i, a in enumerate(raw)))
-    for edge in (np.s_[-1], np.s_[:, -1], np.s_[0], np.s_[:, 0]):
-        assert out[2][edge].std() < 0.6 * raw[2][edge].std()
+    for edge in (np.s_[-1], np.s_[:, -1], np.s_[0], np.s_[:, 0], np.s_[:]):
+        before, after = (np.abs(np.diff([a[edge] for a in mattes], axis=0)).mean() for mattes in (raw, out))
+        assert after < 0.3 * before
+    kept = out[2] - cv2.blur(out[2], (3, 3))
+    assert np.corrcoef(kept[3:-3, 3:-3].ravel(), (fine - cv2.blur(fine, (3, 3)))[3:-3, 3:-3].ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (3, 200), (200, 3), (16, 480), (4, 1920), (33, 31)])
+def test_pictures_of_any_shape_are_smoothed(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(9)
+    luma = np.full(size, 80)
+    frames = [
+        frame_of((luma + i % 2).astype(np.uint8), rng.uniform(0.4, 0.6, size).astype(np.float32), i) for i in range(5)
+    ]
+    out = alphas(smooth(frames))
+    for before, after in zip(alphas(frames), out, strict=True):
+        assert after.shape == size
+        assert after.min() > 0.35 and after.max() < 0.65
+        assert not np.array_equal(before, after)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    frames, usual = moving(6), cv2.getNumThreads()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            cv2.setNumThreads(threads)
+            results.append(alphas(smooth(frames)))
+    finally:
+        cv2.setNumThreads(usual)
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_no_input_is_written_to() -> None:
+    frames = moving(5)
+    kept = [a.copy() for a in alphas(frames)]
+    list(smooth(frames))
+    assert all(np.array_equal(a, b) for a, b in zip(kept, alphas(frames), strict=True))
 
 
 def test_bad_radius_and_missing_alpha_are_refused() -> None:

@@ -1,9 +1,13 @@
-"""Temporal smoothing of mattes: a motion-gated, two-sided average with finite support.
+"""Temporal smoothing of mattes: a motion-compensated, two-sided, robust average with finite support.
 
-A frame-by-frame network's edges boil. Where the picture stands still over neighbouring frames their mattes are
-averaged; where it moves, or the mattes disagree too much, a frame keeps its own. Everything is decided at reduced size,
-from pairs of frames inside the window only, so that output t is a function of frames t - radius … t + radius and a clip
-cut into segments with that much context comes out the same.
+A network that sees frames alone errs anew in each: edges boil, a part drops out for a frame. The places of a frame are
+followed into the frames before and after it, the mattes found there are brought back, and what most of them agree on
+is averaged; a neighbour counts by how well its motion leads back, its picture matches and its alpha agrees. Where none
+can be trusted, the frame keeps its own. All this is decided at reduced size and only where alpha may change. What the
+average adds is found at twice that size, no more, and enlarged, so that a large picture keeps its own finest detail.
+
+Output t is a function of frames t - radius … t + radius, so that a clip cut into segments with that much context comes
+out the same; reversed time gives the reversed result.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,21 +23,32 @@ import numpy as np
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import Alpha, Frame
-from birefvideo.matting.grid import Grid, Map, Mask, Tile
-from birefvideo.planes import bit_depth, plane_array
+from birefvideo.matting.grid import Grid, Map, Mask
+from birefvideo.matting.motion import (
+    Cells,
+    Look,
+    Motion,
+    MotionSearch,
+    change,
+    falloff,
+    follow,
+    is_repeat,
+    length,
+    look_at,
+    sample,
+)
+from birefvideo.matting.working_size import add_correction, to_working_size
 
 DEFAULT_RADIUS = 2
 """Frames on each side of the window."""
 
-_THUMBNAIL = (32, 18)
-"""Size at which cuts are told: blind to all but the largest motion."""
-_CUT_CHANGE, _CUT_SHARE = 16.0, 0.5
-"""A cut is where more than this share of the thumbnail changes by more than this many 8-bit codes."""
 _NOISE = 2.0
-"""Mean change of luma, in 8-bit codes, that noise and compression make where nothing moves."""
-_MOTION = 6.0
+"""Change of the picture, in 8-bit codes, that noise and compression make where nothing else does."""
+_CHANGE = 16.0
 """Change beyond noise, in 8-bit codes, at which a neighbour's weight is a quarter."""
-_AGREEMENT = 0.2
+_FAST = 5.0
+"""Motion, in cells a frame, at which a neighbour's weight is a quarter: its edges are found less exactly."""
+_AGREEMENT = 0.3
 """Difference of alpha at which a neighbour's weight is a quarter: more is a change of shape, less is boiling."""
 _SOFT = 1 / 255
 """Alpha within this of 0 or 1 is empty or opaque; a pixel that is so in the whole window stays as it is."""
@@ -45,20 +60,38 @@ class _Seen:
 
     frame: Frame
     """The frame."""
-    alpha: Alpha
+    full: Alpha
     """Its alpha."""
-    luma: Map
-    """Luma at reduced size, in 8-bit codes."""
-    thumbnail: Map
-    """Luma at thumbnail size, for telling cuts."""
+    alpha: Alpha
+    """Its alpha at working size."""
     small: Map
-    """Alpha at reduced size."""
-    alike: tuple[Map, ...]
-    """Likeness in [0, 1] to the frame 1, 2 … before, as far back as no cut lies between."""
+    """Its alpha at one value a cell."""
+    look: Look
+    """Its picture at one value a cell."""
+    motion: Motion | None
+    """Motion between the frame before and this one; None at the start, after a cut and in a repeat."""
+    repeats: bool
+    """Whether its picture is that of the frame before, bit for bit."""
 
 
-_Ring = list[tuple[_Seen, Map]]
-"""The frames at one distance from another, the earlier first, each with its likeness to it; at most two."""
+@dataclass(frozen=True, eq=False)
+class _Neighbour:
+    """A frame near the one being smoothed, as seen from the cells in question."""
+
+    alpha: Alpha
+    """Its alpha at working size."""
+    nearness: Map
+    """Its weight by distance in time and speed, up to 1."""
+    shift: Map
+    """How far each cell's place lies from the cell, in cells (column, row)."""
+    trust: Map
+    """How surely that place shows the same thing, 0 to 1."""
+    values: Map
+    """Its alpha there."""
+
+
+_Ring = list[_Neighbour]
+"""The frames at one distance from another, the earlier first; at most two."""
 
 
 class TemporalSmoother:
@@ -74,6 +107,7 @@ class TemporalSmoother:
         if radius < 0:
             raise OptionError(f"smoothing radius {radius}: give 0 (off) or a number of frames, e.g. {DEFAULT_RADIUS}")
         self._radius = radius
+        self._search = MotionSearch()
         self.reset()
 
     def reset(self) -> None:
@@ -92,7 +126,7 @@ class TemporalSmoother:
             raise ValueError(f"the frame at pts {frame.pts} has no alpha: predict before smoothing")
         if self._radius == 0:
             return frame if frame.core else None
-        self._window.append(_see(frame, frame.alpha, itertools.islice(reversed(self._window), self._radius)))
+        self._window.append(self._see(frame, frame.alpha))
         return self._emit() if len(self._window) - self._due > self._radius else None
 
     def flush(self) -> Iterator[Frame]:
@@ -103,35 +137,34 @@ class TemporalSmoother:
                 yield frame
         self.reset()
 
+    def _see(self, frame: Frame, alpha: Alpha) -> _Seen:
+        """Reduce a frame and compare it with the one before."""
+        look = look_at(frame.picture, Grid(*alpha.shape))
+        working = to_working_size(alpha)
+        small = Grid(*working.shape).reduce(working)
+        before = self._window[-1] if self._window else None
+        repeats = before is not None and is_repeat(before.frame.picture, frame.picture)
+        motion = self._search.between(before.look, look) if before is not None and not repeats else None
+        return _Seen(frame, alpha, working, small, look, motion, repeats)
+
     def _emit(self) -> Frame | None:
         """Smooth the frame that is due and let go of what no later window holds."""
-        due = self._due
-        seen = self._window[due]
-        smoothed = replace(seen.frame, alpha=_smooth(seen, self._neighbours(due))) if seen.frame.core else None
-        if due == self._radius:
+        seen = self._window[self._due]
+        smoothed = None
+        if seen.frame.core:
+            smoothed = replace(seen.frame, alpha=_smooth(list(self._window), self._due, self._radius))
+        if self._due == self._radius:
             self._window.popleft()
         else:
             self._due += 1
         return smoothed
 
-    def _neighbours(self, due: int) -> list[_Ring]:
-        """Return, for each distance, the frames before and after with their likeness to the frame at `due`."""
-        window = self._window
-        rings: list[_Ring] = []
-        for step in range(1, self._radius + 1):
-            ring: _Ring = []
-            if step <= min(due, len(window[due].alike)):
-                ring.append((window[due - step], window[due].alike[step - 1]))
-            if due + step < len(window) and step <= len(window[due + step].alike):
-                ring.append((window[due + step], window[due + step].alike[step - 1]))
-            rings.append(ring)
-        return rings
-
 
 def smooth(frames: Iterable[Frame], radius: int = DEFAULT_RADIUS) -> Iterator[Frame]:
     """Yield the core frames with their alpha smoothed over `radius` frames on each side; 0 passes them through.
 
-    Alpha changes only where it is soft or disputed within the window. Nothing is carried across a cut.
+    Alpha changes only where it is soft or disputed within the window. Nothing is carried across a cut or a flash. A
+    frame repeated up to `radius` times comes out the same each time; of one repeated more often, only its repeats tell.
 
     Raises:
         OptionError: radius is negative.
@@ -145,105 +178,164 @@ def smooth(frames: Iterable[Frame], radius: int = DEFAULT_RADIUS) -> Iterator[Fr
     yield from smoother.flush()
 
 
-def _see(frame: Frame, alpha: Alpha, earlier: Iterable[_Seen]) -> _Seen:
-    """Reduce a frame and compare it with those before it, nearest first."""
-    grid = Grid(*alpha.shape)
-    luma = grid.reduce(plane_array(frame.picture, 0)).astype(np.float32)
-    luma *= np.float32(2.0 ** (8 - bit_depth(frame.picture)))
-    luma = cv2.blur(luma, (3, 3))
-    thumbnail: Map = cv2.resize(luma, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-    alike: list[Map] = []
-    after = thumbnail
-    for other in earlier:
-        if _is_cut(other.thumbnail, after):
-            break
-        alike.append(_likeness(other.luma, luma))
-        after = other.thumbnail
-    return _Seen(frame, alpha, luma, thumbnail, grid.reduce(alpha), tuple(alike))
-
-
-def _is_cut(one: Map, other: Map) -> bool:
-    """Tell whether two successive frames show different scenes: most of the picture changed visibly."""
-    return float(np.mean(np.abs(one - other) > _CUT_CHANGE)) > _CUT_SHARE
-
-
-def _likeness(one: Map, other: Map) -> Map:
-    """Return 1 where two pictures agree within noise, falling to 0 where something moved."""
-    change = cv2.blur(cv2.absdiff(one, other), (5, 5))
-    return _falloff(np.maximum(change - np.float32(_NOISE), 0), _MOTION)
-
-
-def _falloff(distance: Map, scale: float) -> Map:
-    """Return (1 + (distance / scale)²)⁻²: a bell, 1 at 0 and a quarter at `scale`, cheaper than a Gaussian."""
-    bell: Map = np.square(distance * np.float32(1 / scale))
-    bell += 1
-    bell *= bell
-    np.reciprocal(bell, out=bell)
-    return bell
-
-
-def _smooth(seen: _Seen, rings: list[_Ring]) -> Alpha:
-    """Return the frame's alpha with the weighted differences of its neighbours added where they may matter."""
-    neighbours = [neighbour for ring in rings for neighbour, _ in ring]
-    disputed = _disputed([seen, *neighbours])
+def _smooth(window: Sequence[_Seen], due: int, radius: int) -> Alpha:
+    """Return the full-size alpha of the frame at `due`, smoothed."""
+    run, reach = _run(window, due, radius)
+    same = [window[index] for index in run]
+    own, small = _mean([seen.alpha for seen in same]), _mean([seen.small for seen in same])
+    full = own if own.shape == window[due].full.shape else _mean([seen.full for seen in same])
+    sides = (_path(window, range(run[0], reach.start - 1, -1)), _path(window, range(run[-1], reach.stop)))
+    disputed = _disputed([small, *(seen.small for side in sides for seen, _ in side)])
     if not disputed.any():
-        return seen.alpha
-    weights = _weights(seen, rings, disputed)
-    result: Alpha = seen.alpha.copy()
-    for tile in Grid(*result.shape).tiles(disputed):
-        _apply(tile, seen.alpha, weights, result)
-    return result
+        return full
+    # One cell more, so that interpolating to working size finds motion all around.
+    cells = Cells(cv2.dilate(disputed.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_))
+    colours = cells.pick(window[due].look.colours)
+    near = [_neighbours(cells, colours, side, radius) for side in sides]
+    rings = [[side[step] for side in near if step < len(side)] for step in range(max(map(len, near)))]
+    shares = _shares(cells.pick(small), cells.pick(disputed), rings)
+    parts = [
+        [(n.alpha, cells.spread(np.dstack([n.shift, share]))) for n, share in zip(ring, ring_shares, strict=True)]
+        for ring, ring_shares in zip(rings, shares, strict=True)
+    ]
+    return add_correction(full, disputed, _correction(own, disputed, parts))
 
 
-def _disputed(window: list[_Seen]) -> Mask:
-    """Mark the reduced pixels that are not plainly empty, nor plainly opaque, in all frames; grown by one pixel."""
-    highest = functools.reduce(np.maximum, (seen.small for seen in window))
-    lowest = functools.reduce(np.minimum, (seen.small for seen in window))
+def _run(window: Sequence[_Seen], due: int, radius: int) -> tuple[range, range]:
+    """Return the positions smoothed as one frame, that at `due` and its repeats, and those that they look at."""
+    first = last = due
+    while first > max(due - radius, 0) and window[first].repeats:
+        first -= 1
+    while last < min(due + radius, len(window) - 1) and window[last + 1].repeats:
+        last += 1
+    if last - first < radius:
+        # All repeats give the same: they are seen through the window that they have in common.
+        return range(first, last + 1), range(max(last - radius, 0), min(first + radius + 1, len(window)))
+    # No window holds all repeats: they are smoothed among themselves, so that equal mattes stay as they are.
+    return range(due, due + 1), range(first, last + 1)
+
+
+def _mean(mattes: Sequence[Map]) -> Map:
+    """Return the mean of a few mattes; equal ones give the same bits."""
+    return mattes[0] if len(mattes) == 1 else np.stack(mattes).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _path(window: Sequence[_Seen], positions: range) -> list[tuple[_Seen, Motion | None]]:
+    """Return the frames on the way from the first position, up to a cut, and the motion to each; None is a repeat's."""
+    path: list[tuple[_Seen, Motion | None]] = []
+    for here, there in itertools.pairwise(positions):
+        later = window[max(here, there)]
+        if later.motion is None and not later.repeats:
+            break
+        motion = later.motion if later.motion is None or there > here else later.motion.reversed()
+        path.append((window[there], motion))
+    return path
+
+
+def _disputed(mattes: Sequence[Map]) -> Mask:
+    """Mark the cells that are not plainly empty, nor plainly opaque, in all mattes; grown by one cell."""
+    highest, lowest = functools.reduce(np.maximum, mattes), functools.reduce(np.minimum, mattes)
     soft = ((highest > _SOFT) & (lowest < 1 - _SOFT)).astype(np.uint8)
     disputed: Mask = cv2.dilate(soft, np.ones((3, 3), np.uint8)).view(np.bool_)
     return disputed
 
 
-def _weights(seen: _Seen, rings: list[_Ring], disputed: Mask) -> list[list[tuple[Alpha, Map]]]:
-    """Return each neighbour's full-size alpha with its share of the average at reduced size, 0 where undisputed.
-
-    A neighbour weighs by its distance in time, by the likeness of its picture, and by how well its alpha agrees with
-    the pilot. The frame's own alpha must agree with the pilot too, so that a drop-out loses to its neighbours.
-    """
-    pilot = _pilot(seen, rings)
-    total = _falloff(cv2.absdiff(seen.small, pilot), _AGREEMENT)
-    weighted: list[list[tuple[Alpha, Map]]] = []
-    for step, ring in enumerate(rings, start=1):
-        nearness = np.float32(1 - (step / (len(rings) + 1)) ** 2)
-        weighted.append(
-            [
-                (other.alpha, nearness * likeness * _falloff(cv2.absdiff(other.small, pilot), _AGREEMENT))
-                for other, likeness in ring
-            ]
+def _neighbours(
+    cells: Cells, colours: Map, path: Iterable[tuple[_Seen, Motion | None]], radius: int
+) -> list[_Neighbour]:
+    """Follow the cells along a path of frames and look up what is found there."""
+    places = cells.home
+    sure = np.ones(places.shape[:-1], np.float32)
+    found: list[_Neighbour] = []
+    for step, (seen, motion) in enumerate(path, start=1):
+        changed = change(colours, sample(seen.look.colours, places))
+        if motion is not None:
+            ends, trust = follow(places, motion)
+            changed_there = change(colours, sample(seen.look.colours, ends))
+            # Flow spills from what moves over what stands still beside it: it must explain the picture better.
+            moves = changed_there < changed
+            places = np.where(moves[..., None], ends, places)
+            sure = np.where(moves, sure * trust, sure)
+            changed = np.minimum(changed, changed_there)
+        shift: Map = places - cells.home
+        found.append(
+            _Neighbour(
+                seen.alpha,
+                nearness=(1 - (step / (radius + 1)) ** 4) * falloff(length(shift), _FAST * step),
+                shift=shift,
+                trust=sure * falloff(np.maximum(changed - np.float32(_NOISE), 0), _CHANGE),
+                values=sample(seen.small, places),
+            )
         )
+    return found
+
+
+def _shares(own: Map, counts: Map, rings: Sequence[_Ring]) -> list[list[Map]]:
+    """Return each neighbour's share of the average, 0 where `counts` is.
+
+    A neighbour weighs by its distance in time, its trust, and by how well its alpha agrees with the pilot. The frame's
+    own alpha must agree with the pilot too, so that a drop-out loses to its neighbours.
+    """
+    pilot = _pilot(own, rings)
+    total = falloff(own - pilot, _AGREEMENT)
+    weights: list[list[Map]] = []
+    for ring in rings:
+        weights.append([n.nearness * n.trust * falloff(n.values - pilot, _AGREEMENT) for n in ring])
         # Before and after are added to each other first: the sum is then the same, bit for bit, in reversed time.
-        if ring:
-            total = total + functools.reduce(np.add, (weight for _, weight in weighted[-1]))
-    scale = np.divide(disputed, total, dtype=np.float32)
-    return [[(alpha, weight * scale) for alpha, weight in ring] for ring in weighted]
+        total = total + _sum(weights[-1])
+    return [[counts * weight / total for weight in ring] for ring in weights]
 
 
-def _pilot(seen: _Seen, rings: list[_Ring]) -> Map:
-    """Return the reduced alpha, replaced by the median of three where the picture is the same before and after."""
-    if len(rings[0]) < 2:
-        return seen.small
-    (before, like_before), (after, like_after) = rings[0]
-    lower, upper = np.minimum(before.small, after.small), np.maximum(before.small, after.small)
-    median = np.clip(seen.small, lower, upper)
-    pilot: Map = seen.small + np.minimum(like_before, like_after) * (median - seen.small)
+def _pilot(own: Map, rings: Sequence[_Ring]) -> Map:
+    """Return alpha replaced by its median over three frames, then five, as far as motion is trusted on both sides."""
+    pilot, trust = own, np.float32(1)
+    pairs = []
+    for ring in rings[:2]:
+        if len(ring) < 2:
+            break
+        one, other = ring
+        pairs.append((np.minimum(one.values, other.values), np.maximum(one.values, other.values)))
+        # The median of five is that of the fifth and of the middle two of the other four.
+        lower = functools.reduce(np.maximum, (low for low, _ in pairs))
+        upper = functools.reduce(np.minimum, (high for _, high in pairs))
+        median = np.clip(own, np.minimum(lower, upper), np.maximum(lower, upper))
+        trust = np.minimum(trust, np.minimum(one.trust, other.trust))
+        pilot = pilot + trust * (median - pilot)
     return pilot
 
 
-def _apply(tile: Tile, own: Alpha, weights: list[list[tuple[Alpha, Map]]], result: Alpha) -> None:
-    """Write one tile of `result`: `own` with the weighted differences of the neighbours added."""
-    mine = own[tile.pixels]
+def _correction(own: Alpha, disputed: Mask, parts: Sequence[Sequence[tuple[Alpha, Map]]]) -> Map:
+    """Return what `own` gains: the weighted differences of its neighbours, moved into place; all at working size.
+
+    Args:
+        own: the frame's alpha.
+        disputed: the cells where it may change.
+        parts: for each distance, each neighbour's alpha and a map (rows, columns, 3) of how far each cell's place in it
+            lies from the cell, to the right and down, and of its share in the average.
+    """
+    factor = Grid(*own.shape).factor
+    pixels = Cells(disputed.repeat(factor, axis=0).repeat(factor, axis=1)[: own.shape[0], : own.shape[1]])
+    centres = (pixels.home + np.float32(0.5)) / np.float32(factor) - np.float32(0.5)
+    mine = pixels.pick(own)
+
+    def gain(alpha: Alpha, cells: Map) -> Map:
+        shift_and_share = sample(cells, centres)
+        moved = _moved(alpha, pixels.home + factor * shift_and_share[..., :2])
+        return shift_and_share[..., 2] * (moved - mine)
+
     correction = np.zeros_like(mine)
-    for ring in weights:
-        parts = (tile.enlarge(weight) * (alpha[tile.pixels] - mine) for alpha, weight in ring)
-        correction += functools.reduce(np.add, parts, np.float32(0))
-    np.clip(mine + correction, 0, 1, out=result[tile.pixels])
+    for ring in parts:
+        # Of one ring first, as in `_shares`.
+        correction += _sum([gain(alpha, cells) for alpha, cells in ring])
+    return pixels.spread(correction)
+
+
+def _moved(alpha: Alpha, places: Map) -> Map:
+    """Return alpha at places; linear interpolation would blur the very detail that several frames agree on."""
+    moved: Map = cv2.remap(alpha, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return moved
+
+
+def _sum(maps: Sequence[Map]) -> Map:
+    total: Map = functools.reduce(np.add, maps)
+    return total

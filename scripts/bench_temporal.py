@@ -1,0 +1,223 @@
+#!/usr/bin/env python
+"""Prints what temporal smoothing does to mattes of clips with known alpha, beside a causal EMA and a plain median.
+
+    python scripts/bench_temporal.py --clips FOLDER [--alpha 'peers/{clip}_rvm.mkv'] [--only degraded] [--frames 40]
+    python scripts/bench_temporal.py --cost [CLIP]
+
+FOLDER holds one folder a clip with clip.mp4 and alpha.mkv (gray). The mattes to smooth are the embedded model's, true
+ones degraded by every kind of noise of scripts/degrade.py (those that the smoother was tuned on, and those held out),
+and whatever lies in FOLDER/peers as CLIP_NAME.mkv, or where the --alpha patterns say. Each cell holds MAD ×10³,
+edge-band MAD ×10³ and dtSSD ×10²; the last row is their change in the mean. --cost measures a 1080p frame, in the same
+process as the ProRes encode and the foreground colour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from degrade import HELD_OUT, TUNING, degrade
+from numpy.typing import NDArray
+
+from birefvideo.frames import Alpha, Frame, Span
+from birefvideo.matting import checkpoints
+from birefvideo.matting.devices import choose_device
+from birefvideo.matting.foreground import estimate
+from birefvideo.matting.metrics import dtssd, edge_band, mad
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.temporal import DEFAULT_RADIUS, smooth
+from birefvideo.media.decode import read_frames
+from birefvideo.media.encode import EncodeSettings, open_writer
+from birefvideo.media.formats import get_format
+from birefvideo.media.probe import probe
+from birefvideo.planes import plane_array
+
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
+TUNING_SEED, HELD_OUT_SEED = 1, 7
+COST_SIZE, COST_FRAMES, COST_ROUNDS = (1920, 1080), 24, 5
+
+Smoother = Callable[[list[Frame]], Iterable[Alpha]]
+Source = Callable[["Clip"], list[Alpha]]
+Errors = NDArray[np.float64]
+"""MAD, edge-band MAD and dtSSD of one clip."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip with its truth."""
+
+    folder: Path
+    frames: list[Frame]
+    truth: list[Alpha]
+
+
+def grays(path: Path, most: int) -> list[Alpha]:
+    """The first `most` pictures of a gray file, as alpha."""
+    with av.open(str(path)) as container:
+        pictures = itertools.islice(container.decode(video=0), most)
+        return [plane_array(picture, 0).astype(np.float32) / 255 for picture in pictures]
+
+
+def first_frames(path: Path, most: int) -> list[Frame]:
+    info = probe(path)
+    return list(
+        itertools.islice(read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base))), most)
+    )
+
+
+def ema(frames: list[Frame]) -> Iterator[Alpha]:
+    """What live tools do: half the frame, half of what went before."""
+    mean = frames[0].alpha
+    for frame in frames:
+        mean = (mean + frame.alpha) / 2
+        yield mean
+
+
+def median(frames: list[Frame]) -> Iterator[Alpha]:
+    """Each pixel's median over three frames."""
+    for i, frame in enumerate(frames):
+        before, after = frames[max(i - 1, 0)].alpha, frames[min(i + 1, len(frames) - 1)].alpha
+        yield np.clip(frame.alpha, np.minimum(before, after), np.maximum(before, after))
+
+
+def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha]) -> Errors:
+    errors: list[float] = []
+    jumps: list[float] = []
+    band_error = 0.0
+    previous = None
+    for alpha, truth, band in zip(mattes, clip.truth, bands, strict=True):
+        errors.append(mad(alpha, truth))
+        band_error += float(np.abs(alpha - truth).sum(where=band, dtype=np.float64)) * 1e3
+        if previous is not None:
+            jumps.append(dtssd(alpha, previous[0], truth, previous[1]))
+        previous = alpha, truth
+    return np.array([np.mean(errors), band_error / sum(int(band.sum()) for band in bands), np.mean(jumps)])
+
+
+def model_source(name: str) -> Source:
+    """Mattes of a checkpoint, unsmoothed."""
+    checkpoint = checkpoints.find(name)
+    network = checkpoints.load(checkpoint)
+    predictor = Predictor(network, checkpoint.size, choose_device("cpu"), dtype=torch.float32)
+    return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
+
+
+def sources(options: argparse.Namespace) -> dict[str, Source]:
+    """Everything to smooth by its heading."""
+    found: dict[str, Source] = {}
+    if options.only in f"model {options.model}":
+        found[f"model {options.model}"] = model_source(options.model)
+    for heading, kinds, seed in (("tuning", TUNING, TUNING_SEED), ("held out", HELD_OUT, HELD_OUT_SEED)):
+        for kind in kinds:
+            found[f"degraded truth, {heading}: {kind}"] = lambda clip, kind=kind, seed=seed: list(
+                degrade(clip.truth, kind, seed)
+            )
+    names = {path.stem.rsplit("_", 1)[-1] for path in options.clips.glob("peers/*_*.mkv")}
+    for pattern in options.alpha or [f"peers/{{clip}}_{name}.mkv" for name in sorted(names)]:
+        found[pattern] = lambda clip, pattern=pattern: grays(
+            clip.folder.parent / pattern.format(clip=clip.folder.name), len(clip.frames)
+        )
+    return {heading: source for heading, source in found.items() if options.only in heading}
+
+
+def compare(options: argparse.Namespace) -> None:
+    smoothers: dict[str, Smoother] = {
+        "none": lambda frames: [frame.alpha for frame in frames],
+        "EMA 0.5": ema,
+        "median 3": median,
+        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, options.radius)),
+    }
+    folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
+    if not folders:
+        raise SystemExit(f"{options.clips} holds no */clip.mp4")
+    found = sources(options)
+    tables: dict[str, list[list[Errors]]] = {heading: [] for heading in found}
+    for folder in folders:
+        frames = first_frames(folder / "clip.mp4", options.frames)
+        clip = Clip(folder, frames, grays(folder / "alpha.mkv", len(frames)))
+        bands = [edge_band(truth) for truth in clip.truth]
+        for heading, source in found.items():
+            mattes = source(clip)
+            given = [replace(frame, alpha=matte) for frame, matte in zip(clip.frames, mattes, strict=True)]
+            tables[heading].append([measure(clip, bands, run(given)) for run in smoothers.values()])
+            print(f"{folder.name}: {heading} {cell(tables[heading][-1][-1])}", flush=True)
+    for heading, rows in tables.items():
+        print_table(heading, list(smoothers), [folder.name for folder in folders], rows)
+
+
+def cell(errors: Errors) -> str:
+    return f"{errors[0]:.2f} / {errors[1]:.1f} / {errors[2]:.2f}"
+
+
+def print_table(heading: str, columns: list[str], clips: list[str], rows: list[list[Errors]]) -> None:
+    print(f"\n{heading}: MAD / band / dtSSD\n\n| clip | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    means = np.mean(rows, axis=0)
+    for name, row in [*zip(clips, rows, strict=True), ("**mean**", means)]:
+        print(f"| {name} | {' | '.join(cell(errors) for errors in row)} |")
+    changes = 100 * (means / means[0] - 1)
+    print(f"| change | {' | '.join(' / '.join(f'{c:+.1f} %' for c in change) for change in changes)} |", flush=True)
+
+
+def cost(path: Path) -> None:
+    """Times a frame of smoothing, of foreground colour and of the ProRes encode in turn; medians of the rounds."""
+    small = model_source(checkpoints.EMBEDDED)
+    decoded = first_frames(path, COST_FRAMES)
+    pictures = [frame.picture.reformat(*COST_SIZE, format="yuv420p", threads=1) for frame in decoded]
+    frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
+    raw = [replace(f, alpha=alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
+    info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
+    finished = list(estimate(smooth(raw)))
+    with tempfile.TemporaryDirectory() as folder:
+
+        def encode() -> None:
+            with open_writer(Path(folder) / "cost.mov", get_format("prores"), info, EncodeSettings()) as writer:
+                for frame in finished:
+                    writer.write(frame)
+
+        stages: dict[str, Callable[[], object]] = {
+            "smooth": lambda: list(smooth(raw)),
+            "foreground": lambda: list(estimate(raw)),
+            "encode prores": encode,
+        }
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in stages}
+        for _ in range(COST_ROUNDS):
+            for name, work in stages.items():
+                wall, cpu = time.perf_counter(), time.process_time()
+                work()
+                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    print(f"\n| 1080p, {torch.get_num_threads()} threads | ms/frame | CPU ms/frame |\n|---|---|---|")
+    for name, rounds in times.items():
+        wall, cpu = (1e3 * statistics.median(column) / len(raw) for column in zip(*rounds, strict=True))
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, metavar="FOLDER")
+    parser.add_argument("--alpha", action="append", metavar="PATTERN", help="gray files in FOLDER, {clip} for its name")
+    parser.add_argument("--model", default=checkpoints.EMBEDDED)
+    parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains this")
+    parser.add_argument("--frames", type=int, default=40, help="of each clip")
+    parser.add_argument("--radius", type=int, default=DEFAULT_RADIUS)
+    parser.add_argument("--cost", type=Path, nargs="?", const=SAMPLE, metavar="CLIP")
+    options = parser.parse_args()
+    if options.clips is None and options.cost is None:
+        parser.error("give --clips FOLDER, or --cost")
+    if options.clips is not None:
+        compare(options)
+    if options.cost is not None:
+        cost(options.cost)
+
+
+if __name__ == "__main__":
+    main()
