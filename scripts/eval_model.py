@@ -19,9 +19,10 @@ import torch
 
 from birefvideo.frames import Span
 from birefvideo.matting import checkpoints
+from birefvideo.matting.devices import choose_device
 from birefvideo.matting.metrics import ClipScore, Score
 from birefvideo.matting.network_input import InputSize
-from birefvideo.matting.predict import Predictor, choose_device
+from birefvideo.matting.predict import Predictor
 from birefvideo.matting.temporal import smooth
 from birefvideo.media.decode import read_frames
 from birefvideo.media.probe import probe

@@ -36,9 +36,17 @@ def test_tiles_hold_every_marked_cell_once_and_show_no_seams(height: int, width:
     for tile in grid.tiles(marked):
         count[tile.pixels] += 1
         np.testing.assert_allclose(tile.enlarge(cells), whole[tile.pixels], atol=1e-6)
-        assert tile.repeat(marked).shape == whole[tile.pixels].shape
     assert count.max() == 1
-    assert (count[marked.repeat(factor, 0).repeat(factor, 1)[:height, :width]] == 1).all()
+    assert (count[grid.repeat(marked.view(np.uint8)) > 0] == 1).all()
+
+
+@SIZES
+def test_every_pixel_can_have_its_cells_value(height: int, width: int) -> None:
+    grid = Grid(height, width)
+    factor = grid.factor
+    cells = np.random.default_rng(2).integers(0, 255, (-(-height // factor), -(-width // factor)), np.uint8)
+    expected = cells.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
+    assert np.array_equal(grid.repeat(cells), expected)
 
 
 def test_nothing_marked_gives_no_tiles() -> None:

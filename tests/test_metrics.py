@@ -86,6 +86,44 @@ def test_edge_band_reaches_three_pixels_from_soft_truth() -> None:
     assert band[2:9, 7:14].all()
 
 
+def test_flicker_counts_changes_of_the_matte_where_soft_truth_stands_still() -> None:
+    truth, moved = flat(0.0), flat(0.0)
+    truth[5, 10] = moved[5, 10] = 0.5  # a band of 7 × 7 pixels around it
+    moved[5, 13] = 0.8  # widens the band to 7 × 10; this pixel itself does not stand still
+    before, after = flat(0.3), flat(0.3)
+    after[2:9, 7] = 0.4  # 7 of the band's pixels change by 0.1
+    after[5, 13] = 0.9  # does not count
+    after[0, 0] = 1.0  # outside the band
+    still = 7 * 10 - 1
+    assert metrics.flicker(after, before, moved, truth) == pytest.approx(7 * 0.1 / still * 1e3, rel=1e-5)
+    assert metrics.flicker(after, before, moved, truth + np.float32(1 / 255)) is not None  # rounding is no motion
+    assert metrics.flicker(after, before, flat(0.5), flat(0.4)) is None
+    assert metrics.flicker(after, before, flat(1.0), flat(1.0)) is None
+
+
+def test_foreground_sad_sums_the_mean_over_channels_where_there_is_foreground() -> None:
+    truth = flat(0.0)
+    truth[0, :4] = (0.01, 0.5, 1, 1)
+    found, true = (np.zeros((*truth.shape, 3), np.float32) for _ in range(2))
+    found[0, :2] = (0.3, 0, 0)  # a tenth a pixel, whatever its alpha
+    found[5, 5] = 1  # not foreground
+    assert metrics.foreground_sad(found, true, truth) == pytest.approx(2 * 0.1 / 1e3, rel=1e-5)
+
+
+def test_every_frame_is_told_by_itself_too() -> None:
+    clip = metrics.ClipScore(with_conn=False)
+    soft = flat(0.5)
+    first, second = clip.add(flat(0.6), soft), clip.add(flat(0.9), soft)
+    assert (first.dtssd, first.flicker, first.conn, first.foreground_sad) == (None, None, None, None)
+    assert (first.mad, second.mad) == (pytest.approx(100, rel=1e-5), pytest.approx(400, rel=1e-5))
+    assert (second.dtssd, second.flicker) == (pytest.approx(30, rel=1e-5), pytest.approx(300, rel=1e-5))
+    colours = np.ones((*soft.shape, 3), np.float32)
+    third = clip.add(soft, soft, (colours, 0 * colours))
+    assert third.foreground_sad == pytest.approx(0.2)  # 200 pixels, all wrong by 1
+    assert clip.score().foreground_sad == pytest.approx(0.2)
+    assert clip.score().flicker == pytest.approx((300 + 400) / 2, rel=1e-5)
+
+
 def test_a_clips_score_is_the_mean_over_its_frames() -> None:
     truth = flat(0.0)
     truth[:, 8:12] = 0.5

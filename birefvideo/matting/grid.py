@@ -44,6 +44,12 @@ class Grid:
         cells: NDArray[Any] = cv2.resize(full, size, interpolation=cv2.INTER_AREA)
         return cells
 
+    def repeat(self, cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give each pixel of the picture its cell's value."""
+        factor = self.factor
+        full: NDArray[np.uint8] = cv2.resize(cells, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+        return full[: self.height, : self.width]
+
     def tiles(self, marked: Mask) -> Iterator[Tile]:
         """Yield tiles that hold all marked cells: of each 32 × 32 cells, the rectangle around the marked ones."""
         for top in range(0, marked.shape[0], _TILE):
@@ -79,11 +85,6 @@ class Tile:
         """Index of the tile in a full-size plane; slicing cuts off what reaches out of the picture."""
         factor = self.grid.factor
         return np.s_[self.top * factor : self.bottom * factor, self.left * factor : self.right * factor]
-
-    def repeat(self, cells: NDArray[Any]) -> NDArray[Any]:
-        """Give each pixel of the tile its cell's value."""
-        factor = self.grid.factor
-        return self._cut(cells[self.cells].repeat(factor, axis=0).repeat(factor, axis=1))
 
     def enlarge(self, cells: Map) -> Map:
         """Interpolate a map to the tile's pixels, without seams between tiles."""

@@ -3,13 +3,16 @@
 Every function takes float32 (height, width) arrays in [0, 1] of one size. `ClipScore` gathers a whole clip frame by
 frame in constant memory. Scales are those of Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance"
 (WACV 2022; RVM below): MAD and MSE × 10³, Grad and Conn ÷ 10³, dtSSD × 10².
+
+Smaller is better everywhere.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +24,12 @@ from birefvideo.frames import Alpha
 BAND_RADIUS = 3
 """How far the edge band reaches from soft truth, in pixels (a square neighbourhood)."""
 
+Colours = NDArray[np.float32]
+"""R'G'B' colours, float32 (height, width, 3) in [0, 1]."""
+
 _SOFT_LOW, _SOFT_HIGH = 0.02, 0.98
+_STILL = 1.5 / 255
+"""Truth that changes by less than this stands still: a code up or down in 8 bits is rounding."""
 _CONN_STEP, _CONN_TOLERANCE = 0.1, 0.15
 
 
@@ -82,9 +90,50 @@ def edge_band(truth: Alpha) -> NDArray[np.bool_]:
     return band
 
 
+def flicker(alpha: Alpha, previous: Alpha, truth: Alpha, previous_truth: Alpha) -> float | None:
+    """Mean absolute change × 10³ of the matte at those pixels of the edge band where truth stands still, or None.
+
+    Our own: dtSSD mixes flicker with motion that is followed badly; where nothing moves, every change is flicker.
+    """
+    still = _still_band(truth, previous_truth)
+    return float(np.abs(alpha - previous)[still].mean(dtype=np.float64)) * 1e3 if still.any() else None
+
+
+def foreground_sad(colours: Colours, true_colours: Colours, truth: Alpha) -> float:
+    """Sum of absolute differences ÷ 10³ of straight colours, averaged over channels, where the true alpha is above 0.
+
+    The pixels are those that RVM's foreground errors count; the sum and its scale are those of SAD in Xu et al., "Deep
+    Image Matting" (CVPR 2017).
+    """
+    difference = np.abs(colours - true_colours).mean(axis=2)
+    return float(difference.sum(where=truth > 0, dtype=np.float64)) / 1e3
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """The errors of one frame; None is what the frame cannot tell or was not asked."""
+
+    mad: float
+    """See `mad`."""
+    mse: float
+    """See `mse`."""
+    grad: float
+    """See `grad`."""
+    conn: float | None
+    """See `conn`."""
+    dtssd: float | None
+    """See `dtssd`; None for the first frame."""
+    band_mad: float | None
+    """Mean absolute difference × 10³ over the `edge_band`; None where truth is nowhere soft."""
+    flicker: float | None
+    """See `flicker`; None for the first frame and where nothing soft stands still."""
+    foreground_sad: float | None
+    """See `foreground_sad`."""
+
+
 @dataclass(frozen=True)
 class Score:
-    """The errors of one clip."""
+    """The errors of one clip; None is what no frame could tell or was asked."""
 
     frames: int
     """Number of frames compared."""
@@ -95,11 +144,32 @@ class Score:
     grad: float
     """Mean over frames of `grad`."""
     conn: float | None
-    """Mean over frames of `conn`, or None where it was not asked for."""
+    """Mean over frames of `conn`."""
     dtssd: float | None
-    """Mean of `dtssd` over frames 2 …, or None for a single frame."""
+    """Mean of `dtssd` over frames 2 … (the code of RVM counts the first as 0)."""
     band_mad: float | None
-    """Mean absolute difference × 10³ over the `edge_band` pixels of all frames, or None where truth is nowhere soft."""
+    """Mean absolute difference × 10³ over the `edge_band` pixels of all frames."""
+    flicker: float | None = None
+    """Mean of `flicker` over the pixels of all frames that it counts."""
+    foreground_sad: float | None = None
+    """Mean over frames of `foreground_sad`."""
+
+
+@dataclass
+class _Mean:
+    """A mean in the making; without a sample it is None."""
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    def add(self, value: float | None, weight: float = 1.0) -> None:
+        if value is not None:
+            self.total += value * weight
+            self.weight += weight
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.weight if self.weight else None
 
 
 class ClipScore:
@@ -115,12 +185,11 @@ class ClipScore:
     def reset(self) -> None:
         """Forget all frames."""
         self._frames = 0
-        self._mad = self._mse = self._grad = self._conn = self._dtssd = 0.0
-        self._band_error, self._band_pixels = 0.0, 0
+        self._means = {field.name: _Mean() for field in fields(FrameScore)}
         self._previous: tuple[Alpha, Alpha] | None = None
 
-    def add(self, alpha: Alpha, truth: Alpha) -> None:
-        """Compare one frame's matte with its truth.
+    def add(self, alpha: Alpha, truth: Alpha, colours: tuple[Colours, Colours] | None = None) -> FrameScore:
+        """Compare one frame's matte with its truth, and its foreground's colours with the true ones; return the errors.
 
         Raises:
             InputError: the two differ in size.
@@ -130,19 +199,26 @@ class ClipScore:
                 f"matte of {_size(alpha)} against truth of {_size(truth)} at frame {self._frames}: "
                 "scale one to the other's size first"
             )
-        self._mad += mad(alpha, truth)
-        self._mse += mse(alpha, truth)
-        self._grad += grad(alpha, truth)
-        if self._with_conn:
-            self._conn += conn(alpha, truth)
-        if self._previous is not None:
-            previous, previous_truth = self._previous
-            self._dtssd += dtssd(alpha, previous, truth, previous_truth)
+        before = self._previous
         band = edge_band(truth)
-        self._band_error += float(np.abs(alpha - truth).sum(where=band, dtype=np.float64)) * 1e3
-        self._band_pixels += int(band.sum())
+        score = FrameScore(
+            mad=mad(alpha, truth),
+            mse=mse(alpha, truth),
+            grad=grad(alpha, truth),
+            conn=conn(alpha, truth) if self._with_conn else None,
+            dtssd=dtssd(alpha, before[0], truth, before[1]) if before else None,
+            band_mad=float(np.abs(alpha - truth)[band].mean(dtype=np.float64)) * 1e3 if band.any() else None,
+            flicker=flicker(alpha, before[0], truth, before[1]) if before else None,
+            foreground_sad=foreground_sad(*colours, truth) if colours else None,
+        )
+        pixels = {"band_mad": int(band.sum())}
+        if score.flicker is not None and before:
+            pixels["flicker"] = int(_still_band(truth, before[1]).sum())
+        for name, mean in self._means.items():
+            mean.add(getattr(score, name), pixels.get(name, 1))
         self._previous = alpha, truth
         self._frames += 1
+        return score
 
     def score(self) -> Score:
         """Return the clip's errors so far.
@@ -152,23 +228,26 @@ class ClipScore:
         """
         if not self._frames:
             raise InputError("no frames were compared: give a matte and a truth of at least one frame")
-        return Score(
-            frames=self._frames,
-            mad=self._mad / self._frames,
-            mse=self._mse / self._frames,
-            grad=self._grad / self._frames,
-            conn=self._conn / self._frames if self._with_conn else None,
-            dtssd=self._dtssd / (self._frames - 1) if self._frames > 1 else None,
-            band_mad=self._band_error / self._band_pixels if self._band_pixels else None,
-        )
+        means: dict[str, Any] = {name: mean.value for name, mean in self._means.items()}
+        return Score(frames=self._frames, **means)
 
 
 def score_clip(pairs: Iterable[tuple[Alpha, Alpha]], with_conn: bool = True) -> Score:
-    """Return the errors of a stream of (matte, truth) pairs; see `ClipScore`."""
+    """Return the errors of a clip given as pairs of matte and truth, in order.
+
+    Raises:
+        InputError: there is no pair, or a pair differs in size.
+    """
     gathered = ClipScore(with_conn)
     for alpha, truth in pairs:
         gathered.add(alpha, truth)
     return gathered.score()
+
+
+def _still_band(truth: Alpha, previous_truth: Alpha) -> NDArray[np.bool_]:
+    """Mark the pixels of the edge band where truth does not change."""
+    still: NDArray[np.bool_] = edge_band(truth) & (np.abs(truth - previous_truth) < _STILL)
+    return still
 
 
 def _derivative_filter(sigma: float = 1.4, epsilon: float = 1e-2) -> NDArray[np.float64]:

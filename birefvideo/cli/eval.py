@@ -1,0 +1,87 @@
+"""`birefvideo eval`: how far a matte is from the true one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from birefvideo.cli.matte import parse_time
+from birefvideo.cli.report import print_error, quiet_libraries
+from birefvideo.errors import BirefvideoError, OptionError
+
+if TYPE_CHECKING:
+    from birefvideo.jobs.evaluate import Evaluation
+
+
+def evaluate(
+    result: Annotated[
+        Path,
+        typer.Argument(help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG."),
+    ],
+    truth: Annotated[Path, typer.Option(help="The true alpha: gray or alpha video, or a folder of PNG.")],
+    truth_foreground: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Video of the true colours: adds foreground SAD.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="The --start that RESULT was made with.")] = None,
+    end: Annotated[str | None, typer.Option(help="The --end that RESULT was made with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every frame's figures for programs.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the figures over time.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Score the matte RESULT against the true one, frame by frame.
+
+    MAD, MSE, Grad, Conn and dtSSD are those of the video matting papers; edge-band MAD counts only what is within three
+    pixels of a soft edge, flicker only what changes there while the truth stands still. Smaller is better.
+    """
+    from tqdm import tqdm
+
+    from birefvideo.jobs.evaluate import evaluate
+    from birefvideo.jobs.plot import write_plot
+
+    quiet_libraries()
+    try:
+        if plot is not None and plot.suffix.lower() != ".png":
+            raise OptionError(f"--plot {plot} is not a PNG file: end its name with .png")
+        first, last = (None if text is None else parse_time(text) for text in (start, end))
+        tqdm.monitor_interval = 0  # no watchdog thread
+        with tqdm(unit=" frames", leave=False, disable=None) as bar:
+
+            def count(total: int) -> None:
+                bar.total = total
+                bar.update()
+
+            found = evaluate(truth, result, truth_foreground=truth_foreground, start=first, end=last, on_frame=count)
+        if plot is not None:
+            write_plot(found, plot)
+    except BirefvideoError as error:
+        if debug:
+            raise
+        print_error(error)
+        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        _print_table(found)
+
+
+def _print_table(found: Evaluation) -> None:
+    from birefvideo.jobs.evaluate import METRICS
+
+    width, height = found.size
+    print(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")
+    print(f"  {'':24} {'mean':>9} {'worst':>9}  at")
+    for metric in METRICS:
+        mean, worst = getattr(found.score, metric.name), found.worst(metric)
+        if mean is None or worst is None:
+            continue
+        largest = getattr(found.frames[worst], metric.name)
+        at = f"{float(found.times[worst]):.3f} s (frame {worst})" if found.times else f"frame {worst}"
+        print(f"  {metric.heading:24} {_figure(mean):>9} {_figure(largest):>9}  {at}")
+
+
+def _figure(value: float) -> str:
+    """Three digits or more, and no more than two after the point where the figure is large."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
