@@ -133,6 +133,13 @@ def _patch(picture: Image, material: Material, rng: Generator) -> None:
     picture[:] = blend(patch, picture, mask)
 
 
+def _toward(colour: NDArray[np.float32], picture: Image, rng: Generator) -> Image:
+    """The picture in the colour of the person's skin, hair or clothes: what is left to tell them apart is shape."""
+    amount, light = rng.uniform(0.3, 0.8), rng.uniform(0.4, 1.0)
+    tinted = cv2.addWeighted(picture, (1 - amount) * light, np.full_like(picture, colour), amount * light, 0)
+    return np.asarray(tinted, np.uint8)
+
+
 def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -> tuple[Image, Image, Image]:
     """Something behind the person that is easily taken for one: (layer, picture, mask) to blend.
 
@@ -190,6 +197,8 @@ def _paste(
         foreground = _dye_clothes(foreground, cutout, matrix, rng)
     if cutout.head:
         head = cutout.head.moved(matrix)
+        if rng.random() < 0.15:
+            under = _toward(_person_colour(cutout, rng), under, rng)
         if rng.random() < 0.3:
             under = blend(*_furniture(material, under, head, rng))
         foreground, own = restyle(
