@@ -17,9 +17,17 @@ from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.jobs.join import JoinReport, join
 from birefvideo.media.decode import read_frames
 from birefvideo.media.encode import EncodeSettings, open_writer
-from birefvideo.media.formats import Format
+from birefvideo.media.encoders import why_unavailable
+from birefvideo.media.formats import FORMATS, Format
 from birefvideo.media.probe import probe
 from birefvideo.media.verify import Expected
+from birefvideo.planes import plane_array
+
+_POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]
+WRITABLE = [row for row in _POSSIBLE if not row.is_sequence]
+"""The formats of one file that this FFmpeg has the encoder for."""
+SEQUENCES = [row for row in _POSSIBLE if row.is_sequence]
+"""Those of a folder."""
 
 
 def disc(frame: Frame) -> Alpha:
@@ -80,6 +88,22 @@ def decoded_video(path: Path) -> list[av.VideoFrame]:
         is_vp9 = stream.codec_context.name in ("vp9", "libvpx-vp9")
         decoder = av.CodecContext.create("libvpx-vp9", "r") if is_vp9 else stream.codec_context
         return [f for p in container.demux(stream) for f in decoder.decode(p if p.size else None)]
+
+
+def rgb_and_alpha(picture: av.VideoFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """R'G'B' (height, width, 3) and alpha (height, width, 1) in [0, 1] of a decoded BT.709 picture of any format."""
+    if picture.format.is_rgb:
+        rgba = picture.reformat(format="rgba64le", threads=1).to_ndarray() / 65535
+        return rgba[..., :3], rgba[..., 3:]
+    peak = (1 << picture.format.components[0].bits) - 1
+    y, u, v, a = (plane_array(picture, i).astype(float) / peak for i in range(4))
+    u, v = (
+        np.repeat(np.repeat(c, 2, 0), 2, 1)[: y.shape[0], : y.shape[1]] if c.shape != y.shape else c for c in (u, v)
+    )
+    half, step = (peak + 1) / 2 / peak, (peak + 1) / 256 / peak
+    y, u, v = (y - 16 * step) / (219 * step), (u - half) / (224 * step), (v - half) / (224 * step)
+    rgb = np.stack([y + 1.5748 * v, y - 0.187324 * u - 0.468124 * v, y + 1.8556 * u], axis=-1)
+    return np.clip(rgb, 0, 1), a[..., None]
 
 
 def decoded_sound(path: Path, index: int = 0, rate: int = 48000) -> NDArray[np.float32]:

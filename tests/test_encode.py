@@ -10,15 +10,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from outputs import decoded_video, full_disk, matted, packets, write_parts
+from outputs import WRITABLE, decoded_video, full_disk, matted, packets, rgb_and_alpha, write_parts
 
 from birefvideo.errors import OutputError
+from birefvideo.media.colours import rgb_to_yuv
 from birefvideo.media.encode import EncodeSettings, open_writer, output_colour, output_size
-from birefvideo.media.formats import FORMATS, Format, get_format
+from birefvideo.media.formats import Format, get_format
 from birefvideo.planes import plane_array, to_444
 
 Clip = Callable[[str], Path]
-every_format = pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
+every_format = pytest.mark.parametrize("format", WRITABLE, ids=lambda format: format.name)
 
 
 @every_format
@@ -26,7 +27,7 @@ every_format = pytest.mark.parametrize("format", FORMATS.values(), ids=lambda fo
 def test_a_part_keeps_every_time_and_dts_is_pts(format: Format, name: str, clip: Clip, tmp_path: Path) -> None:
     info, frames = matted(clip(name))
     (part,) = write_parts(tmp_path, format, info, frames)
-    tick = 0.0005001 if format.container == "webm" else 0
+    tick = 0.0005001 if format.container in ("webm", "matroska") else 0
     for (time, _), frame in zip(packets(part), frames, strict=True):
         assert abs(time - (frame.pts - info.start) * info.time_base) <= tick
 
@@ -51,6 +52,90 @@ def test_prores_alpha_is_exact_and_colour_close(name: str, clip: Clip, tmp_path:
             source = plane_array(to_444(frame.picture), i).astype(float) * gain
             error = np.abs(plane_array(picture, i) / 4 - source)
             assert error.mean() < 2.5, f"plane {i}, of 1023"
+
+
+@pytest.mark.parametrize("name", ["plain", "odd_444", "ten_bit", "full_range", "hdr"])
+def test_ffv1_is_lossless_in_the_source_s_codes_and_depth(name: str, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip(name))
+    (part,) = write_parts(tmp_path, get_format("ffv1"), info, frames[:3])
+    peak = 255 if info.bit_depth == 8 else 1023
+    for picture, frame in zip(decoded_video(part), frames, strict=False):
+        assert frame.alpha is not None
+        assert np.abs(plane_array(picture, 3) - frame.alpha * peak).max() <= 0.501
+        for i in range(3):
+            assert np.array_equal(plane_array(picture, i), plane_array(to_444(frame.picture), i))
+
+
+@pytest.mark.parametrize("name", ["plain", "untagged_sd", "full_range", "ten_bit"])
+def test_qtrle_holds_the_8_bit_rgb_of_the_source_s_matrix_and_range(name: str, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip(name))
+    (part,) = write_parts(tmp_path, get_format("qtrle"), info, frames[:2])
+    for shown, frame in zip(decoded_video(part), frames, strict=False):
+        assert frame.alpha is not None and shown.format.name == "argb"
+        argb = shown.to_ndarray().astype(float)
+        assert np.abs(argb[..., 0] - frame.alpha * 255).max() <= 0.501
+        step = 1 << (info.bit_depth - 8)
+        y, u, v = (plane_array(to_444(frame.picture), i) / step for i in range(3))
+        full = info.colour.range == 2
+        y = y / 255 if full else (y - 16) / 219
+        u, v = ((c - 128) / (255 if full else 224) for c in (u, v))
+        red, blue, greens = (1.5748, 1.8556, (0.187324, 0.468124)) if info.colour.matrix == 1 else _BT601
+        wanted = np.stack([y + red * v, y - greens[0] * u - greens[1] * v, y + blue * u], axis=-1)
+        assert np.abs(argb[..., 1:] - np.clip(wanted, 0, 1) * 255).max() <= 0.51
+
+
+_BT601 = (1.402, 1.772, (0.344136, 0.714136))
+
+
+def test_xq_has_less_error_than_prores(clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    errors = []
+    for name in ("prores", "prores-xq"):
+        (part,) = write_parts(tmp_path, get_format(name), info, frames[:3])
+        errors.append(
+            np.mean(
+                [
+                    np.abs(plane_array(picture, 0) / 16 - plane_array(frame.picture, 0)).mean()
+                    for picture, frame in zip(decoded_video(part), frames, strict=False)
+                ]
+            )
+        )
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_blue_is_blue_whatever_the_background_and_a_fill_is_the_foreground_alone(clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    colours = [rgb_to_yuv((0, 71, 187), info.colour), rgb_to_yuv((255, 0, 0), info.colour)]
+    for name, wanted in zip(("blue", "green"), colours, strict=True):
+        path = tmp_path / f"{name}.mp4"
+        with open_writer(path, get_format(name), info, EncodeSettings(background=(255, 0, 0), threads=1)) as writer:
+            writer.write(frames[0])
+        corner = [int(plane_array(decoded_video(path)[0], i)[-4, -4]) for i in range(3)]
+        assert np.abs(np.subtract(corner, wanted)).max() <= 4, name
+    (part,) = write_parts(tmp_path, get_format("fill"), info, frames[:1])
+    error = plane_array(decoded_video(part)[0], 0).astype(float) - plane_array(frames[0].picture, 0)
+    assert np.abs(error).mean() < 1.5
+
+
+@pytest.mark.parametrize("format", [row for row in WRITABLE if row.has_alpha], ids=lambda format: format.name)
+def test_straight_and_premultiplied_composite_to_the_same_picture(format: Format, clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    over_white = []
+    for premultiplied in (False, True):
+        path = tmp_path / f"{premultiplied}{format.extension}"
+        with open_writer(path, format, info, EncodeSettings(premultiplied=premultiplied, threads=1)) as writer:
+            writer.write(frames[0])
+        colour, alpha = rgb_and_alpha(decoded_video(path)[0])
+        assert frames[0].alpha is not None
+        outside = frames[0].alpha == 0
+        if premultiplied:
+            assert colour[outside].max() < 0.04
+        else:
+            assert colour[outside].max() > 0.5
+            colour = colour * alpha
+        over_white.append(colour + 1 - alpha)
+    difference = np.abs(over_white[0] - over_white[1])
+    assert difference.mean() < (0.02 if format.pix_fmt == "yuva420p" else 0.004)
 
 
 def test_webm_alpha_and_colour_are_close(clip: Clip, tmp_path: Path) -> None:

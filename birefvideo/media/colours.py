@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import Colour
-from birefvideo.media.pictures import FULL_RANGE
+from birefvideo.media.pictures import FULL_RANGE, LUMA_WEIGHTS
 
 Values = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ NAMED_COLOURS = {
     "yellow": (255, 255, 0),
 }
 
-_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114)}
+_LUMA_WEIGHTS = {matrix: LUMA_WEIGHTS[matrix] for matrix in (1, 5, 6)}
 """(Kr, Kb) by AVColorSpace (ITU-T H.273 table 4), of the matrices that 8-bit outputs are written in."""
 
 

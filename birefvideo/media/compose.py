@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 import cv2
@@ -24,42 +24,53 @@ from birefvideo.planes import plane_array, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
+Background: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
+"""What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
 
 _reformatters: deque[VideoReformatter] = deque()
 """Idle HDR converters: swscale takes seconds to set one up, and one serves one thread at a time."""
 
 
 def with_alpha_444(
-    foreground: av.VideoFrame, alpha: Alpha, source: Colour, target: Colour, *, premultiplied: bool = False
+    foreground: av.VideoFrame,
+    alpha: Alpha,
+    source: Colour,
+    target: Colour,
+    *,
+    premultiplied: bool = False,
+    pix_fmt: str = "yuva444p10le",
 ) -> av.VideoFrame:
-    """Returns foreground and alpha as yuva444p10le, for ProRes 4444.
+    """Returns foreground and alpha as 4:4:4 with an alpha plane, for ProRes 4444 and FFV1.
 
     Args:
         foreground: planar 4:4:4, 8 or 10 bit, in the codes of `source`.
-        alpha: float32 (height, width) in [0, 1]; the plane is round(1023 alpha).
+        alpha: float32 (height, width) in [0, 1]; the plane is round(1023 alpha), or round(255 alpha) in 8 bits.
         source: colour of `foreground`.
         target: colour of the result: of the same matrix, in its own range.
         premultiplied: multiply the colour by alpha (over black).
+        pix_fmt: yuva444p10le, or yuva444p where the foreground has 8 bits.
 
-    In one range 8-bit codes are multiplied by 4 and 10-bit codes are copied: both exact.
+    In one range and depth codes are copied, and 8-bit codes multiplied by 4 for 10 bits: both exact.
     """
     height, width = alpha.shape
-    frame = av.VideoFrame(width, height, "yuva444p10le")
+    frame = av.VideoFrame(width, height, pix_fmt)
     *planes, opacity = _planes(frame)
-    depth = foreground.format.components[0].bits
+    depth, depth_out = foreground.format.components[0].bits, frame.format.components[0].bits
     scale_in, offset_in = code_scale(source.range, depth)
-    scale_out, offset_out = code_scale(target.range, 10)
+    scale_out, offset_out = code_scale(target.range, depth_out)
     gains = scale_out / scale_in
     offsets = offset_out - gains * offset_in
     for i, (codes, out) in enumerate(zip(_planes(foreground), planes, strict=True)):
-        if source.range == target.range:
+        if (source.range, depth) == (target.range, depth_out):
+            out[:] = codes
+        elif source.range == target.range:
             # Without dtype, NumPy before 2 shifts in the codes' 8 bits and loses the highest.
-            np.left_shift(codes, 10 - depth, out=out, dtype=np.uint16)
+            np.left_shift(codes, depth_out - depth, out=out, dtype=np.uint16)
         else:
             _affine(codes, gains[i], offsets[i], out)
         if premultiplied:
             _blend(out, alpha, offset_out[i], out)
-    _affine(alpha, 1023, 0, opacity)
+    _affine(alpha, (1 << depth_out) - 1, 0, opacity)
     tag(frame, target)
     return frame
 
@@ -92,7 +103,7 @@ def composite_420(
     picture: av.VideoFrame,
     foreground: av.VideoFrame | None,
     alpha: Alpha,
-    background: tuple[int, int, int],
+    background: Background | None,
     source: Colour,
     target: Colour,
 ) -> av.VideoFrame:
@@ -102,7 +113,8 @@ def composite_420(
         picture: planar YUV of the source, 8 or 10 bit, in the codes of `source`.
         foreground: planar 4:4:4 of the same depth and codes; None shows the picture itself.
         alpha: float32 (height, width) in [0, 1].
-        background: (Y, U, V) codes, 8 bit, in the codes of `target`.
+        background: (Y, U, V) codes or planes, 8 bit, in the codes of `target`, the planes as large as the picture's
+            in 4:2:0; None leaves the foreground unblended, which fills the picture with its colour.
         source: colour of picture and foreground.
         target: colour of the result, BT.709 or BT.601.
 
@@ -113,7 +125,8 @@ def composite_420(
     frame, (luma, *chroma) = _even_420(width, height)
     planes = [luma[:height, :width], *chroma]
     _fill_420(planes, picture, foreground, alpha, source, target)
-    _blend_420(planes, alpha, background)
+    if background is not None:
+        _blend_420(planes, alpha, background)
     _repeat_edge(luma, width, height)
     tag(frame, target)
     return frame
@@ -136,12 +149,14 @@ def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
 
 
 def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Returns an 8-bit frame resampled to another size, plane by plane; the frame itself if that is its size."""
+    """Returns a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
     if (frame.width, frame.height) == (width, height):
         return frame
     result = av.VideoFrame(width, height, frame.format.name)
     for codes, out in zip(_planes(frame), _planes(result), strict=True):
         cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
+        if out.itemsize > 1:
+            np.minimum(out, (1 << frame.format.components[0].bits) - 1, out=out)
     tag(result, Colour(frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc))
     return result
 
@@ -161,7 +176,7 @@ def _fill_420(
     """Writes the unblended 8-bit 4:2:0 codes of the foreground into `out`, in `target`'s colour."""
     if not is_plain(source):
         # Not linear in the codes, so the picture's own chroma planes are of no use.
-        picture = foreground = _to_sdr(foreground or to_444(picture), source)
+        picture = foreground = to_sdr(foreground or to_444(picture), source)
         source = BT709
     luma, *chroma = _planes(picture)
     is_subsampled = chroma[0].shape == out[1].shape
@@ -190,7 +205,7 @@ def _fill_420(
         cv2.addWeighted(chroma[0], gains[i, 1], chroma[1], gains[i, 2], offsets[i], dst=out[i], dtype=cv2.CV_8U)
 
 
-def _to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
+def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
     """Returns a 4:4:4 frame as 8-bit BT.709 by swscale; of HDR, 203 nits become white and what is brighter clips."""
     tag(frame, source)  # swscale reads transfer and primaries from the frame
     try:
@@ -214,19 +229,21 @@ def _to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
         _reformatters.append(reformatter)
 
 
-def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: tuple[int, int, int]) -> None:
-    """Blends 4:2:0 planes with one colour in place; chroma takes the mean alpha of its four pixels."""
+def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: Background) -> None:
+    """Blends 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
     half = _halve(alpha)
-    for plane, weight, code in zip(planes, (alpha, half, half), background, strict=True):
+    below: Sequence[float | Plane] = background
+    for plane, weight, code in zip(planes, (alpha, half, half), below, strict=True):
         _blend(plane, weight, code, plane)
 
 
-def _blend(codes: Plane, weight: Alpha, background: float, out: Plane) -> None:
+def _blend(codes: Plane, weight: Alpha, background: float | Plane, out: Plane) -> None:
     """Writes round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
+    below = np.asarray(background, np.float32)
     total = codes.astype(np.float32)
-    total -= np.float32(background)
+    total -= below
     total *= weight
-    total += np.float32(background)
+    total += below
     _affine(total, 1, 0, out)
 
 

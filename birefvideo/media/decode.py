@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from birefvideo.errors import InputError
 from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.media.pictures import prepare, working_format
+from birefvideo.media.stills import DEFAULT_RATE, series_of
 
 __all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
 
@@ -71,23 +72,27 @@ class DecodeReport:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file, with local protocols only.
+    """Open a media file, or a series of pictures (see `stills.series_of`), with local protocols only.
 
     Raises InputError where there is no file, or none that FFmpeg can read.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name one video file")
-    if not path.exists():
+    series = series_of(path)
+    if series is None and not path.exists():
         raise InputError(f"{path} does not exist; check the name and the folder")
     try:
         # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol.
-        return av.open(f"file:{path}", container_options={"protocol_whitelist": _PROTOCOLS}, metadata_errors="replace")
+        options = {"protocol_whitelist": _PROTOCOLS}
+        if series is not None:
+            options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE)}
+            return av.open(f"file:{series.pattern}", format="image2", container_options=options)
+        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
     except PermissionError as error:
         raise InputError(f"{path} may not be read; change its permissions") from error
     except EOFError as error:
         raise InputError(f"{path} ends before its first frame; record or export it again") from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} {_why_unreadable(path)}") from error
+        file = series.files[0] if series else path
+        raise InputError(f"{file} {_why_unreadable(file)}") from error
 
 
 def _why_unreadable(path: Path) -> str:

@@ -19,8 +19,10 @@ from av.video.stream import VideoStream
 from birefvideo.errors import OutputError
 from birefvideo.frames import Colour, Frame, VideoInfo
 from birefvideo.media import compose
-from birefvideo.media.colours import BT709, NAMED_COLOURS, rgb_to_yuv, sdr_colour
+from birefvideo.media.backdrop import Backdrop, Background
+from birefvideo.media.colours import BT709, NAMED_COLOURS, is_plain, rgb_to_yuv, sdr_colour
 from birefvideo.media.formats import Content, Format
+from birefvideo.media.rgb import LINEAR, linear, packed, rgb_colour
 from birefvideo.planes import to_444
 
 LIMITED_RANGE = 1
@@ -33,8 +35,10 @@ BITEXACT = {"fflags": "+bitexact"}
 class EncodeSettings:
     """What the user and the plan decide about encoding, the same for every segment of a job."""
 
-    background: tuple[int, int, int] = NAMED_COLOURS["green"]
-    """R'G'B' codes behind a composite."""
+    background: Background = NAMED_COLOURS["green"]
+    """What is behind a composite: R'G'B' codes, or a picture or video."""
+    first: int | None = None
+    """pts with which a background video begins; None is the source's first."""
     premultiplied: bool = False
     """Multiply colour by alpha in outputs with alpha; straight is the default."""
     threads: int = 4
@@ -45,16 +49,27 @@ def output_colour(format: Format, source: Colour) -> Colour:
     """Returns the colour that an output's pixels are in and are tagged with.
 
     ProRes keeps the source's, HDR included, in limited range; BT.470BG is written as SMPTE 170M, its equal, since
-    ProRes has no code for it. VP9 is always BT.709, because Chromium misreads every other. H.264 keeps BT.709 and
-    BT.601 in their range; HDR and BT.2020 become BT.709. A matte is grey, so any matrix would do.
+    ProRes has no code for it. FFV1 keeps it whole. VP9 is always BT.709, because Chromium misreads every other. H.264
+    keeps BT.709 and BT.601 in their range; HDR and BT.2020 become BT.709, as in RGB of 8 bits. RGB of more keeps
+    primaries and curve, but for OpenEXR, which is linear. A matte is grey, so any matrix would do.
     """
     if format.codec == "prores_ks":
         matrix = 6 if source.matrix == 5 else source.matrix
         transfer = 1 if source.transfer == 6 else source.transfer  # one curve under two numbers; ProRes knows 1
         return replace(source, matrix=matrix, transfer=transfer, range=LIMITED_RANGE)
-    if format.content is Content.COMPOSITE:
+    if format.codec == "ffv1":
+        return source
+    if format.is_rgb:
+        colour = rgb_colour(source if format.is_deep else sdr_colour(source))
+        return replace(colour, transfer=LINEAR) if format.codec == "exr" else colour
+    if format.content in (Content.COMPOSITE, Content.FILL):
         return sdr_colour(source)
     return BT709
+
+
+def output_pix_fmt(format: Format, info: VideoInfo) -> str:
+    """Returns the pixel format of the pictures that an output's encoder is given."""
+    return format.deep_pix_fmt if format.deep_pix_fmt and info.bit_depth > 8 else format.pix_fmt
 
 
 def output_size(format: Format, info: VideoInfo) -> tuple[int, int]:
@@ -103,17 +118,13 @@ class Writer:
         self.frames_written = 0
         self._format, self._info, self._settings = format, info, settings
         self._colour = output_colour(format, info.colour)
-        self._background = (
-            rgb_to_yuv(settings.background, self._colour) if format.content is Content.COMPOSITE else None
-        )
+        self._background = self._open_background()
         self._durations: deque[int] = deque()
         self._last_pts: int | None = None
         try:
-            path.open("wb").close()  # FFmpeg opens it with the first packet only, and says less
+            self._open()
         except OSError as error:
-            raise _cannot_write(path, error) from error
-        self._container = open_output(path, format, movie_options(format, info))
-        self._stream = self._add_stream()
+            raise cannot_write(path, error) from error
 
     def __enter__(self) -> Writer:
         return self
@@ -121,10 +132,12 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(self._background, Backdrop):
+            self._background.close()
         if kind is None:
             self.close()
         else:
-            _abandon(self._container)
+            self._abandon()
 
     def write(self, frame: Frame) -> None:
         """Encodes one frame of the segment's core.
@@ -143,6 +156,8 @@ class Writer:
         if pts < 0 or (self._last_pts is not None and pts <= self._last_pts):
             raise OutputError(f"frame at {float(frame.seconds):.3f} s is out of order: remux the input to repair it")
         picture = self._compose(frame)
+        if self._format.square_pixels:
+            picture = compose.stretched(picture, *output_size(self._format, self._info))
         picture.pts, picture.time_base = pts, self._info.time_base
         self._durations.append(frame.duration)
         self._last_pts = pts
@@ -158,15 +173,26 @@ class Writer:
         with finished(self._container, self.path):
             self._encode(None)
 
-    def _add_stream(self) -> VideoStream:
+    def _open(self) -> None:
+        """Makes what pictures go into; raises OSError."""
+        self.path.open("wb").close()  # FFmpeg opens it with the first packet only, and says less
+        self._container = open_output(self.path, self._format, movie_options(self._format, self._info))
         info, format = self._info, self._format
-        stream = cast(
+        self._stream = cast(
             VideoStream, self._container.add_stream(format.codec, rate=info.rate, options=dict(format.codec_options))
         )
-        stream.width, stream.height = output_size(format, info)
-        stream.pix_fmt = format.pix_fmt
-        stream.time_base = info.time_base
-        context: VideoCodecContext = stream.codec_context
+        self._stream.time_base = info.time_base
+        self._set_up(self._stream.codec_context)
+
+    def _abandon(self) -> None:
+        """Leaves what has been written so far, after an error."""
+        _abandon(self._container)
+
+    def _set_up(self, context: VideoCodecContext) -> None:
+        """Tells an encoder about the pictures to come."""
+        info, format = self._info, self._format
+        context.width, context.height = output_size(format, info)
+        context.pix_fmt = output_pix_fmt(format, info)
         context.time_base = info.time_base  # the encoder's default is one tick a frame, which loses variable rates
         context.thread_count = self._settings.threads
         context.sample_aspect_ratio = output_aspect(format, info)
@@ -175,24 +201,50 @@ class Writer:
         if format.quantiser is not None:
             context.qscale = True
             context.global_quality = format.quantiser
-        return stream
 
     def _compose(self, frame: Frame) -> av.VideoFrame:
         """Returns what the encoder takes for a frame that has its alpha."""
         assert frame.alpha is not None, "frames are written after prediction"
         source, target = self._info.colour, self._colour
-        premultiplied = self._settings.premultiplied
+        settled = self._format.premultiplied
+        premultiplied = self._settings.premultiplied if settled is None else settled
         if self._format.content is Content.MATTE:
             return compose.matte_420(frame.alpha, target)
-        if self._background is not None:
-            return compose.composite_420(frame.picture, frame.foreground, frame.alpha, self._background, source, target)
+        if self._format.content in (Content.COMPOSITE, Content.FILL):
+            below = self._below(frame)
+            return compose.composite_420(frame.picture, frame.foreground, frame.alpha, below, source, target)
         if self._format.pix_fmt == "yuva420p":
-            picture = compose.with_alpha_420(
+            return compose.with_alpha_420(
                 frame.picture, frame.foreground, frame.alpha, source, target, premultiplied=premultiplied
             )
-            return compose.stretched(picture, *output_size(self._format, self._info))
         foreground = frame.foreground or to_444(frame.picture)
-        return compose.with_alpha_444(foreground, frame.alpha, source, target, premultiplied=premultiplied)
+        pix_fmt = output_pix_fmt(self._format, self._info)
+        if self._format.is_rgb:
+            if self._format.codec == "exr":
+                return linear(foreground, frame.alpha, source)
+            if not (is_plain(source) or self._format.is_deep):
+                foreground, source = compose.to_sdr(foreground, source), BT709
+            return packed(foreground, frame.alpha, source, pix_fmt, premultiplied=premultiplied)
+        return compose.with_alpha_444(
+            foreground, frame.alpha, source, target, premultiplied=premultiplied, pix_fmt=pix_fmt
+        )
+
+    def _open_background(self) -> tuple[int, int, int] | Backdrop | None:
+        if self._format.content is not Content.COMPOSITE:
+            return None
+        name = self._format.background
+        chosen = NAMED_COLOURS[name] if name else self._settings.background
+        if isinstance(chosen, Path):
+            size = (self._info.width, self._info.height)
+            return Backdrop(chosen, size, self._info.sample_aspect_ratio, self._colour)
+        return rgb_to_yuv(chosen, self._colour)
+
+    def _below(self, frame: Frame) -> compose.Background | None:
+        """Returns what is under a composite at a frame's time."""
+        if not isinstance(self._background, Backdrop):
+            return self._background
+        first = self._info.start if self._settings.first is None else self._settings.first
+        return self._background.at(max(0, frame.pts - first) * self._info.time_base)
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         try:
@@ -201,7 +253,7 @@ class Writer:
                 packet.duration = self._durations.popleft()
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
 
 def open_output(path: Path, format: Format, options: Mapping[str, str]) -> OutputContainer:
@@ -225,7 +277,7 @@ def finished(container: OutputContainer, path: Path) -> Iterator[OutputContainer
     try:
         container.close()
     except (av.FFmpegError, OSError) as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def _abandon(container: OutputContainer) -> None:
@@ -234,14 +286,19 @@ def _abandon(container: OutputContainer) -> None:
         container.close()
 
 
-def _cannot_write(path: Path, error: av.FFmpegError | OSError) -> OutputError:
+def cannot_write(path: Path, error: av.FFmpegError | OSError) -> OutputError:
+    """What a failure of the encoder or the disk is to the user."""
     return OutputError(f"cannot write {path}: {error.strerror or error}")
 
 
 def open_writer(path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> Writer:
-    """Returns a writer of one segment's part file at `path`, video only.
+    """Returns a writer of one segment's part at `path`, without sound: a file, or a folder of pictures.
 
     Raises:
-        OutputError: the file cannot be made.
+        OutputError: it cannot be made.
     """
+    if format.is_sequence:
+        from birefvideo.media.sequence import SequenceWriter  # which builds on this module
+
+        return SequenceWriter(path, format, info, settings)
     return Writer(path, format, info, settings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,8 @@ class Content(Enum):
     """The foreground over one colour, opaque."""
     MATTE = "luma matte"
     """Alpha as a grey picture."""
+    FILL = "opaque colour"
+    """The foreground colour, extended beyond its edges: what a luma matte is laid on."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,24 @@ class Format:
     """Pixel format handed to the encoder."""
     content: Content
     """What the pixels mean."""
-    audio_codec: str
-    """Audio encoder for streams that cannot be copied."""
-    audio_copy: frozenset[str]
+    opens_in: str
+    """Programs that read it, for the user."""
+    audio_codec: str = ""
+    """Audio encoder for streams that cannot be copied; '' where there is no sound."""
+    audio_copy: frozenset[str] = frozenset()
     """Audio codecs whose packets the container takes as they are."""
+    deep_pix_fmt: str | None = None
+    """Pixel format for sources of more than 8 bits, or None for `pix_fmt` again."""
+    picture_suffix: str = ""
+    """Extension of the single pictures, for an output that is a folder of them."""
+    premultiplied: bool | None = None
+    """Whether colour is multiplied by alpha, where the kind of file settles it; None where the user does."""
+    background: str | None = None
+    """Colour that is always under a composite, or None for what the user asks for."""
     codec_tag: str | None = None
     """Sample-entry tag to set on packet copies, where FFmpeg's stream template drops it."""
+    compressor: str | None = None
+    """The compressor's name that editors show, for QuickTime."""
     quantiser: int | None = None
     """Fixed quantiser, for encoders that take it by the qscale flag and not by an option."""
     bit_rate: int | None = None
@@ -67,9 +81,24 @@ class Format:
         return Path(self.suffix).suffix
 
     @property
+    def is_sequence(self) -> bool:
+        """Whether the output is a folder of pictures."""
+        return bool(self.picture_suffix)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether R'G'B' has more than 8 bits, and so room for HDR."""
+        return "64" in self.pix_fmt or "f32" in self.pix_fmt
+
+    @property
     def has_alpha(self) -> bool:
         """Whether the pixels carry an alpha plane."""
         return self.content is Content.STRAIGHT
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the encoder takes R'G'B' instead of YUV."""
+        return not self.pix_fmt.startswith("yuv")
 
     @property
     def needs_even_size(self) -> bool:
@@ -87,70 +116,195 @@ _MP4_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
 _H264 = MappingProxyType({"preset": "veryfast", "crf": "18", "bf": "0", "profile": "high", "x264-params": "mbtree=0"})
 _MP4 = MappingProxyType({"movflags": "+faststart+write_colr"})
 
+_PRORES = Format(
+    name="prores",
+    suffix="_alpha.mov",
+    description="ProRes 4444 with straight 16-bit alpha, for editors",
+    container="mov",
+    codec="prores_ks",
+    pix_fmt="yuva444p10le",
+    content=Content.STRAIGHT,
+    opens_in="Premiere, After Effects, Resolve, Final Cut, Nuke, Kdenlive, FFmpeg",
+    codec_tag="ap4h",
+    compressor="Apple ProRes 4444",
+    # At 2 the mean error (0.1/255 of a 1080p camera clip) is below the rounding of an 8-bit source and the rate
+    # (27–35 MB/s at 1080p30) is near Apple's own for 4444 (41 MB/s); 1 takes half as many bytes again.
+    quantiser=2,
+    codec_options=MappingProxyType({"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),
+    container_options=MappingProxyType({"movflags": "+write_colr"}),
+    audio_copy=_MOV_AUDIO,
+    audio_codec="pcm_s24le",
+)
+_WEBM = Format(
+    name="webm",
+    suffix="_alpha.webm",
+    description="VP9 with straight alpha, for web pages (Chrome, Edge, Firefox)",
+    container="webm",
+    codec="libvpx-vp9",
+    pix_fmt="yuva420p",
+    content=Content.STRAIGHT,
+    opens_in="Chrome, Edge, Firefox, OBS, FFmpeg; not Safari",
+    # auto-alt-ref=0: libvpx cannot put hidden frames and alpha into one stream. Tiles instead of row-mt: as fast,
+    # and the bytes do not depend on the number of threads.
+    codec_options=MappingProxyType(
+        {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0", "tile-columns": "2"}
+    ),
+    audio_copy=frozenset({"opus", "vorbis"}),
+    audio_codec="libopus",
+    bit_rate=80_000,
+    audio_rate=48_000,
+    square_pixels=True,
+    hides_priming=False,
+)
+_GREEN = Format(
+    name="green",
+    suffix="_green.mp4",
+    description="H.264 over chroma-key green (or --background), for editors without alpha",
+    container="mp4",
+    codec="libx264",
+    pix_fmt="yuv420p",
+    content=Content.COMPOSITE,
+    opens_in="everything that has a chroma key",
+    codec_options=_H264,
+    container_options=_MP4,
+    audio_copy=_MP4_AUDIO,
+    audio_codec="aac",
+    bit_rate=96_000,
+)
+_MATTE = Format(
+    name="matte",
+    suffix="_matte.mp4",
+    description="H.264 with alpha as a grey picture, to be used as a luma matte",
+    container="mp4",
+    codec="libx264",
+    pix_fmt="yuv420p",
+    content=Content.MATTE,
+    opens_in="everything that has a track matte",
+    # A matte is data: at 4 soft pixels are off by 0.2 of 255 (4 at most), for twice the bytes of 18 (0.7, 15).
+    codec_options=MappingProxyType({**_H264, "crf": "4"}),
+    container_options=_MP4,
+    audio_copy=_MP4_AUDIO,
+    audio_codec="aac",
+    bit_rate=96_000,
+)
+
 _ROWS = (
-    Format(
-        name="prores",
-        suffix="_alpha.mov",
-        description="ProRes 4444 with straight 16-bit alpha, for editors",
-        container="mov",
-        codec="prores_ks",
-        pix_fmt="yuva444p10le",
-        content=Content.STRAIGHT,
-        codec_tag="ap4h",
-        # At 2 the mean error (0.1/255 of a 1080p camera clip) is below the rounding of an 8-bit source and the rate
-        # (27–35 MB/s at 1080p30) is near Apple's own for 4444 (41 MB/s); 1 takes half as many bytes again.
-        quantiser=2,
-        codec_options=MappingProxyType({"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),
-        container_options=MappingProxyType({"movflags": "+write_colr"}),
-        audio_copy=_MOV_AUDIO,
-        audio_codec="pcm_s24le",
+    _PRORES,
+    replace(
+        _PRORES,
+        name="prores-xq",
+        suffix="_xq.mov",
+        description="ProRes 4444 XQ: the same with less coding error, for grading",
+        codec_tag="ap4x",
+        compressor="Apple ProRes 4444 XQ",
+        quantiser=1,
+        codec_options=MappingProxyType({**_PRORES.codec_options, "profile": "4444xq"}),
+    ),
+    _WEBM,
+    _GREEN,
+    replace(
+        _GREEN,
+        name="blue",
+        suffix="_blue.mp4",
+        description="H.264 over chroma-key blue, for people in green",
+        background="blue",
+    ),
+    _MATTE,
+    replace(
+        _GREEN,
+        name="fill",
+        suffix="_fill.mp4",
+        description="H.264 of the foreground colour, extended beyond its edges; its alpha is the matte's file",
+        content=Content.FILL,
+        opens_in=_MATTE.opens_in,
     ),
     Format(
-        name="webm",
-        suffix="_alpha.webm",
-        description="VP9 with straight alpha, for web pages (Chrome, Edge, Firefox)",
-        container="webm",
-        codec="libvpx-vp9",
-        pix_fmt="yuva420p",
+        name="ffv1",
+        suffix="_alpha.mkv",
+        description="FFV1 with straight alpha, lossless in the source's own codes and bit depth, for archives",
+        container="matroska",
+        codec="ffv1",
+        pix_fmt="yuva444p",
+        deep_pix_fmt="yuva444p10le",
         content=Content.STRAIGHT,
-        # auto-alt-ref=0: libvpx cannot put hidden frames and alpha into one stream. Tiles instead of row-mt: as fast,
-        # and the bytes do not depend on the number of threads.
-        codec_options=MappingProxyType(
-            {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0", "tile-columns": "2"}
-        ),
-        audio_copy=frozenset({"opus", "vorbis"}),
-        audio_codec="libopus",
-        bit_rate=80_000,
-        audio_rate=48_000,
+        opens_in="FFmpeg, VLC, mpv, Shotcut, Kdenlive, Blender",
+        # g=1: every picture stands alone. Four slices with checksums, so that one damaged bit costs a quarter picture.
+        codec_options=MappingProxyType({"level": "3", "g": "1", "slices": "4", "slicecrc": "1"}),
+        # Sound with priming, such as AAC's, would move the pictures: FFmpeg's muxer lets no time be negative.
+        audio_copy=frozenset({"flac", "opus", "vorbis"} | _PCM),
+        audio_codec="flac",
         square_pixels=True,
         hides_priming=False,
     ),
     Format(
-        name="green",
-        suffix="_green.mp4",
-        description="H.264 over chroma-key green (or --background), for editors without alpha",
-        container="mp4",
-        codec="libx264",
-        pix_fmt="yuv420p",
-        content=Content.COMPOSITE,
-        codec_options=_H264,
-        container_options=_MP4,
-        audio_copy=_MP4_AUDIO,
-        audio_codec="aac",
-        bit_rate=96_000,
+        name="qtrle",
+        suffix="_rle.mov",
+        description="QuickTime Animation, RGB with straight alpha, lossless in 8 bits",
+        container="mov",
+        codec="qtrle",
+        pix_fmt="argb",
+        content=Content.STRAIGHT,
+        opens_in="After Effects, Premiere, Nuke, Resolve, FFmpeg",
+        codec_options=MappingProxyType({"g": "1"}),
+        container_options=_PRORES.container_options,
+        audio_copy=_MOV_AUDIO,
+        audio_codec="pcm_s24le",
     ),
     Format(
-        name="matte",
-        suffix="_matte.mp4",
-        description="H.264 with alpha as a grey picture, to be used as a luma matte",
-        container="mp4",
-        codec="libx264",
-        pix_fmt="yuv420p",
-        content=Content.MATTE,
-        # A matte is data: at 4 soft pixels are off by 0.2 of 255 (4 at most), for twice the bytes of 18 (0.7, 15).
-        codec_options=MappingProxyType({**_H264, "crf": "4"}),
-        container_options=_MP4,
-        audio_copy=_MP4_AUDIO,
+        name="png",
+        suffix="_png",
+        description="PNG pictures in a folder, 16-bit RGB with straight alpha, times beside them",
+        container="image2",
+        codec="png",
+        pix_fmt="rgba64be",
+        content=Content.STRAIGHT,
+        opens_in="everything",
+        picture_suffix=".png",
+        premultiplied=False,  # as the format's specification has it
+        # A third of the default's time for a few per cent more bytes.
+        codec_options=MappingProxyType({"pred": "sub", "compression_level": "1"}),
+    ),
+    Format(
+        name="tiff",
+        suffix="_tiff",
+        description="TIFF pictures in a folder, 16-bit RGB with straight alpha, times beside them",
+        container="image2",
+        codec="tiff",
+        pix_fmt="rgba64le",
+        content=Content.STRAIGHT,
+        opens_in="Photoshop, Affinity, Nuke, After Effects, Resolve, GIMP",
+        picture_suffix=".tif",
+        premultiplied=False,  # which its ExtraSamples tag says
+        codec_options=MappingProxyType({"compression_algo": "deflate"}),
+    ),
+    Format(
+        name="exr",
+        suffix="_exr",
+        description="OpenEXR pictures in a folder, half float, linear light, premultiplied, times beside them",
+        container="image2",
+        codec="exr",
+        pix_fmt="gbrapf32le",
+        content=Content.STRAIGHT,
+        opens_in="Nuke, Fusion, Resolve, Blender, Natron, After Effects",
+        picture_suffix=".exr",
+        premultiplied=True,
+        codec_options=MappingProxyType({"format": "half", "compression": "zip1"}),
+    ),
+    Format(
+        name="hevc-alpha",
+        suffix="_hevc.mov",
+        description="HEVC with straight alpha, for Safari and iPhones",
+        container="mov",
+        codec="libx265",
+        pix_fmt="yuva420p",
+        content=Content.STRAIGHT,
+        opens_in="Safari, QuickTime Player, Final Cut, Keynote",
+        codec_tag="hvc1",
+        codec_options=MappingProxyType(
+            {"preset": "medium", "crf": "20", "bf": "0", "x265-params": "log-level=none:pools=none:frame-threads=1"}
+        ),
+        container_options=_PRORES.container_options,
+        audio_copy=_MOV_AUDIO,
         audio_codec="aac",
         bit_rate=96_000,
     ),
@@ -158,6 +312,20 @@ _ROWS = (
 
 FORMATS: Mapping[str, Format] = MappingProxyType({row.name: row for row in _ROWS})
 """Every output format by its name."""
+
+
+PAIRS: Mapping[str, tuple[str, ...]] = MappingProxyType({"fill+matte": ("fill", "matte")})
+"""Names that ask for several files, which belong together."""
+
+
+def get_formats(names: Sequence[str]) -> list[Format]:
+    """Returns the formats that names ask for, each once, in order; a name may be a pair's.
+
+    Raises:
+        OptionError: as `get_format`.
+    """
+    single = [part for name in names for part in PAIRS.get(name, (name,))]
+    return [get_format(name) for name in dict.fromkeys(single)]
 
 
 def get_format(name: str) -> Format:
@@ -169,7 +337,7 @@ def get_format(name: str) -> Format:
     try:
         return FORMATS[name]
     except KeyError:
-        raise OptionError(f"unknown output format {name!r}: choose from {', '.join(FORMATS)}") from None
+        raise OptionError(f"unknown output format {name!r}: choose from {', '.join((*FORMATS, *PAIRS))}") from None
 
 
 def format_for_suffix(path: Path) -> Format:
@@ -185,7 +353,7 @@ def format_for_suffix(path: Path) -> Format:
         if name.endswith(row.suffix):
             return row
     for row in _ROWS:
-        if name.endswith(row.extension):
+        if row.extension and name.endswith(row.extension):
             return row
-    known = ", ".join(row.suffix for row in _ROWS)
+    known = ", ".join(row.suffix for row in _ROWS if row.extension)
     raise OptionError(f"cannot tell the output format from {path.name!r}: end it with one of {known}, or use --to")

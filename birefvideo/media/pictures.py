@@ -14,8 +14,8 @@ LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # FFmpeg's AVColorSpace to swscale's matrices. Between YUV formats of one matrix any entry serves.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-# Kr and Kb, ITU-T H.273 table 4.
-_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+"""Kr and Kb by AVColorSpace, ITU-T H.273 table 4."""
 _ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -123,7 +123,7 @@ def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
         codes = np.rint(source * (1023 / 65535))
         planes = [codes, np.full_like(codes, 512), np.full_like(codes, 512)]
     else:
-        red, blue = _LUMA_WEIGHTS.get(info.colour.matrix, _LUMA_WEIGHTS[1])
+        red, blue = LUMA_WEIGHTS.get(info.colour.matrix, LUMA_WEIGHTS[1])
         y = np.array([red, 1 - red - blue, blue])
         u = (np.array([0, 0, 1]) - y) / (2 * (1 - blue))
         v = (np.array([1, 0, 0]) - y) / (2 * (1 - red))

@@ -136,7 +136,11 @@ def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
 
     Read from the display matrix, for row vectors with y downwards; another angle is taken for the nearest quarter.
     """
-    for data in _side_data(picture):
+    try:
+        beside = list(_side_data(picture))
+    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it tells of the turn alone, then
+        return round(picture.rotation / 90) % 4, False
+    for data in beside:
         if data.type == Type.DISPLAYMATRIX:
             matrix = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(float)
             determinant = np.linalg.det(matrix)

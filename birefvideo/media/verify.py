@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,17 +18,22 @@ from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.audio import Sound, codec_name
 from birefvideo.media.decode import open_input
-from birefvideo.media.encode import output_aspect, output_colour, output_size
-from birefvideo.media.formats import Format
+from birefvideo.media.encode import output_aspect, output_colour, output_pix_fmt, output_size
+from birefvideo.media.formats import Content, Format
+from birefvideo.media.opacity import alpha_of, luma_matte
+from birefvideo.media.sequence import SIDECAR, picture_name, read_times
 
-_CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264"}
-"""The codec that each encoder writes."""
+_CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "hevc"}
+"""The codec that each encoder writes, where it is called otherwise."""
 _DECODED = {
     "yuva444p10le": {"yuva444p10le", "yuva444p12le"},  # FFmpeg decodes 4444 to 12 bits
-    "yuva420p": {"yuva420p"},
     "yuv420p": {"yuv420p", "yuvj420p"},
+    "gbrapf32le": {"gbrapf16le"},  # OpenEXR is written as half floats
 }
-"""Pixel formats that a decoder may show for what was encoded."""
+"""Pixel formats that a decoder may show for what was encoded, where it is not that alone."""
+
+_COVERAGE_SLACK = 0.02
+"""How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Expected:
     """How long the last picture is shown, in ticks; 0 where unknown."""
     sounds: Sequence[Sound] = field(default=())
     """The audio streams, in order."""
+    coverage: Sequence[float] = ()
+    """Mean alpha of every picture, 0 to 1, in order; empty where unknown."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Verification:
     """Largest difference between a picture's time and its source's, in seconds."""
     audio_streams: int
     """Number of audio streams."""
+    worst_coverage_error: float | None = None
+    """Largest difference between a decoded picture's mean alpha and the matte's, or None where none was compared."""
 
 
 def verify(
@@ -78,6 +88,8 @@ def verify(
     Raises:
         OutputError: the file cannot be read or differs; the message says in what.
     """
+    if format.is_sequence:
+        return _verify_sequence(output, format, info, expected, decode_all)
     try:
         with open_input(output) as container:
             stream = _only_video(container, output)
@@ -90,15 +102,57 @@ def verify(
                 else _sampled(container, stream, output, format, times)
             )
             decoded = 0
+            off: list[float] = []
             for picture in pictures:
                 _check_picture(picture, output, format, info)
+                off += _coverage_error(picture, output, format, expected, times)
                 decoded += 1
             if decode_all and decoded != len(times):
                 raise _wrong(output, f"{decoded} of {len(times)} pictures can be decoded")
             audio_streams = len(container.streams.audio)
     except (av.FFmpegError, InputError) as error:
         raise _wrong(output, f"it cannot be read back ({error})") from error
-    return Verification(len(times), decoded, end, worst, audio_streams)
+    return Verification(len(times), decoded, end, worst, audio_streams, max(off, default=None))
+
+
+def _verify_sequence(
+    output: Path, format: Format, info: VideoInfo, expected: Expected, decode_all: bool
+) -> Verification:
+    """Compares a folder of pictures and its times; each file is looked at, three or all are decoded."""
+    if not output.is_dir():
+        raise _wrong(output, "it is no folder")
+    times = read_times(output)
+    end = times.pts[-1] + times.last_duration if times.pts else 0
+    wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
+    if len(times.pts) != len(wanted):
+        raise _wrong(output, f"it holds {len(times.pts)} pictures instead of {len(wanted)}")
+    if [pts * info.time_base for pts in times.pts] != wanted or times.last_duration != expected.last_duration:
+        raise _wrong(output, f"{SIDECAR} tells other times than the source's")
+    names = [picture_name(output, index, format) for index in range(len(wanted))]
+    found = {path.name: path.stat().st_size for path in output.iterdir()}
+    for name in names:
+        if not found.get(name):
+            raise _wrong(output, f"{name} is {'empty' if name in found else 'missing'}")
+    if extra := sorted(found.keys() - {*names, SIDECAR}):
+        raise _wrong(output, f"{extra[0]} does not belong to it")
+    chosen = range(len(names)) if decode_all else sorted({0, len(names) // 2, len(names) - 1})
+    off = [error for index in chosen for error in _single(output / names[index], format, info, expected, index)]
+    return Verification(len(names), len(chosen), end * info.time_base, Fraction(0), 0, max(off, default=None))
+
+
+def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, index: int) -> list[float]:
+    """Decodes one picture of a sequence; returns how far its mean alpha is off, where that can be told."""
+    try:
+        with open_input(path) as container:
+            picture = next(container.decode(video=0))
+    except (av.FFmpegError, InputError, StopIteration) as error:
+        raise _wrong(path, f"it cannot be read back ({error})") from error
+    picture.pts = index
+    pix_fmt = output_pix_fmt(format, info)
+    shown = ((picture.width, picture.height), picture.format.name)
+    if shown[0] != output_size(format, info) or shown[1] not in _DECODED.get(pix_fmt, {pix_fmt}):
+        raise _wrong(path, f"it is {shown[0][0]}x{shown[0][1]} of {shown[1]}")
+    return _coverage_error(picture, path, format, expected, range(len(expected.pts)))
 
 
 def _wrong(output: Path, what: str) -> OutputError:
@@ -115,7 +169,7 @@ def _check_stream(stream: VideoStream, output: Path, format: Format, info: Video
     """Compares what the container says of the pictures."""
     context, colour = stream.codec_context, output_colour(format, info.colour)
     found: list[tuple[str, object, object]] = [
-        ("codec", codec_name(stream), _CODECS[format.codec]),
+        ("codec", codec_name(stream), _CODECS.get(format.codec, format.codec)),
         ("size", (context.width, context.height), output_size(format, info)),
         ("primaries", context.color_primaries, colour.primaries),  # VP9 leaves these two to the container
         ("transfer function", context.color_trc, colour.transfer),
@@ -205,15 +259,31 @@ def _check_picture(picture: av.VideoFrame, output: Path, format: Format, info: V
     found: list[tuple[str, object, object]] = [
         ("size", (picture.width, picture.height), output_size(format, info)),
         ("colour matrix", int(picture.colorspace), colour.matrix),
-        ("colour range", int(picture.color_range), colour.range),
     ]
+    if not format.is_rgb:  # whose range is full, whether the file says so or not
+        found.append(("colour range", int(picture.color_range), colour.range))
     if picture.is_corrupt:
         raise _wrong(output, f"the picture at {picture.time:.3f} s is damaged")
-    if picture.format.name not in _DECODED[format.pix_fmt]:
+    pix_fmt = output_pix_fmt(format, info)
+    if picture.format.name not in _DECODED.get(pix_fmt, {pix_fmt}):
         raise _wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
     for what, got, wanted in found:
         if got != wanted:
             raise _wrong(output, f"the {what} of the picture at {picture.time:.3f} s is {got} instead of {wanted}")
+
+
+def _coverage_error(
+    picture: av.VideoFrame, output: Path, format: Format, expected: Expected, times: Sequence[int]
+) -> list[float]:
+    """Compares a picture's mean alpha with the matte's; returns the difference, or nothing where it cannot be told."""
+    alpha = luma_matte(picture) if format.content is Content.MATTE else alpha_of(picture)
+    if alpha is None or not expected.coverage or picture.pts is None:
+        return []
+    wanted = expected.coverage[bisect_left(times, picture.pts)]
+    got = float(alpha.mean())
+    if abs(got - wanted) > _COVERAGE_SLACK:
+        raise _wrong(output, f"alpha covers {got:.1%} of the picture at {picture.time:.3f} s instead of {wanted:.1%}")
+    return [round(abs(got - wanted), 6)]
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:

@@ -1,0 +1,139 @@
+"""Pictures as input: a numbered series, named by a pattern such as frames/%05d.png or by its folder, or one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from birefvideo.errors import InputError, OptionError
+from birefvideo.frames import VideoInfo
+
+PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"])
+"""Kinds of pictures that a folder is searched for; OpenEXR, which holds linear light, is not among them."""
+DEFAULT_RATE = Fraction(25)
+"""Pictures a second where the user does not say."""
+
+_PATTERN = re.compile(r"%(?:0(\d+))?d")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Pictures whose names differ by a number that goes up by one."""
+
+    folder: Path
+    """Where they lie."""
+    prefix: str
+    """What comes before the number."""
+    digits: int
+    """Length of a number padded with zeros; 0 where it is not padded."""
+    suffix: str
+    """What comes after it."""
+    first: int
+    """The lowest number."""
+    count: int
+    """How many there are."""
+
+    @property
+    def pattern(self) -> str:
+        """The pictures' path as FFmpeg's image2 wants it."""
+        before, after = (text.replace("%", "%%") for text in (f"{self.folder / 'x'}"[:-1] + self.prefix, self.suffix))
+        return f"{before}%{f'0{self.digits}' if self.digits else ''}d{after}"
+
+    @property
+    def files(self) -> list[Path]:
+        """The pictures, in order."""
+        numbers = range(self.first, self.first + self.count)
+        return [self.folder / f"{self.prefix}{number:0{self.digits}d}{self.suffix}" for number in numbers]
+
+
+def series_of(path: Path) -> Series | None:
+    """Returns the series that a pattern or a folder names; None for the name of a file.
+
+    Raises:
+        InputError: there are no such pictures, or their numbers have a gap.
+    """
+    if path.is_dir():
+        files = pictures_in(path)
+        if not files:
+            raise InputError(f"{path} is a folder without pictures; name a video file or a folder of pictures")
+        return _series(path, [_parsed(path, file) for file in files])
+    found = None if path.exists() else _PATTERN.search(path.name)
+    if found is None:
+        return None
+    before, after = (text.replace("%%", "%") for text in (path.name[: found.start()], path.name[found.end() :]))
+    digits = found[1] and int(found[1])
+    number = rf"\d{{{digits},}}" if digits else r"0|[1-9]\d*"
+    wanted = re.compile(f"{re.escape(before)}({number}){re.escape(after)}")
+    names = [wanted.fullmatch(file.name) for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    parsed = [(before, name[1], after) for name in names if name]
+    if not parsed:
+        raise InputError(f"there are no pictures {path}; check the name and the folder")
+    return _series(path, parsed)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, hidden files left out."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
+def is_pictures(path: Path) -> bool:
+    """Whether an input is a picture, a pattern of pictures or a folder, rather than a video file."""
+    return path.suffix.lower() in PICTURE_SUFFIXES or path.is_dir()
+
+
+def members(path: Path) -> list[Path]:
+    """The files that an input consists of, in order."""
+    series = series_of(path)
+    return [path] if series is None else series.files
+
+
+def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
+    """Returns what a clip is when its pictures are shown at `fps` a second.
+
+    Raises:
+        OptionError: the clip is a video, which has its own times.
+    """
+    if not is_pictures(info.path):
+        if fps is not None:
+            raise OptionError(f"--fps is for pictures, and {info.path.name} is a video with times of its own")
+        return info
+    rate = fps or DEFAULT_RATE
+    count = len(members(info.path))
+    return replace(info, time_base=1 / rate, rate=rate, duration=count / rate, frame_count=count)
+
+
+def stem_of(source: Path) -> str:
+    """What the outputs of an input are called: of a series what its names share, or else its folder's name."""
+    if source.is_dir():
+        return source.resolve().name
+    found = None if source.exists() else _PATTERN.search(source.name)
+    if found is None:
+        return source.stem
+    return source.name[: found.start()].replace("%%", "%").rstrip("_-. ") or source.parent.resolve().name
+
+
+def _parsed(folder: Path, file: Path) -> tuple[str, str, str]:
+    """A file name's (prefix, number, suffix), the number being its last."""
+    found = re.fullmatch(r"(.*?)(\d+)(\D*)", file.name.removesuffix(file.suffix), re.DOTALL)
+    if found is None:
+        raise InputError(f"{file.name} in {folder} has no number; number the pictures, or name one of them")
+    return found[1], found[2], found[3] + file.suffix
+
+
+def _series(path: Path, parsed: list[tuple[str, str, str]]) -> Series:
+    kinds = sorted({(prefix, suffix) for prefix, _, suffix in parsed})
+    folder = path if path.is_dir() else path.parent
+    if len(kinds) > 1:
+        names = " and ".join(f"{prefix}…{suffix}" for prefix, suffix in kinds[:2])
+        raise InputError(f"{folder} holds several series, {names}; name one by a pattern such as %05d.png")
+    (prefix, suffix), texts = kinds[0], [number for _, number, _ in parsed]
+    is_padded = len(set(map(len, texts))) == 1 or any(text.startswith("0") and len(text) > 1 for text in texts)
+    numbers = sorted(map(int, texts))
+    for index, number in enumerate(numbers):
+        if number != numbers[0] + index:
+            missing = numbers[0] + index
+            raise InputError(f"{path}: picture {missing} is missing between {numbers[0]} and {numbers[-1]}; add it")
+    return Series(folder, prefix, min(map(len, texts)) if is_padded else 0, suffix, numbers[0], len(numbers))
