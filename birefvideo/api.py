@@ -5,25 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birefvideo.advice.review import render
 from birefvideo.frames import Frame
-from birefvideo.jobs.plan import DEFAULT_FORMATS, Options, plan_targets, trimmed_span
+from birefvideo.jobs.plan import (
+    DEFAULT_FORMATS,
+    Options,
+    parse_despill,
+    parse_fps,
+    parse_premultiplied,
+    plan_targets,
+    trimmed_span,
+)
 from birefvideo.jobs.run import Matter, Progress, Result, run
 from birefvideo.matting import checkpoints
-from birefvideo.matting.predict import choose_device
-from birefvideo.media.colours import parse_colour
+from birefvideo.matting.devices import choose_device
+from birefvideo.media.backdrop import parse_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.probe import probe
-from birefvideo.pipeline import matted_frames
+from birefvideo.media.stills import at_rate
+from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
     from birefvideo.matting.modeling import BiRefNetForImageSegmentation
 
 Path_ = str | PathLike[str]
 Seconds = int | float | Fraction | None
+Size = int | tuple[int, int] | None
 
 
 def matte(
@@ -32,35 +43,70 @@ def matte(
     to: str | Sequence[str] = DEFAULT_FORMATS,
     *,
     model: str = "auto",
-    background: str = "green",
+    size: Size = None,
+    background: str | PathLike[str] = "green",
     smooth: int = 2,
+    despill: str | None = None,
+    premultiplied: bool | str = False,
+    fps: int | float | Fraction | str | None = None,
     start: Seconds = None,
     end: Seconds = None,
     device: str = "auto",
+    dtype: str = "auto",
     batch: int | None = None,
+    review: bool = False,
+    receipts: bool = True,
     overwrite: bool = False,
     progress: Callable[[], object] | None = None,
 ) -> Result:
     """Mattes one clip into files, as `birefvideo matte` does; `progress` is called after each frame.
 
+    `model` is a variant's name, a hub id, a checkpoint folder or a weights file; `size` what the network sees instead
+    of the model's own: (width, height), or one number for a square or, where the model keeps aspect, the long side;
+    `dtype` what it computes in: auto (by device), float32, bfloat16 or float16.
+    `despill` takes the light of a coloured wall out of the edges: a colour's name, '#rrggbb', or 'auto'.
+    `background` under a composite is a colour, or the name of a picture or of a video, which loops.
+    `source` may be pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png', shown at `fps`.
+    `premultiplied` multiplies colour by alpha, over black, in outputs with alpha.
+
+    `review` adds a page to judge the matte with in a browser; `receipts` are what `birefvideo verify` reads.
+
     Raises:
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
     formats = [to] if isinstance(to, str) else to
-    options = Options(model, parse_colour(background), smooth, _exact(start), _exact(end), device, batch)
+    options = Options(
+        model=model,
+        background=parse_background(fspath(background)),
+        smooth=smooth,
+        start=_exact(start),
+        end=_exact(end),
+        device=device,
+        batch=batch,
+        size=size,
+        dtype=dtype,
+        despill=parse_despill(despill),
+        premultiplied=parse_premultiplied(premultiplied),
+        fps=parse_fps(fps),
+    )
     targets = plan_targets(Path(source), None if out is None else Path(out), formats)
     told = Progress(frame=progress) if progress else None
-    return run(Path(source), targets, options, overwrite=overwrite, progress=told)
+    page = render if review else None
+    return run(Path(source), targets, options, overwrite=overwrite, receipts=receipts, page=page, progress=told)
 
 
 def mattes(
     source: Path_,
     *,
     model: str = "auto",
+    size: Size = None,
     smooth: int = 2,
+    despill: str | None = None,
+    fps: int | float | Fraction | str | None = None,
     start: Seconds = None,
     end: Seconds = None,
     device: str = "auto",
+    dtype: str = "auto",
     batch: int | None = None,
 ) -> Iterator[Frame]:
     """Yields the frames of a clip, lazily, with `alpha`, `foreground`, `pts` and `time_base` (see `Frame`).
@@ -68,16 +114,17 @@ def mattes(
     Raises:
         BirefvideoError: as `matte`, at the first frame.
     """
-    options = Options(model=model, smooth=smooth, device=device, batch=batch)
-    info = probe(Path(source))
+    options = Options(model=model, size=size, smooth=smooth, device=device, dtype=dtype, batch=batch)
+    info = at_rate(probe(Path(source)), parse_fps(fps))
     matter = Matter(options)
     span = trimmed_span(info, _exact(start), _exact(end))
-    with closing(matted_frames(info, span, matter.predictor, smooth, DecodeReport())) as frames:
+    spill = spill_light(parse_despill(despill), info.colour)
+    with closing(matted_frames(info, span, matter.predictor, smooth, DecodeReport(), spill)) as frames:
         yield from frames
 
 
 def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegmentation:
-    """A checkpoint as a transformers model in eval mode: by variant name, folder or weights file.
+    """A checkpoint as a transformers model in eval mode: by variant name, hub id, folder or weights file.
 
     Raises:
         OptionError: no such variant.
@@ -88,9 +135,10 @@ def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegme
     from birefvideo.matting.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     target = choose_device(device)
-    network = checkpoints.load(checkpoints.find(name, has_gpu=target.type == "cuda"))
-    model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)))
-    model.birefnet = network
+    checkpoint = checkpoints.find(name, has_gpu=target.type == "cuda")
+    checkpoint.digest()  # is it still what it was when it came?
+    network = checkpoints.load(checkpoint)
+    model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)), network)
     return model.eval().to(target)  # type: ignore[no-any-return]
 
 

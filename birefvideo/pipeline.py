@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import Colour, Frame, Span, VideoInfo
+from birefvideo.matting.despill import Spill
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
+from birefvideo.matting.steadiness import Curve
 from birefvideo.matting.temporal import smooth
+from birefvideo.media.colours import rgb_to_yuv, sdr_colour
 from birefvideo.media.decode import DecodeReport, read_frames
 from birefvideo.media.encode import Writer
+from birefvideo.media.proxy import ProxyWriter
 from birefvideo.prefetch import Fanout, prefetch
 
 AHEAD = 3
@@ -26,8 +30,8 @@ class SegmentReport:
     """Times of the frames written, in ticks of the clip's time_base."""
     last_duration: int = 0
     """Ticks that the last frame is shown."""
-    most_coverage: float = 0.0
-    """Largest share of a picture that was foreground, 0 to 1."""
+    curve: Curve = field(default_factory=Curve)
+    """How much of each picture was foreground, and how steady it was."""
     decode: DecodeReport = field(default_factory=DecodeReport)
     """What the decoder met."""
 
@@ -36,17 +40,25 @@ class SegmentReport:
         assert frame.alpha is not None
         self.pts.append(frame.pts)
         self.last_duration = frame.duration
-        self.most_coverage = max(self.most_coverage, float(frame.alpha.mean()))
+        self.curve.add(frame.alpha)
+
+
+def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> Spill | None:
+    """The light that `Options.despill` names, as it shows in codes of `colour`."""
+    if despill is None or isinstance(despill, str):
+        return Spill() if despill else None
+    _, u, v = rgb_to_yuv(despill, sdr_colour(colour))  # hues of BT.2020 are within three degrees of BT.709's
+    return Spill((u - 128, v - 128))
 
 
 def matted_frames(
-    info: VideoInfo, span: Span, predictor: Predictor, radius: int, report: DecodeReport
+    info: VideoInfo, span: Span, predictor: Predictor, radius: int, report: DecodeReport, spill: Spill | None = None
 ) -> Generator[Frame, None, None]:
     """The frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
     frames = prefetch(read_frames(info, span, context=radius, report=report), AHEAD)
     mattes = prefetch(predictor.predict(frames), AHEAD)
     with closing(frames), closing(mattes):
-        yield from estimate(smooth(mattes, radius))
+        yield from estimate(smooth(mattes, radius), spill)
 
 
 def matte_segment(
@@ -56,13 +68,25 @@ def matte_segment(
     radius: int,
     writers: Sequence[Writer],
     on_frame: Callable[[], object],
+    spill: Spill | None = None,
 ) -> SegmentReport:
     """Mattes one span into open writers; calls `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport()
-    finished = matted_frames(info, span, predictor, radius, report.decode)
-    with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
+    finished = matted_frames(info, span, predictor, radius, report.decode, spill)
+    sinks = [writer.write if spill is None else _without_spill(writer) for writer in writers]
+    with closing(finished), Fanout(sinks, AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)
             report.add(frame)
             on_frame()
     return report
+
+
+def _without_spill(writer: Writer) -> Callable[[Frame], object]:
+    """What a writer does with a frame whose foreground has lost a wall's light.
+
+    Outputs in 4:2:0 take opaque chroma from the picture itself, which still has it, as only the source's copy should.
+    """
+    if isinstance(writer, ProxyWriter) and writer.shows_source:
+        return writer.write
+    return lambda frame: writer.write(replace(frame, picture=frame.foreground or frame.picture))

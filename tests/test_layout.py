@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "pipeline": {"media", "matting", *BASE},
     "jobs": {"pipeline", "media", "matting", *BASE},
     "advice": {"jobs", "pipeline", "media", "matting", *BASE},
-    "api": {"jobs", "pipeline", "media", "matting", "network", *BASE},
+    "api": {"advice", "jobs", "pipeline", "media", "matting", "network", *BASE},
     "birefvideo": {"api", *BASE},
     "cli": {"birefvideo", "advice", "jobs", "pipeline", "media", "matting", *BASE},
     "__main__": {"cli"},

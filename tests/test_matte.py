@@ -48,7 +48,12 @@ def test_default_outputs_lie_beside_the_input_with_its_frames_times_and_sound(co
     source = copy("plain")
     result = invoke(source, "--model", network)
     assert result.exit_code == 0, result.output
-    assert leftovers(source.parent, source) == ["plain_alpha.mov", "plain_green.mp4"]
+    assert leftovers(source.parent, source) == [
+        "plain_alpha.json",
+        "plain_alpha.mov",
+        "plain_green.json",
+        "plain_green.mp4",
+    ]
     for name in ("plain_alpha.mov", "plain_green.mp4"):
         output = source.parent / name
         assert times(output) == times(source)
@@ -206,9 +211,14 @@ def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetCli
     folder = copy("plain").parent
     copy("vfr")
     for _ in range(2):
-        result = invoke(folder, "--model", network, "--to", "matte", "--overwrite")
+        result = invoke(folder, "--model", network, "--to", "matte", "--overwrite", "--review")
         assert result.exit_code == 0, result.output
-        assert sorted(p.name for p in folder.glob("*_matte*")) == ["plain_matte.mp4", "vfr_matte.mp4"]
+        assert sorted(p.name for p in folder.glob("*_matte*")) == [
+            "plain_matte.json",
+            "plain_matte.mp4",
+            "vfr_matte.json",
+            "vfr_matte.mp4",
+        ]
 
 
 def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Path) -> None:

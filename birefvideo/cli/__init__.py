@@ -10,7 +10,12 @@ from typing import Annotated
 import typer
 
 from birefvideo import __version__
+from birefvideo.cli.eval import evaluate
+from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
+from birefvideo.cli.models import models
+from birefvideo.cli.optional_value import OptionalValueCommand
+from birefvideo.cli.verify import verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +24,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(matte)
+app.command(cls=OptionalValueCommand)(matte)
+app.command()(models)
+app.command()(verify)
+app.command()(formats)
+app.command("eval")(evaluate)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -40,21 +41,55 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def matte(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Clips, or folders of clips.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png."),
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File or folder to write; default: beside each input.")
     ] = None,
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", help="prores, webm, green or matte; repeatable. Default: prores and green."),
+        typer.Option("--to", help="See `birefvideo formats`; repeatable. Default: prores and green."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Variant name, checkpoint folder or weights file.")] = "auto",
-    background: Annotated[str, typer.Option(help="Colour under the green output: name, #rrggbb or r,g,b.")] = "green",
+    model: Annotated[
+        str, typer.Option(help="Name (see `birefvideo models`), hub id, checkpoint folder or weights file.")
+    ] = "auto",
+    size: Annotated[
+        str | None,
+        typer.Option(help="What the network sees instead of the model's own: WxH, or N (its square or long side)."),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option(help="Under the green output: colour name, #rrggbb or r,g,b, a picture, or a video, which loops."),
+    ] = "green",
     smooth: Annotated[int, typer.Option(help="Radius of temporal smoothing in frames; 0 is off.")] = 2,
+    despill: Annotated[
+        str | None,
+        typer.Option(metavar="COLOUR", help="Take a wall's coloured light out of edges: green, #rrggbb …, or auto."),
+    ] = None,
+    fps: Annotated[
+        str | None, typer.Option(help="Pictures a second, where INPUT is pictures: 24, 29.97, …; default: 25.")
+    ] = None,
+    premultiplied: Annotated[
+        str | None,
+        typer.Option(metavar="[black]", help="Multiply colour by alpha, over black; without it alpha is straight."),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Begin here: seconds or [h:]mm:ss.")] = None,
     end: Annotated[str | None, typer.Option(help="End here: seconds or [h:]mm:ss.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    batch: Annotated[int | None, typer.Option(help="Frames computed at once; default: by device.")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="What the network computes in: auto (by device), float32, bfloat16 or float16.")
+    ] = "auto",
+    batch: Annotated[
+        int | None, typer.Option(help="Frames computed at once; default: by device and free memory.")
+    ] = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Also make STEM_review.html: play, scrub and judge the matte in a browser.")
+    ] = False,
+    receipt: Annotated[
+        bool, typer.Option(" /--no-receipt", help="Leave out the receipts (STEM_alpha.json …) that `verify` reads.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -65,14 +100,16 @@ def matte(
     that was stopped goes on when the same command is run again. Folders are not searched deeper.
     """
     try:
-        options = _options(model, background, smooth, start, end, device, batch)
+        options = _options(
+            model, size, background, smooth, start, end, device, batch, dtype, despill, premultiplied, fps
+        )
         clips, missing = _find_clips(inputs, out)
         jobs = _plan(clips, out, to or [])
     except BirefvideoError as error:
         _fail(error, debug)
     for line in missing:
         print_error(line)
-    errors = _matte_all(jobs, options, overwrite=overwrite, quiet=quiet, debug=debug)
+    errors = _matte_all(jobs, options, review=review, receipts=receipt, overwrite=overwrite, quiet=quiet, debug=debug)
     failed = len(missing) + len(errors)
     if failed and len(jobs) + len(missing) > 1:
         print_error(f"{failed} of {len(jobs) + len(missing)} inputs failed")
@@ -92,9 +129,17 @@ def _plan(clips: list[Path], out: Path | None, to: list[str]) -> dict[Path, tupl
 
 
 def _matte_all(
-    jobs: dict[Path, tuple[Target, ...]], options: Options, *, overwrite: bool, quiet: bool, debug: bool
+    jobs: dict[Path, tuple[Target, ...]],
+    options: Options,
+    *,
+    review: bool,
+    receipts: bool,
+    overwrite: bool,
+    quiet: bool,
+    debug: bool,
 ) -> list[Exception]:
     """Mattes the clips one after another with one network; prints and returns the errors of those that failed."""
+    from birefvideo.advice.review import render
     from birefvideo.jobs.plan import job_folder
     from birefvideo.jobs.run import Matter, run
 
@@ -104,7 +149,16 @@ def _matte_all(
     for clip, targets in jobs.items():
         try:
             with JobBar(clip, quiet) as bar:
-                result = run(clip, targets, options, overwrite=overwrite, load=load, progress=bar.progress)
+                result = run(
+                    clip,
+                    targets,
+                    options,
+                    overwrite=overwrite,
+                    receipts=receipts,
+                    page=render if review else None,
+                    load=load,
+                    progress=bar.progress,
+                )
             if not quiet:
                 print_result(result)
         except KeyboardInterrupt:
@@ -131,24 +185,45 @@ def _fail(error: BirefvideoError, debug: bool) -> NoReturn:
 
 def _options(
     model: str,
+    size: str | None,
     background: str,
     smooth: int,
     start: str | None,
     end: str | None,
     device: str,
     batch: int | None,
+    dtype: str,
+    despill: str | None,
+    premultiplied: str | None,
+    fps: str | None,
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
-    from birefvideo.jobs.plan import Options
+    from birefvideo.jobs.plan import Options, parse_despill, parse_fps, parse_premultiplied
     from birefvideo.matting import checkpoints
-    from birefvideo.matting.predict import choose_device
-    from birefvideo.media.colours import parse_colour
+    from birefvideo.matting.devices import choose_device, choose_dtype
+    from birefvideo.media.backdrop import parse_background
 
     begin, finish = (None if text is None else parse_time(text) for text in (start, end))
     if finish is not None and finish <= (begin or 0):
         raise OptionError(f"--end {end} is not after --start {start or 0}")
-    options = Options(model, parse_colour(background), smooth, begin, finish, device, batch)
-    checkpoints.find(model, has_gpu=choose_device(device).type == "cuda")
+    seen = None if size is None else parse_size(size)
+    options = Options(
+        model=model,
+        background=parse_background(background),
+        smooth=smooth,
+        start=begin,
+        end=finish,
+        device=device,
+        batch=batch,
+        size=seen,
+        dtype=dtype,
+        despill=parse_despill(despill),
+        premultiplied=parse_premultiplied(premultiplied),
+        fps=parse_fps(fps),
+    )
+    found = choose_device(device)
+    choose_dtype(found, dtype)
+    checkpoints.find(model, has_gpu=found.type == "cuda")
     return options
 
 
@@ -167,11 +242,26 @@ def parse_time(text: str) -> Fraction:
     return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
 
 
+def parse_size(text: str) -> int | tuple[int, int]:
+    """Width and height from '1024x576', or one number.
+
+    Raises:
+        OptionError: the text is neither.
+    """
+    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip().lower())
+    if not found:
+        raise OptionError(f"--size {text!r} is neither WxH (1024x576) nor one number (1024)")
+    return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+
+
 def _find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
     """The clips that files and folders name, in order, and one line for every folder that holds none."""
     from birefvideo.media.formats import FORMATS
+    from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY
+    from birefvideo.media.stills import pictures_in
 
-    ours = tuple(format.suffix for format in FORMATS.values())
+    rows = (*FORMATS.values(), MATTE_PROXY, SOURCE_PROXY)
+    ours = tuple(format.suffix for format in rows if not format.is_sequence)
     clips: list[Path] = []
     missing: list[str] = []
     for item in inputs:
@@ -185,6 +275,8 @@ def _find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[
             continue
         # Our own outputs are no inputs.
         found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
+        if not found and pictures_in(item):
+            found = [item]  # a series
         clips += found
         if not found:
             missing.append(f"{item} holds no video: name a clip or another folder")

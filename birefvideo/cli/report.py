@@ -99,9 +99,16 @@ def print_result(result: Result) -> None:
     names = [_short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
-        print(f"  wrote {name:{width}}  {path.stat().st_size / 1e6:6.1f} MB")
+        print(f"  wrote {name:{width}}  {_size(path) / 1e6:6.1f} MB")
+    if result.review is not None:
+        print(f"  review it in a browser: {_short(result.review)}")
     for warning in result.warnings:
         print(f"  note: {warning}")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _short(path: Path) -> str:

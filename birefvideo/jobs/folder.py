@@ -6,13 +6,15 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from birefvideo.errors import OutputError
-from birefvideo.jobs.plan import Plan, Segment, Target
+from birefvideo.jobs.plan import MANIFEST, Plan, Segment, Target
+from birefvideo.matting.steadiness import Curve
 from birefvideo.media.decode import DecodeReport
 from birefvideo.pipeline import SegmentReport
 
@@ -34,7 +36,8 @@ else:
 class JobFolder:
     """Holds a job's folder while it runs; parts of an earlier run of the very same plan are kept.
 
-    Leaving the block on success removes the folder; on an error it stays only if finished segments hold frames.
+    Leaving the block on success removes the folder; on an error it stays only if finished segments hold frames, or an
+    output that failed verification.
 
     Raises:
         OutputError: another process works in the folder, or it is not ours.
@@ -44,6 +47,7 @@ class JobFolder:
         self.path = plan.folder
         self._plan = plan
         self._lock: BinaryIO | None = None
+        self._keeps_joined = False
 
     def __enter__(self) -> JobFolder:
         # A job killed in its first or last moments leaves files without a manifest.
@@ -73,7 +77,7 @@ class JobFolder:
         if sys.platform == "win32":
             self._lock.close()  # which cannot remove an open file
         reports = [self.finished(segment) for segment in self._plan.segments]
-        if error is None or not any(report and report.pts for report in reports):
+        if error is None or not (self._keeps_joined or any(report and report.pts for report in reports)):
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
 
@@ -93,15 +97,16 @@ class JobFolder:
         name = f"part_{segment.number:05d}_{target.format.name}"
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
 
-    def joined(self, target: Target) -> Path:
-        """The finished output before it gets its place."""
-        return self.path / "joined" / target.path.name
+    def joined(self, path: Path) -> Path:
+        """The finished file before it gets its place at `path`."""
+        return self.path / "joined" / path.name
 
     def finish(self, segment: Segment, report: SegmentReport) -> None:
         """Marks a segment as done: its parts get their names, then its report is written."""
         for target in self._plan.targets:
             written = self.part(segment, target, finished=False)
             if written.exists():
+                _remove(self.part(segment, target))  # a folder takes no other's place
                 written.replace(self.part(segment, target))
         path = self._report_path(segment)
         temporary = path.with_suffix(".tmp")
@@ -114,37 +119,53 @@ class JobFolder:
         """The report of a segment that an earlier run finished and whose parts are all there, or None."""
         try:
             values = json.loads(self._report_path(segment).read_text())
-            report = SegmentReport(**{**values, "decode": DecodeReport(**values["decode"])})
+            parsed = {"decode": DecodeReport(**values["decode"]), "curve": Curve(**values["curve"])}
+            report = SegmentReport(**{**values, **parsed})
         except (OSError, ValueError, TypeError, KeyError):
             return None
         parts = [self.part(segment, target) for target in self._plan.targets]
         return report if not report.pts or all(part.exists() for part in parts) else None
 
     def discard(self) -> None:
-        """Forgets all finished segments, so that another run makes them again."""
+        """Forgets all finished segments, so that another run makes them again; joined outputs stay to be looked at."""
+        self._keeps_joined = True
         for segment in self._plan.segments:
             self._report_path(segment).unlink(missing_ok=True)
+            for target in self._plan.targets:
+                _remove(self.part(segment, target))
 
-    def rename(self, overwrite: bool) -> None:
-        """Moves the joined outputs to their names.
+    def rename(self, overwrite: bool, files: Sequence[Path], receipts: Sequence[Path] = ()) -> None:
+        """Moves what lies in `joined` to its names: `files`, which must be new, then `receipts`, which need not.
 
         Raises:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
         """
         if not overwrite and not self.was_renaming():
-            for target in self._plan.targets:
-                if target.path.exists():
-                    raise OutputError(f"{target.path} has appeared meanwhile: move it and run the same command again")
+            for path in files:
+                if path.exists():
+                    raise OutputError(f"{path} has appeared meanwhile: move it and run the same command again")
         (self.path / "renaming").touch()
-        for target in self._plan.targets:
-            self.joined(target).replace(target.path)
+        for path in [*files, *receipts]:
+            if path.is_dir():
+                old = self.joined(path).with_suffix(".replaced")
+                _remove(old)
+                path.replace(old)
+            self.joined(path).replace(path)
 
     @property
     def _manifest(self) -> Path:
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     def _report_path(self, segment: Segment) -> Path:
         return self.path / f"part_{segment.number:05d}.json"
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _holds_only_ours(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from birefvideo.frames import AudioInfo, Span, VideoInfo
 from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.encode import finished, movie_options, open_output, output_aspect
 from birefvideo.media.formats import Format
+from birefvideo.media.sequence import join_folders
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
@@ -44,6 +45,7 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
 
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
     with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
+    A sequence of pictures has no sound, and starts with its first picture.
     A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
 
     Args:
@@ -59,6 +61,9 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
     """
     if not parts:
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
+    if format.is_sequence:
+        count, origin = join_folders(parts, output, format, source)
+        return JoinReport(count, origin, (), ())
     try:
         return _join(parts, output, format, source, span)
     except SoundError as error:
@@ -116,7 +121,8 @@ class _Pictures:
         self._out.codec_context.sample_aspect_ratio = output_aspect(format, source)
         if format.codec_tag is not None:
             self._out.codec_context.codec_tag = format.codec_tag
-            self._out.metadata["encoder"] = "Apple ProRes 4444"  # the compressor's name that editors show
+        if format.compressor is not None:
+            self._out.metadata["encoder"] = format.compressor
         if format.container == "webm" and format.has_alpha:
             self._out.metadata["alpha_mode"] = "1"
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -20,13 +20,25 @@ import torch
 
 from birefvideo.errors import OptionError, OutputError
 from birefvideo.frames import Span, VideoInfo
-from birefvideo.media.formats import Format, format_for_suffix, get_format
+from birefvideo.matting.devices import check_dtype
+from birefvideo.matting.network_input import check_size
+from birefvideo.media.backdrop import Background
+from birefvideo.media.colours import parse_colour
+from birefvideo.media.encoders import check_available
+from birefvideo.media.formats import Format, format_for_suffix, get_formats
+from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
+from birefvideo.media.sequence import is_sequence
+from birefvideo.media.stills import members, stem_of
 
 SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
 DEFAULT_FORMATS = ("prores", "green")
+_LEAST_HUE = 32
+"""How far the RGB codes of a spill's colour are apart, at least."""
+MANIFEST = "manifest.json"
+"""Name of the plan as a job's folder keeps it."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +46,9 @@ class Options:
     """What the user can choose about the pictures; every field decides bytes."""
 
     model: str = "auto"
-    """Variant name, 'auto', checkpoint folder or weights file."""
-    background: tuple[int, int, int] = (0, 177, 64)
-    """RGB, 8 bit, under the composite."""
+    """Variant name, 'auto', hub id, checkpoint folder or weights file."""
+    background: Background = (0, 177, 64)
+    """RGB, 8 bit, under the composite, or a picture or video, which begins with the output and loops."""
     smooth: int = 2
     """Radius of temporal smoothing in frames; 0 is off."""
     start: Fraction | None = None
@@ -46,7 +58,17 @@ class Options:
     device: str = "auto"
     """auto, cuda, cuda:N, mps or cpu."""
     batch: int | None = None
-    """Frames a batch; None: by device."""
+    """Frames a batch; None: by device and its free memory."""
+    size: int | tuple[int, int] | None = None
+    """What the network sees: (width, height), or one number as `InputSize.overridden` has it; None: the model's own."""
+    dtype: str = "auto"
+    """What the network computes in: auto (by device), float32, bfloat16 or float16."""
+    despill: tuple[int, int, int] | str | None = None
+    """RGB of the light to take out of the edges, 'auto' for the background's own, or None; see `parse_despill`."""
+    fps: Fraction | None = None
+    """Pictures a second of an input that is pictures; None: 25."""
+    premultiplied: bool = False
+    """Multiply colour by alpha, over black, in outputs with alpha; they are straight otherwise."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.smooth, int) or self.smooth < 0:
@@ -55,6 +77,9 @@ class Options:
             raise OptionError(f"--batch is {self.batch}, must be at least 1")
         if not isinstance(self.model, str):
             raise OptionError(f"model is a {type(self.model).__name__}, must be a name, a folder or a weights file")
+        if self.size is not None:
+            check_size(self.size)
+        check_dtype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,8 @@ class Target:
     """What is written."""
     path: Path
     """Its final name."""
+    delivered: bool = True
+    """False for the review page's own copies, which may end inside the page."""
 
 
 @dataclass(frozen=True)
@@ -96,20 +123,103 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     """What was resolved from the options: model, weights' hash, device, dtype, batch, threads."""
 
+    @property
+    def delivered(self) -> tuple[Target, ...]:
+        """The outputs that were asked for."""
+        return tuple(target for target in self.targets if target.delivered)
+
+    def shown(self, target: Target) -> VideoInfo:
+        """What the clip is as an output has it."""
+        return self.source if target.delivered else proxy_info(self.source)
+
     def manifest(self) -> str:
         """Everything that decides the outputs' bytes, as JSON: equal text, equal bytes."""
+        background = self.options.background
         return json.dumps(
             {
                 "input": _fingerprint(self.source.path),
+                "background": _fingerprint(background) if isinstance(background, Path) else None,
                 "targets": {t.path.name: t.format.name for t in self.targets},
                 "segments": [[s.span.start, s.span.end] for s in self.segments],
                 "options": {k: str(v) for k, v in asdict(self.options).items()},
                 "settings": self.settings,
-                "versions": _versions(),
+                "versions": versions(),
             },
             indent=1,
             sort_keys=True,
         )
+
+
+def parse_despill(text: str | None) -> tuple[int, int, int] | str | None:
+    """What `Options.despill` is for a colour in words, 'auto' or None.
+
+    Raises:
+        OptionError: it is no colour, or one without a hue.
+    """
+    if text is None or text.strip().lower() == "auto":
+        return "auto" if text else None
+    colour = parse_colour(text)
+    if max(colour) - min(colour) < _LEAST_HUE:
+        raise OptionError(f"--despill {text} has no hue to take out: name a colour such as green or blue, or auto")
+    return colour
+
+
+def parse_fps(value: str | float | Fraction | None) -> Fraction | None:
+    """What `Options.fps` is for a number: 23.976, 29.97 and their like are the broadcast rates, 24000/1001 and so on.
+
+    Raises:
+        OptionError: it is no number from 0.001 to 1000.
+    """
+    if value is None:
+        return None
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise OptionError(f"--fps {value} is not pictures a second: give a number such as 24, 29.97 or 30000/1001")
+    broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    is_broadcast = rate.denominator > 1 and abs(rate - broadcast) < Fraction(1, 500)
+    return broadcast if is_broadcast else rate
+
+
+def parse_premultiplied(value: bool | str | None) -> bool:
+    """What `Options.premultiplied` is for a flag, or for the colour that the edges are to be mixed with: only black.
+
+    Raises:
+        OptionError: it is another colour.
+    """
+    if not isinstance(value, str):
+        return bool(value)
+    if parse_colour(value) != (0, 0, 0):
+        raise OptionError(f"--premultiplied {value} is not possible, only black: for another colour see --background")
+    return True
+
+
+def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
+    """Refuses `Options.premultiplied` where no output has alpha that may be either.
+
+    Raises:
+        OptionError: as above.
+    """
+    if options.premultiplied and not any(
+        target.format.has_alpha and target.format.premultiplied is None for target in targets
+    ):
+        raise OptionError("--premultiplied is for video with alpha: add one, such as --to prores, or leave it out")
+
+
+def with_earlier_batch(plan: Plan) -> Plan:
+    """The plan with the batch of an earlier, unfinished run that is otherwise the same.
+
+    Free memory may have changed since, but batches of another shape would not give the same bytes.
+    """
+    try:
+        earlier = (plan.folder / MANIFEST).read_text()
+        batch = json.loads(earlier)["settings"]["batch"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return plan
+    kept = replace(plan, settings=plan.settings | {"batch": batch})
+    return kept if isinstance(batch, int) and kept.manifest() == earlier else plan
 
 
 def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
@@ -121,17 +231,34 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
         OptionError: a format is unknown, or `out` does not go with the formats.
     """
     if out is not None and out.suffix.lower() in (".mov", ".mp4", ".webm", ".mkv") and not out.is_dir():
-        wanted = get_format(names[0]) if names else format_for_suffix(out)
-        if len(set(names)) > 1:
-            raise OptionError(f"{out} names one file, but {len(set(names))} formats are asked for: name a folder")
+        asked = get_formats(names) or [format_for_suffix(out)]
+        if len(asked) > 1:
+            raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
+        (wanted,) = asked
+        check_available(wanted)
         if wanted.extension != out.suffix.lower():
             raise OptionError(f"{out} does not go with --to {wanted.name}, which makes a {wanted.extension} file")
         return (Target(wanted, out),)
     if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".gif", ".png") and not out.is_dir():
         raise OptionError(f"{out} is not a kind of file that can be written: end it with .mov, .mp4 or .webm")
-    folder = out or source.parent
-    formats = [get_format(name) for name in dict.fromkeys(names or DEFAULT_FORMATS)]
-    return tuple(Target(f, folder / f"{source.stem}{f.suffix}") for f in formats)
+    folder = out or (source.resolve() if source.is_dir() else source).parent
+    formats = get_formats(names or DEFAULT_FORMATS)
+    for format in formats:
+        check_available(format)
+    return tuple(Target(f, folder / f"{stem_of(source)}{f.suffix}") for f in formats)
+
+
+def review_targets(source: Path, targets: Sequence[Target], options: Options) -> tuple[Target, ...]:
+    """The copies that a review page needs: of the source, and of the matte where no straight WebM is among outputs."""
+    folder = targets[0].path.parent
+    has_matte = any(target.format.name == "webm" for target in targets) and not options.premultiplied
+    needed = [SOURCE_PROXY] if has_matte else [MATTE_PROXY, SOURCE_PROXY]
+    return tuple(Target(format, folder / f"{stem_of(source)}{format.suffix}", delivered=False) for format in needed)
+
+
+def review_page(source: Path, targets: Sequence[Target]) -> Path:
+    """Where the review page of these outputs lies."""
+    return targets[0].path.parent / f"{stem_of(source)}_review.html"
 
 
 def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
@@ -153,17 +280,19 @@ def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
 
 
 def check_targets(source: Path, targets: Sequence[Target]) -> None:
-    """Refuses outputs that are the input itself or a folder, or whose folder cannot be written.
+    """Refuses outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
 
     Raises:
         OutputError: as above; nothing has been written by then.
     """
     for target in targets:
         path = target.path
-        if path.is_dir():
+        if path.is_dir() and not (target.format.is_sequence and is_sequence(path)):
             raise OutputError(f"{path} is a folder: remove it or choose another -o")
+        if target.format.is_sequence and path.is_file():
+            raise OutputError(f"{path} is a file where a folder is to be: remove it or choose another -o")
         try:
-            if path.exists() and path.samefile(source):
+            if path.exists() and source.exists() and path.samefile(source):
                 raise OutputError(f"{path} is the input itself: choose another -o")
             path.parent.mkdir(parents=True, exist_ok=True)
             probe = path.parent / f".birefvideo-{os.getpid()}"
@@ -174,15 +303,15 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
             raise OutputError(f"cannot write into {path.parent} ({reason}): choose another folder with -o") from error
 
 
-def check_free(targets: Sequence[Target]) -> None:
-    """Refuses outputs that exist.
+def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
+    """Refuses outputs, and a review page, that exist.
 
     Raises:
         OutputError: names the first.
     """
-    for target in targets:
-        if target.path.exists():
-            raise OutputError(f"{target.path} exists already: pass --overwrite to replace it, or choose another -o")
+    for path in [*(target.path for target in targets), *([page] if page else [])]:
+        if path.exists():
+            raise OutputError(f"{path} exists already: pass --overwrite to replace it, or choose another -o")
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
@@ -218,7 +347,7 @@ def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:
     """STEM.birefvideo beside the first output."""
-    return targets[0].path.parent / f"{source.stem}.birefvideo"
+    return targets[0].path.parent / f"{stem_of(source)}.birefvideo"
 
 
 def _seconds(time: Fraction) -> str:
@@ -226,7 +355,10 @@ def _seconds(time: Fraction) -> str:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Identifies a file without reading all of it: size, and a hash of its head and tail."""
+    """Identifies a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
+    if path.is_dir() or not path.exists():
+        stats = [(file.name, file.stat()) for file in members(path)]
+        return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -238,7 +370,7 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
     """Everything but the plan that decides bytes: our own code too, so that an update mixes no two mattes."""
     code = hashlib.sha256()
     for module in sorted(Path(__file__).parent.parent.rglob("*.py")):

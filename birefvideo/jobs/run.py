@@ -14,6 +14,8 @@ import torch
 
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
+from birefvideo.jobs.deliver import Page, deliver
+from birefvideo.jobs.facts import Finished
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.join import join
 from birefvideo.jobs.plan import (
@@ -22,18 +24,29 @@ from birefvideo.jobs.plan import (
     Segment,
     Target,
     check_free,
+    check_premultiplied,
     check_targets,
     job_folder,
     plan_segments,
+    review_page,
+    review_targets,
     trimmed_span,
+    with_earlier_batch,
 )
+from birefvideo.jobs.receipt import check_receipts
 from birefvideo.matting import checkpoints
-from birefvideo.matting.predict import Predictor, choose_device, default_batch
+from birefvideo.matting.devices import choose_device, choose_dtype
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.slots import PictureKind
+from birefvideo.matting.variants import EMBEDDED
+from birefvideo.media.backdrop import check_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.probe import probe
+from birefvideo.media.proxy import ProxyWriter
+from birefvideo.media.stills import at_rate
 from birefvideo.media.verify import Expected, verify
-from birefvideo.pipeline import SegmentReport, matte_segment
+from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 TONE_MAPS_FROM = 18
 """First major version of PyAV whose swscale brings HDR to BT.709."""
@@ -69,6 +82,10 @@ class Result:
     """Where it ran."""
     warnings: list[str] = field(default_factory=list)
     """What the user should know, one line each."""
+    receipts: tuple[Path, ...] = ()
+    """The receipts beside the outputs."""
+    review: Path | None = None
+    """The review page."""
 
 
 class Matter:
@@ -78,14 +95,17 @@ class Matter:
         self.options = options
         self.device = choose_device(options.device)
         self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.type == "cuda")
+        dtype = choose_dtype(self.device, options.dtype)
         self._digest = self.checkpoint.digest()
         model = checkpoints.load(self.checkpoint)
-        self.predictor = Predictor(model, self.checkpoint.size, self.device, batch=options.batch)
+        self.size = self.checkpoint.size.overridden(options.size)
+        self.predictor = Predictor(model, self.size, self.device, dtype=dtype)
 
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """What decides the bytes of a clip's alpha, for the manifest."""
-        size = self.checkpoint.size.network_size(info.width, info.height)
+        size = self.size.network_size(info.width, info.height)
         cuda = self.device.type == "cuda"
+        kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         return {
             "model": self.checkpoint.name,
             "weights": self._digest,
@@ -93,7 +113,7 @@ class Matter:
             "size": size,
             "device": torch.cuda.get_device_name(self.device) if cuda else str(self.device),
             "dtype": self.predictor.report.dtype,
-            "batch": self.options.batch or default_batch(self.device, size),
+            "batch": self.options.batch or self.predictor.batch_for(kind),
             "threads": torch.get_num_threads(),
         }
 
@@ -104,11 +124,14 @@ def run(
     options: Options,
     *,
     overwrite: bool = False,
+    receipts: bool = True,
+    page: Page | None = None,
     load: Callable[[], Matter] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Mattes one clip into its targets; either all of them appear under their names, or none.
 
+    With `receipts`, what is known of an output is written beside it as JSON. `page` makes a review page's HTML.
     `load` gives the network, once input and outputs are known to be good: by default a new one of `options`.
 
     Raises:
@@ -116,36 +139,52 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    info = probe(source)
+    info = at_rate(probe(source), options.fps)
     span = trimmed_span(info, options.start, options.end)
     check_targets(source, targets)
+    check_premultiplied(options, targets)
+    check_background(options.background)
+    if receipts:
+        check_receipts([target.path for target in targets])
+    copies = review_targets(source, targets, options) if page else ()
     matter = load() if load else Matter(options)
     plan = Plan(
         source=info,
-        targets=tuple(targets),
+        targets=(*targets, *copies),
         span=span,
         segments=plan_segments(info, span),
         options=options,
         folder=job_folder(targets, source),
         settings=matter.settings(info),
     )
+    plan = with_earlier_batch(plan)
+    matter.predictor.begin(plan.settings["batch"])
     folder = JobFolder(plan)
     if not overwrite and not folder.was_renaming():
-        check_free(targets)
+        check_free(plan.targets, review_page(source, targets) if page else None)
     try:
         with folder:
             progress.planned(plan, matter.checkpoint)
             reports = _run_segments(plan, folder, matter, progress)
-            warnings = _finish_all(plan, folder, reports)
-            folder.rename(overwrite)
+            finished = _finish_all(plan, folder, reports)
+            warnings = _warnings(reports, matter, info.colour.is_hdr)
+            warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+            computed = matter.predictor.report
+            made = deliver(plan, folder, finished, reports, computed, warnings, receipts=receipts, page=page)
+            folder.rename(overwrite, made.files, made.receipts)
     except OSError as error:
         place = error.filename or plan.folder
         raise OutputError(f"cannot write {place} ({error.strerror or error}): make room there, or choose -o") from error
-    outputs = tuple(target.path for target in targets)
-    seconds = time.monotonic() - started
-    warnings = _warnings(reports, matter, info.colour.is_hdr) + warnings
-    frames = sum(len(report.pts) for report in reports)
-    return Result(outputs, frames, seconds, matter.checkpoint.name, str(matter.device), warnings)
+    return Result(
+        outputs=tuple(target.path for target in targets),
+        frames=sum(len(report.pts) for report in reports),
+        seconds=time.monotonic() - started,
+        model=matter.checkpoint.name,
+        device=str(matter.device),
+        warnings=warnings,
+        receipts=made.receipts,
+        review=made.page,
+    )
 
 
 def _run_segments(plan: Plan, folder: JobFolder, matter: Matter, progress: Progress) -> list[SegmentReport]:
@@ -161,42 +200,51 @@ def _run_segments(plan: Plan, folder: JobFolder, matter: Matter, progress: Progr
 
 
 def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter, progress: Progress) -> SegmentReport:
-    settings = EncodeSettings(background=plan.options.background)
+    settings = EncodeSettings(
+        background=plan.options.background, first=plan.span.start, premultiplied=plan.options.premultiplied
+    )
+    spill = spill_light(plan.options.despill, plan.source.colour)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
-                open_writer(folder.part(segment, target, finished=False), target.format, plan.source, settings)
+                (open_writer if target.delivered else ProxyWriter)(
+                    folder.part(segment, target, finished=False),
+                    target.format,
+                    plan.source,
+                    settings if target.delivered else EncodeSettings(),
+                )
             )
             for target in plan.targets
         ]
         report = matte_segment(
-            plan.source, segment.span, matter.predictor, plan.options.smooth, writers, progress.frame
+            plan.source, segment.span, matter.predictor, plan.options.smooth, writers, progress.frame, spill
         )
     folder.finish(segment, report)
     return report
 
 
-def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[str]:
-    """Joins the parts of every output with the audio and proves the results; returns warnings."""
+def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[Finished]:
+    """Joins the parts of every output with the audio and proves the results."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
-    warnings: dict[str, None] = {}
+    finished: list[Finished] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
-        output = folder.joined(target)
-        joined = join(parts, output, target.format, plan.source, plan.span)
-        warnings |= dict.fromkeys(joined.warnings)
+        output, info = folder.joined(target.path), plan.shown(target)
+        joined = join(parts, output, target.format, info, plan.span)
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,
             last_duration=with_frames[-1][1].last_duration,
             sounds=joined.sounds,
+            coverage=[share for _, report in with_frames for share in report.curve.coverage],
         )
         try:
-            verify(output, target.format, plan.source, expected)
-        except OutputError:
+            found = verify(output, target.format, info, expected)
+        except OutputError as error:
             folder.discard()  # the fault may be in a part: the next run makes them all again
-            raise
-    return list(warnings)
+            raise OutputError(f"{error}; the file is kept as {output}") from error
+        finished.append(Finished(target, joined, found))
+    return finished
 
 
 def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> list[str]:
@@ -222,10 +270,16 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         warnings.append("this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only")
-    if max(report.most_coverage for report in reports) < LEAST_COVERAGE:
-        hint = "try --model general" if model == checkpoints.EMBEDDED else "try another --model"
+    if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
+        hint = "try --model general" if model == EMBEDDED else "try another --model"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
-    if matter.predictor.report.out_of_memory:
-        batches = ", ".join(map(str, matter.predictor.report.out_of_memory))
-        warnings.append(f"batches of {batches} frames did not fit in the device's memory: pass a smaller --batch")
+    computed = matter.predictor.report
+    if computed.out_of_memory:
+        batches = ", ".join(str(batch) for batch in sorted(set(computed.out_of_memory)))
+        warnings.append(
+            f"batches of {batches} frames did not fit in the device's memory and were halved: no frame is missing, "
+            "but another run may differ by 1/255; pass a smaller --batch"
+        )
+    if computed.not_captured:
+        warnings.append(f"the GPU refused a CUDA graph ({computed.not_captured}): this cost speed, nothing else")
     return warnings

@@ -1,0 +1,1 @@
+"""Helping people judge: pages and sheets about mattes."""

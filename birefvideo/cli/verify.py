@@ -1,0 +1,87 @@
+"""`birefvideo verify`: proving outputs, long after or on another machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from birefvideo.cli.report import print_error, quiet_libraries
+from birefvideo.errors import BirefvideoError, OptionError
+
+if TYPE_CHECKING:
+    from birefvideo.media.proof import Check
+
+
+def verify(
+    outputs: Annotated[list[Path], typer.Argument(metavar="OUT", help="Files that `birefvideo matte` wrote.")],
+    source: Annotated[
+        Path | None, typer.Option("--source", metavar="IN", help="Compare with the clip they were made from.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Reopen each OUT, decode all of it, and prove frames, times, tags, alpha, colour and sound.
+
+    The receipt beside it (clip_alpha.json) tells what it was meant to hold and whether a byte has changed since;
+    --source compares pictures, times and sound with the clip itself. Exit code 1: a check failed.
+    """
+    quiet_libraries()
+    whole: list[dict[str, object]] = []
+    for output in outputs:
+        try:
+            checks = _checked(output, source, to)
+        except BirefvideoError as error:
+            if debug:
+                raise
+            print_error(error)
+            raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+        passed = all(check.passed is not False for check in checks)
+        whole.append({"file": str(output), "passed": passed, "checks": [asdict(check) for check in checks]})
+        if not as_json:
+            _print(output, checks)
+    if as_json:
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+    if not all(one["passed"] for one in whole):
+        raise typer.Exit(1)
+
+
+def _checked(output: Path, source: Path | None, to: str | None) -> list[Check]:
+    from birefvideo.jobs.receipt import promise_of, read, still_the_same
+    from birefvideo.media.formats import format_for_suffix, get_format
+    from birefvideo.media.proof import prove
+
+    entry = read(output)
+    promise = promise_of(entry)
+    format = get_format(to) if to else promise.format or format_for_suffix(output)
+    return [*still_the_same(output, source, entry), *prove(output, format, source, promise)]
+
+
+def _print(output: Path, checks: list[Check]) -> None:
+    good, bad, open_ = _marks()
+    print(output)
+    for check in checks:
+        mark = {True: good, False: bad, None: open_}[check.passed]
+        print(f"  {mark} {check.name:8} {check.said}")
+    failed = sum(check.passed is False for check in checks)
+    open_count = sum(check.passed is None for check in checks)
+    rest = f", {open_count} cannot be told" if open_count else ""
+    print(f"  {failed} of {len(checks)} checks failed{rest}" if failed else f"  all good{rest}")
+
+
+def _marks() -> tuple[str, str, str]:
+    """Signs for good, bad and open that the terminal can show."""
+    signs = ("✓", "✗", "·")
+    try:
+        "".join(signs).encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "ok  ", "FAIL", "--  "
+    return signs if os.environ.get("TERM") != "dumb" else ("ok  ", "FAIL", "--  ")

@@ -1,0 +1,119 @@
+"""Receipts: what went into an output and what it was found to hold, as JSON beside it.
+
+`clip_alpha.json` belongs to `clip_alpha.mov`, and to every other output of that stem: each has its own entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from birefvideo.errors import OutputError
+from birefvideo.frames import Span
+from birefvideo.media.formats import FORMATS
+from birefvideo.media.proof import Check, Promise
+from birefvideo.media.stills import members
+
+_MARK = "birefvideo_receipt"
+_VERSION = 1
+
+Entry = dict[str, Any]
+"""What a receipt says of one output, as JSON values."""
+
+
+def receipt_path(output: Path) -> Path:
+    """Where the receipt of an output lies: its name with .json for what follows the stem; of a folder, with .json."""
+    known = {format.extension for format in FORMATS.values()}
+    is_file = output.suffix.lower() in known - {""}
+    return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
+
+
+def check_receipts(outputs: Sequence[Path]) -> None:
+    """Refuses receipts that would replace a file of someone else's.
+
+    Raises:
+        OutputError: names the first.
+    """
+    for path in map(receipt_path, outputs):
+        if path.exists() and _outputs(path) is None:
+            raise OutputError(f"{path} is in the way and is no receipt of birefvideo: move it, or pass --no-receipt")
+
+
+def read(output: Path) -> Entry | None:
+    """What the receipt beside an output says of it, or None where there is none."""
+    entry = (_outputs(receipt_path(output)) or {}).get(output.name)
+    return entry if isinstance(entry, dict) else None
+
+
+def promise_of(entry: Entry | None) -> Promise:
+    """What a receipt's entry promises to a proof; a missing or foreign entry promises nothing."""
+    if entry is None:
+        return Promise()
+    try:
+        verified, options = entry["verified"], entry["options"]
+        return Promise(
+            format=FORMATS.get(entry["format"]),
+            frames=int(verified["frames"]),
+            sounds=len(verified["sounds"]),
+            span=Span(*entry["span"]),
+            fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
+            premultiplied=bool(options.get("premultiplied")),
+            recoloured=bool(options.get("despill")),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return Promise()
+
+
+def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> list[Check]:
+    """Whether an output, and its source, have the bytes that the receipt's entry says."""
+    if entry is None:
+        return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
+    checks = []
+    for name, path, wanted in (
+        ("bytes", output, entry.get("sha256")),
+        ("source", source, (entry.get("input") or {}).get("sha256")),
+    ):
+        if path is None or not isinstance(wanted, str):
+            continue
+        if content_digest(path) == wanted:
+            checks.append(Check(name, True, f"SHA-256 {wanted[:12]}…, as the receipt says"))
+        else:
+            checks.append(Check(name, False, f"{path.name} is not the file that the receipt is about: it was changed"))
+    return checks
+
+
+def merged(path: Path, entries: Mapping[str, Entry]) -> str:
+    """The text of the receipt at `path` with the entries of some outputs added or replaced.
+
+    Entries of files that are no longer there are dropped.
+    """
+    kept = {name: entry for name, entry in (_outputs(path) or {}).items() if (path.parent / name).exists()}
+    return json.dumps({_MARK: _VERSION, "outputs": kept | dict(entries)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex; of pictures, of the lines that sha256sum prints of them, in order of names."""
+    digest = hashlib.sha256()
+    if path.is_dir() or not path.exists():
+        files = sorted(path.iterdir()) if path.is_dir() else members(path)
+        for inside in filter(Path.is_file, files):
+            digest.update(f"{content_digest(inside)}  {inside.name}\n".encode())
+        return digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _outputs(path: Path) -> dict[str, Entry] | None:
+    """The entries of a receipt, or None where the file is none."""
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        outputs = whole["outputs"] if whole[_MARK] else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return outputs if isinstance(outputs, dict) else None
