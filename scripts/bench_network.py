@@ -109,6 +109,7 @@ def measure(sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats:
             running.append((worker, Result(worker.side)))
         for worker, result in running:
             result.memory, result.logits[first] = worker.ask("memory", noise)
+            print(f"first frame: {result.side}", file=sys.stderr, flush=True)
             if not turns_only:
                 result.macs, result.logits[second] = worker.ask("macs", natural)
         for i in range(repeats):
