@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,3 +95,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(clip: GetClip, tmp_path: Path) -> GetClip:
     """A clip of tests/clips.py in a folder of this test's own."""
     return lambda name: Path(shutil.copy(clip(name), tmp_path))
+
+
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Fails on any connection, and hides this machine's cache; the folder is the hub's home."""
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    return tmp_path / "home"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import socket
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from birefvideo.matting.variants import EMBEDDED, VARIANTS
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES, SwinSize
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 SMALL = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
 
 
@@ -30,18 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small")
     save_folder(BiRefNet(SMALL).eval(), path, long_side=96)
     return path
-
-
-@pytest.fixture(autouse=True)
-def no_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Fails on any connection, and hides this machine's cache."""
-
-    def refuse(*arguments: object) -> None:
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
 
 
 SMALL_SWIN = SwinSize(16, (2, 2, 6, 2), (2, 2, 2, 2), 7)

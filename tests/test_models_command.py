@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,20 +21,9 @@ from birefvideo.matting import checkpoints
 from birefvideo.matting.network_input import InputSize
 from birefvideo.matting.variants import VARIANTS
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 THEIRS = "somebody/their-model"
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Fails on any connection, and hides this machine's cache."""
-
-    def refuse(*arguments: object) -> None:
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
-    return tmp_path / "home"
 
 
 def invoke(*arguments: object) -> Result:

@@ -313,8 +313,9 @@ def _correction(own: Alpha, disputed: Mask, parts: Sequence[Sequence[tuple[Alpha
         parts: for each distance, each neighbour's alpha and a map (rows, columns, 3) of how far each cell's place in it
             lies from the cell, to the right and down, and of its share in the average.
     """
-    factor = Grid(*own.shape).factor
-    pixels = Cells(disputed.repeat(factor, axis=0).repeat(factor, axis=1)[: own.shape[0], : own.shape[1]])
+    grid = Grid(*own.shape)
+    factor = grid.factor
+    pixels = Cells(grid.repeat(disputed.view(np.uint8)).view(np.bool_))
     centres = (pixels.home + np.float32(0.5)) / np.float32(factor) - np.float32(0.5)
     mine = pixels.pick(own)
 

@@ -18,6 +18,7 @@ from birefvideo.errors import InputError
 from birefvideo.media.audio import codec_name
 from birefvideo.media.decode import open_input
 from birefvideo.media.formats import Format
+from birefvideo.media.opacity import decoder_with_alpha
 from birefvideo.media.sequence import SIDECAR, picture_name
 
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -144,9 +145,7 @@ def _read_folder(path: Path, format: Format) -> Film:
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:
-    """A decoder that keeps alpha; FFmpeg's own for VP9 drops it, libvpx's does not."""
-    if format.has_alpha and codec_name(stream) == "vp9":
-        return VideoCodecContext.create("libvpx-vp9", "r")
-    decoder: VideoCodecContext = stream.codec_context
-    decoder.thread_type, decoder.thread_count = "SLICE", 0  # by frame, closing early can hang
+    decoder = decoder_with_alpha(stream) if format.has_alpha else stream.codec_context
+    if decoder is stream.codec_context:
+        decoder.thread_type, decoder.thread_count = "SLICE", 0  # by frame, closing early can hang
     return decoder

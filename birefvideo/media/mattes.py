@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -23,8 +23,16 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
-from birefvideo.media.colours import code_scale
 from birefvideo.media.decode import open_input, read_frames
+from birefvideo.media.opacity import (
+    ALPHA_DECODERS,
+    decoder_with_alpha,
+    exact_alpha,
+    has_alpha,
+    is_float,
+    level,
+    little_endian,
+)
 from birefvideo.media.pictures import FULL_RANGE, has_chroma, is_gray
 from birefvideo.media.probe import orientation, probe, resolve_colour
 from birefvideo.media.sequence import SIDECAR
@@ -36,22 +44,6 @@ RGB = NDArray[np.float32]
 PICTURES = frozenset({".png", ".tif", ".tiff", ".exr"})
 """What a folder of pictures may hold: formats that lose nothing."""
 
-_WITH_ALPHA = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
-"""Decoders that give alpha, where FFmpeg's own drops it."""
-_PACKED = {
-    "rgba": ("u1", 4, 3),
-    "bgra": ("u1", 4, 3),
-    "argb": ("u1", 4, 0),
-    "abgr": ("u1", 4, 0),
-    "ya8": ("u1", 2, 1),
-    "ya16le": ("<u2", 2, 1),
-    "ya16be": (">u2", 2, 1),
-    "rgba64le": ("<u2", 4, 3),
-    "rgba64be": (">u2", 4, 3),
-    "bgra64le": ("<u2", 4, 3),
-    "bgra64be": (">u2", 4, 3),
-}
-"""Sample type, samples a pixel and place of alpha in packed formats. swscale's own alpha is off by a code or more."""
 _SIMPLER = {"pal8": "rgba", "monow": "gray", "monob": "gray"}
 """What formats are read as that have no plain samples: a palette may hold alpha."""
 _GREY_TOLERANCE, _GREY_SHARE = 8 / 255, 1e-3
@@ -140,7 +132,7 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
     with open_input(path) as container:
         stream = _stream(container, path)
         format = stream.codec_context.format
-        has_alpha = _hides_alpha(stream) or any(part.is_alpha for part in (format.components if format else ()))
+        opaque = not (_hides_alpha(stream) or any(part.is_alpha for part in (format.components if format else ())))
         times = []
         try:
             for packet in container.demux(stream):
@@ -151,7 +143,7 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
             raise InputError(f"{path} cannot be read to its end ({error.strerror}); make it again") from error
     if not times:
         raise InputError(f"{path} has no frame with a time; make it again in another container")
-    return MatteVideo(path, tuple(sorted(times)), has_alpha)
+    return MatteVideo(path, tuple(sorted(times)), not opaque)
 
 
 def read_colours(path: Path) -> Iterator[tuple[Fraction, RGB]]:
@@ -179,34 +171,25 @@ def alpha_of(picture: av.VideoFrame, path: Path) -> Alpha:
     if name in _SIMPLER:
         name = _SIMPLER[name]
         picture = picture.reformat(format=name, threads=1)
-    if name in _PACKED:
-        return _packed_alpha(picture)
-    components = picture.format.components
-    if name in ("gbrapf16le", "gbrapf32le"):  # as OpenEXR has it
-        plane, sample = picture.planes[3], np.dtype(f"<f{components[3].bits // 8}")
-        levels = np.ndarray((plane.height, plane.line_size // sample.itemsize), sample, memoryview(plane))
-        alpha: Alpha = levels[:, : plane.width].astype(np.float32)
-        np.clip(alpha, 0, 1, out=alpha)
+    alpha = exact_alpha(picture)
+    if alpha is not None:
         return alpha
-    is_float = re.search(r"f(16|32)(le|be)$", name)
-    if name.startswith(("yuva", "gbrap")) and not is_float:
-        return _level(plane_array(_little_endian(picture), 3), components[-1].bits, FULL_RANGE)
-    if any(component.is_alpha for component in components) or is_float or components[0].bits > 16:
+    if has_alpha(picture) or is_float(picture) or picture.format.components[0].bits > 16:
         raise InputError(f"{path} is in {name}, whose alpha is not read here; convert it to ProRes 4444 or PNG")
-    return _grey_level(_little_endian(picture), path)
+    return _grey_level(little_endian(picture), path)
 
 
 def _grey_level(picture: av.VideoFrame, path: Path) -> Alpha:
     """Return the level of a picture without alpha that is grey all over."""
     bits = picture.format.components[0].bits
     if is_gray(picture.format):
-        return _level(plane_array(picture, 0), bits, resolve_colour(picture).range)
+        return level(plane_array(picture, 0), bits, resolve_colour(picture).range)
     if has_chroma(picture.format) and picture.format.is_planar:
         middle = 1 << (bits - 1)
         for index in (1, 2):
             off = np.abs(plane_array(picture, index).astype(np.int32) - middle)
             _check_grey(off / (1 << bits), path)
-        return _level(plane_array(picture, 0), bits, resolve_colour(picture).range)
+        return level(plane_array(picture, 0), bits, resolve_colour(picture).range)
     deep = bits > 8
     rgb = picture.reformat(format="rgb48le" if deep else "rgb24", threads=1).to_ndarray()
     return _grey_of_rgb(rgb, path)
@@ -215,7 +198,7 @@ def _grey_level(picture: av.VideoFrame, path: Path) -> Alpha:
 def _grey_of_rgb(rgb: NDArray[Any], path: Path) -> Alpha:
     spread = rgb.max(axis=2) - rgb.min(axis=2)
     _check_grey(spread / np.iinfo(rgb.dtype).max, path)
-    return _level(rgb[..., 1], rgb.itemsize * 8, FULL_RANGE)
+    return level(rgb[..., 1], rgb.itemsize * 8, FULL_RANGE)
 
 
 def _check_grey(distance: NDArray[Any], path: Path) -> None:
@@ -223,28 +206,6 @@ def _check_grey(distance: NDArray[Any], path: Path) -> None:
         raise InputError(
             f"{path} has no alpha and its pictures are in colour; name the ProRes, WebM or matte output instead"
         )
-
-
-def _level(codes: NDArray[Any], bits: int, colour_range: int) -> Alpha:
-    """Return luma or alpha codes as levels, 0 to 1."""
-    (scale, *_), (offset, *_) = code_scale(colour_range, bits)
-    level: Alpha = (codes.astype(np.float32) - np.float32(offset)) * np.float32(1 / scale)
-    np.clip(level, 0, 1, out=level)
-    return level
-
-
-def _packed_alpha(picture: av.VideoFrame) -> Alpha:
-    sample, count, place = _PACKED[picture.format.name]
-    dtype, plane = np.dtype(sample), picture.planes[0]
-    shape = (plane.height, plane.width, count)
-    strides = (plane.line_size, count * dtype.itemsize, dtype.itemsize)
-    codes: NDArray[Any] = np.ndarray(shape, dtype, memoryview(plane), strides=strides)
-    return _level(codes[..., place], dtype.itemsize * 8, FULL_RANGE)
-
-
-def _little_endian(picture: av.VideoFrame) -> av.VideoFrame:
-    name = picture.format.name
-    return picture.reformat(format=f"{name[:-2]}le", threads=1) if name.endswith("be") else picture
 
 
 def _told_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
@@ -276,14 +237,11 @@ def _stream(container: InputContainer, path: Path) -> VideoStream:
 def _hides_alpha(stream: VideoStream) -> bool:
     """Whether a stream holds alpha that FFmpeg's own decoder drops."""
     metadata = {key.lower(): value for key, value in stream.metadata.items()}
-    return metadata.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in _WITH_ALPHA
+    return metadata.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
-    if _hides_alpha(stream):
-        name = _WITH_ALPHA[stream.codec_context.codec.canonical_name]
-        return cast(VideoCodecContext, av.CodecContext.create(name, "r"))
-    return stream.codec_context
+    return decoder_with_alpha(stream) if _hides_alpha(stream) else stream.codec_context
 
 
 def _pictures(

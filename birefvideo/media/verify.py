@@ -20,7 +20,7 @@ from birefvideo.media.audio import Sound, codec_name
 from birefvideo.media.decode import open_input
 from birefvideo.media.encode import output_aspect, output_colour, output_pix_fmt, output_size
 from birefvideo.media.formats import Content, Format
-from birefvideo.media.opacity import alpha_of, luma_matte
+from birefvideo.media.opacity import alpha_of, decoder_with_alpha, luma_matte
 from birefvideo.media.sequence import SIDECAR, picture_name, read_times
 
 _CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "hevc"}
@@ -287,10 +287,8 @@ def _coverage_error(
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:
-    """A fresh decoder; FFmpeg's own VP9 decoder drops alpha, libvpx's does not."""
-    if format.codec == "libvpx-vp9":
-        return VideoCodecContext.create("libvpx-vp9", "r")
-    return stream.codec_context
+    """A fresh decoder, one that keeps alpha where the output has it."""
+    return decoder_with_alpha(stream) if format.has_alpha else stream.codec_context
 
 
 def _decoded_all(container: InputContainer, stream: VideoStream, format: Format) -> Iterator[av.VideoFrame]:

@@ -301,18 +301,19 @@ class BiRefNet(nn.Module):
 
         Raises ValueError where a side is no multiple of 32.
         """
-        self._check(image)
+        self.check_size(image)
         logits: Tensor = self.decoder(image, self.encode(image))
         return logits
 
     def forward_training(self, image: Tensor) -> TrainingOutputs:
         """As `forward`, with the coarse mattes and edges that supervision needs."""
-        self._check(image)
+        self.check_size(image)
         outputs = TrainingOutputs(image, [], [])
         outputs.logits = self.decoder(image, self.encode(image), outputs)
         return outputs
 
     @staticmethod
-    def _check(image: Tensor) -> None:
+    def check_size(image: Tensor) -> None:
+        """Raises ValueError where a side of an image (N, C, H, W) is no multiple of 32."""
         if image.shape[-2] % 32 or image.shape[-1] % 32:
             raise ValueError(f"image sides must be multiples of 32, got {tuple(image.shape[-2:])}")

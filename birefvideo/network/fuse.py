@@ -37,7 +37,7 @@ class _FusedBiRefNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """As `BiRefNet.forward`."""
-        BiRefNet._check(image)
+        BiRefNet.check_size(image)
         full = self._maps(image)
         small: list[Tensor | None] = [None] * 4
         if self.geometry.multi_scale_input:
