@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from birefvideo.network.swin import SwinBlock, SwinStage, SwinTransformer
 
-CACHE_BYTES = 8 << 20
-"""Size on a CPU of the widest tensor of a block's working set: what a core's caches hold beside the weights."""
+CACHE_BYTES = 16 << 20
+"""Size on a CPU of the widest tensor of a block in fp32: little enough for the caches, enough rows for fast matmuls."""
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,12 @@ class Worker:
         self._process.join()
 
     def ask(self, what: str, image: Tensor | None = None) -> Any:
-        """The answer of a function in _ANSWERS; raises NotRunError if the side cannot run, RuntimeError if it broke."""
+        """The answer of a function in _ANSWERS; raises NotRunError if the side cannot run or broke."""
         try:
             self._end.send((what, None if image is None else image.numpy()))
             answer = self._end.recv()
-        except (EOFError, BrokenPipeError) as error:
-            raise RuntimeError(f"{self.side} ended early: out of memory?") from error
+        except (EOFError, ConnectionError) as error:
+            raise NotRunError(f"{self.side} ended early: out of memory?") from error
         if isinstance(answer, Exception):
             raise answer
         return answer
