@@ -15,8 +15,8 @@ LEAST_PIXELS = {torch.float32: 1024, torch.bfloat16: 4096, torch.float16: 1024}
 """Smaller maps, by their dtype, are convolved faster directly: they fill too few tiles for the filters to load."""
 LEAST_PIXELS_OF_5X5 = 16384
 """The same for a 5×5 kernel in fp32."""
-BAND_ELEMENTS = 4_000_000
-"""Complex numbers in flight: buffers of 32 MiB and more would be mapped anew, page by page, each time (glibc)."""
+BAND_ELEMENTS = 1_000_000
+"""Complex numbers in flight: 8 MB, which the allocator hands out again; large buffers are mapped anew, page by page."""
 
 
 class FftConv2d(nn.Module):
