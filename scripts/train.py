@@ -22,10 +22,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from training.compose import Sample, compose, filmed, next_frame
-from training.cutouts import Material, load_material
+from training.cutouts import Cutout, Material, load_material, surroundings
 from training.losses import matting_loss
 
 from birefvideo.matting.checkpoints import load_folder, save_folder
@@ -103,7 +104,14 @@ def split(material: Material) -> tuple[Material, Material]:
     """Every 20th person is kept out of training, for validation."""
     held = material.cutouts[::20]
     kept = [c for i, c in enumerate(material.cutouts) if i % 20]
-    return Material(kept, material.rooms[:-40]), Material(held, material.rooms[-40:])
+    return (
+        Material(kept, material.rooms[:-40], _surroundings(kept)),
+        Material(held, material.rooms[-40:], _surroundings(held)),
+    )
+
+
+def _surroundings(cutouts: list[Cutout]) -> list[NDArray[np.uint8]]:
+    return [picture for cutout in cutouts if (picture := surroundings(cutout)) is not None]
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:

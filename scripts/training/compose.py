@@ -73,13 +73,15 @@ def _warp(image: Image, matrix: NDArray[np.float64], width: int, height: int, bo
 
 
 def _photo(cutout: Cutout, width: int, height: int, rng: Generator) -> tuple[Image, Image, Image]:
-    """A crop of the original photo: no compositing, the teacher's matte is the truth."""
+    """A crop of the original photo with the head in it: no compositing, the teacher's matte is the truth."""
     h, w = cutout.alpha.shape
     largest = min(w / width, h / height)
-    scale = largest * rng.uniform(0.55, 1.0)
+    scale = largest * rng.uniform(0.7, 1.0)
     x = rng.uniform(0, w - scale * width)
-    # The head is at the top: a landscape crop of a tall photo is mostly taken from there.
     y = (h - scale * height) * rng.beta(1.0, 2.0)
+    if cutout.head:
+        y = float(np.clip(y, cutout.head.eyes - 0.7 * scale * height, cutout.head.eyes - 0.2 * scale * height))
+        y = float(np.clip(y, 0, h - scale * height))
     matrix = np.array([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale]])
     picture = _warp(cutout.picture, matrix, width, height, cv2.BORDER_REFLECT_101)
     alpha = _warp(cutout.alpha, matrix, width, height, cv2.BORDER_REPLICATE)
@@ -174,6 +176,8 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
 
 
 def _any_room(material: Material, rng: Generator) -> Image:
+    if material.surroundings and rng.random() < 0.3:
+        return material.surroundings[int(rng.integers(len(material.surroundings)))]
     return material.rooms[int(rng.integers(len(material.rooms)))]
 
 
@@ -236,7 +240,7 @@ def _placement(cutout: Cutout, width: int, height: int, smaller: float, rng: Gen
     columns = np.flatnonzero(cutout.alpha.max(axis=0) > 127)
     head, feet = (float(rows[0]), float(rows[-1])) if len(rows) else (0.0, h - 1.0)
     middle = float(columns.mean()) if len(columns) else w / 2
-    scale = smaller * height * float(np.exp(rng.uniform(np.log(0.5), np.log(1.7)))) / (feet - head + 1)
+    scale = smaller * height * float(np.exp(rng.uniform(np.log(0.45), np.log(1.4)))) / (feet - head + 1)
     if left and right:
         scale = max(scale, width / w * 1.02)
     if top and bottom:
@@ -312,7 +316,7 @@ def _relight(picture: Image, rng: Generator) -> Image:
 
 def _spoil(picture: Image, rng: Generator) -> Image:
     """What cameras and codecs do: colour cast, low resolution, noise, compression."""
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         picture = _relight(picture, rng)
     h, w = picture.shape[:2]
     if rng.random() < 0.2:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import Pool
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scenes.person import push_pull
 
 from training.styles import Head, find_head
 
@@ -43,6 +44,8 @@ class Material:
     """People."""
     rooms: list[NDArray[np.uint8]]
     """Backgrounds without people, BGR."""
+    surroundings: list[NDArray[np.uint8]] = field(default_factory=list)
+    """What is around the people in their own photos, BGR: streets, trees and studio walls, which the rooms lack."""
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
@@ -60,6 +63,16 @@ def touched_sides(alpha: NDArray[np.uint8]) -> tuple[bool, bool, bool, bool]:
     borders = (alpha[:, :2], alpha[:2], alpha[:, -2:], alpha[-2:])
     left, top, right, bottom = (bool((border > 127).mean() > 0.02) for border in borders)
     return left, top, right, bottom
+
+
+def surroundings(cutout: Cutout) -> NDArray[np.uint8] | None:
+    """A photo at half size with its person painted over from around; None where the person fills it."""
+    half = cv2.resize(cutout.picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    person = cv2.dilate((cutout.alpha > 2).astype(np.uint8), np.ones((9, 9), np.uint8))
+    weight = (cv2.resize(255 * person, half.shape[1::-1], interpolation=cv2.INTER_AREA) == 0).astype(np.float32)
+    if weight.mean() < 0.25:
+        return None
+    return np.clip(push_pull(half.astype(np.float32), weight) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _prepare(job: tuple[Path, Path]) -> None:
