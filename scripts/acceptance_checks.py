@@ -25,8 +25,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, find_chromium  # noqa: E402
 
+from birefvideo.cli.matte import VIDEO_SUFFIXES  # noqa: E402
+from birefvideo.media.encoders import why_unavailable  # noqa: E402
 from birefvideo.media.film import read_film  # noqa: E402
-from birefvideo.media.formats import get_format  # noqa: E402
+from birefvideo.media.formats import FORMATS, get_format  # noqa: E402
 from birefvideo.media.opacity import alpha_of  # noqa: E402
 
 Outcome = tuple[bool | None, str]
@@ -42,12 +44,16 @@ def main() -> int:
     parser.add_argument("--clip", type=Path, default=ROOT / "samples/talking_head.mp4")
     parser.add_argument("--end", default="1", help="seconds of it")
     parser.add_argument("--keep", type=Path, help="write the outputs here and leave them")
+    parser.add_argument("--corners", type=Path, metavar="FOLDER", help="clips to matte into every format, and verify")
     arguments = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         clip = Path(shutil.copy(arguments.clip, Path(scratch) / "clip.mp4"))
-        for program, name, check in checks(clip, folder, arguments.end):
+        for program, name, check in (
+            *checks(clip, folder, arguments.end),
+            *corner_cases(arguments.corners, Path(scratch), arguments.end),
+        ):
             if program is not None and not (shutil.which(program) if program != "chromium" else find_chromium()):
                 print(f"LEFT OUT {name}: {program} is not installed")
                 continue
@@ -75,6 +81,31 @@ def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str
     yield None, "OpenCV reads EXR", lambda: opencv_exr(folder / "clip_exr", mov)
     yield "chromium", "Chromium plays WebM transparently", lambda: played(webm, folder)
     yield "chromium", "Chromium shows the review page", lambda: reviewed(folder / "clip_review.html")
+
+
+def corner_cases(clips: Path | None, folder: Path, end: str) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
+    """A check for every file of a folder, as `checks` has them."""
+    for clip in sorted(path for path in clips.iterdir() if path.suffix in VIDEO_SUFFIXES) if clips else ():
+        yield None, f"{clip.name} in every format", lambda clip=clip: corner_case(clip, folder / "corners", end)
+
+
+def corner_case(clip: Path, folder: Path, end: str) -> Outcome:
+    """Mattes a clip into every format that can be written here and verifies each output, or has one line why not."""
+    formats = [word for name in FORMATS if not why_unavailable(name) for word in ("--to", name)]
+    command = [sys.executable, "-m", "birefvideo", "matte", str(clip), "-o", str(folder), "--end", end, *formats]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    said = done.stderr.strip()
+    outputs = [path for path in folder.iterdir() if path.suffix != ".json"] if folder.exists() else []
+    try:
+        if done.returncode:
+            told = len(said.splitlines()) == 1 and "unexpected" not in said and not outputs
+            return told, f"refused: {said or 'without a word'}"
+        results = [(path.name, *verified(path, clip)) for path in outputs]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    wrong = [f"{name}: {what}" for name, passed, what in results if not passed]
+    complete = len(results) == len(formats) // 2
+    return complete and not wrong, "; ".join(wrong) or f"{len(results)} outputs proven"
 
 
 def output_of(*command: object) -> str:

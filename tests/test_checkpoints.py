@@ -155,6 +155,14 @@ def test_a_folder_round_trips(folder: Path) -> None:
     torch.testing.assert_close(loaded(image), original(image), atol=5e-3, rtol=0)  # stored as fp16
 
 
+def test_statistics_beyond_half_precision_survive_a_folder(tmp_path: Path) -> None:
+    model = BiRefNet(SMALL).eval()
+    name, statistic = next((k, v) for k, v in model.state_dict().items() if k.endswith("running_var"))
+    statistic.fill_(90_000.0)
+    save_folder(model, tmp_path, long_side=96)
+    assert (load(find(str(tmp_path))).state_dict()[name] == 90_000).all()
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "birefnet."])
 def test_prefixes_that_wrappers_leave_are_ignored(folder: Path, tmp_path: Path, prefix: str) -> None:
     state = load_file(folder / "model.safetensors")

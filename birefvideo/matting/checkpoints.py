@@ -309,10 +309,11 @@ def load_folder(folder: Path) -> BiRefNet:
 
 
 def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
-    """Writes config.json and model.safetensors, floating-point weights as fp16."""
+    """Writes config.json and model.safetensors, weights as fp16, the norms' statistics (of any size) as fp32."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    whole = ("running_mean", "running_var", "num_batches_tracked")
+    weights = {k: v if k.endswith(whole) else v.half() for k, v in model.state_dict().items()}
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
