@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from outputs import SEQUENCES, WRITABLE
+from outputs import ANIMATIONS, SEQUENCES, WRITABLE
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -22,7 +22,7 @@ from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.probe import probe
 
 GetClip = Callable[[str], Path]
-ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES))
+ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES, *ANIMATIONS))
 
 
 @pytest.fixture
