@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -118,7 +119,7 @@ class AnimatedWebP:
     @property
     def times(self) -> tuple[Fraction, ...]:
         """When each picture begins, in seconds, and last when the last one ends."""
-        return tuple(Fraction(sum(self.durations[:index]), 1000) for index in range(len(self.durations) + 1))
+        return tuple(Fraction(ticks, 1000) for ticks in accumulate(self.durations, initial=0))
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """Decodes every picture, with alpha and time; FFmpeg reads single pictures only.
