@@ -5,7 +5,8 @@
 
 The pictures of samples/talking_head.mp4 and its exact matte are scaled to --size, encoded, read back by FFmpeg and
 compared. Errors are of 255: of alpha (composites have none), and of R'G'B' where alpha is 1. The time is CPU time of
-composing and encoding, the least of --rounds; the size is what a minute takes at 30 pictures a second.
+composing and encoding, the least of --rounds; the size is what a minute takes at 30 pictures a second. Stickers are
+compared at their own size.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from birefvideo.jobs.join import join
 from birefvideo.matting.foreground import estimate
 from birefvideo.media.colours import code_scale
 from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings, open_writer, output_colour
+from birefvideo.media.encode import EncodeSettings, open_writer, output_colour, output_size
 from birefvideo.media.encoders import why_unavailable
+from birefvideo.media.film import read_film
 from birefvideo.media.formats import FORMATS, Content, Format
 from birefvideo.media.opacity import alpha_of, luma_matte
 from birefvideo.media.pictures import LUMA_WEIGHTS, tag
@@ -40,6 +42,7 @@ from birefvideo.planes import plane_array, to_444
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 MINUTE = 60 * 30
+_CHANNELS = {"argb": [1, 2, 3], "rgba": [0, 1, 2], "bgra": [2, 1, 0]}
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ def encode(folder: Path, format: Format, info: VideoInfo, frames: list[Frame], t
 
 
 def decoded(output: Path, format: Format) -> Iterator[av.VideoFrame]:
+    if format.is_animation:
+        yield from read_film(output, format).pictures()
+        return
     paths = sorted(output.glob(f"*{format.picture_suffix}")) if format.is_sequence else [output]
     for path in paths:
         with av.open(str(path)) as container:
@@ -105,8 +111,10 @@ def rgb(picture: av.VideoFrame, colour: Colour) -> NDArray[Any]:
         table = linear_table(1)
         signal = np.interp(light, table, np.linspace(-0.125, 1.25, table.size)).astype(np.float32)
         return np.clip(signal, 0, 1) * 255
-    if picture.format.name == "argb":  # swscale is off by a code when it makes 16 bits of 8
-        return picture.to_ndarray()[..., 1:].astype(np.float32)
+    if colour.matrix == 0 and not picture.format.is_rgb:  # WebP's YUV is its own affair
+        picture = picture.reformat(format="rgba", threads=1)
+    if picture.format.name in _CHANNELS:  # swscale is off by a code when it makes 16 bits of 8
+        return picture.to_ndarray()[..., _CHANNELS[picture.format.name]].astype(np.float32)
     if picture.format.is_rgb:
         return picture.reformat(format="rgba64le", threads=1).to_ndarray()[..., :3].astype(np.float32) / 257
     red, blue = LUMA_WEIGHTS[colour.matrix]
@@ -130,19 +138,23 @@ def errors(
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """Differences of alpha, and of colour where alpha is 1, of 255."""
     assert frame.alpha is not None
-    height, width = frame.alpha.shape
+    true, colours = frame.alpha, rgb(frame.picture, info.colour)
+    if format.is_animation:
+        size = output_size(format, info)
+        true, colours = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (true, colours))
+    height, width = true.shape
     alpha: Alpha | None = None
     if format.content is Content.MATTE:
         alpha = luma_matte(picture)[:height, :width]
     elif format.has_alpha:
         alpha = half(picture, 3) if "f16" in picture.format.name else alpha_of(picture)
-    off = None if alpha is None else np.abs(alpha - frame.alpha) * 255
+    off = None if alpha is None else np.abs(alpha - true) * 255
     if format.content is Content.MATTE:
         return off, None
     # A pixel further in: at the very edge 4:2:0 mixes chroma with what is soft.
-    opaque = cv2.erode((frame.alpha == 1).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    opaque = cv2.erode((true > 1 - 1e-5).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     shown = rgb(picture, output_colour(format, info.colour))[:height, :width]
-    return off, np.abs(shown - rgb(frame.picture, info.colour))[opaque]
+    return off, np.abs(shown - colours)[opaque]
 
 
 def measure(format: Format, info: VideoInfo, frames: list[Frame], threads: int, rounds: int) -> Row:

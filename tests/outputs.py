@@ -24,8 +24,10 @@ from birefvideo.media.verify import Expected
 from birefvideo.planes import plane_array
 
 _POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]
-WRITABLE = [row for row in _POSSIBLE if not row.is_sequence]
+WRITABLE = [row for row in _POSSIBLE if not (row.is_sequence or row.is_animation)]
 """The formats of one file that this FFmpeg has the encoder for."""
+ANIMATIONS = [row for row in _POSSIBLE if row.is_animation]
+"""Those for short clips without sound."""
 SEQUENCES = [row for row in _POSSIBLE if row.is_sequence]
 """Those of a folder."""
 

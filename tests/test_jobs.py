@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from outputs import SEQUENCES, WRITABLE
+from outputs import ANIMATIONS, SEQUENCES, WRITABLE
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -22,7 +22,7 @@ from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.probe import probe
 
 GetClip = Callable[[str], Path]
-ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES))
+ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES, *ANIMATIONS))
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_inputs_that_would_write_the_same_file_are_refused_before_any_work(sourc
 
 def test_a_bad_option_is_told_once_whatever_the_number_of_inputs(source: Path, network: Path) -> None:
     other = Path(shutil.copy(source, source.with_name("other.mp4")))
-    result = invoke(source, other, "--model", network, "--to", "gif")
+    result = invoke(source, other, "--model", network, "--to", "mpeg")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 

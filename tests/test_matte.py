@@ -163,7 +163,7 @@ def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, netw
         (["plain.mp4", "--start", "2", "--end", "1"], 2, "not after"),
         (["plain.mp4", "--start", "1000"], 2, "past the end"),
         (["plain.mp4", "--start", "soon"], 2, "soon"),
-        (["plain.mp4", "--to", "gif"], 2, "prores"),
+        (["plain.mp4", "--to", "mpeg"], 2, "prores"),
         (["plain.mp4", "--smooth", "-1"], 2, "--smooth"),
         (["plain.mp4", "--batch", "0"], 2, "--batch"),
         (["plain.mp4", "--device", "gpu"], 2, "cuda"),

@@ -175,8 +175,10 @@ def _check_frames(
     wanted = true.times[window]
     # One clock first: it tells which frame is missing. A trimmed file, or another tool's, may start at its own 0.
     shifts = [wanted[0] - found.times[0]] if trimmed else [Fraction(0), wanted[0] - found.times[0]]
+    slack = max(SAME_TIME, 2 * true.slack + found.slack)  # the first picture's time is rounded too
     lacking, extra = min(
-        (_unpaired(wanted, found.times, shift) for shift in shifts), key=lambda pair: sum(map(len, pair))
+        (_unpaired(wanted, found.times, shift, slack) for shift in shifts),
+        key=lambda pair: sum(map(len, pair)),
     )
     for times, lacks, has in ((lacking, found.path, true.path), (extra, true.path, found.path)):
         if times:
@@ -188,14 +190,14 @@ def _check_frames(
 
 
 def _unpaired(
-    wanted: Sequence[Fraction], found: Sequence[Fraction], shift: Fraction
+    wanted: Sequence[Fraction], found: Sequence[Fraction], shift: Fraction, slack: Fraction
 ) -> tuple[list[Fraction], list[Fraction]]:
     """The times of the wanted frames that were not found, and of those found that were not wanted."""
     lacking, extra = [], []
     i = j = 0
     while i < len(wanted) and j < len(found):
         late = found[j] + shift - wanted[i]
-        if abs(late) <= SAME_TIME:
+        if abs(late) <= slack:
             i, j = i + 1, j + 1
         elif late > 0:
             lacking.append(wanted[i])

@@ -17,6 +17,7 @@ from av.packet import Packet
 
 from birefvideo.errors import BirefvideoError, OutputError
 from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.media.animation import join_pictures
 from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.encode import finished, movie_options, open_output, output_aspect
 from birefvideo.media.formats import Format
@@ -38,6 +39,8 @@ class JoinReport:
     """The audio streams, in order."""
     warnings: tuple[str, ...]
     """What was wrong with the source's audio; one line each."""
+    coverage: tuple[float, ...] = ()
+    """Mean alpha of every picture, 0 to 1, where it is not the matte's own: scaled, or of one bit."""
 
 
 def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span) -> JoinReport:
@@ -45,7 +48,7 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
 
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
     with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
-    A sequence of pictures has no sound, and starts with its first picture.
+    A sequence of pictures, and an animation, has no sound and starts with its first picture.
     A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
 
     Args:
@@ -64,6 +67,9 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
     if format.is_sequence:
         count, origin = join_folders(parts, output, format, source)
         return JoinReport(count, origin, (), ())
+    if format.is_animation:
+        made = join_pictures(parts, output, format, source)
+        return JoinReport(made.frames, made.origin, (), (), made.coverage)
     try:
         return _join(parts, output, format, source, span)
     except SoundError as error:

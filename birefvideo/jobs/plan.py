@@ -25,7 +25,7 @@ from birefvideo.matting.network_input import check_size
 from birefvideo.media.backdrop import Background
 from birefvideo.media.colours import parse_colour
 from birefvideo.media.encoders import check_available
-from birefvideo.media.formats import Format, format_for_suffix, get_formats
+from birefvideo.media.formats import FORMATS, Format, format_for_suffix, get_formats
 from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
 from birefvideo.media.sequence import is_sequence
 from birefvideo.media.stills import members, stem_of
@@ -37,6 +37,7 @@ SHORTEST_TAIL = Fraction(5, 2)
 DEFAULT_FORMATS = ("prores", "green")
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""
+_FILES = {row.extension for row in FORMATS.values()} - {""}
 MANIFEST = "manifest.json"
 """Name of the plan as a job's folder keeps it."""
 
@@ -230,7 +231,7 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
     """
-    if out is not None and out.suffix.lower() in (".mov", ".mp4", ".webm", ".mkv") and not out.is_dir():
+    if out is not None and out.suffix.lower() in _FILES and not out.is_dir():
         asked = get_formats(names) or [format_for_suffix(out)]
         if len(asked) > 1:
             raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
@@ -239,8 +240,8 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
         if wanted.extension != out.suffix.lower():
             raise OptionError(f"{out} does not go with --to {wanted.name}, which makes a {wanted.extension} file")
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".gif", ".png") and not out.is_dir():
-        raise OptionError(f"{out} is not a kind of file that can be written: end it with .mov, .mp4 or .webm")
+    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
+        raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
     folder = out or (source.resolve() if source.is_dir() else source).parent
     formats = get_formats(names or DEFAULT_FORMATS)
     for format in formats:

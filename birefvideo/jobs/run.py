@@ -39,6 +39,7 @@ from birefvideo.matting.devices import choose_device, choose_dtype
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.variants import EMBEDDED
+from birefvideo.media.animation import check_length
 from birefvideo.media.backdrop import check_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
@@ -141,6 +142,7 @@ def run(
     progress = progress or Progress()
     info = at_rate(probe(source), options.fps)
     span = trimmed_span(info, options.start, options.end)
+    check_length([target.format for target in targets], info, span)
     check_targets(source, targets)
     check_premultiplied(options, targets)
     check_background(options.background)
@@ -236,7 +238,7 @@ def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport])
             origin=joined.origin,
             last_duration=with_frames[-1][1].last_duration,
             sounds=joined.sounds,
-            coverage=[share for _, report in with_frames for share in report.curve.coverage],
+            coverage=joined.coverage or [share for _, report in with_frames for share in report.curve.coverage],
         )
         try:
             found = verify(output, target.format, info, expected)

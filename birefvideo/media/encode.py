@@ -22,7 +22,7 @@ from birefvideo.media import compose
 from birefvideo.media.backdrop import Backdrop, Background
 from birefvideo.media.colours import BT709, NAMED_COLOURS, is_plain, rgb_to_yuv, sdr_colour
 from birefvideo.media.formats import Content, Format
-from birefvideo.media.rgb import LINEAR, linear, packed, rgb_colour
+from birefvideo.media.rgb import LINEAR, SRGB, linear, packed, rgb_colour
 from birefvideo.planes import to_444
 
 LIMITED_RANGE = 1
@@ -51,7 +51,8 @@ def output_colour(format: Format, source: Colour) -> Colour:
     ProRes keeps the source's, HDR included, in limited range; BT.470BG is written as SMPTE 170M, its equal, since
     ProRes has no code for it. FFV1 keeps it whole. VP9 is always BT.709, because Chromium misreads every other. H.264
     keeps BT.709 and BT.601 in their range; HDR and BT.2020 become BT.709, as in RGB of 8 bits. RGB of more keeps
-    primaries and curve, but for OpenEXR, which is linear. A matte is grey, so any matrix would do.
+    primaries and curve, but for OpenEXR, which is linear. Animations are sRGB, as browsers take video for. A matte is
+    grey, so any matrix would do.
     """
     if format.codec == "prores_ks":
         matrix = 6 if source.matrix == 5 else source.matrix
@@ -59,6 +60,8 @@ def output_colour(format: Format, source: Colour) -> Colour:
         return replace(source, matrix=matrix, transfer=transfer, range=LIMITED_RANGE)
     if format.codec == "ffv1":
         return source
+    if format.is_animation:
+        return SRGB
     if format.is_rgb:
         colour = rgb_colour(source if format.is_deep else sdr_colour(source))
         return replace(colour, transfer=LINEAR) if format.codec == "exr" else colour
@@ -75,13 +78,16 @@ def output_pix_fmt(format: Format, info: VideoInfo) -> str:
 def output_size(format: Format, info: VideoInfo) -> tuple[int, int]:
     """Returns the (width, height) of an output's pictures: the source's, but for what the format cannot express.
 
-    They are padded to even where the encoder insists, and enlarged to square pixels where the container cannot tell.
+    They are padded to even where the encoder insists, enlarged to square pixels where the container cannot tell, and
+    scaled down where the format has a longest side.
     """
     if format.needs_even_size:
         return info.width + info.width % 2, info.height + info.height % 2
     if format.square_pixels:
         aspect = info.sample_aspect_ratio
-        return round(info.width * max(aspect, Fraction(1))), round(info.height / min(aspect, Fraction(1)))
+        width, height = info.width * max(aspect, Fraction(1)), info.height / min(aspect, Fraction(1))
+        scale = min(Fraction(1), format.long_side / max(width, height)) if format.long_side else 1
+        return max(1, round(width * scale)), max(1, round(height * scale))
     return info.width, info.height
 
 
@@ -301,4 +307,8 @@ def open_writer(path: Path, format: Format, info: VideoInfo, settings: EncodeSet
         from birefvideo.media.sequence import SequenceWriter  # which builds on this module
 
         return SequenceWriter(path, format, info, settings)
+    if format.is_animation:
+        from birefvideo.media.animation import AnimationWriter  # likewise
+
+        return AnimationWriter(path, format, info, settings)
     return Writer(path, format, info, settings)

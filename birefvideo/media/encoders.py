@@ -7,6 +7,7 @@ from functools import cache
 from typing import cast
 
 import av
+import av.filter
 from av.codec.codec import UnknownCodecError
 from av.video.codeccontext import VideoCodecContext
 
@@ -32,6 +33,8 @@ def check_available(format: Format) -> None:
 def why_unavailable(name: str) -> str:
     """Returns why the encoder of a format refuses a small picture, in a few words, or '' if it takes it."""
     format = FORMATS[name]
+    if format.codec == "gif" and not {"palettegen", "paletteuse"} <= av.filter.filters_available:
+        return "this FFmpeg has no filter to find a palette with"
     for pix_fmt in filter(None, (format.pix_fmt, format.deep_pix_fmt)):
         try:
             _encode(format, pix_fmt)

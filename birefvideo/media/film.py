@@ -18,6 +18,7 @@ from birefvideo.errors import InputError
 from birefvideo.media.audio import codec_name
 from birefvideo.media.decode import open_input
 from birefvideo.media.formats import Format
+from birefvideo.media.image_files import read_webp
 from birefvideo.media.opacity import decoder_with_alpha
 from birefvideo.media.sequence import SIDECAR, picture_name
 
@@ -61,12 +62,15 @@ class Film:
 
         Raises:
             FFmpegError: one cannot be decoded.
-            InputError: a file of the folder is missing.
+            InputError: a file of the folder is missing, or a picture of an animated WebP is damaged.
         """
         if self.format.is_sequence:
             for index in range(len(self.times)):
                 with open_input(self.path / picture_name(self.path, index, self.format)) as container:
                     yield from container.decode(video=0)
+            return
+        if self.format.container == "webp":
+            yield from read_webp(self.path).pictures()
             return
         with open_input(self.path) as container:
             stream = container.streams.video[0]
@@ -84,6 +88,8 @@ def read_film(path: Path, format: Format) -> Film:
     """
     if format.is_sequence:
         return _read_folder(path, format)
+    if format.container == "webp":
+        return _read_webp(path, format)
     with open_input(path) as container:
         if len(container.streams.video) != 1:
             raise InputError(f"{len(container.streams.video)} video streams instead of 1")
@@ -142,6 +148,12 @@ def _read_folder(path: Path, format: Format) -> Film:
     times = tuple(time * tick for time in pts)
     end = times[-1] + last * tick if times else Fraction(0)
     return Film(path, format, times, end, tick, size, aspect, tags, (), codec)
+
+
+def _read_webp(path: Path, format: Format) -> Film:
+    webp = read_webp(path)
+    *times, end = webp.times
+    return Film(path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), "webp")
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:

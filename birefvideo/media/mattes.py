@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
 from birefvideo.media.decode import open_input, read_frames
+from birefvideo.media.image_files import is_animated_webp, read_webp
 from birefvideo.media.opacity import (
     ALPHA_DECODERS,
     decoder_with_alpha,
@@ -33,7 +35,7 @@ from birefvideo.media.opacity import (
     level,
     little_endian,
 )
-from birefvideo.media.pictures import FULL_RANGE, has_chroma, is_gray
+from birefvideo.media.pictures import FULL_RANGE, LIMITED_RANGE, has_chroma, is_gray
 from birefvideo.media.probe import orientation, probe, resolve_colour
 from birefvideo.media.sequence import SIDECAR
 from birefvideo.planes import plane_array, to_444
@@ -46,6 +48,8 @@ PICTURES = frozenset({".png", ".tif", ".tiff", ".exr"})
 
 _SIMPLER = {"pal8": "rgba", "monow": "gray", "monob": "gray"}
 """What formats are read as that have no plain samples: a palette may hold alpha."""
+_COARSEST = Fraction(1, 200)
+"""Half a tick of GIF's clock. Coarser ones count in pictures, whose times are told as well."""
 _GREY_TOLERANCE, _GREY_SHARE = 8 / 255, 1e-3
 """A picture is grey if no more than this share of its pixels is farther from grey than this; codecs blur a little."""
 
@@ -60,6 +64,8 @@ class MatteVideo:
     """Presentation time of every frame in seconds, in order."""
     has_alpha: bool
     """Whether its pictures have an alpha channel, and so colours of their own."""
+    slack: Fraction = Fraction(0)
+    """Seconds by which its clock may miss a picture's true time."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -70,14 +76,11 @@ class MatteVideo:
         Raises:
             InputError: a frame cannot be decoded or holds no matte.
         """
-        with open_input(self.path) as container:
-            stream = _stream(container, self.path)
-            decoder = _decoder(stream)
-            decoder.thread_count = 1
+        with closing(_timed(self.path)) as pictures:
             expected = iter(self.times)
-            for picture in _pictures(container, stream, decoder, self.path):
+            for picture, shown in pictures:
                 time = next(expected, None)
-                if time is None or _time(picture, stream) != time:
+                if time is None or shown != time:
                     break
                 yield _upright(alpha_of(picture, self.path), picture)
             else:
@@ -98,6 +101,8 @@ class MatteFolder:
     """Presentation time of every picture in seconds, where the folder is an output of ours and says it."""
     has_alpha: bool = False
     """Their colours are not read."""
+    slack: Fraction = Fraction(0)
+    """Times are exact."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -129,6 +134,8 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
         if not files:
             raise InputError(f"{path} holds no picture ({', '.join(sorted(PICTURES))}): name a video or such a folder")
         return MatteFolder(path, tuple(sorted(files, key=_natural)), _told_times(path, len(files)))
+    if is_animated_webp(path):
+        return MatteVideo(path, read_webp(path).times[:-1], True, Fraction(1, 2000))
     with open_input(path) as container:
         stream = _stream(container, path)
         format = stream.codec_context.format
@@ -143,7 +150,7 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
             raise InputError(f"{path} cannot be read to its end ({error.strerror}); make it again") from error
     if not times:
         raise InputError(f"{path} has no frame with a time; make it again in another container")
-    return MatteVideo(path, tuple(sorted(times)), not opaque)
+    return MatteVideo(path, tuple(sorted(times)), not opaque, min(_time_base(stream) / 2, _COARSEST))
 
 
 def read_colours(path: Path) -> Iterator[tuple[Fraction, RGB]]:
@@ -152,13 +159,21 @@ def read_colours(path: Path) -> Iterator[tuple[Fraction, RGB]]:
     Raises:
         InputError: the file cannot be read.
     """
+    if is_animated_webp(path):
+        webp = read_webp(path)
+        for time, picture in zip(webp.times, webp.pictures(), strict=False):
+            yield time, _rgb_of(picture, matrix=5, colour_range=LIMITED_RANGE)
+        return
     info = probe(path)
     matrix = {6: 5, 10: 9}.get(info.colour.matrix, info.colour.matrix)
     for frame in read_frames(info):
-        picture = to_444(frame.picture).reformat(
-            format="rgb24", src_colorspace=matrix, src_color_range=info.colour.range, threads=1
-        )
-        yield frame.seconds, np.float32(picture.to_ndarray() / np.float32(255))
+        yield frame.seconds, _rgb_of(frame.picture, matrix, info.colour.range)
+
+
+def _rgb_of(picture: av.VideoFrame, matrix: int, colour_range: int) -> RGB:
+    plain = to_444(picture).reformat(format="rgb24", src_colorspace=matrix, src_color_range=colour_range, threads=1)
+    colours: RGB = plain.to_ndarray() / np.float32(255)
+    return colours
 
 
 def alpha_of(picture: av.VideoFrame, path: Path) -> Alpha:
@@ -252,6 +267,20 @@ def _pictures(
             yield from decoder.decode(packet if packet.size else None)
     except av.FFmpegError as error:
         raise InputError(f"{path} cannot be decoded ({error.strerror}); make it again") from error
+
+
+def _timed(path: Path) -> Generator[tuple[av.VideoFrame, Fraction | None], None, None]:
+    """Yield every picture of a video with its time in seconds."""
+    if is_animated_webp(path):
+        webp = read_webp(path)
+        yield from zip(webp.pictures(), webp.times, strict=False)
+        return
+    with open_input(path) as container:
+        stream = _stream(container, path)
+        decoder = _decoder(stream)
+        decoder.thread_count = 1
+        for picture in _pictures(container, stream, decoder, path):
+            yield picture, _time(picture, stream)
 
 
 def _time(picture: av.VideoFrame, stream: VideoStream) -> Fraction | None:

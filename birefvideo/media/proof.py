@@ -16,6 +16,7 @@ import numpy as np
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
 from birefvideo.media import sync
+from birefvideo.media.animation import is_shown
 from birefvideo.media.colours import code_scale, is_plain, same_matrix
 from birefvideo.media.decode import read_frames
 from birefvideo.media.edges import EdgeColour
@@ -122,7 +123,7 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
 
 
 def _codec(film: Film, format: Format) -> Check:
-    wanted = av.Codec(format.codec, "w").canonical_name
+    wanted = format.container if format.is_animation else av.Codec(format.codec, "w").canonical_name
     if film.codec != wanted:
         return Check("codec", False, f"{film.codec} instead of {wanted}, which {format.name} is")
     if format.codec_tag is not None and film.codec_tag != format.codec_tag:
@@ -141,8 +142,12 @@ def _watch(found: _Found, format: Format, info: VideoInfo | None, promise: Promi
             step = max(1, len(found.film.times) // _COMPARED)
             with closing(read_frames(info, promise.span)) as frames:
                 for index, frame in enumerate(frames):
-                    found.source_times.append(frame.seconds)
                     found.source_end = frame.seconds + frame.duration * frame.time_base
+                    if format.is_animation and not is_shown(
+                        frame.seconds, found.source_times[-1] if found.source_times else None, format
+                    ):
+                        continue
+                    found.source_times.append(frame.seconds)
                     for picture in islice(pictures, 1):
                         alpha = _look(picture, format, found)
                         if index % step == 0 and not promise.recoloured:
@@ -202,7 +207,8 @@ def _size(film: Film, format: Format, info: VideoInfo | None) -> Check:
 
 
 def _tags(found: _Found, format: Format, info: VideoInfo | None) -> Check:
-    if len(found.colours) != 1 or len(found.pix_fmts) != 1:
+    # Of RGB the tags do not matter here, and an APNG has them on its first picture alone.
+    if len(found.pix_fmts) != 1 or not (len(found.colours) == 1 or (found.colours and format.is_rgb)):
         few = "no picture to read them from" if not found.colours else "pictures differ in tags or pixel format"
         return Check("tags", False, few)
     colour, pix_fmt = next(iter(found.colours)), next(iter(found.pix_fmts))
@@ -308,7 +314,7 @@ def _pixels(found: _Found) -> Iterator[Check]:
 def _sound(found: _Found, info: VideoInfo | None, promise: Promise) -> Iterator[Check]:
     """Whether every track is there, as long as it should be, and in time with the pictures."""
     sounds = found.film.sounds
-    if found.film.format.is_sequence:
+    if found.film.format.is_sequence or found.film.format.is_animation:
         return
     wanted = promise.sounds if promise.sounds is not None else None if info is None else len(info.audio)
     if wanted is not None and len(sounds) != wanted:

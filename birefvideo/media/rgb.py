@@ -18,6 +18,8 @@ from birefvideo.planes import bit_depth, plane_array
 
 LINEAR = 8
 """AVColorTransferCharacteristic of linear light."""
+SRGB = Colour(matrix=0, range=FULL_RANGE, primaries=1, transfer=13)
+"""What R'G'B' is on the web."""
 _LEAST, _MOST = -0.125, 1.25
 """R'G'B' that the table of a curve reaches from and to: limited-range codes end at -0.07 and 1.09."""
 _DIFFUSE_WHITE = 203.0

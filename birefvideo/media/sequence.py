@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,8 @@ class Times:
     """Their beginnings, from the output's 0 on; in a part, from the source's first frame on."""
     last_duration: int
     """How long the last one is shown; 0 where unknown."""
+    coverage: list[float] = field(default_factory=list)
+    """Mean alpha of each, 0 to 1, where that is not the matte's own."""
 
 
 def is_sequence(folder: Path) -> bool:
@@ -55,7 +57,7 @@ class SequenceWriter(Writer):
         """
         self._encode(None)
         if self.frames_written:
-            times = Times(self._pts, self._durations[-1])
+            times = Times(self._pts, self._durations[-1], self._coverage)
             self._store(SIDECAR, json.dumps(sidecar(self._format, self._info, times)).encode())
 
     def _open(self) -> None:
@@ -63,6 +65,7 @@ class SequenceWriter(Writer):
             shutil.rmtree(self.path)
         self.path.mkdir()
         self._pts: list[int] = []
+        self._coverage: list[float] = []
         self._packets = 0
         context = cast(VideoCodecContext, VideoCodecContext.create(self._format.codec, "w"))
         context.framerate = self._info.rate
@@ -85,7 +88,7 @@ class SequenceWriter(Writer):
         except (av.FFmpegError, OSError) as error:
             raise cannot_write(self.path, error) from error
         for packet in packets:
-            self._store(_part_name(self._packets, self._format), bytes(packet))
+            self._store(part_name(self._packets, self._format), bytes(packet))
             self._packets += 1
 
     def _store(self, name: str, data: bytes) -> None:
@@ -112,7 +115,7 @@ def join_folders(parts: Sequence[Path], output: Path, format: Format, info: Vide
         for part in parts:
             times = read_times(part)
             for index in range(len(times.pts)):
-                _take(part / _part_name(index, format), output / picture_name(output, len(pts) + index, format))
+                _take(part / part_name(index, format), output / picture_name(output, len(pts) + index, format))
             pts += times.pts
             last_duration = times.last_duration
         moved = Times([time - pts[0] for time in pts], last_duration)
@@ -131,7 +134,8 @@ def read_times(folder: Path) -> Times:
     """
     try:
         values = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
-        return Times([int(time) for time in values["pts"]], int(values["last_duration"]))
+        coverage = [float(share) for share in values.get("coverage", ())]
+        return Times([int(time) for time in values["pts"]], int(values["last_duration"]), coverage)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise OutputError(f"{folder} has no readable {SIDECAR}: remove it and run again") from error
 
@@ -148,6 +152,7 @@ def sidecar(format: Format, info: VideoInfo, times: Times, folder: Path | None =
     return {
         "birefvideo_sequence": _VERSION,
         **names,
+        **({"coverage": times.coverage} if times.coverage else {}),
         "frames": len(times.pts),
         "rate": str(info.rate),
         "time_base": str(info.time_base),
@@ -163,7 +168,8 @@ def _stem(folder: Path, format: Format) -> str:
     return folder.name.removesuffix(format.suffix)
 
 
-def _part_name(index: int, format: Format) -> str:
+def part_name(index: int, format: Format) -> str:
+    """The file name of picture `index`, counted from 0, of a part."""
     return f"{index:06d}{format.picture_suffix}"
 
 

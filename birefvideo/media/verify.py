@@ -16,9 +16,11 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
+from birefvideo.media.animation import schedule
 from birefvideo.media.audio import Sound, codec_name
 from birefvideo.media.decode import open_input
 from birefvideo.media.encode import output_aspect, output_colour, output_pix_fmt, output_size
+from birefvideo.media.film import read_film
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.opacity import alpha_of, decoder_with_alpha, luma_matte
 from birefvideo.media.sequence import SIDECAR, picture_name, read_times
@@ -34,6 +36,10 @@ _DECODED = {
 
 _COVERAGE_SLACK = 0.02
 """How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
+
+
+_EXACT = 1e-4
+"""How far an animation's may be from what its encoder was given: alpha is lossless, and this is rounding."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,8 @@ def verify(
 ) -> Verification:
     """Reopens `output` and compares it with what it was meant to hold.
 
-    Every packet is read; the first, middle and last pictures are decoded, or all of them with `decode_all`. Times may
-    differ by the container's tick, sound by one packet.
+    Every packet is read; the first, middle and last pictures are decoded, or all of them with `decode_all`, and always
+    of an animation, which is short. Times may differ by the container's tick, sound by one packet.
 
     Args:
         output: the finished file.
@@ -90,6 +96,8 @@ def verify(
     """
     if format.is_sequence:
         return _verify_sequence(output, format, info, expected, decode_all)
+    if format.is_animation:
+        return _verify_animation(output, format, info, expected)
     try:
         with open_input(output) as container:
             stream = _only_video(container, output)
@@ -153,6 +161,47 @@ def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, ind
     if shown[0] != output_size(format, info) or shown[1] not in _DECODED.get(pix_fmt, {pix_fmt}):
         raise _wrong(path, f"it is {shown[0][0]}x{shown[0][1]} of {shown[1]}")
     return _coverage_error(picture, path, format, expected, range(len(expected.pts)))
+
+
+def _verify_animation(output: Path, format: Format, info: VideoInfo, expected: Expected) -> Verification:
+    """Compares an animation with what `schedule` plans of the source's times; every picture is decoded."""
+    assert format.clock is not None, "animations have a clock of their own"
+    source = [pts * info.time_base for pts in expected.pts]
+    plan = schedule(source, source[-1] + expected.last_duration * info.time_base, format)
+    wanted = [Fraction(tick, format.clock) for tick in plan.ticks]
+    try:
+        film = read_film(output, format)
+        found: list[tuple[str, object, object]] = [
+            ("codec", film.codec, format.container),
+            ("size", film.size, output_size(format, info)),
+            ("number of pictures", len(film.times), len(plan.indices)),
+        ]
+        for what, got, meant in found:
+            if got != meant:
+                raise _wrong(output, f"its {what} is {got} instead of {meant}")
+        for index, (time, meant_time) in enumerate(zip((*film.times, film.end), wanted, strict=True)):
+            if time != meant_time:
+                raise _wrong(output, f"picture {index} begins, or the last ends, at {time} s instead of {meant_time} s")
+        shares = [_share(picture, index, output) for index, picture in enumerate(film.pictures())]
+    except (av.FFmpegError, InputError) as error:
+        raise _wrong(output, f"it cannot be read back ({error})") from error
+    if len(shares) != len(film.times):
+        raise _wrong(output, f"{len(shares)} of {len(film.times)} pictures can be decoded")
+    off = [abs(got - meant) for got, meant in zip(shares, expected.coverage, strict=False)]
+    if off and max(off) > _EXACT:
+        index = off.index(max(off))
+        got, meant = shares[index], expected.coverage[index]
+        raise _wrong(output, f"alpha covers {got:.2%} of picture {index} instead of {meant:.2%}")
+    errors = [abs(time - (source[i] - source[0])) for i, time in zip(plan.indices, film.times, strict=True)]
+    return Verification(len(film.times), len(shares), film.end, max(errors), 0, round(max(off), 6) if off else None)
+
+
+def _share(picture: av.VideoFrame, index: int, output: Path) -> float:
+    """Mean alpha of an animation's picture."""
+    alpha = alpha_of(picture)
+    if alpha is None:
+        raise _wrong(output, f"picture {index} has no alpha")
+    return float(alpha.mean())
 
 
 def _wrong(output: Path, what: str) -> OutputError:
