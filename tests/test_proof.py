@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,13 +20,13 @@ from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
-from birefvideo.frames import Frame
 from birefvideo.media import sync
 from birefvideo.media.edges import EdgeColour
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.formats import get_format
 from birefvideo.media.opacity import alpha_of
 from birefvideo.media.proof import Check, Promise, prove
+from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
 
@@ -91,11 +91,6 @@ def test_a_matte_without_a_subject_or_a_background_is_found(
         assert failed(checks) == ["alpha"] and words in checks["alpha"].said
 
 
-def bright(frames: Sequence[Frame]) -> list[Frame]:
-    """The frames with a larger and softer disc, so that its edge can be judged."""
-    return [replace(frame, alpha=np.clip((disc(frame) - 0.5) * 0.8 + 0.5, 0, 1)) for frame in frames]
-
-
 @pytest.mark.parametrize("name", ["prores", "ffv1"])
 @pytest.mark.parametrize("is_multiplied", [False, True])
 def test_premultiplied_colour_is_told_from_straight(
@@ -108,6 +103,16 @@ def test_premultiplied_colour_is_told_from_straight(
             writer.write(frame)
     assert failed(proof(part, name, promise=Promise(premultiplied=is_multiplied))) == []
     assert failed(proof(part, name, promise=Promise(premultiplied=not is_multiplied))) == ["colour"]
+
+
+def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    for frame in frames:
+        assert frame.alpha is not None
+        plane_array(frame.picture, 0)[frame.alpha < 0.98] = 16
+    (part,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
+    colour = proof(part, "ffv1")["colour"]
+    assert colour.passed is None and "no guide" in colour.said
 
 
 def test_too_little_edge_tells_nothing() -> None:

@@ -296,6 +296,9 @@ def _matte(found: _Found, format: Format, promise: Promise) -> Iterator[Check]:
     if darkening is None:
         yield Check("colour", None, "too few soft edges beside solid picture to tell straight from premultiplied")
         return
+    if darkening > 1 + PREMULTIPLIED:
+        yield Check("colour", None, f"soft edges are {darkening:.1f} times as dark as alpha would make them: no guide")
+        return
     is_multiplied = darkening > PREMULTIPLIED
     kind = "premultiplied" if is_multiplied else "straight"
     said = f"{kind}: soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
@@ -342,7 +345,7 @@ def _synchrony(said: str, heard: sync.Heard, info: VideoInfo, track: int, found:
     end = source.end - shift
     if promise.span.end is not None:
         end = min(end, promise.span.end * info.time_base - shift)
-    slack = Fraction(1, 20)  # a packet of any codec, and its padding
+    slack = max(Fraction(1, 20), Fraction(2048, info.audio[track].rate))  # a packet of any codec, and its padding
     if abs(heard.end - end) > slack:
         return Check("sound", False, f"{said}, but the source's ends at {float(end):.3f} s")
     away = sync.offset(source, heard, shift)
