@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from birefvideo.matting.devices import choose_device, choose_dtype
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.variants import EMBEDDED
+from birefvideo.media.audio import with_tracks
 from birefvideo.media.backdrop import check_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
@@ -118,6 +119,15 @@ class Matter:
         }
 
 
+def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
+    """What a clip is as the options want it read: its rate, its tracks, its fields.
+
+    Raises:
+        OptionError: the rate is given for a video, which has its own times.
+    """
+    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+
+
 def run(
     source: Path,
     targets: Sequence[Target],
@@ -139,7 +149,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    info = at_rate(probe(source), options.fps)
+    info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
     check_targets(source, targets)
     check_premultiplied(options, targets)
@@ -268,6 +278,9 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
         warnings.append(f"{decode.untimed_frames} frames had no time in the file and got one by the frame rate")
     if decode.rescaled_frames:
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
+    if decode.deinterlaced_frames:
+        what = f"{decode.deinterlaced_frames} frames are interlaced and were deinterlaced"
+        warnings.append(f"{what}; for pictures wrongly flagged pass --no-deinterlace")
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         warnings.append("this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only")
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
