@@ -46,6 +46,7 @@ from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.probe import probe
 from birefvideo.media.proxy import ProxyWriter
 from birefvideo.media.stills import at_rate
+from birefvideo.media.tags import Tags, read_tags
 from birefvideo.media.verify import Expected, verify
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
@@ -150,6 +151,7 @@ def run(
     started = time.monotonic()
     progress = progress or Progress()
     info = as_asked(probe(source), options)
+    tags = read_tags(info)
     span = trimmed_span(info, options.start, options.end)
     check_targets(source, targets)
     check_premultiplied(options, targets)
@@ -176,8 +178,9 @@ def run(
         with folder:
             progress.planned(plan, matter.checkpoint)
             reports = _run_segments(plan, folder, matter, progress)
-            finished = _finish_all(plan, folder, reports)
+            finished = _finish_all(plan, folder, reports, tags)
             warnings = _warnings(reports, matter, info.colour.is_hdr)
+            warnings += filter(None, [tags.left_out([target.format for target in targets])])
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
             computed = matter.predictor.report
             made = deliver(plan, folder, finished, reports, computed, warnings, receipts=receipts, page=page)
@@ -233,14 +236,14 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
     return report
 
 
-def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[Finished]:
-    """Joins the parts of every output with the audio and proves the results."""
+def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Tags) -> list[Finished]:
+    """Joins the parts of every output with sound and tags and proves the results; the page's copies have no tags."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
     finished: list[Finished] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
         output, info = folder.joined(target.path), plan.shown(target)
-        joined = join(parts, output, target.format, info, plan.span)
+        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Tags())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,

@@ -22,6 +22,7 @@ from birefvideo.errors import OptionError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.decode import GIVE_UP_AFTER, open_input
 from birefvideo.media.formats import Format
+from birefvideo.media.tags import copy_track_tags
 
 _TRACKS = {"all": None, "first": 1, "none": 0}
 """What the user can ask for: how many of the source's tracks."""
@@ -159,7 +160,7 @@ class CopiedTrack(Track):
     def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
-        _copy_language(self._stream, self._out)
+        copy_track_tags(self._stream, self._out, output.format.name)
         self._grain = Fraction(0)
 
     def _packets(self) -> Iterator[Timed]:
@@ -224,7 +225,7 @@ class EncodedTrack(Track):
         context.thread_count = 1
         if format.bit_rate is not None:
             context.bit_rate = format.bit_rate * len(context.layout.channels)
-        _copy_language(self._stream, self._out)
+        copy_track_tags(self._stream, self._out, output.format.name)
 
     def _packets(self) -> Iterator[Timed]:
         for frame in self._shaped():
@@ -307,11 +308,6 @@ def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
             yield cast(AudioFrame, graph.pull())
         except (av.BlockingIOError, EOFError):
             return
-
-
-def _copy_language(source: AudioStream, out: AudioStream) -> None:
-    if "language" in source.metadata:
-        out.metadata["language"] = source.metadata["language"]
 
 
 def check_choice(tracks: str) -> None:
