@@ -20,13 +20,12 @@ from birefvideo.jobs.plan import (
     plan_targets,
     trimmed_span,
 )
-from birefvideo.jobs.run import Matter, Progress, Result, run
+from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
 from birefvideo.matting import checkpoints
 from birefvideo.matting.devices import choose_device
 from birefvideo.media.backdrop import parse_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.probe import probe
-from birefvideo.media.stills import at_rate
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ def matte(
     despill: str | None = None,
     premultiplied: bool | str = False,
     fps: int | float | Fraction | str | None = None,
+    audio: str = "all",
+    deinterlace: bool = True,
     start: Seconds = None,
     end: Seconds = None,
     device: str = "auto",
@@ -68,6 +69,8 @@ def matte(
     `background` under a composite is a colour, or the name of a picture or of a video, which loops.
     `source` may be pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png', shown at `fps`.
     `premultiplied` multiplies colour by alpha, over black, in outputs with alpha.
+    `audio` is which of the source's tracks go along: all, first or none. `deinterlace` makes frames that are flagged
+    interlaced progressive.
 
     `review` adds a page to judge the matte with in a browser; `receipts` are what `birefvideo verify` reads.
 
@@ -88,6 +91,8 @@ def matte(
         despill=parse_despill(despill),
         premultiplied=parse_premultiplied(premultiplied),
         fps=parse_fps(fps),
+        audio=audio,
+        deinterlace=deinterlace,
     )
     targets = plan_targets(Path(source), None if out is None else Path(out), formats)
     told = Progress(frame=progress) if progress else None
@@ -103,6 +108,7 @@ def mattes(
     smooth: int = 2,
     despill: str | None = None,
     fps: int | float | Fraction | str | None = None,
+    deinterlace: bool = True,
     start: Seconds = None,
     end: Seconds = None,
     device: str = "auto",
@@ -114,8 +120,17 @@ def mattes(
     Raises:
         BirefvideoError: as `matte`, at the first frame.
     """
-    options = Options(model=model, size=size, smooth=smooth, device=device, dtype=dtype, batch=batch)
-    info = at_rate(probe(Path(source)), parse_fps(fps))
+    options = Options(
+        model=model,
+        size=size,
+        smooth=smooth,
+        device=device,
+        dtype=dtype,
+        batch=batch,
+        fps=parse_fps(fps),
+        deinterlace=deinterlace,
+    )
+    info = as_asked(probe(Path(source)), options)
     matter = Matter(options)
     span = trimmed_span(info, _exact(start), _exact(end))
     spill = spill_light(parse_despill(despill), info.colour)

@@ -91,6 +91,8 @@ class VideoInfo:
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
     """The audio streams, in container order."""
+    deinterlace: bool = True
+    """Whether frames that are flagged interlaced are made progressive when they are read."""
 
 
 @dataclass(frozen=True)

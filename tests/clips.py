@@ -64,6 +64,34 @@ def yuv_frame(rgb: RGB, pix_fmt: str, tags: Tags | None) -> av.VideoFrame:
     return frame.reformat(format=pix_fmt, dst_colorspace=swscale_matrix, dst_color_range=colour_range, threads=1)
 
 
+def fielded_frame(
+    order: str, pictures: Callable[[int], RGB], index: int, pix_fmt: str, tags: Tags | None
+) -> av.VideoFrame:
+    """Frame `index` of a film: picture `index`, or with "tff" or "bff" two fields.
+
+    Then the top or the bottom field, which comes first, is of picture 2 `index`, and the other of the next one.
+    """
+    if not order:
+        return yuv_frame(pictures(index), pix_fmt, tags)
+    first, second = (yuv_frame(pictures(2 * index + late), pix_fmt, tags) for late in (0, 1))
+    for plane, later in zip(first.planes, second.planes, strict=True):
+        rows, lines = (np.frombuffer(p, np.uint8).reshape(-1, p.line_size) for p in (plane, later))
+        late = slice(1, None, 2) if order == "tff" else slice(0, None, 2)
+        woven = rows.copy()
+        woven[late] = lines[late]
+        plane.update(woven.tobytes())
+    return flagged(first, order)
+
+
+def flagged(frame: av.VideoFrame, order: str) -> av.VideoFrame:
+    """The same picture, flagged interlaced with the top ("tff") or the bottom ("bff") field first."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TIME_BASE)
+    graph.link_nodes(source, graph.add("setfield", order), graph.add("buffersink")).configure()
+    graph.push(frame)
+    return cast(av.VideoFrame, graph.pull())
+
+
 def write_clip(
     path: Path,
     *,
@@ -82,11 +110,15 @@ def write_clip(
     sample_aspect_ratio: Fraction | None = None,
     container_options: Mapping[str, str] | None = None,
     pictures: Callable[[int, int, int], RGB] = picture,
+    fields: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    timecode: str = "",
 ) -> Path:
     """Write one clip and return `path`, whose suffix names the container.
 
     `size` is (width, height) as stored. `pts` are ticks of `time_base` (default: `frames` even steps at `rate`) and
     `start` is added to each; audio, a tone of its own pitch a track, always runs from 0 to the last picture's end.
+    `fields` says of each frame whether it is interlaced, over and over: "tff", "bff" or "" (see `fielded_frame`).
     """
     step = round(1 / (rate * time_base))
     times = [start + t for t in (pts if pts is not None else range(0, frames * step, step))]
@@ -98,6 +130,9 @@ def write_clip(
         context.time_base = time_base
         context.thread_count = 1
         context.flags |= Flags.frame_duration  # else the muxer guesses how long the last picture is shown
+        out.metadata.update(metadata or {})
+        if timecode:
+            video.metadata["timecode"] = timecode
         if tags is not None:
             context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
         if sample_aspect_ratio is not None:
@@ -109,7 +144,8 @@ def write_clip(
             out.mux(art.encode(None))
         ends = [*times[1:], times[-1] + step]
         for index, (time, end) in enumerate(zip(times, ends, strict=True)):
-            frame = yuv_frame(pictures(index, *size), pix_fmt, tags)
+            order = fields[index % len(fields)] if fields else ""
+            frame = fielded_frame(order, partial(pictures, width=size[0], height=size[1]), index, pix_fmt, tags)
             frame.pts, frame.time_base, frame.duration = time, time_base, end - time
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
@@ -225,23 +261,24 @@ def _no_frames(folder: Path) -> Path:
     return path
 
 
-def _size_change(folder: Path) -> Path:
+def _size_change(folder: Path, name: str = "size_change", fields: Sequence[str] = ()) -> Path:
     """An MPEG transport stream whose second half is a smaller picture."""
     step = 90000 // 24
     parts = [
         write_clip(
-            folder / f"part{i}.ts",
+            folder / f"{name}{i}.ts",
             size=size,
             start=i * 6 * step,
             frames=6,
             audio_tracks=0,
             time_base=Fraction(1, 90000),
-            options={"bf": "0"},
+            options={"bf": "0", "x264-params": "tff=1" if fields else ""},
+            fields=fields,
             container_options={"mpegts_copyts": "1"},
         )
         for i, size in enumerate([(96, 64), (64, 48)])
     ]
-    path = folder / "size_change.ts"
+    path = folder / f"{name}.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     for part in parts:
         part.unlink()
@@ -251,6 +288,7 @@ def _size_change(folder: Path) -> Path:
 _OPEN_GOP = {"x264-params": "open-gop=1:keyint=6:min-keyint=6:bframes=2:b-adapt=0:scenecut=0"}
 _PRORES = {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}
 _X265 = "log-level=none:pools=none:frame-threads=1"
+_FIELDS = ("tff",)
 _SHORT_GOPS = {"x264-params": "keyint=5:min-keyint=5:bframes=2:b-adapt=0:scenecut=0"}
 
 
@@ -306,6 +344,47 @@ CLIPS: dict[str, Callable[[Path], Path]] = {
     "odd_420": _make("odd_420.mkv", size=(75, 53), codec="ffv1", audio_tracks=0),
     "wide_pixels": _make("wide_pixels.mp4", sample_aspect_ratio=Fraction(4, 3)),
     "interlaced": _make("interlaced.mp4", options={"x264-params": "tff=1"}),
+    "interlaced_open_gop": _make(
+        "interlaced.ts",
+        frames=24,
+        time_base=Fraction(1, 90000),
+        options={"x264-params": _OPEN_GOP["x264-params"] + ":tff=1"},
+        fields=_FIELDS,
+    ),
+    "interlaced_mpeg2": _make(
+        "mpeg2.ts",
+        frames=24,
+        rate=Fraction(25),
+        time_base=Fraction(1, 25),
+        codec="mpeg2video",
+        options={"flags": "+ildct+ilme", "g": "6", "bf": "2", "b": "2M"},
+        fields=("bff",),
+    ),
+    "interlaced_prores": _make("interlaced.mov", fields=_FIELDS, options={"flags": "+ildct"}, **_PRORES),
+    "mixed_fields": _make(
+        "mixed.mkv",
+        frames=18,
+        codec="ffv1",
+        pix_fmt="yuv422p",
+        audio_tracks=0,
+        fields=("", "", "tff", "tff", "bff", ""),
+    ),
+    "interlaced_sd": _make(
+        "dv.avi",
+        codec="dvvideo",
+        pix_fmt="yuv411p",
+        size=(720, 480),
+        frames=4,
+        rate=Fraction(30000, 1001),
+        time_base=Fraction(1001, 30000),
+        fields=("bff",),
+        audio_tracks=0,
+        tags=None,
+    ),
+    "interlaced_turned": partial(
+        _turned, name="interlaced_turned.mp4", quarter_turns=1, fields=_FIELDS, options={"x264-params": "tff=1"}
+    ),
+    "interlaced_size_change": partial(_size_change, fields=_FIELDS, name="interlaced_size_change"),
     "size_change": _size_change,
     # samples and colour
     "yuv422": _make("yuv422.mp4", pix_fmt="yuv422p"),

@@ -184,7 +184,8 @@ def test_reordered_frames_of_avi_are_shown_in_order_and_from_the_start(clip: Cli
     [
         "plain", "short_gops", "vfr", "vfr_mkv", "duplicate_pts", "delayed", "open_gop", "open_gop_hevc",
         "transport_stream", "raw_h264", "avi", "avi_mpeg4", "rotated_90", "corrupt",
-        "truncated", "size_change", "webm", "one_frame",
+        "truncated", "size_change", "webm", "one_frame", "interlaced", "interlaced_open_gop", "interlaced_mpeg2",
+        "interlaced_prores", "interlaced_sd", "interlaced_turned", "interlaced_size_change", "mixed_fields",
     ],
 )  # fmt: skip
 def test_any_two_spans_give_exactly_the_whole(clip: Clip, name: str) -> None:

@@ -75,6 +75,10 @@ def matte(
         str | None,
         typer.Option(metavar="[black]", help="Multiply colour by alpha, over black; without it alpha is straight."),
     ] = None,
+    audio: Annotated[str, typer.Option(help="Which of the input's tracks go along: all, first or none.")] = "all",
+    deinterlace: Annotated[
+        bool, typer.Option(" /--no-deinterlace", help="Take frames that are flagged interlaced as they are.")
+    ] = True,
     start: Annotated[str | None, typer.Option(help="Begin here: seconds or [h:]mm:ss.")] = None,
     end: Annotated[str | None, typer.Option(help="End here: seconds or [h:]mm:ss.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
@@ -101,7 +105,20 @@ def matte(
     """
     try:
         options = _options(
-            model, size, background, smooth, start, end, device, batch, dtype, despill, premultiplied, fps
+            model,
+            size,
+            background,
+            smooth,
+            start,
+            end,
+            device,
+            batch,
+            dtype,
+            despill,
+            premultiplied,
+            fps,
+            audio,
+            deinterlace,
         )
         clips, missing = _find_clips(inputs, out)
         jobs = _plan(clips, out, to or [])
@@ -196,6 +213,8 @@ def _options(
     despill: str | None,
     premultiplied: str | None,
     fps: str | None,
+    audio: str,
+    deinterlace: bool,
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
     from birefvideo.jobs.plan import Options, parse_despill, parse_fps, parse_premultiplied
@@ -220,6 +239,8 @@ def _options(
         despill=parse_despill(despill),
         premultiplied=parse_premultiplied(premultiplied),
         fps=parse_fps(fps),
+        audio=audio,
+        deinterlace=deinterlace,
     )
     found = choose_device(device)
     choose_dtype(found, dtype)

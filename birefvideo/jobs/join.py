@@ -22,6 +22,7 @@ from birefvideo.media.audio import CopiedTrack, EncodedTrack, Sound, SoundError,
 from birefvideo.media.encode import finished, movie_options, open_output, output_aspect
 from birefvideo.media.formats import Format
 from birefvideo.media.sequence import join_folders
+from birefvideo.media.tags import Tags
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
@@ -43,7 +44,14 @@ class JoinReport:
     """Mean alpha of every picture, 0 to 1, where it is not the matte's own: scaled, or of one bit."""
 
 
-def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span) -> JoinReport:
+def join(
+    parts: Sequence[Path],
+    output: Path,
+    format: Format,
+    source: VideoInfo,
+    span: Span,
+    tags: Tags = Tags(),  # noqa: B008 - frozen
+) -> JoinReport:
     """Copies the packets of `parts`, in order, into `output` and puts the source's sound beside them.
 
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
@@ -57,6 +65,7 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
         format: the parts' and the output's format.
         source: the clip that the parts came from.
         span: the stretch of the clip that the job covers; sound is cut to it.
+        tags: descriptions, time code and chapters that go along.
 
     Raises:
         OutputError: there are no parts, a part is damaged or was made with other settings, or `output` cannot be
@@ -65,28 +74,29 @@ def join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo,
     if not parts:
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
     if format.is_sequence:
-        count, origin = join_folders(parts, output, format, source)
+        count, origin = join_folders(parts, output, format, source, tags)
         return JoinReport(count, origin, (), ())
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
         return JoinReport(made.frames, made.origin, (), (), made.coverage)
     try:
-        return _join(parts, output, format, source, span)
+        return _join(parts, output, format, source, span, tags)
     except SoundError as error:
         lost = error
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
     rest = tuple(audio for audio in source.audio if audio.index != lost.index)
-    report = join(parts, output, format, replace(source, audio=rest), span)
+    report = join(parts, output, format, replace(source, audio=rest), span, tags)
     return replace(report, warnings=(str(lost), *report.warnings))
 
 
-def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span) -> JoinReport:
+def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, tags: Tags) -> JoinReport:
     with ExitStack() as stack:
         first = stack.enter_context(_opened_part(parts[0]))
         window = _window(first, source, span)
-        container = stack.enter_context(finished(_opened_output(output, format, source), output))
+        container = stack.enter_context(finished(_opened_output(output, format, source, tags), output))
         pictures = _Pictures(parts, first, container, format, source, window)
+        tags.describe(container, pictures.stream, window.origin, _first_time(first, source), window.end)
         tracks, warnings = _open_tracks(stack, container, format, source, window)
         for _, rank, packet in _interleaved(pictures, tracks):
             _mux(container, packet, tracks[rank - 1].audio if rank else None)
@@ -122,15 +132,15 @@ class _Pictures:
         self._shift = source.start * source.time_base - window.origin
         template = first.streams.video[0]
         self._extradata = template.codec_context.extradata
-        self._out = container.add_stream_from_template(template)
-        self._out.time_base = source.time_base
-        self._out.codec_context.sample_aspect_ratio = output_aspect(format, source)
+        self.stream = container.add_stream_from_template(template)
+        self.stream.time_base = source.time_base
+        self.stream.codec_context.sample_aspect_ratio = output_aspect(format, source)
         if format.codec_tag is not None:
-            self._out.codec_context.codec_tag = format.codec_tag
+            self.stream.codec_context.codec_tag = format.codec_tag
         if format.compressor is not None:
-            self._out.metadata["encoder"] = format.compressor
+            self.stream.metadata["encoder"] = format.compressor
         if format.container == "webm" and format.has_alpha:
-            self._out.metadata["alpha_mode"] = "1"
+            self.stream.metadata["alpha_mode"] = "1"
 
     def packets(self) -> Iterator[Timed]:
         """Yields (time on the output's clock, packet for the output) in order of time."""
@@ -161,7 +171,7 @@ class _Pictures:
         """Gives a packet its time and its length up to the following one's."""
         self.count += 1
         moved = time + self._shift
-        packet.stream = self._out
+        packet.stream = self.stream
         packet.pts = packet.dts = round(moved / self._time_base)
         packet.duration = max(0, round((following - time) / self._time_base))
         packet.time_base = self._time_base
@@ -170,14 +180,18 @@ class _Pictures:
 
 def _window(first: InputContainer, source: VideoInfo, span: Span) -> Window:
     """The stretch of the source that the output shows, and which of its moments is the output's 0."""
-    begin = source.start * source.time_base
+    begin = _first_time(first, source)
     end = None if span.end is None else span.end * source.time_base
     if span.start is not None and span.start > source.start:
-        stream = first.streams.video[0]
-        begin += (stream.start_time or 0) * (stream.time_base or source.time_base)
         return Window(origin=begin, start=begin, end=end)
     origin = min([begin, *(audio.start for audio in source.audio)])
     return Window(origin=max(origin, min(begin, Fraction(0))), start=None, end=end)
+
+
+def _first_time(first: InputContainer, source: VideoInfo) -> Fraction:
+    """The source's time, in seconds, of the first picture: a part's clock begins with the source's."""
+    stream = first.streams.video[0]
+    return source.start * source.time_base + (stream.start_time or 0) * (stream.time_base or source.time_base)
 
 
 def _open_tracks(
@@ -235,10 +249,11 @@ def _opened_part(path: Path) -> InputContainer:
     raise OutputError(f"{path} holds no pictures: remove it and run again")
 
 
-def _opened_output(path: Path, format: Format, source: VideoInfo) -> OutputContainer:
+def _opened_output(path: Path, format: Format, source: VideoInfo, tags: Tags) -> OutputContainer:
     options = {
         **movie_options(format, source),
         **format.container_options,
+        **tags.muxer_options(format, source.time_base),
         # Packets come in order, so there is nothing for the muxer to hold back: by default it keeps up to ten seconds
         # of pictures in memory where one stream has ended before the others.
         "max_interleave_delta": "1",

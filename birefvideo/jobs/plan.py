@@ -22,6 +22,7 @@ from birefvideo.errors import OptionError, OutputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.matting.devices import check_dtype
 from birefvideo.matting.network_input import check_size
+from birefvideo.media.audio import check_choice
 from birefvideo.media.backdrop import Background
 from birefvideo.media.colours import parse_colour
 from birefvideo.media.encoders import check_available
@@ -70,6 +71,10 @@ class Options:
     """Pictures a second of an input that is pictures; None: 25."""
     premultiplied: bool = False
     """Multiply colour by alpha, over black, in outputs with alpha; they are straight otherwise."""
+    audio: str = "all"
+    """Which of the source's audio tracks go into the outputs: all, first or none."""
+    deinterlace: bool = True
+    """Make frames that are flagged interlaced progressive."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.smooth, int) or self.smooth < 0:
@@ -81,6 +86,7 @@ class Options:
         if self.size is not None:
             check_size(self.size)
         check_dtype(self.dtype)
+        check_choice(self.audio)
 
 
 @dataclass(frozen=True)

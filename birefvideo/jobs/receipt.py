@@ -63,6 +63,7 @@ def promise_of(entry: Entry | None) -> Promise:
             fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
             premultiplied=bool(options.get("premultiplied")),
             recoloured=bool(options.get("despill")),
+            deinterlaced=bool(options.get("deinterlace", True)),
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         return Promise()

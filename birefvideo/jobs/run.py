@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,12 +40,14 @@ from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.variants import EMBEDDED
 from birefvideo.media.animation import check_length
+from birefvideo.media.audio import with_tracks
 from birefvideo.media.backdrop import check_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.probe import probe
 from birefvideo.media.proxy import ProxyWriter
 from birefvideo.media.stills import at_rate
+from birefvideo.media.tags import Tags, read_tags
 from birefvideo.media.verify import Expected, verify
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
@@ -119,6 +121,15 @@ class Matter:
         }
 
 
+def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
+    """What a clip is as the options want it read: its rate, its tracks, its fields.
+
+    Raises:
+        OptionError: the rate is given for a video, which has its own times.
+    """
+    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+
+
 def run(
     source: Path,
     targets: Sequence[Target],
@@ -140,7 +151,8 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    info = at_rate(probe(source), options.fps)
+    info = as_asked(probe(source), options)
+    tags = read_tags(info)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
     check_targets(source, targets)
@@ -168,8 +180,9 @@ def run(
         with folder:
             progress.planned(plan, matter.checkpoint)
             reports = _run_segments(plan, folder, matter, progress)
-            finished = _finish_all(plan, folder, reports)
+            finished = _finish_all(plan, folder, reports, tags)
             warnings = _warnings(reports, matter, info.colour.is_hdr)
+            warnings += filter(None, [tags.left_out([target.format for target in targets])])
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
             computed = matter.predictor.report
             made = deliver(plan, folder, finished, reports, computed, warnings, receipts=receipts, page=page)
@@ -225,14 +238,14 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
     return report
 
 
-def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport]) -> list[Finished]:
-    """Joins the parts of every output with the audio and proves the results."""
+def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Tags) -> list[Finished]:
+    """Joins the parts of every output with sound and tags and proves the results; the page's copies have no tags."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
     finished: list[Finished] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
         output, info = folder.joined(target.path), plan.shown(target)
-        joined = join(parts, output, target.format, info, plan.span)
+        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Tags())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,
@@ -270,6 +283,9 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
         warnings.append(f"{decode.untimed_frames} frames had no time in the file and got one by the frame rate")
     if decode.rescaled_frames:
         warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
+    if decode.deinterlaced_frames:
+        what = f"{decode.deinterlaced_frames} frames are interlaced and were deinterlaced"
+        warnings.append(f"{what}; for pictures wrongly flagged pass --no-deinterlace")
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         warnings.append("this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only")
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -18,10 +18,14 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from birefvideo.frames import AudioInfo
+from birefvideo.errors import OptionError
+from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.decode import GIVE_UP_AFTER, open_input
 from birefvideo.media.formats import Format
+from birefvideo.media.tags import copy_track_tags
 
+_TRACKS = {"all": None, "first": 1, "none": 0}
+"""What the user can ask for: how many of the source's tracks."""
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Layouts that every encoder here takes, by number of channels; others are mixed to stereo."""
 
@@ -156,7 +160,7 @@ class CopiedTrack(Track):
     def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
-        _copy_language(self._stream, self._out)
+        copy_track_tags(self._stream, self._out, output.format.name)
         self._grain = Fraction(0)
 
     def _packets(self) -> Iterator[Timed]:
@@ -221,7 +225,7 @@ class EncodedTrack(Track):
         context.thread_count = 1
         if format.bit_rate is not None:
             context.bit_rate = format.bit_rate * len(context.layout.channels)
-        _copy_language(self._stream, self._out)
+        copy_track_tags(self._stream, self._out, output.format.name)
 
     def _packets(self) -> Iterator[Timed]:
         for frame in self._shaped():
@@ -306,9 +310,19 @@ def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
             return
 
 
-def _copy_language(source: AudioStream, out: AudioStream) -> None:
-    if "language" in source.metadata:
-        out.metadata["language"] = source.metadata["language"]
+def check_choice(tracks: str) -> None:
+    """Refuses a choice of tracks that there is not.
+
+    Raises:
+        OptionError: it is none of all, first and none.
+    """
+    if tracks not in _TRACKS:
+        raise OptionError(f"--audio is {tracks!r}, must be one of {', '.join(_TRACKS)}")
+
+
+def with_tracks(info: VideoInfo, tracks: str) -> VideoInfo:
+    """Returns the clip with those of its audio streams that are asked for: all, the first or none."""
+    return replace(info, audio=info.audio[: _TRACKS[tracks]])
 
 
 def open_track(

@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Frame, Span, VideoInfo
-from birefvideo.media.pictures import prepare, working_format
+from birefvideo.media.deinterlace import deinterlaced
+from birefvideo.media.pictures import planar, prepare, working_format
 from birefvideo.media.stills import DEFAULT_RATE, series_of
 
 __all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
@@ -53,6 +54,8 @@ class DecodeReport:
     """Frames without a presentation time, timed by when they were decoded or by the nominal rate."""
     rescaled_frames: int = 0
     """Frames of another size than the first one's, scaled to it."""
+    deinterlaced_frames: int = 0
+    """Frames that the file flags as interlaced and that were made progressive."""
     read_error: str = ""
     """Why reading stopped before the end of the file, or ''."""
     short_by: Fraction = Fraction(0)
@@ -67,6 +70,7 @@ class DecodeReport:
         self.dropped_frames += other.dropped_frames
         self.untimed_frames += other.untimed_frames
         self.rescaled_frames += other.rescaled_frames
+        self.deinterlaced_frames += other.deinterlaced_frames
         self.read_error = self.read_error or other.read_error
         self.short_by = max(self.short_by, other.short_by)
 
@@ -194,10 +198,11 @@ def read_frames(
     """Yield the frames of `span`, and up to `context` frames directly before and after it with core=False.
 
     The spans of any partition of the clip give together exactly the frames of the whole, with the same pixels and
-    times. Times increase strictly: of frames with one time the first is kept, as a player shows only one. A frame's
-    duration reaches to the next frame; the last one keeps its container's. Corrupt packets are skipped, and truncated
-    files read to the cut; `report` is added to when the generator ends or is closed. With more than one of `threads`
-    the decoder hides the damage of a broken clip differently from run to run; sound clips decode the same.
+    times. With `info.deinterlace`, frames that are flagged interlaced become progressive, one for one. Times increase
+    strictly: of frames with one time the first is kept, as a player shows only one. A frame's duration reaches to the
+    next frame; the last one keeps its container's. Corrupt packets are skipped, and truncated files read to the cut;
+    `report` is added to when the generator ends or is closed. With more than one of `threads` the decoder hides the
+    damage of a broken clip differently from run to run; sound clips decode the same.
 
     Raises InputError where the file cannot be opened or nothing of it can be decoded.
     """
@@ -244,13 +249,14 @@ class _Reader:
         """Yield (picture, pts, duration) from `context` frames before the span to the end of the file."""
         for target in self._seek_targets(context):
             self.counts = DecodeReport()
-            with closing(self._timed(target)) as timed:
+            with closing(self._timed(target)) as found, closing(self._progressive(found)) as timed:
                 try:
                     before, first = self._lead_in(timed, context + 1)
                 except _TimeLostError:
                     continue
                 # One picture more than the context must come before: it proves that the seek did not land too late,
-                # and that a second picture with the first one's time is dropped as in the whole.
+                # and that a second picture with the first one's time is dropped as in the whole. And deinterlacing
+                # looks at the picture before.
                 if target is not None and len(before) <= context:
                     continue
                 whole = self._with_durations(chain(before, first, timed))
@@ -267,6 +273,11 @@ class _Reader:
                     break
                 yield target
         yield None
+
+    def _progressive(self, timed: Generator[_Timed, None, None]) -> Generator[_Timed, None, None]:
+        """Every picture and its pts, made progressive if it is to be."""
+        info = self._info
+        return deinterlaced(timed, lambda picture: planar(picture, info)) if info.deinterlace else timed
 
     def _lead_in(self, timed: Iterator[_Timed], keep: int) -> tuple[list[_Timed], list[_Timed]]:
         """The last `keep` pictures before the span, and the first one that is not before it."""
@@ -310,6 +321,7 @@ class _Reader:
                     counts.dropped_frames += within
                     continue
                 counts.damaged_frames += within and picture.is_corrupt
+                counts.deinterlaced_frames += within and info.deinterlace and picture.interlaced_frame
                 last = pts
                 expected = (expected if own is None else own) + self._step
                 yield picture, pts

@@ -74,6 +74,14 @@ def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     return picture
 
 
+def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """A decoded picture in `info`'s format and range, tagged, but at its own size and not yet turned."""
+    if _needs_conversion(picture, picture.width, picture.height, info):
+        picture = _converted(picture, picture.width, picture.height, info)
+        tag(picture, info.colour)
+    return picture
+
+
 def tag(picture: av.VideoFrame, colour: Colour) -> None:
     """Set the four colour tags of a picture."""
     picture.colorspace, picture.color_range = colour.matrix, colour.range

@@ -18,6 +18,7 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.encode import Writer, cannot_write, output_colour
 from birefvideo.media.formats import Format
+from birefvideo.media.tags import Tags
 
 SIDECAR = "sequence.json"
 """Name of the file with the times."""
@@ -98,8 +99,14 @@ class SequenceWriter(Writer):
             raise cannot_write(self.path / name, error) from error
 
 
-def join_folders(parts: Sequence[Path], output: Path, format: Format, info: VideoInfo) -> tuple[int, Fraction]:
-    """Gathers the pictures of `parts` in a new folder `output`, numbered through.
+def join_folders(
+    parts: Sequence[Path],
+    output: Path,
+    format: Format,
+    info: VideoInfo,
+    tags: Tags = Tags(),  # noqa: B008 - frozen
+) -> tuple[int, Fraction]:
+    """Gathers the pictures of `parts` in a new folder `output`, numbered through; the sidecar has `tags` too.
 
     Returns the number of pictures, and the source's time in seconds that became the output's 0: the first picture's.
 
@@ -119,11 +126,13 @@ def join_folders(parts: Sequence[Path], output: Path, format: Format, info: Vide
             pts += times.pts
             last_duration = times.last_duration
         moved = Times([time - pts[0] for time in pts], last_duration)
-        text = json.dumps(sidecar(format, info, moved, output), indent=1)
+        first = (info.start + pts[0]) * info.time_base
+        values = {**sidecar(format, info, moved, output), **tags.as_json(first)}
+        text = json.dumps(values, indent=1, ensure_ascii=False)
         (output / SIDECAR).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise cannot_write(output, error) from error
-    return len(pts), (info.start + pts[0]) * info.time_base
+    return len(pts), first
 
 
 def read_times(folder: Path) -> Times:
