@@ -30,8 +30,8 @@ from birefvideo.planes import bit_depth, plane_array
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
-PREMULTIPLIED = 0.6
-"""Darkening of soft edges (see EdgeColour) from which on colour counts as multiplied by alpha."""
+STRAIGHT, PREMULTIPLIED = (-0.6, 0.2), (0.8, 1.6)
+"""Darkening of soft edges (see EdgeColour) that is proof of each; between and beyond, the picture itself decides it."""
 
 _EMPTY = 0.02  # alpha that no pixel exceeds, or range of alpha, under which there is no matte to use
 _COMPARED = 24  # pictures whose pixels are compared with the source's
@@ -303,14 +303,14 @@ def _matte(found: _Found, format: Format, promise: Promise) -> Iterator[Check]:
     if darkening is None:
         yield Check("colour", None, "too few soft edges beside solid picture to tell straight from premultiplied")
         return
-    if darkening > 1 + PREMULTIPLIED:
-        yield Check("colour", None, f"soft edges are {darkening:.1f} times as dark as alpha would make them: no guide")
+    kinds = {"straight": STRAIGHT, "premultiplied": PREMULTIPLIED}
+    found_kind = next((kind for kind, (low, high) in kinds.items() if low <= darkening <= high), None)
+    said = f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
+    if found_kind is None:
+        yield Check("colour", None, f"{said}, which tells neither")
         return
-    is_multiplied = darkening > PREMULTIPLIED
-    kind = "premultiplied" if is_multiplied else "straight"
-    said = f"{kind}: soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
     meant = promise.premultiplied if format.premultiplied is None else format.premultiplied
-    yield Check("colour", is_multiplied == meant, said)
+    yield Check("colour", (found_kind == "premultiplied") == meant, f"{found_kind}: {said}")
 
 
 def _pixels(found: _Found) -> Iterator[Check]:
