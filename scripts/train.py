@@ -5,6 +5,7 @@
     python scripts/train.py --data FOLDER --run runs/talk            # again: goes on where it stopped
     python scripts/train.py --data FOLDER --run runs/next --init birefvideo/weights/talk
     python scripts/train.py --export birefvideo/weights/talk --run runs/talk
+    python scripts/train.py --export birefvideo/weights/talk --run runs/next --blend runs/earlier --share 0.75
 
 The run folder holds the log, the last state and the averaged weights. Batch i depends on the seed and i only.
 """
@@ -149,6 +150,17 @@ def average(target: nn.Module, source: nn.Module, step: int) -> None:
             old.copy_(new)
 
 
+@torch.no_grad()
+def blend(target: nn.Module, earlier: nn.Module, share: float) -> None:
+    """Mixes weights with those that they were tuned from: target ← share · target + (1 − share) · earlier.
+
+    Keeps what the earlier ones knew better (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
+    for new, old in zip(target.state_dict().values(), earlier.state_dict().values(), strict=True):
+        if new.is_floating_point():
+            new.lerp_(old, 1 - share)
+
+
 @torch.inference_mode()
 def validate(model: BiRefNet, batches: Batches) -> float:
     """Mean absolute error ×10³ over trusted pixels of fixed composites of people never trained on."""
@@ -175,6 +187,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where foreground colours are kept")
     parser.add_argument("--init", type=Path, help="start from this checkpoint folder instead of random weights")
     parser.add_argument("--export", type=Path, help="write the averaged weights as a checkpoint folder and stop")
+    parser.add_argument(
+        "--blend", type=Path, help="with --export: mix in this checkpoint folder, which the run began with"
+    )
+    parser.add_argument("--share", type=float, default=0.75, help="how much of the mixture is the run's")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
@@ -253,7 +269,10 @@ def batches_from(dataset: Batches, start: int) -> Iterator[tuple[Tensor, Tensor,
 def main() -> None:
     options = parse()
     if options.export:
-        save_folder(Run(options).averaged, options.export, LONG_SIDE)
+        weights = Run(options).averaged
+        if options.blend:
+            blend(weights, load_folder(options.blend), options.share)
+        save_folder(weights, options.export, LONG_SIDE)
         return
     options.run.mkdir(parents=True, exist_ok=True)
     releases = {"yes"} if options.only_free else {"yes", "sa"}

@@ -172,3 +172,11 @@ def test_a_deeper_network_starts_as_the_checkpoint_that_it_grows_from() -> None:
         torch.testing.assert_close(large(image), small(image))
     with pytest.raises(SystemExit, match="does not fit"):
         train.grow(small, large)
+
+
+def test_a_blend_lies_between_the_two() -> None:
+    new, old = (BiRefNet(Geometry("conv_t", "", attention=("",) * 5, head="subpixel")) for _ in range(2))
+    wanted = {k: 0.75 * v + 0.25 * old.state_dict()[k] for k, v in new.state_dict().items() if v.is_floating_point()}
+    train.blend(new, old, 0.75)
+    for name, value in wanted.items():
+        torch.testing.assert_close(new.state_dict()[name], value)
