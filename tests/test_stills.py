@@ -19,7 +19,7 @@ from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
-from birefvideo.jobs.plan import parse_fps
+from birefvideo.jobs.options import Options, parse_fps
 from birefvideo.media.decode import read_frames
 from birefvideo.media.probe import probe
 from birefvideo.media.stills import at_rate, members, series_of, stem_of
@@ -200,7 +200,7 @@ def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, orientation: int, tu
 def test_a_changed_picture_makes_another_job(tmp_path: Path) -> None:
     source = pictures(tmp_path / "frames")
     for name in (source, source / "%05d.png"):
-        made = plan.Plan(at_rate(probe(name), None), (), Span(), (), plan.Options(), tmp_path)
+        made = plan.Plan(at_rate(probe(name), None), (), Span(), (), Options(), tmp_path)
         before = made.manifest()
         assert made.manifest() == before
         cv2.imwrite(str(source / "00005.png"), picture(9 if name == source else 2))

@@ -14,7 +14,8 @@ from birefvideo.cli.report import JobBar, print_error, print_result, quiet_libra
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.plan import Options, Target
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.plan import Target
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -217,7 +218,7 @@ def _options(
     deinterlace: bool,
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
-    from birefvideo.jobs.plan import Options, parse_despill, parse_fps, parse_premultiplied
+    from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
     from birefvideo.matting import checkpoints
     from birefvideo.matting.devices import choose_device, choose_dtype
     from birefvideo.media.backdrop import parse_background
