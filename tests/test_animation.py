@@ -123,6 +123,16 @@ def test_every_kind_of_clip_passes_and_keeps_its_times(
 
 
 @every_animation
+def test_a_last_picture_shorter_than_can_be_shown_is_shown_a_little_longer(format: Format, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "fast.mp4", pts=[*range(0, 700, 100)], rate=Fraction(120), audio_tracks=0)
+    output, info, frames, report = make_output(tmp_path, format, source)
+    verify(output, format, info, expectation(frames, report))
+    end = read_film(output, format).end
+    assert end > frames[-1].seconds + frames[-1].duration * info.time_base, "no case for this test"
+    assert all(check.passed is not False for check in prove(output, format, source, Promise()))
+
+
+@every_animation
 def test_60_pictures_a_second_become_30_only_where_the_file_s_clock_asks_for_it(format: Format, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "sixty.mp4", pts=SIXTY, rate=Fraction(60), audio_tracks=0)
     output, info, frames, report = make_output(tmp_path, format, source)

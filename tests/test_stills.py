@@ -20,6 +20,7 @@ from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
 from birefvideo.jobs.options import Options, parse_fps
+from birefvideo.jobs.receipt import read, still_the_same
 from birefvideo.media.decode import read_frames
 from birefvideo.media.probe import probe
 from birefvideo.media.stills import at_rate, members, series_of, stem_of
@@ -162,6 +163,18 @@ def test_a_folder_of_pictures_lies_beside_its_outputs(tmp_path: Path, network: P
     made = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert made == ["walk", "walk_png"] and len(list(source.iterdir())) == 12
     assert len(list((tmp_path / "walk_png").glob("walk_0000??.png"))) == 12
+
+
+def test_a_receipt_is_about_the_pictures_and_not_about_what_else_lies_in_their_folder(
+    tmp_path: Path, network: Path
+) -> None:
+    source = pictures(tmp_path / "walk")
+    assert invoke(source, "--to", "png", "-o", source, "--model", network).exit_code == 0
+    made = source / "walk_png"
+    entry = read(made)
+    assert all(check.passed for check in still_the_same(made, source, entry))
+    next(source.glob("*.png")).write_bytes(b"another")
+    assert [check.passed for check in still_the_same(made, source, entry)] == [True, False]
 
 
 def test_segments_of_a_series_give_the_whole(tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

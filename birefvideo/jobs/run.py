@@ -156,9 +156,9 @@ def run(
     tags = read_tags(info)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
-    check_targets(source, targets)
     check_premultiplied(options, targets)
     check_background(options.background)
+    check_targets(source, targets)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if page else ()

@@ -76,7 +76,7 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
     try:
         film = read_film(output, format)
     except (av.FFmpegError, InputError) as error:
-        return [Check("file", False, f"it cannot be read: {error}")]
+        return [Check("file", False, f"it cannot be read: {_reason(error)}")]
     if not film.times:
         return [_codec(film, format), Check("frames", False, "no pictures")]
     found = Found(film)
@@ -84,7 +84,7 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
     try:
         watch(found, format, info, promise.span, compared=not promise.recoloured)
     except (av.FFmpegError, InputError) as error:
-        broken = [Check("file", False, f"decoding stops at picture {found.decoded}: {error}")]
+        broken = [Check("file", False, f"decoding stops at picture {found.decoded}: {_reason(error)}")]
     return [
         *broken,
         _codec(film, format),
@@ -97,6 +97,10 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
         *_pixels(found),
         *_sound(found, info, promise),
     ]
+
+
+def _reason(error: av.FFmpegError | InputError) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _read_as_meant(source: Path, promise: Promise) -> VideoInfo:
@@ -180,7 +184,7 @@ def _times(found: Found) -> Iterator[Check]:
         slack = max(film.tick, Fraction(1, 1000))
         worst = max(abs(b - a - shift) for a, b in zip(film.times, source, strict=True))
         yield Check("times", worst <= slack, f"{whole}, at most {float(worst) * 1000:.2f} ms from the source's")
-        late = film.end - (found.source_end - shift)
+        late = film.end - max(found.source_end - shift, film.times[-1] + film.format.shortest)
         told = " with the sound's last packet" if film.end_slack else ""
         said = f"{float(film.end - film.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
         yield Check("duration", abs(late) <= 2 * slack + film.end_slack, said)
