@@ -302,6 +302,13 @@ def test_a_name_that_is_not_utf8_goes_all_the_way(clip: GetClip, network: Path, 
         assert {check.name: check.passed for check in proof}["frames"]
 
 
+def test_a_name_too_long_for_its_outputs_is_told(source: Path, network: Path) -> None:
+    long = source.rename(source.with_name("n" * 249 + ".mp4"))
+    with pytest.raises(OutputError, match="too long"):
+        birefvideo.matte(long, model=str(network))
+    assert [path.name for path in source.parent.iterdir()] == [long.name]
+
+
 def test_inputs_that_would_write_the_same_file_are_refused_before_any_work(source: Path, network: Path) -> None:
     other = Path(shutil.copy(source, source.with_suffix(".mov")))
     result = invoke(source, other, "--model", network)

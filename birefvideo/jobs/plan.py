@@ -196,11 +196,11 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
     """
     for target in targets:
         path = target.path
-        if path.is_dir() and not (target.format.is_sequence and is_sequence(path)):
-            raise OutputError(f"{path} is a folder: remove it or choose another -o")
-        if target.format.is_sequence and path.is_file():
-            raise OutputError(f"{path} is a file where a folder is to be: remove it or choose another -o")
         try:
+            if path.is_dir() and not (target.format.is_sequence and is_sequence(path)):
+                raise OutputError(f"{path} is a folder: remove it or choose another -o")
+            if target.format.is_sequence and path.is_file():
+                raise OutputError(f"{path} is a file where a folder is to be: remove it or choose another -o")
             if path.exists() and source.exists() and path.samefile(source):
                 raise OutputError(f"{path} is the input itself: choose another -o")
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import av
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.media import sync
+from birefvideo.media.animation import shown_until
 from birefvideo.media.encode import output_aspect, output_colour, output_size
 from birefvideo.media.film import Film, read_film
 from birefvideo.media.formats import Content, Format
@@ -184,7 +185,10 @@ def _times(found: Found) -> Iterator[Check]:
         slack = max(film.tick, Fraction(1, 1000))
         worst = max(abs(b - a - shift) for a, b in zip(film.times, source, strict=True))
         yield Check("times", worst <= slack, f"{whole}, at most {float(worst) * 1000:.2f} ms from the source's")
-        late = film.end - max(found.source_end - shift, film.times[-1] + film.format.shortest)
+        end = found.source_end - shift
+        if film.format.is_animation:
+            end = shown_until(film.times[-1], end, film.format)
+        late = film.end - end
         told = " with the sound's last packet" if film.end_slack else ""
         said = f"{float(film.end - film.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
         yield Check("duration", abs(late) <= 2 * slack + film.end_slack, said)
