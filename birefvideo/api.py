@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING
 
 from birefvideo.advice.review import render
 from birefvideo.frames import Frame
-from birefvideo.jobs.plan import (
-    DEFAULT_FORMATS,
-    Options,
-    parse_despill,
-    parse_fps,
-    parse_premultiplied,
-    plan_targets,
-    trimmed_span,
-)
+from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
+from birefvideo.jobs.plan import DEFAULT_FORMATS, plan_targets, trimmed_span
 from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
 from birefvideo.matting import checkpoints
 from birefvideo.matting.devices import choose_device

@@ -34,7 +34,8 @@ from torch import nn
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import Frame, Span
-from birefvideo.jobs.plan import Options, plan_targets
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.plan import plan_targets
 from birefvideo.jobs.run import Matter, run
 from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
 from birefvideo.matting.network_input import InputSize, PictureScaler

@@ -28,7 +28,7 @@ import av
 import numpy as np
 
 from birefvideo.frames import Frame, Span, VideoInfo
-from birefvideo.jobs.plan import Options
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.run import Matter
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.temporal import smooth

@@ -18,9 +18,9 @@ from birefvideo.jobs.join import JoinReport, join
 from birefvideo.media.decode import read_frames
 from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.encoders import why_unavailable
+from birefvideo.media.expected import Expected
 from birefvideo.media.formats import FORMATS, Format
 from birefvideo.media.probe import probe
-from birefvideo.media.verify import Expected
 from birefvideo.planes import plane_array
 
 _POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]

@@ -123,6 +123,40 @@ def test_every_kind_of_clip_passes_and_keeps_its_times(
 
 
 @every_animation
+def test_a_last_picture_that_goes_on_for_minutes_ends_after_one(format: Format, network: Path, tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "slides.mp4", frames=2, rate=Fraction(1, 700), time_base=Fraction(1, 12000), audio_tracks=0
+    )
+    (output,) = birefvideo.matte(source, to=format.name, model=str(network), end=5).outputs
+    assert read_film(output, format).end == 60
+    promise = Promise(span=Span(end=5 * 12000))
+    assert all(check.passed is not False for check in prove(output, format, source, promise) if check.name != "alpha")
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [("gif", b""), ("apng", b""), ("webp-anim", b""), ("gif", b"GIF89a"), ("apng", b"\x89PNG\r\n\x1a\n12")],
+)
+def test_a_damaged_part_is_told(name: str, damaged: bytes, clip: GetClip, tmp_path: Path) -> None:
+    info, frames = matted(clip("one_frame"))
+    (part,) = write_parts(tmp_path, get_format(name), info, frames)
+    (picture,) = (file for file in part.iterdir() if file.suffix != ".json")
+    picture.write_bytes(damaged)
+    with pytest.raises(OutputError, match="damaged picture: remove it"):
+        join([part], tmp_path / "out", get_format(name), info, Span())
+
+
+@every_animation
+def test_a_last_picture_shorter_than_can_be_shown_is_shown_a_little_longer(format: Format, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "fast.mp4", pts=[*range(0, 700, 100)], rate=Fraction(120), audio_tracks=0)
+    output, info, frames, report = make_output(tmp_path, format, source)
+    verify(output, format, info, expectation(frames, report))
+    end = read_film(output, format).end
+    assert end > frames[-1].seconds + frames[-1].duration * info.time_base, "no case for this test"
+    assert all(check.passed is not False for check in prove(output, format, source, Promise()))
+
+
+@every_animation
 def test_60_pictures_a_second_become_30_only_where_the_file_s_clock_asks_for_it(format: Format, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "sixty.mp4", pts=SIXTY, rate=Fraction(60), audio_tracks=0)
     output, info, frames, report = make_output(tmp_path, format, source)

@@ -15,7 +15,8 @@ from outputs import decoded_video
 import birefvideo
 from birefvideo.errors import OptionError
 from birefvideo.frames import Colour, Span
-from birefvideo.jobs.plan import Options, Plan
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.plan import Plan
 from birefvideo.media.backdrop import Backdrop, check_background, parse_background
 from birefvideo.media.colours import rgb_to_yuv
 from birefvideo.media.probe import probe

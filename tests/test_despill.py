@@ -16,7 +16,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
 from birefvideo.frames import Colour
-from birefvideo.jobs.plan import Options, parse_despill
+from birefvideo.jobs.options import Options, parse_despill
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.foreground import estimate_foreground
 from birefvideo.pipeline import spill_light

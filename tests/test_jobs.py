@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from outputs import ANIMATIONS, SEQUENCES, WRITABLE
+from outputs import ANIMATIONS, SEQUENCES, WRITABLE, full_disk
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -19,7 +21,10 @@ from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan, run
 from birefvideo.jobs.plan import plan_segments
+from birefvideo.jobs.receipt import promise_of, read, still_the_same
+from birefvideo.media.formats import format_for_suffix
 from birefvideo.media.probe import probe
+from birefvideo.media.proof import prove
 
 GetClip = Callable[[str], Path]
 ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES, *ANIMATIONS))
@@ -269,6 +274,39 @@ def test_times_between_two_frames_leave_nothing(source: Path, network: Path) -> 
     with pytest.raises(InputError, match="no frame between"):
         birefvideo.matte(source, model=str(network), start=0.001, end=0.002)
     assert [path.name for path in source.parent.iterdir()] == [source.name]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(source: Path, network: Path) -> None:
+    with full_disk(0), pytest.raises(OutputError, match="make room"):
+        birefvideo.matte(source, model=str(network))
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+
+
+def test_an_unreadable_manifest_does_not_block(source: Path, network: Path) -> None:
+    folder = source.with_suffix(".birefvideo")
+    folder.mkdir()
+    (folder / plan.MANIFEST).write_bytes(b"\xff\xfe")
+    birefvideo.matte(source, to=["matte"], model=str(network), start=0.9)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+def test_a_name_that_is_not_utf8_goes_all_the_way(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(clip("one_frame"), tmp_path / os.fsdecode(b"caf\xe9 100%.mp4")))
+    made = birefvideo.matte(source, to=["prores", "png"], model=str(network), review=True)
+    assert made.review is not None and made.review.exists()
+    for output in made.outputs:
+        entry = read(output)
+        assert [check.passed for check in still_the_same(output, source, entry)] == [True, True]
+        proof = prove(output, format_for_suffix(output), source, promise_of(entry))
+        assert {check.name: check.passed for check in proof}["frames"]
+
+
+def test_a_name_too_long_for_its_outputs_is_told(source: Path, network: Path) -> None:
+    long = source.rename(source.with_name("n" * 249 + ".mp4"))
+    with pytest.raises(OutputError, match="too long"):
+        birefvideo.matte(long, model=str(network))
+    assert [path.name for path in source.parent.iterdir()] == [long.name]
 
 
 def test_inputs_that_would_write_the_same_file_are_refused_before_any_work(source: Path, network: Path) -> None:

@@ -163,6 +163,9 @@ def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, netw
         (["plain.mp4", "--start", "2", "--end", "1"], 2, "not after"),
         (["plain.mp4", "--start", "1000"], 2, "past the end"),
         (["plain.mp4", "--start", "soon"], 2, "soon"),
+        (["plain.mp4", "--start", "1e400"], 2, "1e400"),
+        (["plain.mp4", "--end", "1:75"], 2, "1:75"),
+        (["plain.mp4", "-o", "out", "--background", "notes.txt"], 2, "notes.txt"),
         (["plain.mp4", "--to", "mpeg"], 2, "prores"),
         (["plain.mp4", "--smooth", "-1"], 2, "--smooth"),
         (["plain.mp4", "--batch", "0"], 2, "--batch"),
@@ -210,6 +213,7 @@ def test_one_failure_does_not_stop_the_rest(copy: GetClip, network: Path) -> Non
 def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetClip, network: Path) -> None:
     folder = copy("plain").parent
     copy("vfr")
+    (folder / "._vfr.mp4").write_bytes(b"what macOS leaves on other systems' disks")
     for _ in range(2):
         result = invoke(folder, "--model", network, "--to", "matte", "--overwrite", "--review")
         assert result.exit_code == 0, result.output
@@ -266,6 +270,15 @@ def test_a_name_that_the_terminal_cannot_show_stops_no_job(clip: GetClip, networ
     done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert source.with_name("ünï 人_matte.mp4").exists()
+
+
+def test_what_the_terminal_obeys_in_a_name_is_not_printed(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(clip("one_frame"), tmp_path / "red\x1b[31m\nline.mp4"))
+    result = invoke(source, "--model", network, "--to", "matte")
+    assert result.exit_code == 0, result.output
+    first, second, third = result.stdout.splitlines()[:3]
+    assert first.startswith("red?[31m?line.mp4: ") and second.startswith("  1 frame in ") and "red?[31m?line" in third
+    assert "\x1b" not in invoke(source, "--model", network, "--to", "matte").stderr, "it exists already"
 
 
 def test_quiet_prints_nothing(copy: GetClip, network: Path) -> None:

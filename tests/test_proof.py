@@ -162,6 +162,21 @@ def test_sound_is_placed_to_the_sample(late: int) -> None:
     assert abs(found.worst) == Fraction(abs(late), sync.RATE)
 
 
+def test_sound_begins_with_its_first_frame_however_short(tmp_path: Path) -> None:
+    path, rate, written = tmp_path / "cut.mka", 44100, 0
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for count in (80, 1024, 1024):  # less than the resampler keeps back, as where an edit list cuts a packet
+            frame = av.AudioFrame.from_ndarray(np.full((1, count), 1000, np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, written, Fraction(1, rate)
+            out.mux(stream.encode(frame))
+            written += count
+        out.mux(stream.encode(None))
+    heard = sync.hear(path, 0)
+    assert heard is not None and heard.start == 0
+    assert abs(heard.end - Fraction(written, rate)) <= Fraction(1, sync.RATE)
+
+
 def test_drift_is_found_at_its_worst() -> None:
     sound = speech(8)
     stretched = np.interp(np.arange(len(sound)) * 1.002, np.arange(len(sound)), sound).astype(np.int16)
@@ -225,6 +240,27 @@ def test_another_source_is_found(made: Path, clip: GetClip) -> None:
     assert result.exit_code == 1 and "vfr.mp4 is not the file" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"input": ["plain.mp4"]},
+        {"sha256": 5},
+        {"format": ["prores"]},
+        {"span": ["a", None]},
+        {"options": {"fps": float("inf")}},
+    ],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_what_a_damaged_receipt_says_is_passed_over(made: Path, damage: dict[str, object]) -> None:
+    receipt = made.with_suffix(".json")
+    told = json.loads(receipt.read_text())
+    told["outputs"][made.name] |= damage
+    receipt.write_text(json.dumps(told))
+    result = invoke(made, "--source", made.with_name("plain.mp4"))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "alpha" in result.stdout
+
+
 def test_json_is_for_programs(made: Path) -> None:
     result = invoke(made, made, "--json")
     whole: list[dict[str, Any]] = json.loads(result.stdout)
@@ -247,6 +283,9 @@ def test_bad_arguments_give_one_line(made: Path, clip: GetClip, tmp_path: Path) 
         result = invoke(*arguments)
         assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1), result.output
     missing = invoke(tmp_path / "gone_alpha.mov")
+    assert missing.exit_code == 1 and "does not exist" in missing.stdout
+    made.unlink()  # its receipt is still there
+    missing = invoke(made)
     assert missing.exit_code == 1 and "does not exist" in missing.stdout
 
 

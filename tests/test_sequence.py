@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from birefvideo.frames import Frame, VideoInfo
 from birefvideo.jobs import plan
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.media.formats import Format, get_format
+from birefvideo.media.proof import Promise, prove
 from birefvideo.media.rgb import linear_table
 from birefvideo.media.verify import verify
 from birefvideo.planes import plane_array, to_444
@@ -219,6 +221,17 @@ def test_a_part_left_by_a_killed_run_is_written_anew(clip: GetClip, tmp_path: Pa
 
 class _KilledError(Exception):
     pass
+
+
+def test_a_folder_can_be_moved_and_its_pattern_names_the_pictures_whatever_the_clip_is_called(
+    clip: GetClip, network: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copy(clip("vfr"), tmp_path / "100% %d.mp4"))
+    (folder,) = birefvideo.matte(source, to="png", model=str(network)).outputs
+    moved = folder.rename(tmp_path / "elsewhere")
+    told = json.loads((moved / "sequence.json").read_text())
+    assert all((moved / (told["pictures"] % (told["first"] + index))).exists() for index in range(told["frames"]))
+    assert all(check.passed is not False for check in prove(moved, get_format("png"), source, Promise()))
 
 
 def test_a_job_goes_on_from_its_last_segment_and_gives_the_same_folder(

@@ -19,7 +19,8 @@ from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
-from birefvideo.jobs.plan import parse_fps
+from birefvideo.jobs.options import Options, parse_fps
+from birefvideo.jobs.receipt import read, still_the_same
 from birefvideo.media.decode import read_frames
 from birefvideo.media.probe import probe
 from birefvideo.media.stills import at_rate, members, series_of, stem_of
@@ -164,6 +165,18 @@ def test_a_folder_of_pictures_lies_beside_its_outputs(tmp_path: Path, network: P
     assert len(list((tmp_path / "walk_png").glob("walk_0000??.png"))) == 12
 
 
+def test_a_receipt_is_about_the_pictures_and_not_about_what_else_lies_in_their_folder(
+    tmp_path: Path, network: Path
+) -> None:
+    source = pictures(tmp_path / "walk")
+    assert invoke(source, "--to", "png", "-o", source, "--model", network).exit_code == 0
+    made = source / "walk_png"
+    entry = read(made)
+    assert all(check.passed for check in still_the_same(made, source, entry))
+    next(source.glob("*.png")).write_bytes(b"another")
+    assert [check.passed for check in still_the_same(made, source, entry)] == [True, False]
+
+
 def test_segments_of_a_series_give_the_whole(tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = pictures(tmp_path / "frames")
     whole = birefvideo.matte(source, tmp_path / "whole", "png", fps=24, model=str(network)).outputs[0]
@@ -200,7 +213,7 @@ def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, orientation: int, tu
 def test_a_changed_picture_makes_another_job(tmp_path: Path) -> None:
     source = pictures(tmp_path / "frames")
     for name in (source, source / "%05d.png"):
-        made = plan.Plan(at_rate(probe(name), None), (), Span(), (), plan.Options(), tmp_path)
+        made = plan.Plan(at_rate(probe(name), None), (), Span(), (), Options(), tmp_path)
         before = made.manifest()
         assert made.manifest() == before
         cv2.imwrite(str(source / "00005.png"), picture(9 if name == source else 2))

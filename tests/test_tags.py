@@ -199,6 +199,13 @@ def test_a_tag_of_the_whole_file_is_a_time_code_too(tmp_path: Path) -> None:
     assert read_tags(probe(source)) == Tags(timecode=Timecode("05:00:00:12", Fraction(24), Fraction(0)))
 
 
+def test_a_time_code_that_is_none_is_told(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mkv", metadata={"timecode": "25:61:61:99"}, audio_tracks=0)
+    tags = read_tags(probe(source))
+    assert tags.timecode is None
+    assert tags.left_out([get_format("prores")]) == "1 unreadable time code is left out"
+
+
 @pytest.mark.parametrize("format", SEQUENCES[:1], ids=lambda format: format.name)
 def test_a_folder_of_pictures_tells_time_code_and_descriptions(format: Format, tmp_path: Path) -> None:
     source = timed(tmp_path / "clip.mov", "01:00:59;28", metadata={"title": "Gespräch"})
@@ -261,7 +268,7 @@ def test_what_is_left_out_is_told_in_one_line() -> None:
     both = Tags(others={"subtitle track": 1, "attachment": 3}, chapters=(part,) * 4)
     assert both.left_out([prores]) == "1 subtitle track, 3 attachments and 4 chapters are left out"
     assert both.left_out([ffv1]) == "1 subtitle track and 3 attachments are left out"
-    assert Tags(chapters=(part,)).left_out([ffv1, prores]) == "1 chapter (_alpha.mov) is left out"
+    assert Tags(chapters=(part,)).left_out([ffv1, prores]) == "1 chapter (in _alpha.mov) is left out"
 
 
 def test_a_job_tells_of_subtitles_and_attachments_and_not_of_covers_or_time_code(

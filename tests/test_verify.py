@@ -11,8 +11,9 @@ import pytest
 from outputs import WRITABLE, expectation, make_output, matted, packets, write_parts
 
 from birefvideo.errors import OutputError
+from birefvideo.media.expected import Expected
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.verify import Expected, verify
+from birefvideo.media.verify import verify
 
 Clip = Callable[[str], Path]
 every_format = pytest.mark.parametrize("format", WRITABLE, ids=lambda format: format.name)

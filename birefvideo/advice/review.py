@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from html import escape
 from pathlib import Path
@@ -40,7 +41,7 @@ def render(reviewable: Reviewable) -> str:
 
 
 def _link(clip: Clip) -> str | None:
-    return None if clip.name is None else quote(clip.name)
+    return None if clip.name is None else quote(os.fsencode(clip.name))
 
 
 def _content(clip: Clip) -> str:

@@ -14,7 +14,8 @@ from birefvideo.cli.report import JobBar, print_error, print_result, quiet_libra
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.plan import Options, Target
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.plan import Target
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -217,7 +218,7 @@ def _options(
     deinterlace: bool,
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
-    from birefvideo.jobs.plan import Options, parse_despill, parse_fps, parse_premultiplied
+    from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
     from birefvideo.matting import checkpoints
     from birefvideo.matting.devices import choose_device, choose_dtype
     from birefvideo.media.backdrop import parse_background
@@ -254,11 +255,9 @@ def parse_time(text: str) -> Fraction:
     Raises:
         OptionError: the text is no time, or a negative one.
     """
-    try:
-        parts = [Fraction(part) for part in text.split(":")]
-    except (ValueError, ZeroDivisionError):
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts) or any(part >= 60 for part in parts[1:]):
+    is_time = re.fullmatch(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d*)?|\.\d+)", text.strip(), re.ASCII)
+    parts = [Fraction(part) for part in text.split(":")] if is_time else []
+    if not parts or any(part >= 60 for part in parts[1:]):
         raise OptionError(f"time {text!r} is not seconds (12.5) or [h:]mm:ss (1:02.5)")
     return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
 
@@ -290,7 +289,8 @@ def _find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[
             clips.append(item)
             continue
         try:
-            files = sorted(path for path in item.iterdir() if path.is_file())
+            # Hidden files are no clips: macOS leaves a ._NAME beside each NAME on disks of other systems.
+            files = sorted(path for path in item.iterdir() if path.is_file() and not path.name.startswith("."))
         except OSError as error:
             missing.append(f"{item} cannot be read ({error.strerror}): check its permissions")
             continue

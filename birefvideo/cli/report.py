@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 def print_error(error: object) -> None:
     """One line on stderr."""
-    print(f"birefvideo: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"birefvideo: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def printable(text: object) -> str:
+    """Text without control characters, which a file's name may hold: they would break lines and colour the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", str(text))
 
 
 def quiet_libraries() -> None:
@@ -59,7 +65,7 @@ class JobBar:
         why = f" ({checkpoint.reason})" if checkpoint.reason else ""
         settings = plan.settings
         print(
-            f"{self._clip.name}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
+            f"{printable(self._clip.name)}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
             f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
             flush=True,
         )
@@ -95,11 +101,12 @@ def _length(plan: Plan) -> Fraction:
 def print_result(result: Result) -> None:
     """The closing summary of one clip."""
     rate = result.frames / result.seconds if result.seconds else 0.0
-    print(f"  {result.frames} frames in {_duration(result.seconds)} ({rate:.1f} fps)")
+    frames = "1 frame" if result.frames == 1 else f"{result.frames} frames"
+    print(f"  {frames} in {_duration(result.seconds)} ({rate:.1f} fps)")
     names = [_short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
-        print(f"  wrote {name:{width}}  {_size(path) / 1e6:6.1f} MB")
+        print(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
     if result.review is not None:
         print(f"  review it in a browser: {_short(result.review)}")
     for warning in result.warnings:
@@ -111,13 +118,17 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f}" if size >= 1e6 else f"{max(size, 1000) / 1e6:.3f}"
+
+
 def _short(path: Path) -> str:
-    """A path relative to the working directory where that is shorter."""
+    """A path as the terminal shows it, relative to the working directory where that is shorter."""
     try:
         relative = os.path.relpath(path)
     except ValueError:  # another drive on Windows
-        return str(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+        relative = str(path)
+    return printable(min(str(path), relative, key=len))
 
 
 def _duration(seconds: float) -> str:

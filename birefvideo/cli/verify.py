@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birefvideo.cli.report import print_error, quiet_libraries
+from birefvideo.cli.report import print_error, printable, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def _checked(output: Path, source: Path | None, to: str | None) -> list[Check]:
 
 def _print(output: Path, checks: list[Check]) -> None:
     good, bad, open_ = _marks()
-    print(output)
+    print(printable(output))
     for check in checks:
         mark = {True: good, False: bad, None: open_}[check.passed]
-        print(f"  {mark} {check.name:8} {check.said}")
+        print(f"  {mark} {check.name:8} {printable(check.said)}")
     failed = sum(check.passed is False for check in checks)
     open_count = sum(check.passed is None for check in checks)
     rest = f", {open_count} cannot be told" if open_count else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from birefvideo.jobs.facts import Finished, job_facts, matte_facts, output_facts
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
-from birefvideo.jobs.receipt import Entry, content_digest, merged, receipt_path
+from birefvideo.jobs.receipt import Entry, content_digest, input_digest, merged, receipt_path
 from birefvideo.matting.predict import PredictReport
 from birefvideo.matting.steadiness import Suspect, joined, suspects
 from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY
@@ -93,15 +93,20 @@ def deliver(
     if receipts:
         for path in dict.fromkeys(map(receipt_path, outputs)):
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
-            folder.joined(path).write_text(merged(path, mine), encoding="utf-8")
+            _write(folder.joined(path), merged(path, mine))
             written.append(path)
     if page is None:
         return Delivery(tuple(outputs), tuple(written), None)
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
     html = page(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
     place = review_page(plan.source.path, plan.targets)
-    folder.joined(place).write_text(html, encoding="utf-8")
+    _write(folder.joined(place), html)
     return Delivery((*outputs, *beside, place), tuple(written), place)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _entries(
@@ -110,8 +115,9 @@ def _entries(
     wanted = [one for one in finished if one.target.delivered]
     paths = [folder.joined(one.target.path) for one in wanted]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
-        source, *digests = pool.map(content_digest, [plan.source.path, *paths])
-    job = job_facts(plan, source, computed, warnings)
+        source = pool.submit(input_digest, plan.source.path)
+        digests = list(pool.map(content_digest, paths))
+    job = job_facts(plan, source.result(), computed, warnings)
     return {
         one.target.path.name: {**output_facts(plan, one, path, digest), **job}
         for one, path, digest in zip(wanted, paths, digests, strict=True)

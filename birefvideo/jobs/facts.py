@@ -17,8 +17,8 @@ from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.predict import PredictReport
 from birefvideo.matting.steadiness import suspects
 from birefvideo.media.encode import output_colour
+from birefvideo.media.expected import Verification
 from birefvideo.media.stills import members
-from birefvideo.media.verify import Verification
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,21 @@ class JobFolder:
         except OSError as error:
             self._lock.close()
             raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
+        try:
+            self._prepare()
+        except BaseException:  # a full disk, or Ctrl-C
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        """Removes what another plan has left, and writes the manifest."""
         if not self.resumes():
             for old in self.path.iterdir():
-                if old.is_dir():
-                    shutil.rmtree(old)
-                elif old.name != "lock":
-                    old.unlink()
+                if old.name != "lock":
+                    _remove(old)
             self._manifest.write_text(self._plan.manifest())
         (self.path / "joined").mkdir(exist_ok=True)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -85,7 +91,7 @@ class JobFolder:
         """Whether an earlier run of this very plan left its folder."""
         try:
             return self._manifest.read_text() == self._plan.manifest()
-        except OSError:
+        except (OSError, ValueError):  # not there, or damaged
             return False
 
     def was_renaming(self) -> bool:

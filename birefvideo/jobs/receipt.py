@@ -59,13 +59,13 @@ def promise_of(entry: Entry | None) -> Promise:
             format=FORMATS.get(entry["format"]),
             frames=int(verified["frames"]),
             sounds=len(verified["sounds"]),
-            span=Span(*entry["span"]),
+            span=Span(*(None if time is None else int(time) for time in entry["span"])),
             fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
             premultiplied=bool(options.get("premultiplied")),
             recoloured=bool(options.get("despill")),
             deinterlaced=bool(options.get("deinterlace", True)),
         )
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return Promise()
 
 
@@ -74,13 +74,19 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
-    for name, path, wanted in (
-        ("bytes", output, entry.get("sha256")),
-        ("source", source, (entry.get("input") or {}).get("sha256")),
+    used = entry.get("input")
+    for name, path, digest, wanted in (
+        ("bytes", output, content_digest, entry.get("sha256")),
+        ("source", source, input_digest, used.get("sha256") if isinstance(used, dict) else None),
     ):
         if path is None or not isinstance(wanted, str):
             continue
-        if content_digest(path) == wanted:
+        try:
+            is_same = digest(path) == wanted
+        except OSError as error:
+            checks.append(Check(name, False, f"{path.name} cannot be read: {error.strerror or error}"))
+            continue
+        if is_same:
             checks.append(Check(name, True, f"SHA-256 {wanted[:12]}…, as the receipt says"))
         else:
             checks.append(Check(name, False, f"{path.name} is not the file that the receipt is about: it was changed"))
@@ -97,13 +103,22 @@ def merged(path: Path, entries: Mapping[str, Entry]) -> str:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex; of pictures, of the lines that sha256sum prints of them, in order of names."""
+    """SHA-256 of an output, in hex; of a folder, of the lines that sha256sum prints of its files, in order of names."""
+    return _of_files(sorted(filter(Path.is_file, path.iterdir()))) if path.is_dir() else _of_file(path)
+
+
+def input_digest(path: Path) -> str:
+    """SHA-256 of an input, in hex; of pictures as `content_digest`, whatever else lies in their folder."""
+    return _of_file(path) if path.is_file() else _of_files(members(path))
+
+
+def _of_files(files: Sequence[Path]) -> str:
+    lines = (f"{_of_file(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _of_file(path: Path) -> str:
     digest = hashlib.sha256()
-    if path.is_dir() or not path.exists():
-        files = sorted(path.iterdir()) if path.is_dir() else members(path)
-        for inside in filter(Path.is_file, files):
-            digest.update(f"{content_digest(inside)}  {inside.name}\n".encode())
-        return digest.hexdigest()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

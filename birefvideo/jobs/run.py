@@ -18,8 +18,8 @@ from birefvideo.jobs.deliver import Page, deliver
 from birefvideo.jobs.facts import Finished
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.join import join
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
-    Options,
     Plan,
     Segment,
     Target,
@@ -44,11 +44,12 @@ from birefvideo.media.audio import with_tracks
 from birefvideo.media.backdrop import check_background
 from birefvideo.media.decode import DecodeReport
 from birefvideo.media.encode import EncodeSettings, open_writer
+from birefvideo.media.expected import Expected
 from birefvideo.media.probe import probe
 from birefvideo.media.proxy import ProxyWriter
 from birefvideo.media.stills import at_rate
 from birefvideo.media.tags import Tags, read_tags
-from birefvideo.media.verify import Expected, verify
+from birefvideo.media.verify import verify
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 TONE_MAPS_FROM = 18
@@ -155,9 +156,9 @@ def run(
     tags = read_tags(info)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
-    check_targets(source, targets)
     check_premultiplied(options, targets)
     check_background(options.background)
+    check_targets(source, targets)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if page else ()

@@ -5,6 +5,7 @@ A part is a folder of whole single pictures, as of a sequence; joining puts them
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,6 +51,14 @@ def is_shown(time: Fraction, before: Fraction | None, format: Format) -> bool:
     return before is None or time - before >= format.shortest
 
 
+def shown_until(last: Fraction, end: Fraction, format: Format) -> Fraction:
+    """When an animation ends, in seconds from its first picture, whose last one begins at `last` in a clip until `end`.
+
+    A trimmed clip's last picture may be shown for long, and APNG counts no picture longer than 65 s.
+    """
+    return max(last + format.shortest, min(end, Fraction(LONGEST)))
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Which pictures an animation shows, and when."""
@@ -79,7 +88,8 @@ def schedule(times: Sequence[Fraction], end: Fraction, format: Format) -> Schedu
             before = time
     ticks = [round((times[index] - times[0]) * format.clock) for index in indices]
     least = ticks[-1] + -int(-format.shortest * format.clock // 1)
-    return Schedule(tuple(indices), (*ticks, max(least, round((end - times[0]) * format.clock))))
+    until = shown_until(times[indices[-1]] - times[0], end - times[0], format)
+    return Schedule(tuple(indices), (*ticks, max(least, round(until * format.clock))))
 
 
 def check_length(formats: Iterable[Format], info: VideoInfo, span: Span) -> None:
@@ -210,6 +220,6 @@ def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: Vid
             WRITERS[format.container](out, pictures(), output_size(format, info), len(plan.indices))
     except OSError as error:
         raise cannot_write(output, error) from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, struct.error) as error:
         raise OutputError(f"{parts[0].parent} holds a damaged picture: remove it and run again") from error
     return Joined(len(plan.indices), (info.start + pts[0]) * info.time_base, tuple(coverage[i] for i in plan.indices))

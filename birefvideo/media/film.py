@@ -20,7 +20,7 @@ from birefvideo.media.decode import open_input
 from birefvideo.media.formats import Format
 from birefvideo.media.image_files import read_webp
 from birefvideo.media.opacity import decoder_with_alpha
-from birefvideo.media.sequence import SIDECAR, picture_name
+from birefvideo.media.sequence import SIDECAR
 
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding
@@ -56,6 +56,8 @@ class Film:
     """Its tag in the container."""
     alpha_mode: str = ""
     """What Matroska says of alpha."""
+    names: tuple[str, ...] = ()
+    """File names of a folder's pictures, in order."""
 
     def pictures(self) -> Generator[av.VideoFrame, None, None]:
         """Decodes every picture, in order.
@@ -65,8 +67,8 @@ class Film:
             InputError: a file of the folder is missing, or a picture of an animated WebP is damaged.
         """
         if self.format.is_sequence:
-            for index in range(len(self.times)):
-                with open_input(self.path / picture_name(self.path, index, self.format)) as container:
+            for name in self.names:
+                with open_input(self.path / name) as container:
                     yield from container.decode(video=0)
             return
         if self.format.container == "webp":
@@ -137,17 +139,18 @@ def _read_folder(path: Path, format: Format) -> Film:
         values = json.loads((path / SIDECAR).read_text(encoding="utf-8"))
         tick, aspect = Fraction(values["time_base"]), Fraction(values["sample_aspect_ratio"])
         pts, last = [int(time) for time in values["pts"]], int(values["last_duration"])
+        names = tuple(values["pictures"] % (values["first"] + index) for index in range(len(pts)))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path.name} has no readable {SIDECAR}: name a folder that birefvideo wrote") from error
     size, codec, tags = (0, 0), "", (0, 0)
-    if pts:
-        with open_input(path / picture_name(path, 0, format)) as container:
+    if names:
+        with open_input(path / names[0]) as container:
             context = container.streams.video[0].codec_context
             size, codec = (context.width, context.height), codec_name(container.streams.video[0])
             tags = (context.color_primaries, context.color_trc)
     times = tuple(time * tick for time in pts)
     end = times[-1] + last * tick if times else Fraction(0)
-    return Film(path, format, times, end, tick, size, aspect, tags, (), codec)
+    return Film(path, format, times, end, tick, size, aspect, tags, (), codec, names=names)
 
 
 def _read_webp(path: Path, format: Format) -> Film:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import av
-import numpy as np
 
 from birefvideo.errors import InputError
-from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.media import sync
-from birefvideo.media.animation import is_shown
-from birefvideo.media.colours import code_scale, is_plain, same_matrix
-from birefvideo.media.decode import read_frames
-from birefvideo.media.edges import EdgeColour
+from birefvideo.media.animation import shown_until
 from birefvideo.media.encode import output_aspect, output_colour, output_size
 from birefvideo.media.film import Film, read_film
 from birefvideo.media.formats import Content, Format
-from birefvideo.media.opacity import alpha_of, luma_matte
-from birefvideo.media.probe import probe, resolve_colour
+from birefvideo.media.probe import probe
 from birefvideo.media.stills import at_rate
-from birefvideo.planes import bit_depth, plane_array
+from birefvideo.media.watch import Found, watch
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
@@ -34,8 +28,6 @@ STRAIGHT, PREMULTIPLIED = (-0.6, 0.2), (0.8, 1.6)
 """Darkening of soft edges (see EdgeColour) that is proof of each; between and beyond, the picture itself decides it."""
 
 _EMPTY = 0.02  # alpha that no pixel exceeds, or range of alpha, under which there is no matte to use
-_COMPARED = 24  # pictures whose pixels are compared with the source's
-_OPAQUE = 0.995
 _COLOUR_SLACK = 4 / 255  # median difference of luma that a codec may leave in solid areas
 _GAP = (Fraction(1, 2), 10)  # a picture this many seconds and times the usual long is told of
 
@@ -75,23 +67,6 @@ class Promise:
     passes too: half of the lines are the same, and the median of pixels is compared."""
 
 
-@dataclass
-class _Found:
-    """What one pass over an output found."""
-
-    film: Film
-    decoded: int = 0
-    damaged: int = 0
-    least: float = 1.0
-    most: float = 0.0
-    edges: EdgeColour = field(default_factory=EdgeColour)
-    colours: set[Colour] = field(default_factory=set)
-    pix_fmts: set[str] = field(default_factory=set)
-    wrong_luma: list[float] = field(default_factory=list)
-    source_times: list[Fraction] = field(default_factory=list)
-    source_end: Fraction = Fraction(0)
-
-
 def prove(output: Path, format: Format, source: Path | None, promise: Promise) -> list[Check]:
     """Reopens an output, decodes all of it, and says what was found; with the source, compares it frame by frame.
 
@@ -102,15 +77,15 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
     try:
         film = read_film(output, format)
     except (av.FFmpegError, InputError) as error:
-        return [Check("file", False, f"it cannot be read: {error}")]
+        return [Check("file", False, f"it cannot be read: {_reason(error)}")]
     if not film.times:
         return [_codec(film, format), Check("frames", False, "no pictures")]
-    found = _Found(film)
+    found = Found(film)
     broken: list[Check] = []
     try:
-        _watch(found, format, info, promise)
+        watch(found, format, info, promise.span, compared=not promise.recoloured)
     except (av.FFmpegError, InputError) as error:
-        broken = [Check("file", False, f"decoding stops at picture {found.decoded}: {error}")]
+        broken = [Check("file", False, f"decoding stops at picture {found.decoded}: {_reason(error)}")]
     return [
         *broken,
         _codec(film, format),
@@ -125,6 +100,10 @@ def prove(output: Path, format: Format, source: Path | None, promise: Promise) -
     ]
 
 
+def _reason(error: av.FFmpegError | InputError) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
 def _read_as_meant(source: Path, promise: Promise) -> VideoInfo:
     return replace(at_rate(probe(source), promise.fps), deinterlace=promise.deinterlaced)
 
@@ -132,7 +111,7 @@ def _read_as_meant(source: Path, promise: Promise) -> VideoInfo:
 def _codec(film: Film, format: Format) -> Check:
     wanted = format.container if format.is_animation else av.Codec(format.codec, "w").canonical_name
     if film.codec != wanted:
-        return Check("codec", False, f"{film.codec} instead of {wanted}, which {format.name} is")
+        return Check("codec", False, f"{film.codec} instead of {wanted}, as --to {format.name} has it")
     if format.codec_tag is not None and film.codec_tag != format.codec_tag:
         wrong = f"tagged {film.codec_tag} instead of {format.codec_tag}"
         return Check("codec", False, f"{film.codec} {wrong}: programs drop its alpha")
@@ -140,62 +119,6 @@ def _codec(film: Film, format: Format) -> Check:
         return Check("codec", False, f"{film.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({film.codec_tag})" if format.codec_tag else ""
     return Check("codec", True, f"{film.codec}{tag}: {format.description}")
-
-
-def _watch(found: _Found, format: Format, info: VideoInfo | None, promise: Promise) -> None:
-    """Decodes every picture, beside the source's where there is one."""
-    with closing(found.film.pictures()) as pictures:
-        if info is not None:
-            step = max(1, len(found.film.times) // _COMPARED)
-            with closing(read_frames(info, promise.span)) as frames:
-                for index, frame in enumerate(frames):
-                    found.source_end = frame.seconds + frame.duration * frame.time_base
-                    if format.is_animation and not is_shown(
-                        frame.seconds, found.source_times[-1] if found.source_times else None, format
-                    ):
-                        continue
-                    found.source_times.append(frame.seconds)
-                    for picture in islice(pictures, 1):
-                        alpha = _look(picture, format, found)
-                        if index % step == 0 and not promise.recoloured:
-                            _compare(picture, alpha, frame, format, info, found)
-        for picture in pictures:
-            _look(picture, format, found)
-
-
-def _look(picture: av.VideoFrame, format: Format, found: _Found) -> Alpha | None:
-    """Takes in one picture; returns its alpha."""
-    found.decoded += 1
-    found.damaged += picture.is_corrupt
-    found.colours.add(resolve_colour(picture))
-    found.pix_fmts.add(picture.format.name)
-    alpha = luma_matte(picture) if format.content is Content.MATTE else alpha_of(picture)
-    if alpha is None:
-        return None
-    found.least = min(found.least, float(alpha.min()))
-    found.most = max(found.most, float(alpha.max()))
-    if format.has_alpha:
-        found.edges.add(picture, alpha)
-    return alpha
-
-
-def _compare(
-    picture: av.VideoFrame, alpha: Alpha | None, frame: Frame, format: Format, info: VideoInfo, found: _Found
-) -> None:
-    """Notes how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
-    colour = output_colour(format, info.colour)
-    is_alike = is_plain(info.colour) and is_plain(colour) and same_matrix(info.colour, colour)
-    same_size = (picture.width, picture.height) == (info.width, info.height)
-    if alpha is None or not format.has_alpha or not picture.format.name.startswith("yuv") or not same_size:
-        return
-    solid = alpha >= _OPAQUE
-    if not solid.any() or not (is_alike or info.colour.matrix == colour.matrix):
-        return
-    lumas = []
-    for one, tag in ((picture, colour), (frame.picture, info.colour)):
-        scale, offset = code_scale(tag.range, bit_depth(one))
-        lumas.append((plane_array(one, 0)[solid].astype(np.float32) - np.float32(offset[0])) / np.float32(scale[0]))
-    found.wrong_luma.append(float(np.median(np.abs(lumas[0] - lumas[1]))))
 
 
 def _size(film: Film, format: Format, info: VideoInfo | None) -> Check:
@@ -213,7 +136,7 @@ def _size(film: Film, format: Format, info: VideoInfo | None) -> Check:
     return Check("size", False, f"{said} instead of {width}×{height}, pixels {shape.numerator}:{shape.denominator}")
 
 
-def _tags(found: _Found, format: Format, info: VideoInfo | None) -> Check:
+def _tags(found: Found, format: Format, info: VideoInfo | None) -> Check:
     # Of RGB the tags do not matter here, and an APNG has them on its first picture alone.
     if len(found.pix_fmts) != 1 or not (len(found.colours) == 1 or (found.colours and format.is_rgb)):
         few = "no picture to read them from" if not found.colours else "pictures differ in tags or pixel format"
@@ -234,7 +157,7 @@ def _tags(found: _Found, format: Format, info: VideoInfo | None) -> Check:
     return Check("tags", False, f"{said} instead of {' '.join(map(str, expected))}")
 
 
-def _frames(found: _Found, promise: Promise) -> Check:
+def _frames(found: Found, promise: Promise) -> Check:
     count = len(found.film.times)
     if found.decoded != count or found.damaged:
         return Check("frames", False, f"{found.decoded} of {count} can be decoded, {found.damaged} are damaged")
@@ -247,7 +170,7 @@ def _frames(found: _Found, promise: Promise) -> Check:
     return Check("frames", True, f"{count}, {by}")
 
 
-def _times(found: _Found) -> Iterator[Check]:
+def _times(found: Found) -> Iterator[Check]:
     film, source = found.film, found.source_times
     whole = f"{float(film.times[0]):.3f} to {float(film.end):.3f} s"
     doubled = sum(one == other for one, other in pairwise(film.times))
@@ -262,13 +185,16 @@ def _times(found: _Found) -> Iterator[Check]:
         slack = max(film.tick, Fraction(1, 1000))
         worst = max(abs(b - a - shift) for a, b in zip(film.times, source, strict=True))
         yield Check("times", worst <= slack, f"{whole}, at most {float(worst) * 1000:.2f} ms from the source's")
-        late = film.end - (found.source_end - shift)
+        end = found.source_end - shift
+        if film.format.is_animation:
+            end = shown_until(film.times[-1], end, film.format)
+        late = film.end - end
         told = " with the sound's last packet" if film.end_slack else ""
         said = f"{float(film.end - film.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
         yield Check("duration", abs(late) <= 2 * slack + film.end_slack, said)
 
 
-def _gaps(found: _Found) -> Check:
+def _gaps(found: Found) -> Check:
     film = found.film
     lengths = [b - a for a, b in pairwise([*film.times, film.end])]
     if film.end_slack and len(lengths) > 1:
@@ -284,7 +210,7 @@ def _gaps(found: _Found) -> Check:
     return Check("gaps", True, said)
 
 
-def _matte(found: _Found, format: Format, promise: Promise) -> Iterator[Check]:
+def _matte(found: Found, format: Format, promise: Promise) -> Iterator[Check]:
     """Whether there is a matte, and colour to go with it."""
     if format.has_alpha or format.content is Content.MATTE:
         said = f"from {found.least:.2f} to {found.most:.2f}"
@@ -313,7 +239,7 @@ def _matte(found: _Found, format: Format, promise: Promise) -> Iterator[Check]:
     yield Check("colour", (found_kind == "premultiplied") == meant, f"{found_kind}: {said}")
 
 
-def _pixels(found: _Found) -> Iterator[Check]:
+def _pixels(found: Found) -> Iterator[Check]:
     if not found.wrong_luma:
         return
     worst = max(found.wrong_luma)
@@ -321,7 +247,7 @@ def _pixels(found: _Found) -> Iterator[Check]:
     yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(found.wrong_luma)} pictures)")
 
 
-def _sound(found: _Found, info: VideoInfo | None, promise: Promise) -> Iterator[Check]:
+def _sound(found: Found, info: VideoInfo | None, promise: Promise) -> Iterator[Check]:
     """Whether every track is there, as long as it should be, and in time with the pictures."""
     sounds = found.film.sounds
     if found.film.format.is_sequence or found.film.format.is_animation:
@@ -347,7 +273,7 @@ def _sound(found: _Found, info: VideoInfo | None, promise: Promise) -> Iterator[
             yield _synchrony(said, heard, info, track, found, promise)
 
 
-def _synchrony(said: str, heard: sync.Heard, info: VideoInfo, track: int, found: _Found, promise: Promise) -> Check:
+def _synchrony(said: str, heard: sync.Heard, info: VideoInfo, track: int, found: Found, promise: Promise) -> Check:
     source = sync.hear(info.path, info.audio[track].index)
     if source is None:
         return Check("sound", None, f"{said}; the source's cannot be heard")

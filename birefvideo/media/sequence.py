@@ -129,7 +129,8 @@ def join_folders(
         first = (info.start + pts[0]) * info.time_base
         values = {**sidecar(format, info, moved, output), **tags.as_json(first)}
         text = json.dumps(values, indent=1, ensure_ascii=False)
-        (output / SIDECAR).write_text(text + "\n", encoding="utf-8")
+        # What replaces foreign bytes of a name is JSON's own escape.
+        (output / SIDECAR).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise cannot_write(output, error) from error
     return len(pts), first
@@ -157,7 +158,10 @@ def picture_name(folder: Path, index: int, format: Format) -> str:
 def sidecar(format: Format, info: VideoInfo, times: Times, folder: Path | None = None) -> dict[str, Any]:
     """What the sidecar of a folder, or of a part, says."""
     colour = output_colour(format, info.colour)
-    names = {"pictures": f"{_stem(folder, format)}_%06d{format.picture_suffix}", "first": _FIRST} if folder else {}
+    names = {}
+    if folder:
+        stem = _stem(folder, format).replace("%", "%%")
+        names = {"pictures": f"{stem}_%06d{format.picture_suffix}", "first": _FIRST}
     return {
         "birefvideo_sequence": _VERSION,
         **names,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -83,7 +83,10 @@ def hear(path: Path, index: int) -> Heard | None:
 
 
 def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tuple[Fraction, Samples]]:
-    """Yields (time, mono samples at RATE), without what cannot be decoded."""
+    """Yields (time, mono samples at RATE) of each frame, without what cannot be decoded.
+
+    The first samples come a little after the first frame went in; they are that frame's all the same.
+    """
     stream: Any = container.streams[index]
     resampler = av.AudioResampler("s16", "mono", RATE)
     time = Fraction(0)
@@ -96,11 +99,14 @@ def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tupl
             if frame.pts is not None:
                 time = frame.pts * frame.time_base
             frame.pts = None
-            for block in resampler.resample(frame):
-                yield time, block.to_ndarray()[0]
-                time += Fraction(block.samples, RATE)
-    for block in resampler.resample(None):
-        yield time, block.to_ndarray()[0]
+            samples = _joined(resampler.resample(frame))
+            yield time, samples
+            time += Fraction(len(samples), RATE)
+    yield time, _joined(resampler.resample(None))
+
+
+def _joined(frames: Iterable[av.AudioFrame]) -> Samples:
+    return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
 
 
 def offset(source: Heard, output: Heard, shift: Fraction) -> Offset:

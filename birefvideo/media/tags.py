@@ -93,7 +93,7 @@ class Tags:
         parts = [_counted(count, kind) for kind, count in self.others.items()]
         without = [format for format in formats if format.container not in _MATROSKA]
         if self.chapters and without:
-            only = "" if len(without) == len(formats) else f" ({' and '.join(f.suffix for f in without)})"
+            only = "" if len(without) == len(formats) else f" (in {' and '.join(f.suffix for f in without)})"
             parts.append(_counted(len(self.chapters), "chapter") + only)
         if not parts:
             return ""
@@ -166,7 +166,12 @@ def read_tags(info: VideoInfo) -> Tags:
             Chapter(chapter["metadata"].get("title", ""), *(chapter[at] * _unit(chapter) for at in ("start", "end")))
             for chapter in container.chapters()
         )
-        return Tags(_texts(container.metadata), _timecode(container, info), chapters, _others(container, info))
+        others = _others(container, info)
+        found = _timecode(container, info)
+        timecode = found and make_timecode(*found)
+        if found and not timecode:
+            others["unreadable time code"] = 1
+        return Tags(_texts(container.metadata), timecode, chapters, others)
 
 
 def copy_track_tags(source: Stream, out: Stream, container: str) -> None:
@@ -198,18 +203,18 @@ def _texts(metadata: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in {**apple, **plain}.items() if value}
 
 
-def _timecode(container: InputContainer, info: VideoInfo) -> Timecode | None:
-    """The time code of a track, of the pictures, or of the file as a whole."""
+def _timecode(container: InputContainer, info: VideoInfo) -> tuple[str, Fraction, Fraction] | None:
+    """The time code of a track, of the pictures, or of the file as a whole, as `make_timecode` takes it."""
     begin = info.start * info.time_base
     for stream in container.streams:
         label = stream.metadata.get("timecode")
         if stream.type == "data" and label:
             start = (stream.start_time or 0) * (stream.time_base or Fraction(1))
-            return make_timecode(label, track_rate(info.path) or info.rate, start)
+            return label, track_rate(info.path) or info.rate, start
     for metadata in (container.streams[info.stream_index].metadata, container.metadata):
         for name, label in metadata.items():
             if name.lower() == "timecode":
-                return make_timecode(label, info.rate, begin)
+                return label, info.rate, begin
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,16 +13,16 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from birefvideo.errors import InputError, OutputError
+from birefvideo.errors import InputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.animation import schedule
 from birefvideo.media.audio import Sound, codec_name
 from birefvideo.media.decode import open_input
 from birefvideo.media.encode import output_aspect, output_colour, output_pix_fmt, output_size
-from birefvideo.media.film import read_film
+from birefvideo.media.expected import Expected, Verification, wrong
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.opacity import alpha_of, decoder_with_alpha, luma_matte
 from birefvideo.media.sequence import SIDECAR, picture_name, read_times
+from birefvideo.media.verify_animation import verify_animation
 
 _CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "hevc"}
 """The codec that each encoder writes, where it is called otherwise."""
@@ -36,44 +35,6 @@ _DECODED = {
 
 _COVERAGE_SLACK = 0.02
 """How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
-
-
-_EXACT = 1e-4
-"""How far an animation's may be from what its encoder was given: alpha is lossless, and this is rounding."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What an output is meant to hold."""
-
-    pts: Sequence[int]
-    """Every picture's time, in ticks of the source's time_base, in order."""
-    origin: Fraction
-    """The source's time, in seconds, that is the output's 0."""
-    last_duration: int = 0
-    """How long the last picture is shown, in ticks; 0 where unknown."""
-    sounds: Sequence[Sound] = field(default=())
-    """The audio streams, in order."""
-    coverage: Sequence[float] = ()
-    """Mean alpha of every picture, 0 to 1, in order; empty where unknown."""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What an output was found to hold."""
-
-    frames: int
-    """Number of pictures."""
-    decoded: int
-    """How many of them were decoded."""
-    duration: Fraction
-    """Seconds from the file's 0 to the last picture's end."""
-    worst_time_error: Fraction
-    """Largest difference between a picture's time and its source's, in seconds."""
-    audio_streams: int
-    """Number of audio streams."""
-    worst_coverage_error: float | None = None
-    """Largest difference between a decoded picture's mean alpha and the matte's, or None where none was compared."""
 
 
 def verify(
@@ -97,7 +58,7 @@ def verify(
     if format.is_sequence:
         return _verify_sequence(output, format, info, expected, decode_all)
     if format.is_animation:
-        return _verify_animation(output, format, info, expected)
+        return verify_animation(output, format, info, expected)
     try:
         with open_input(output) as container:
             stream = _only_video(container, output)
@@ -116,10 +77,10 @@ def verify(
                 off += _coverage_error(picture, output, format, expected, times)
                 decoded += 1
             if decode_all and decoded != len(times):
-                raise _wrong(output, f"{decoded} of {len(times)} pictures can be decoded")
+                raise wrong(output, f"{decoded} of {len(times)} pictures can be decoded")
             audio_streams = len(container.streams.audio)
     except (av.FFmpegError, InputError) as error:
-        raise _wrong(output, f"it cannot be read back ({error})") from error
+        raise wrong(output, f"it cannot be read back ({error})") from error
     return Verification(len(times), decoded, end, worst, audio_streams, max(off, default=None))
 
 
@@ -128,21 +89,21 @@ def _verify_sequence(
 ) -> Verification:
     """Compares a folder of pictures and its times; each file is looked at, three or all are decoded."""
     if not output.is_dir():
-        raise _wrong(output, "it is no folder")
+        raise wrong(output, "it is no folder")
     times = read_times(output)
     end = times.pts[-1] + times.last_duration if times.pts else 0
     wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
     if len(times.pts) != len(wanted):
-        raise _wrong(output, f"it holds {len(times.pts)} pictures instead of {len(wanted)}")
+        raise wrong(output, f"it holds {len(times.pts)} pictures instead of {len(wanted)}")
     if [pts * info.time_base for pts in times.pts] != wanted or times.last_duration != expected.last_duration:
-        raise _wrong(output, f"{SIDECAR} tells other times than the source's")
+        raise wrong(output, f"{SIDECAR} tells other times than the source's")
     names = [picture_name(output, index, format) for index in range(len(wanted))]
     found = {path.name: path.stat().st_size for path in output.iterdir()}
     for name in names:
         if not found.get(name):
-            raise _wrong(output, f"{name} is {'empty' if name in found else 'missing'}")
+            raise wrong(output, f"{name} is {'empty' if name in found else 'missing'}")
     if extra := sorted(found.keys() - {*names, SIDECAR}):
-        raise _wrong(output, f"{extra[0]} does not belong to it")
+        raise wrong(output, f"{extra[0]} does not belong to it")
     chosen = range(len(names)) if decode_all else sorted({0, len(names) // 2, len(names) - 1})
     off = [error for index in chosen for error in _single(output / names[index], format, info, expected, index)]
     return Verification(len(names), len(chosen), end * info.time_base, Fraction(0), 0, max(off, default=None))
@@ -154,63 +115,18 @@ def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, ind
         with open_input(path) as container:
             picture = next(container.decode(video=0))
     except (av.FFmpegError, InputError, StopIteration) as error:
-        raise _wrong(path, f"it cannot be read back ({error})") from error
+        raise wrong(path, f"it cannot be read back ({error})") from error
     picture.pts = index
     pix_fmt = output_pix_fmt(format, info)
     shown = ((picture.width, picture.height), picture.format.name)
     if shown[0] != output_size(format, info) or shown[1] not in _DECODED.get(pix_fmt, {pix_fmt}):
-        raise _wrong(path, f"it is {shown[0][0]}x{shown[0][1]} of {shown[1]}")
+        raise wrong(path, f"it is {shown[0][0]}x{shown[0][1]} of {shown[1]}")
     return _coverage_error(picture, path, format, expected, range(len(expected.pts)))
-
-
-def _verify_animation(output: Path, format: Format, info: VideoInfo, expected: Expected) -> Verification:
-    """Compares an animation with what `schedule` plans of the source's times; every picture is decoded."""
-    assert format.clock is not None, "animations have a clock of their own"
-    source = [pts * info.time_base for pts in expected.pts]
-    plan = schedule(source, source[-1] + expected.last_duration * info.time_base, format)
-    wanted = [Fraction(tick, format.clock) for tick in plan.ticks]
-    try:
-        film = read_film(output, format)
-        found: list[tuple[str, object, object]] = [
-            ("codec", film.codec, format.container),
-            ("size", film.size, output_size(format, info)),
-            ("number of pictures", len(film.times), len(plan.indices)),
-        ]
-        for what, got, meant in found:
-            if got != meant:
-                raise _wrong(output, f"its {what} is {got} instead of {meant}")
-        for index, (time, meant_time) in enumerate(zip((*film.times, film.end), wanted, strict=True)):
-            if time != meant_time:
-                raise _wrong(output, f"picture {index} begins, or the last ends, at {time} s instead of {meant_time} s")
-        shares = [_share(picture, index, output) for index, picture in enumerate(film.pictures())]
-    except (av.FFmpegError, InputError) as error:
-        raise _wrong(output, f"it cannot be read back ({error})") from error
-    if len(shares) != len(film.times):
-        raise _wrong(output, f"{len(shares)} of {len(film.times)} pictures can be decoded")
-    off = [abs(got - meant) for got, meant in zip(shares, expected.coverage, strict=False)]
-    if off and max(off) > _EXACT:
-        index = off.index(max(off))
-        got, meant = shares[index], expected.coverage[index]
-        raise _wrong(output, f"alpha covers {got:.2%} of picture {index} instead of {meant:.2%}")
-    errors = [abs(time - (source[i] - source[0])) for i, time in zip(plan.indices, film.times, strict=True)]
-    return Verification(len(film.times), len(shares), film.end, max(errors), 0, round(max(off), 6) if off else None)
-
-
-def _share(picture: av.VideoFrame, index: int, output: Path) -> float:
-    """Mean alpha of an animation's picture."""
-    alpha = alpha_of(picture)
-    if alpha is None:
-        raise _wrong(output, f"picture {index} has no alpha")
-    return float(alpha.mean())
-
-
-def _wrong(output: Path, what: str) -> OutputError:
-    return OutputError(f"{output.name} failed verification: {what}; run again, and report it if it happens again")
 
 
 def _only_video(container: InputContainer, output: Path) -> VideoStream:
     if len(container.streams.video) != 1:
-        raise _wrong(output, f"it has {len(container.streams.video)} video streams instead of 1")
+        raise wrong(output, f"it has {len(container.streams.video)} video streams instead of 1")
     return container.streams.video[0]
 
 
@@ -231,7 +147,7 @@ def _check_stream(stream: VideoStream, output: Path, format: Format, info: Video
         found.append(("alpha mode", metadata.get("alpha_mode"), "1"))
     for what, got, wanted in found:
         if got != wanted:
-            raise _wrong(output, f"its {what} is {got} instead of {wanted}")
+            raise wrong(output, f"its {what} is {got} instead of {wanted}")
 
 
 def _read(
@@ -254,7 +170,7 @@ def _read(
             heard[packet.stream.index] = (min(first, start), max(last, end))
     _check_sounds(container, heard, output, expected.sounds)
     if not times:
-        raise _wrong(output, "it holds no pictures")
+        raise wrong(output, "it holds no pictures")
     if "matroska" in container.format.name:  # which keeps no length of single pictures, but the whole
         return times, Fraction(container.duration or 0, av.time_base)
     assert stream.time_base is not None
@@ -266,19 +182,19 @@ def _check_times(
 ) -> Fraction:
     """Compares every picture's time; returns the largest error in seconds."""
     if len(times) != len(expected.pts):
-        raise _wrong(output, f"it holds {len(times)} pictures instead of {len(expected.pts)}")
+        raise wrong(output, f"it holds {len(times)} pictures instead of {len(expected.pts)}")
     tick = stream.time_base or info.time_base
     worst = Fraction(0)
     for index, (time, pts) in enumerate(zip(times, expected.pts, strict=True)):
         error = abs(time * tick - (pts * info.time_base - expected.origin))
         if error > tick:
-            raise _wrong(output, f"picture {index} is {float(error) * 1000:.1f} ms away from its time")
+            raise wrong(output, f"picture {index} is {float(error) * 1000:.1f} ms away from its time")
         worst = max(worst, error)
     if expected.last_duration:
         wanted = (expected.pts[-1] + expected.last_duration) * info.time_base - expected.origin
         sound = max((sound.end + sound.grain for sound in expected.sounds), default=Fraction(0))
         if end < wanted - 2 * tick or end > max(wanted, sound) + 2 * tick:
-            raise _wrong(output, f"it ends at {float(end):.3f} s instead of {float(wanted):.3f} s")
+            raise wrong(output, f"it ends at {float(end):.3f} s instead of {float(wanted):.3f} s")
     return worst
 
 
@@ -287,16 +203,16 @@ def _check_sounds(
 ) -> None:
     streams = container.streams.audio
     if len(streams) != len(sounds):
-        raise _wrong(output, f"it has {len(streams)} audio streams instead of {len(sounds)}")
+        raise wrong(output, f"it has {len(streams)} audio streams instead of {len(sounds)}")
     for stream, sound in zip(streams, sounds, strict=True):
         name = codec_name(stream)
         if name != sound.codec:
-            raise _wrong(output, f"audio stream {stream.index} is {name} instead of {sound.codec}")
+            raise wrong(output, f"audio stream {stream.index} is {name} instead of {sound.codec}")
         start, end = heard.get(stream.index, (Fraction(0), Fraction(0)))
         slack = sound.grain + Fraction(2, 1000)  # Matroska's rounding at either side
         # What a decoder needs before the first sample heard lies before 0.
         if abs(max(start, Fraction(0)) - sound.start) > slack or abs(end - sound.end) > slack:
-            raise _wrong(
+            raise wrong(
                 output,
                 f"audio stream {stream.index} runs from {float(start):.3f} to {float(end):.3f} s instead of "
                 f"{float(sound.start):.3f} to {float(sound.end):.3f} s",
@@ -312,13 +228,13 @@ def _check_picture(picture: av.VideoFrame, output: Path, format: Format, info: V
     if not format.is_rgb:  # whose range is full, whether the file says so or not
         found.append(("colour range", int(picture.color_range), colour.range))
     if picture.is_corrupt:
-        raise _wrong(output, f"the picture at {picture.time:.3f} s is damaged")
+        raise wrong(output, f"the picture at {picture.time:.3f} s is damaged")
     pix_fmt = output_pix_fmt(format, info)
     if picture.format.name not in _DECODED.get(pix_fmt, {pix_fmt}):
-        raise _wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
+        raise wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
     for what, got, wanted in found:
         if got != wanted:
-            raise _wrong(output, f"the {what} of the picture at {picture.time:.3f} s is {got} instead of {wanted}")
+            raise wrong(output, f"the {what} of the picture at {picture.time:.3f} s is {got} instead of {wanted}")
 
 
 def _coverage_error(
@@ -331,7 +247,7 @@ def _coverage_error(
     wanted = expected.coverage[bisect_left(times, picture.pts)]
     got = float(alpha.mean())
     if abs(got - wanted) > _COVERAGE_SLACK:
-        raise _wrong(output, f"alpha covers {got:.1%} of the picture at {picture.time:.3f} s instead of {wanted:.1%}")
+        raise wrong(output, f"alpha covers {got:.1%} of the picture at {picture.time:.3f} s instead of {wanted:.1%}")
     return [round(abs(got - wanted), 6)]
 
 
@@ -357,7 +273,7 @@ def _sampled(
         decoder.flush_buffers()
         picture = _picture_at(container.demux(stream), decoder, target)
         if picture is None:
-            raise _wrong(output, f"its picture {times.index(target)} cannot be decoded")
+            raise wrong(output, f"its picture {times.index(target)} cannot be decoded")
         yield picture
 
 

@@ -1,0 +1,50 @@
+"""What an output is meant to hold, what it was found to hold, and how a difference is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from birefvideo.errors import OutputError
+from birefvideo.media.audio import Sound
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an output is meant to hold."""
+
+    pts: Sequence[int]
+    """Every picture's time, in ticks of the source's time_base, in order."""
+    origin: Fraction
+    """The source's time, in seconds, that is the output's 0."""
+    last_duration: int = 0
+    """How long the last picture is shown, in ticks; 0 where unknown."""
+    sounds: Sequence[Sound] = field(default=())
+    """The audio streams, in order."""
+    coverage: Sequence[float] = ()
+    """Mean alpha of every picture, 0 to 1, in order; empty where unknown."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What an output was found to hold."""
+
+    frames: int
+    """Number of pictures."""
+    decoded: int
+    """How many of them were decoded."""
+    duration: Fraction
+    """Seconds from the file's 0 to the last picture's end."""
+    worst_time_error: Fraction
+    """Largest difference between a picture's time and its source's, in seconds."""
+    audio_streams: int
+    """Number of audio streams."""
+    worst_coverage_error: float | None = None
+    """Largest difference between a decoded picture's mean alpha and the matte's, or None where none was compared."""
+
+
+def wrong(output: Path, what: str) -> OutputError:
+    """Returns what a difference is to the user."""
+    return OutputError(f"{output.name} failed verification: {what}; run again, and report it if it happens again")
