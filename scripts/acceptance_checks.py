@@ -83,7 +83,7 @@ def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str
     yield "chromium", "Chromium shows the review page", lambda: reviewed(folder / "clip_review.html")
 
 
-def corner_cases(clips: Path | None, folder: Path, end: str) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
+def corner_cases(clips: Path | None, folder: Path) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
     """A check for every file of a folder, as `checks` has them."""
     for clip in sorted(path for path in clips.iterdir() if path.suffix in VIDEO_SUFFIXES) if clips else ():
         yield None, f"{clip.name} in every format", lambda clip=clip: corner_case(clip, folder / "corners")

@@ -282,6 +282,8 @@ def test_bad_arguments_give_one_line(made: Path, clip: GetClip, tmp_path: Path) 
     ):
         result = invoke(*arguments)
         assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1), result.output
+    both = invoke(tmp_path / "clip.xyz", made)
+    assert both.exit_code == 2 and "all good" in both.stdout, "one that cannot be read does not keep the next from it"
     missing = invoke(tmp_path / "gone_alpha.mov")
     assert missing.exit_code == 1 and "does not exist" in missing.stdout
     made.unlink()  # its receipt is still there

@@ -36,21 +36,27 @@ def verify(
     """
     quiet_libraries()
     whole: list[dict[str, object]] = []
+    errors: list[Exception] = []
     for output in outputs:
         try:
             checks = _checked(output, source, to)
-        except BirefvideoError as error:
+        except Exception as error:
             if debug:
                 raise
-            print_error(error)
-            raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+            known = isinstance(error, BirefvideoError)
+            what = error if known else f"{output}: {type(error).__name__}: {error} (unexpected; --debug shows where)"
+            print_error(what)
+            errors.append(error)
+            continue
         passed = all(check.passed is not False for check in checks)
         whole.append({"file": str(output), "passed": passed, "checks": [asdict(check) for check in checks]})
         if not as_json:
             _print(output, checks)
-    if as_json:
+    if as_json and whole:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
-    if not all(one["passed"] for one in whole):
+    if any(isinstance(error, OptionError) for error in errors):
+        raise typer.Exit(2)
+    if errors or not all(one["passed"] for one in whole):
         raise typer.Exit(1)
 
 
