@@ -115,6 +115,19 @@ def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp
     assert colour.passed is None and "tells neither" in colour.said
 
 
+def test_light_beyond_white_tells_nothing() -> None:
+    alpha = np.clip(np.linspace(-0.5, 1.5, 64, dtype=np.float32), 0, 1) + np.zeros((48, 1), np.float32)
+    for peak, kind in ((1.0, "premultiplied"), (8.0, None)):
+        edges = EdgeColour()
+        picture = av.VideoFrame(64, 48, "gbrapf16le")
+        for index in range(3):
+            plane_array(picture, index).view(np.float16)[:] = peak * alpha
+        for _ in range(8):
+            edges.add(picture, alpha)
+        assert edges.darkening is not None
+        assert edges.kind == kind
+
+
 def test_too_little_edge_tells_nothing() -> None:
     edges = EdgeColour()
     picture = av.VideoFrame(64, 48, "yuv444p")

@@ -24,8 +24,6 @@ from birefvideo.media.watch import Found, watch
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
-STRAIGHT, PREMULTIPLIED = (-0.6, 0.2), (0.8, 1.6)
-"""Darkening of soft edges (see EdgeColour) that is proof of each; between and beyond, the picture itself decides it."""
 
 _EMPTY = 0.02  # alpha that no pixel exceeds, or range of alpha, under which there is no matte to use
 _COLOUR_SLACK = 4 / 255  # median difference of luma that a codec may leave in solid areas
@@ -229,14 +227,12 @@ def _matte(found: Found, format: Format, promise: Promise) -> Iterator[Check]:
     if darkening is None:
         yield Check("colour", None, "too few soft edges beside solid picture to tell straight from premultiplied")
         return
-    kinds = {"straight": STRAIGHT, "premultiplied": PREMULTIPLIED}
-    found_kind = next((kind for kind, (low, high) in kinds.items() if low <= darkening <= high), None)
-    said = f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
-    if found_kind is None:
+    kind, said = found.edges.kind, f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
+    if kind is None:
         yield Check("colour", None, f"{said}, which tells neither")
         return
     meant = promise.premultiplied if format.premultiplied is None else format.premultiplied
-    yield Check("colour", (found_kind == "premultiplied") == meant, f"{found_kind}: {said}")
+    yield Check("colour", (kind == "premultiplied") == meant, f"{kind}: {said}")
 
 
 def _pixels(found: Found) -> Iterator[Check]:
