@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from birefvideo.network.fast_linear import add_linear, linear, linear_gelu
 from birefvideo.network.swin import SwinBlock, SwinStage, SwinTransformer
 
 CACHE_BYTES = 16 << 20
@@ -174,17 +175,15 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = block.attn.heads
         self.qkv = copy.deepcopy(block.attn.qkv)
-        self.proj = copy.deepcopy(block.attn.proj)
         # Four sides (row and column of the query, of the key), so that the bias of a smaller window is a slice.
         bias = block.attn.bias().detach().reshape(self.heads, *(block.window,) * 4)
         self.register_buffer("bias", bias.contiguous())
 
     def forward(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
-        """(tokens, dim) in window order -> same."""
-        parts = torch.split(self.qkv(x), [group.tokens for group in groups])
+        """(tokens, dim) in window order -> same, before the projection."""
+        parts = torch.split(linear(x, self.qkv), [group.tokens for group in groups])
         attended = [self._attend(part, group) for part, group in zip(parts, groups, strict=True)]
-        out: Tensor = self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
-        return out
+        return attended[0] if len(attended) == 1 else torch.cat(attended)
 
     def _attend(self, qkv: Tensor, group: Group) -> Tensor:
         """(tokens, 3·dim) of equal windows -> (tokens, dim)."""
@@ -208,6 +207,7 @@ class FastBlock(nn.Module):
         super().__init__()
         self.norm1 = Unrounded(block.norm1)
         self.attention = Attention(block)
+        self.proj = copy.deepcopy(block.attn.proj)
         self.norm2 = Unrounded(block.norm2)
         self.fc1 = copy.deepcopy(block.mlp.fc1)
         self.fc2 = copy.deepcopy(block.mlp.fc2)
@@ -220,9 +220,8 @@ class FastBlock(nn.Module):
 
     def _chunk(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         dtype = self.fc1.weight.dtype
-        x = x + self.attention(self.norm1(x).to(dtype), groups)
-        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x).to(dtype))))
-        return out
+        x = add_linear(x, self.attention(self.norm1(x).to(dtype), groups), self.proj)
+        return add_linear(x, linear_gelu(self.norm2(x).to(dtype), self.fc1), self.fc2)
 
 
 class FastStage(nn.Module):
@@ -265,8 +264,7 @@ class FastStage(nn.Module):
     def _merge(self, corners: Tensor) -> Tensor:
         assert self.merge_norm is not None and self.reduction is not None
         joined = self.merge_norm(corners.view(-1, 4 * corners.shape[1]))
-        merged: Tensor = self.reduction(joined.to(self.reduction.weight.dtype))
-        return merged
+        return linear(joined.to(self.reduction.weight.dtype), self.reduction)
 
 
 class FastSwin(nn.Module):

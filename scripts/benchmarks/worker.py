@@ -159,6 +159,8 @@ def counted_macs() -> Iterator[FlopCounterMode]:
         aten._fft_c2c: _whole_fft,
         aten.bmm: _bmm,
     }
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        rules[torch.ops.mkldnn._linear_pointwise] = _linear
     if hasattr(torch.ops.torchvision, "deform_conv2d"):
         rules[torch.ops.torchvision.deform_conv2d] = _deformable
     for rule in rules.values():
@@ -173,6 +175,10 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
 
 def _bmm(a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     return 2 * a.numel() * b.shape[2] * (4 if a.is_complex() else 1)
+
+
+def _linear(x: Tensor, *rest: Any, out_val: Tensor, **__: Any) -> int:
+    return 2 * x.shape[-1] * out_val.numel()
 
 
 def _embedding_bag(weight: Tensor, indices: Tensor, *_: Any, **__: Any) -> int:

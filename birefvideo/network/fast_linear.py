@@ -1,0 +1,39 @@
+"""Linear layers of rows for inference; on a CPU, what follows them is done by the product itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_FUSED: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""oneDNN's linear layer with an activation or a sum behind it, which torch's own compiler calls; None where torch was
+built without. A result is written once and no bias is copied under it first, as `F.linear` does in fp32."""
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """`layer(x)`: (n, inputs) -> (n, outputs)."""
+    out: Tensor = _FUSED(x, layer.weight, layer.bias, "none", [], "") if _can_fuse(x) else layer(x)
+    return out
+
+
+def linear_gelu(x: Tensor, layer: nn.Linear) -> Tensor:
+    """`F.gelu(layer(x))`: (n, inputs) -> (n, outputs)."""
+    return _FUSED(x, layer.weight, layer.bias, "gelu", [], "none") if _can_fuse(x) else F.gelu(layer(x))
+
+
+def add_linear(other: Tensor, x: Tensor, layer: nn.Linear) -> Tensor:
+    """`other + layer(x)`: (n, inputs) -> (n, outputs), in the finer of the two dtypes."""
+    if _can_fuse(x) and other.dtype == x.dtype:
+        out: Tensor = _FUSED.binary(x, other, layer.weight, layer.bias, "add")
+        return out
+    return other + linear(x, layer)
+
+
+def _can_fuse(x: Tensor) -> bool:
+    if _FUSED is None or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+        return False
+    # Compilers fuse by themselves; a fake tensor has no values; oneDNN's form has no gradient.
+    return not torch.compiler.is_compiling() and type(x) is Tensor and not torch.is_grad_enabled()
