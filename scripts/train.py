@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from training.compose import Sample, compose, filmed, next_frame
 from training.cutouts import Cutout, Material, load_material, surroundings
 from training.losses import matting_loss
+from training.muon import Muon
 
 from birefvideo.matting.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
@@ -46,16 +47,16 @@ TALK = Geometry(
     head="subpixel",
     head_width=32,
 )
-PAIRS = 4
+PAIRS = 1
 """How many of a batch's pictures are followed by the same scene a moment later."""
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 
 STAGES = (
     # (share of the run, sizes as width × height): small pictures first, then finer ones
-    (0.62, ((256, 256), (352, 192), (320, 224), (192, 320))),
-    (0.33, ((352, 352), (448, 256), (512, 288), (256, 448))),
-    (0.05, ((640, 352), (512, 384), (640, 352), (352, 640))),
+    (0.70, ((256, 256), (352, 192), (320, 224), (192, 320))),
+    (0.22, ((352, 352), (448, 256), (512, 288), (256, 448))),
+    (0.08, ((640, 352), (512, 384), (640, 352), (352, 640))),
 )
 
 
@@ -143,11 +144,12 @@ def grow(model: BiRefNet, smaller: BiRefNet) -> None:
 def average(target: nn.Module, source: nn.Module, step: int) -> None:
     """Moves the averaged weights and statistics toward the current ones; the memory grows to 1,000 steps."""
     decay = min(0.999, (step + 1) / (step + 10))
-    for old, new in zip(target.state_dict().values(), source.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)
+    pairs = list(zip(target.state_dict().values(), source.state_dict().values(), strict=True))
+    old, new = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    torch._foreach_lerp_(old, new, 1 - decay)
+    for count, current in pairs:
+        if not count.is_floating_point():
+            count.copy_(current)
 
 
 @torch.no_grad()
@@ -211,17 +213,20 @@ class Run:
         self.model = self.model.to(memory_format=torch.channels_last)
         self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
         self.averaged.load_state_dict(self.model.state_dict())
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        free = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon([p for p in self.model.parameters() if p.ndim > 1], options.rate),
+            torch.optim.AdamW(
+                [p for p in self.model.parameters() if p.ndim <= 1], options.rate, weight_decay=0.0, fused=True
+            ),
+        ]
         self.step = 0
         self.seconds = 0.0
         if self.state.exists():
             saved = torch.load(self.state, weights_only=True)
             self.model.load_state_dict(saved["model"])
             self.averaged.load_state_dict(saved["averaged"])
-            self.optimiser.load_state_dict(saved["optimiser"])
+            for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+                optimiser.load_state_dict(state)
             self.step, self.seconds = saved["step"], saved["seconds"]
 
     @property
@@ -233,7 +238,7 @@ class Run:
         saved = {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -245,16 +250,17 @@ class Run:
         """One update; returns the terms of the loss."""
         pictures, alpha, trust = batch
         self.model.train()
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
             outputs = self.model.forward_training(normalise(pictures))
         terms = matting_loss(outputs, alpha.float() / 255, trust.float() / 255, PAIRS)
         loss = sum(terms.values(), torch.zeros(()))
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         average(self.averaged, self.model, self.step)
         self.step += 1
         return {name: value.item() for name, value in terms.items()}

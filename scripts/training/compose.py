@@ -13,6 +13,9 @@ from training.cutouts import Cutout, Material
 from training.drawing import Image, blend, motion_kernel
 from training.styles import Head, restyle
 
+DARK = ((True, False), (False, True), (True, True))
+"""What is dim in a picture that has something dim: the room, the people."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -32,13 +35,16 @@ def compose(material: Material, width: int, height: int, rng: Generator) -> Samp
     if kind < 0.25:
         picture, alpha, trust = _photo(_pick(material.cutouts, rng), width, height, rng)
     else:
+        dark_room, dark_people = DARK[int(rng.integers(len(DARK)))] if rng.random() < 0.27 else (False, False)
         picture = _room(material, width, height, rng)
+        if dark_room:
+            picture = _dim(picture, rng)
         alpha = np.zeros((height, width), np.uint8)
         trust = np.full((height, width), 255, np.uint8)
         people = 0 if kind < 0.29 else 2 if rng.random() < 0.12 else 1
         for i in range(people):
             smaller = 0.75 if people == 2 and i == 0 else 1.0
-            picture, alpha, trust = _paste(material, picture, alpha, trust, smaller, rng)
+            picture, alpha, trust = _paste(material, picture, alpha, trust, smaller, dark_people, rng)
     if rng.random() < 0.5:
         picture, alpha, trust = picture[:, ::-1], alpha[:, ::-1], trust[:, ::-1]
     return Sample(*(np.ascontiguousarray(x) for x in (picture, alpha, trust)))
@@ -188,7 +194,7 @@ def _person_colour(cutout: Cutout, rng: Generator) -> NDArray[np.float32]:
 
 
 def _paste(
-    material: Material, under: Image, alpha: Image, trust: Image, smaller: float, rng: Generator
+    material: Material, under: Image, alpha: Image, trust: Image, smaller: float, dark: bool, rng: Generator
 ) -> tuple[Image, Image, Image]:
     """Puts one person over `under`; where the photo cut the person, the frame or another edge hides the cut."""
     cutout = _pick(material.cutouts, rng)
@@ -209,6 +215,8 @@ def _paste(
             (foreground, own), head, lambda: _view(_any_room(material, rng), width, height, rng), rng
         )
     foreground = _relight(foreground, rng)
+    if dark:
+        foreground = _dim(foreground, rng)
     if rng.random() < 0.12:
         sigma = float(rng.uniform(0.4, 1.6)) * width / 288
         foreground, own = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (foreground, own))
@@ -312,6 +320,12 @@ def _relight(picture: Image, rng: Generator) -> Image:
         light = (1 + strength * ramp).astype(np.float32)
         picture = cv2.multiply(picture, cv2.merge([light] * 3), dtype=cv2.CV_8U)
     return picture
+
+
+def _dim(picture: Image, rng: Generator) -> Image:
+    """Dark skin, dark cloth, a dark floor: brightness well below what the photos have."""
+    codes = np.linspace(0, 1, 256) ** rng.uniform(1.1, 2.2) * rng.uniform(0.5, 1.0)
+    return cv2.LUT(picture, (255 * codes + 0.5).astype(np.uint8))
 
 
 def _spoil(picture: Image, rng: Generator) -> Image:
