@@ -160,6 +160,7 @@ def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, netw
         (["plain.mp4", "--background", "greenish"], 2, "greenish"),
         (["plain.mp4", "--model", "birefnet-9000"], 2, "portrait"),
         (["plain.mp4", "--model", "portrait"], 1, "not on this machine"),
+        (["plain.mp4", "--model", "torn.safetensors", "-o", "new/folder"], 1, "torn.safetensors"),
         (["plain.mp4", "--start", "2", "--end", "1"], 2, "not after"),
         (["plain.mp4", "--start", "1000"], 2, "past the end"),
         (["plain.mp4", "--start", "soon"], 2, "soon"),
@@ -191,6 +192,7 @@ def test_bad_input_gives_one_line_with_the_remedy(
     shutil.copy(clip("plain"), "plain.mp4")
     Path("notes.txt").write_text("not a video\n")
     Path("taken.mov").write_text("precious\n")
+    Path("torn.safetensors").write_text("half a file")
     Path("empty").mkdir()
     before = leftovers(tmp_path)
     result = invoke(*arguments, *([] if "--model" in arguments else ["--model", network]))

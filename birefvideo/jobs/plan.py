@@ -203,8 +203,9 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
                 raise OutputError(f"{path} is a file where a folder is to be: remove it or choose another -o")
             if path.exists() and source.exists() and path.samefile(source):
                 raise OutputError(f"{path} is the input itself: choose another -o")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            probe = path.parent / f".birefvideo-{os.getpid()}"
+            # Folders that are missing are made when there is something to put into them.
+            nearest = next(folder for folder in path.absolute().parents if folder.exists())
+            probe = nearest / f".birefvideo-{os.getpid()}"
             probe.touch()
             probe.unlink()
         except OSError as error:
