@@ -14,6 +14,18 @@ Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
 
 
+LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+"""Kr and Kb, the weights of red and blue in luma, by AVColorSpace, ITU-T H.273 table 4."""
+
+
 @dataclass(frozen=True)
 class Colour:
     """Colour tags as the integers of FFmpeg's enums (ITU-T H.273 code points), never 'unspecified'."""

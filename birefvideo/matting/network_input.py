@@ -13,7 +13,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpola
 from numpy.typing import NDArray
 
 from birefvideo.errors import OptionError
-from birefvideo.frames import Alpha
+from birefvideo.frames import LUMA_WEIGHTS, Alpha
 
 RGB = NDArray[np.uint8]
 """uint8 (height, width, 3), full range, BT.709 or the picture's own primaries."""
@@ -23,16 +23,6 @@ RGB = NDArray[np.uint8]
 _ACCURATE_RND, _FULL_CHR_H_INT, _BITEXACT = 0x40000, 0x2000, 0x80000
 _SCALING = Interpolation.BILINEAR | _ACCURATE_RND | _FULL_CHR_H_INT | _BITEXACT
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
-_BT709_WEIGHTS = (0.2126, 0.0722)
-_LUMA_WEIGHTS = {  # (red, blue) by matrix, ITU-T H.273 table 4
-    1: _BT709_WEIGHTS,
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
 
 
 def check_size(size: object) -> None:
@@ -172,7 +162,7 @@ def _rows(plane: VideoPlane) -> NDArray[np.uint8]:
 @lru_cache
 def rgb_map(matrix: int, colour_range: int) -> NDArray[np.float32]:
     """Return the affine map (3, 4) from 8-bit Y'CbCr codes to full-range R'G'B' codes (ITU-T H.273, 8.3)."""
-    red, blue = _LUMA_WEIGHTS.get(matrix, _BT709_WEIGHTS)
+    red, blue = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS[1])
     green = 1 - red - blue
     full = colour_range == ColorRange.JPEG
     luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.errors import OptionError
-from birefvideo.frames import Colour
-from birefvideo.media.pictures import FULL_RANGE, LUMA_WEIGHTS
+from birefvideo.frames import LUMA_WEIGHTS, Colour
+from birefvideo.media.pictures import FULL_RANGE
 
 Values = NDArray[np.float64]
 

@@ -7,15 +7,13 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from birefvideo.frames import Colour, VideoInfo
+from birefvideo.frames import LUMA_WEIGHTS, Colour, VideoInfo
 from birefvideo.planes import plane_array
 
 LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # FFmpeg's AVColorSpace to swscale's matrices. Between YUV formats of one matrix any entry serves.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
-"""Kr and Kb by AVColorSpace, ITU-T H.273 table 4."""
 _ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.frames import Alpha, Colour
+from birefvideo.frames import LUMA_WEIGHTS, Alpha, Colour
 from birefvideo.media.colours import code_scale
-from birefvideo.media.pictures import FULL_RANGE, LUMA_WEIGHTS, tag
+from birefvideo.media.pictures import FULL_RANGE, tag
 from birefvideo.planes import bit_depth, plane_array
 
 LINEAR = 8
