@@ -67,7 +67,7 @@ def test_deinterlacing_is_told_recorded_and_proven(copy: GetClip, network: Path,
     flags = [] if deinterlace else ["--no-deinterlace"]
     result = invoke("matte", source, "--model", network, "--to", "prores", *flags)
     assert result.exit_code == 0, result.output
-    told = "12 frames are interlaced and were deinterlaced; for pictures wrongly flagged pass --no-deinterlace"
+    told = "12 interlaced frames deinterlaced; for pictures wrongly flagged pass --no-deinterlace"
     assert (told in result.stdout) is deinterlace
     output = source.with_name("interlaced_alpha.mov")
     with av.open(str(output)) as container:

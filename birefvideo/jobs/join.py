@@ -75,10 +75,10 @@ def join(
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
     if format.is_sequence:
         count, origin = join_folders(parts, output, format, source, tags)
-        return JoinReport(count, origin, (), ())
+        return JoinReport(count, origin, (), _silence(output, format, source))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
-        return JoinReport(made.frames, made.origin, (), (), made.coverage)
+        return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
     try:
         return _join(parts, output, format, source, span, tags)
     except SoundError as error:
@@ -88,6 +88,10 @@ def join(
     rest = tuple(audio for audio in source.audio if audio.index != lost.index)
     report = join(parts, output, format, replace(source, audio=rest), span, tags)
     return replace(report, warnings=(str(lost), *report.warnings))
+
+
+def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]:
+    return (f"{output.name} has no sound: {format.name} cannot hold any",) if source.audio else ()
 
 
 def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, tags: Tags) -> JoinReport:

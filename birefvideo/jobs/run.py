@@ -48,7 +48,7 @@ from birefvideo.media.expected import Expected
 from birefvideo.media.probe import probe
 from birefvideo.media.proxy import ProxyWriter
 from birefvideo.media.stills import at_rate
-from birefvideo.media.tags import Tags, read_tags
+from birefvideo.media.tags import Tags, counted, read_tags
 from birefvideo.media.verify import verify
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
@@ -271,21 +271,21 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
         decode.add(report.decode)
     warnings = []
     if decode.corrupt_packets:
-        warnings.append(f"{decode.corrupt_packets} corrupt packets were skipped: their frames are missing")
+        warnings.append(f"{counted(decode.corrupt_packets, 'corrupt packet')} skipped: frames are missing")
     if decode.damaged_frames:
-        warnings.append(f"{decode.damaged_frames} frames are damaged in the file and were used as they are")
+        warnings.append(f"{counted(decode.damaged_frames, 'frame')} damaged in the file and used as found")
     if decode.read_error:
         warnings.append(f"a part of the file could not be read ({decode.read_error}): its frames are missing")
     elif decode.short_by > Fraction(1, 2):
         warnings.append(f"the file ends {float(decode.short_by):.1f} s before it says: it looks truncated")
     if decode.dropped_frames:
-        warnings.append(f"{decode.dropped_frames} frames whose time is not after the one before were dropped")
+        warnings.append(f"{counted(decode.dropped_frames, 'frame')} dropped: not later than the one before")
     if decode.untimed_frames:
-        warnings.append(f"{decode.untimed_frames} frames had no time in the file and got one by the frame rate")
+        warnings.append(f"{counted(decode.untimed_frames, 'frame')} without a time in the file, timed by the rate")
     if decode.rescaled_frames:
-        warnings.append(f"{decode.rescaled_frames} frames change size mid-clip and were scaled to the first one's")
+        warnings.append(f"{counted(decode.rescaled_frames, 'frame')} of another size, scaled to the first one's")
     if decode.deinterlaced_frames:
-        what = f"{decode.deinterlaced_frames} frames are interlaced and were deinterlaced"
+        what = f"{counted(decode.deinterlaced_frames, 'interlaced frame')} deinterlaced"
         warnings.append(f"{what}; for pictures wrongly flagged pass --no-deinterlace")
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         warnings.append("this PyAV does not convert HDR right: take Python 3.11 and PyAV 18, or --to prores only")

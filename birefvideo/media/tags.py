@@ -90,11 +90,11 @@ class Tags:
 
     def left_out(self, formats: Sequence[Format]) -> str:
         """One line about what outputs of these formats do not have, or ''."""
-        parts = [_counted(count, kind) for kind, count in self.others.items()]
+        parts = [counted(count, kind) for kind, count in self.others.items()]
         without = [format for format in formats if format.container not in _MATROSKA]
         if self.chapters and without:
             only = "" if len(without) == len(formats) else f" (in {' and '.join(f.suffix for f in without)})"
-            parts.append(_counted(len(self.chapters), "chapter") + only)
+            parts.append(counted(len(self.chapters), "chapter") + only)
         if not parts:
             return ""
         is_one = parts[0].startswith("1 ") and len(parts) == 1
@@ -240,5 +240,6 @@ def _unit(chapter: av.container.core.Chapter) -> Fraction:
     return chapter["time_base"] or Fraction(1, 1000)
 
 
-def _counted(count: int, kind: str) -> str:
+def counted(count: int, kind: str) -> str:
+    """'1 chapter', '3 chapters'."""
     return f"{count} {kind}{'s' if count > 1 else ''}"
