@@ -18,7 +18,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -34,7 +34,7 @@ from training.muon import Muon
 
 from birefvideo.matting.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
-from birefvideo.network.convnet import ResidualBlock
+from birefvideo.network.convnet import CONV_SIZES, ResidualBlock
 
 LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
@@ -195,6 +195,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--share", type=float, default=0.75, help="how much of the mixture is the run's")
     parser.add_argument("--score", type=Path, help="print the error of this checkpoint folder and stop")
+    parser.add_argument("--backbone", choices=CONV_SIZES, default=TALK.backbone)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
@@ -222,7 +223,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
         self.folder: Path = options.run
-        self.model = BiRefNet(TALK)
+        self.model = BiRefNet(replace(TALK, backbone=options.backbone))
         if options.init:
             grow(self.model, load_folder(options.init))
         self.model = self.model.to(memory_format=torch.channels_last)
