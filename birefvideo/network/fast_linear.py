@@ -12,6 +12,11 @@ _FUSED: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's linear layer with an activation or a sum behind it, which torch's own compiler calls; None where torch was
 built without. A result is written once and no bias is copied under it first, as `F.linear` does in fp32."""
 
+_DTYPES = {torch.float32}
+"""What it computes in here; without the instructions for bf16 oneDNN refuses where `F.linear` is merely slow."""
+if _FUSED is not None and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    _DTYPES.add(torch.bfloat16)
+
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """`layer(x)`: (n, inputs) -> (n, outputs)."""
@@ -33,7 +38,7 @@ def add_linear(other: Tensor, x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def _can_fuse(x: Tensor) -> bool:
-    if _FUSED is None or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+    if _FUSED is None or x.device.type != "cpu" or x.dtype not in _DTYPES:
         return False
     # Compilers fuse by themselves; a fake tensor has no values; oneDNN's form has no gradient.
     return not torch.compiler.is_compiling() and type(x) is Tensor and not torch.is_grad_enabled()
