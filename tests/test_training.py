@@ -22,6 +22,7 @@ from training import styles  # noqa: E402
 from training.compose import Sample, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
 from training.losses import temporal_loss  # noqa: E402
+from training.muon import Muon, orthogonal  # noqa: E402
 
 
 def drawn_person(seed: int) -> dict[str, np.ndarray]:
@@ -180,3 +181,26 @@ def test_a_blend_lies_between_the_two() -> None:
     train.blend(new, old, 0.75)
     for name, value in wanted.items():
         torch.testing.assert_close(new.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8)])
+def test_orthogonal_matrices_have_singular_values_near_one(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(2)
+    matrices = torch.randn(shape) @ torch.diag(torch.logspace(-1, 1, shape[2]))
+    values = torch.linalg.svdvals(orthogonal(matrices))
+    assert torch.linalg.svdvals(matrices).amin() < 0.2 * torch.linalg.svdvals(matrices).amax()
+    assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_muon_fits_a_linear_map() -> None:
+    torch.manual_seed(2)
+    weight, truth, x = torch.nn.Parameter(torch.zeros(6, 10)), torch.randn(6, 10), torch.randn(200, 10)
+    optimiser = Muon([weight], lr=0.05)
+    errors = []
+    for _ in range(120):
+        optimiser.zero_grad()
+        error = (x @ (weight - truth).t()).square().mean()
+        error.backward()
+        optimiser.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.05 * errors[0]
