@@ -55,10 +55,15 @@ DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 
 STAGES = (
     # (share of the run, sizes as width × height): small pictures first, then finer ones
-    (0.70, ((256, 256), (352, 192), (320, 224), (192, 320))),
-    (0.22, ((352, 352), (448, 256), (512, 288), (256, 448))),
-    (0.08, ((640, 352), (512, 384), (640, 352), (352, 640))),
+    (0.62, ((256, 256), (352, 192), (320, 224), (192, 320))),
+    (0.26, ((352, 352), (448, 256), (512, 288), (256, 448))),
+    (0.12, ((640, 352), (512, 384), (640, 352), (352, 640))),
 )
+FROZEN = 0.4
+"""Share of the run after which batch norms keep their statistics, so that the network learns with those it will use.
+
+Before, a batch is normed by itself, and mattes depend on how like the training pictures' sharpness a clip's is.
+"""
 
 
 class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -195,7 +200,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--share", type=float, default=0.75, help="how much of the mixture is the run's")
     parser.add_argument("--score", type=Path, help="print the error of this checkpoint folder and stop")
-    parser.add_argument("--backbone", choices=CONV_SIZES, default=TALK.backbone)
+    parser.add_argument("--backbone", choices=CONV_SIZES, help=f"of a new run; without it {TALK.backbone}")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
@@ -223,12 +228,14 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
         self.folder: Path = options.run
-        self.model = BiRefNet(replace(TALK, backbone=options.backbone))
+        self.model = BiRefNet(replace(TALK, backbone=self._backbone(options.backbone)))
         if options.init:
             grow(self.model, load_folder(options.init))
         self.model = self.model.to(memory_format=torch.channels_last)
         self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
         self.averaged.load_state_dict(self.model.state_dict())
+        for norm in self._norms():
+            norm.momentum = 0.01
         self.optimisers: list[torch.optim.Optimizer] = [
             Muon([p for p in self.model.parameters() if p.ndim > 1], options.rate),
             torch.optim.AdamW(
@@ -244,6 +251,17 @@ class Run:
             for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
                 optimiser.load_state_dict(state)
             self.step, self.seconds = saved["step"], saved["seconds"]
+
+    def _backbone(self, wanted: str | None) -> str:
+        """The backbone of a run that has begun is that of its recipe; SystemExit where another is wanted."""
+        recipe = self.folder / "recipe.json"
+        begun = json.loads(recipe.read_text())["geometry"]["backbone"] if recipe.exists() else None
+        if wanted and begun and wanted != begun:
+            raise SystemExit(f"{self.folder} has the backbone {begun}; name another --run for {wanted}")
+        return begun or wanted or TALK.backbone
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
 
     @property
     def state(self) -> Path:
@@ -262,10 +280,13 @@ class Run:
         torch.save(saved, temporary)
         temporary.replace(self.state)
 
-    def train_step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float) -> dict[str, float]:
-        """One update; returns the terms of the loss."""
+    def train_step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float, frozen: bool) -> dict[str, float]:
+        """One update, with the norms' statistics `frozen` or learnt; returns the terms of the loss."""
         pictures, alpha, trust = batch
         self.model.train()
+        if frozen:
+            for norm in self._norms():
+                norm.eval()
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -311,7 +332,8 @@ def main() -> None:
     started, sums = time.monotonic(), {}
     with (options.run / "log.jsonl").open("a") as log:
         for batch in batches_from(dataset, run.step):
-            terms = run.train_step(batch, learning_rate(run.step, options.steps, options.rate))
+            rate = learning_rate(run.step, options.steps, options.rate)
+            terms = run.train_step(batch, rate, frozen=run.step >= FROZEN * options.steps)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             if run.step % 50 and run.step != options.steps:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 import train  # noqa: E402
 from training import styles  # noqa: E402
-from training.compose import Sample, compose, filmed, next_frame  # noqa: E402
+from training.compose import Sample, _crisp, _view, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
 from training.losses import temporal_loss  # noqa: E402
 from training.muon import Muon, orthogonal  # noqa: E402
@@ -83,6 +83,49 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     state = torch.load(tmp_path / "b" / "state.pt", weights_only=True)["model"]
     for name, parameter in exported.named_parameters():
         torch.testing.assert_close(state[name], parameter, msg=name)
+
+
+def test_a_run_keeps_its_backbone_and_frozen_norms_their_statistics(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, cache = folders
+    monkeypatch.setattr(train, "STAGES", ((1.0, ((64, 64),)),))
+    common = ("--data", data, "--cache", cache, "--batch", "2", "--run", tmp_path / "a")
+
+    def statistics() -> list[torch.Tensor]:
+        state = torch.load(tmp_path / "a" / "state.pt", weights_only=True)["model"]
+        return [value for name, value in state.items() if "running" in name]
+
+    monkeypatch.setattr(train, "FROZEN", 1.0)
+    run(monkeypatch, *common, "--steps", "1", "--backbone", "conv_t")
+    learnt = statistics()
+    run(monkeypatch, *common, "--steps", "2")
+    moved = statistics()
+    assert not all(map(torch.equal, learnt, moved))
+    monkeypatch.setattr(train, "FROZEN", 0.0)
+    run(monkeypatch, *common, "--steps", "3")
+    assert all(map(torch.equal, moved, statistics()))
+    with pytest.raises(SystemExit, match="has the backbone conv_t"):
+        run(monkeypatch, *common, "--steps", "4", "--backbone", "conv_m")
+
+
+def test_backgrounds_of_large_frames_are_not_all_blown_up() -> None:
+    room = np.random.default_rng(1).integers(0, 256, (90, 160, 3), np.uint8)
+
+    def detail(picture: np.ndarray) -> float:
+        return float(np.abs(np.diff(picture.astype(int), axis=1)).mean())
+
+    rng = np.random.default_rng(2)
+    sharp = np.mean([detail(_view(room, 640, 352, rng)) > 0.4 * detail(room) for _ in range(60)])
+    assert 0.4 < sharp < 0.8
+
+
+def test_a_crisper_edge_keeps_what_is_solid_and_what_is_empty() -> None:
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    for seed in range(10):
+        crisp = _crisp(ramp, np.random.default_rng(seed))
+        assert crisp[0, 0] == 0 and crisp[0, -1] == 255
+        assert (np.diff(crisp.astype(int)) >= 0).all() and np.diff(crisp.astype(int)).max() >= 2
 
 
 def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None:

@@ -101,20 +101,27 @@ def _strict(trust: Image) -> Image:
 
 
 def _room(material: Material, width: int, height: int, rng: Generator) -> Image:
-    """A random view of a room: mirrored, zoomed, often out of focus, sometimes with foreign patches."""
+    """A random view of a room: mirrored, zoomed, at times out of focus or with foreign patches."""
     picture = _view(_any_room(material, rng), width, height, rng)
     if rng.random() < 0.35:
         for _ in range(int(rng.integers(1, 4))):
             _patch(picture, material, rng)
-    if rng.random() < 0.45:
+    if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.6, 6.0)) * width / 288)
     return _relight(picture, rng)
 
 
 def _view(image: NDArray[np.uint8], width: int, height: int, rng: Generator) -> Image:
+    """A random piece of `image` in the frame's size, at times mirrored.
+
+    Often no more than twice enlarged, its borders reflected: were large frames all blown up from small rooms, the
+    network would take what is sharp for the person.
+    """
     h, w = image.shape[:2]
     scale = min(w / width, h / height) * rng.uniform(0.35, 1.0)
-    x, y = rng.uniform(0, w - scale * width), rng.uniform(0, h - scale * height)
+    if rng.random() < 0.65:
+        scale = max(scale, rng.uniform(0.5, 1.3))
+    x, y = rng.random(2) * (w - scale * width, h - scale * height)
     matrix = np.array([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale]])
     if rng.random() < 0.5:
         matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])[:2] @ np.vstack([matrix, [0, 0, 1]])
@@ -156,7 +163,8 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
     h, w = picture.shape[:2]
     unit = head.width
     x = head.x + unit * rng.uniform(-2.2, 2.2)
-    y = rng.choice((head.eyes, head.shoulders, head.top - 0.2 * unit)) + unit * rng.uniform(-0.6, 0.8)
+    levels = (head.eyes, head.shoulders, head.shoulders + unit, head.top - 0.2 * unit)
+    y = rng.choice(levels) + unit * rng.uniform(-0.6, 0.8)
     half = unit * np.exp(rng.uniform(np.log(0.15), np.log(1.4), 2))
     turn = rng.normal(0, 8)
     mask = np.zeros((h, w), np.uint8)
@@ -172,9 +180,9 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
     mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.05 * unit + 0.5)))
     kind = rng.random()
     colour = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
-    if kind > 0.8:
+    if kind > 0.6:
         return _view(_any_room(material, rng), w, h, rng), picture, mask
-    if kind > 0.45:
+    if kind > 0.3:
         colour = _person_colour(_pick(material.cutouts, rng), rng)
     shade = cv2.resize(rng.normal(1, 0.18, (4, 4)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     layer = cv2.merge([np.clip(shade * float(c), 0, 255).astype(np.uint8) for c in colour])
@@ -209,7 +217,7 @@ def _paste(
         head = cutout.head.moved(matrix)
         if rng.random() < 0.15:
             under = _toward(_person_colour(cutout, rng), under, rng)
-        if rng.random() < 0.3:
+        for _ in range(int(rng.choice(3, p=(0.6, 0.28, 0.12)))):
             under = blend(*_furniture(material, under, head, rng))
         foreground, own = restyle(
             (foreground, own), head, lambda: _view(_any_room(material, rng), width, height, rng), rng
@@ -217,6 +225,8 @@ def _paste(
     foreground = _relight(foreground, rng)
     if dark:
         foreground = _dim(foreground, rng)
+    if rng.random() < 0.25:
+        own = _crisp(own, rng)
     if rng.random() < 0.12:
         sigma = float(rng.uniform(0.4, 1.6)) * width / 288
         foreground, own = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (foreground, own))
@@ -225,6 +235,13 @@ def _paste(
         foreground, own = (cv2.filter2D(x, -1, kernel) for x in (foreground, own))
     alpha = blend(np.full_like(own, 255), alpha, own)
     return blend(foreground, under, own), alpha, np.where(own > 5, own_trust, np.minimum(trust, own_trust))
+
+
+def _crisp(alpha: Image, rng: Generator) -> Image:
+    """A harder edge, a little farther out or in: the photos are small, and enlarging them makes every edge soft."""
+    gain, middle = rng.uniform(1.2, 2.5), rng.uniform(0.35, 0.65)
+    codes = np.clip((np.linspace(0, 1, 256) - middle) * gain + middle, 0, 1)
+    return cv2.LUT(alpha, (255 * codes + 0.5).astype(np.uint8))
 
 
 def _open_sides(cutout: Cutout) -> Image:
@@ -329,7 +346,7 @@ def _dim(picture: Image, rng: Generator) -> Image:
 
 
 def _spoil(picture: Image, rng: Generator) -> Image:
-    """What cameras and codecs do: colour cast, low resolution, noise, compression."""
+    """What cameras and codecs do: colour cast, low resolution, sharpening, noise, compression."""
     if rng.random() < 0.4:
         picture = _relight(picture, rng)
     h, w = picture.shape[:2]
@@ -337,6 +354,10 @@ def _spoil(picture: Image, rng: Generator) -> Image:
         scale = rng.uniform(0.45, 0.9)
         small = cv2.resize(picture, (int(w * scale), int(h * scale)), interpolation=cv2.INTER_AREA)
         picture = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.25:
+        soft = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.6, 1.6)))
+        amount = float(rng.uniform(0.3, 1.5))
+        picture = np.asarray(cv2.addWeighted(picture, 1 + amount, soft, -amount, 0), np.uint8)
     if rng.random() < 0.6:
         noise = np.empty((h, w, 3), np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31)))
