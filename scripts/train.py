@@ -4,6 +4,7 @@
     python scripts/train.py --data FOLDER --run runs/talk
     python scripts/train.py --data FOLDER --run runs/talk            # again: goes on where it stopped
     python scripts/train.py --data FOLDER --run runs/next --init birefvideo/weights/talk
+    python scripts/train.py --data FOLDER --run runs/tuned --init NEXT --tune --steps 400 --rate 3e-4
     python scripts/train.py --export birefvideo/weights/talk --run runs/talk
     python scripts/train.py --export birefvideo/weights/talk --run runs/next --blend runs/earlier --share 0.75
     python scripts/train.py --score birefvideo/weights/talk --data FOLDER    # error on people seen and never seen
@@ -72,8 +73,9 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     The first 2 × PAIRS are scenes, each followed by itself a moment later.
     """
 
-    def __init__(self, material: Material, steps: int, batch: int, seed: int) -> None:
+    def __init__(self, material: Material, steps: int, batch: int, seed: int, tune: bool = False) -> None:
         self.material, self.steps, self.batch, self.seed = material, steps, batch, seed
+        self.skipped = STAGES[0][0] if tune else 0.0
 
     def __len__(self) -> int:
         return self.steps
@@ -81,7 +83,7 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         cv2.setNumThreads(0)
         rng = np.random.default_rng((self.seed, step))
-        sizes = sizes_at(step / self.steps)
+        sizes = sizes_at(self.skipped + (1 - self.skipped) * step / self.steps)
         width, height = sizes[int(rng.integers(len(sizes)))]
         samples: list[Sample] = []
         while len(samples) < self.batch:
@@ -123,10 +125,11 @@ def _surroundings(cutouts: list[Cutout]) -> list[NDArray[np.uint8]]:
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Warm-up over 200 steps, then a cosine to 1 % of the peak."""
-    if step < 200:
-        return peak * (step + 1) / 200
-    progress = (step - 200) / max(1, steps - 200)
+    """Warm-up over 200 steps, or a tenth of a short run, then a cosine to 1 % of the peak."""
+    warm = min(200, max(1, steps // 10))
+    if step < warm:
+        return peak * (step + 1) / warm
+    progress = (step - warm) / max(1, steps - warm)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
@@ -199,6 +202,9 @@ def parse() -> argparse.Namespace:
         "--blend", type=Path, help="with --export: mix in this checkpoint folder, which the run began with"
     )
     parser.add_argument("--share", type=float, default=0.75, help="how much of the mixture is the run's")
+    parser.add_argument(
+        "--tune", action="store_true", help="a short run from finished weights: norms frozen, no small pictures"
+    )
     parser.add_argument("--score", type=Path, help="print the error of this checkpoint folder and stop")
     parser.add_argument("--backbone", choices=CONV_SIZES, help=f"of a new run; without it {TALK.backbone}")
     parser.add_argument("--steps", type=int, default=5000)
@@ -327,13 +333,13 @@ def main() -> None:
     recipe = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
     recipe |= {"geometry": asdict(run.model.geometry), "people": len(material.cutouts), "rooms": len(material.rooms)}
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
-    dataset = Batches(material, options.steps, options.batch, options.seed)
+    dataset = Batches(material, options.steps, options.batch, options.seed, options.tune)
     validation = Batches(held, 8, 8, seed=10_000)
     started, sums = time.monotonic(), {}
     with (options.run / "log.jsonl").open("a") as log:
         for batch in batches_from(dataset, run.step):
             rate = learning_rate(run.step, options.steps, options.rate)
-            terms = run.train_step(batch, rate, frozen=run.step >= FROZEN * options.steps)
+            terms = run.train_step(batch, rate, frozen=options.tune or run.step >= FROZEN * options.steps)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             if run.step % 50 and run.step != options.steps:

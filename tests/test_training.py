@@ -140,15 +140,16 @@ def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_p
     cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]), head=styles.find_head(arrays["alpha"]))
     assert cutout.cut == (False, False, False, True)
     material = Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
-    with_person = 0
+    with_person = above = 0
     for seed in range(60):
         one, other = (compose(material, 96, 64, np.random.default_rng(seed)) for _ in range(2))
         assert (one.picture == other.picture).all() and (one.alpha == other.alpha).all()
         assert one.picture.shape == (64, 96, 3) and one.alpha.shape == one.trust.shape == (64, 96)
         if one.alpha.max() > 200:
             with_person += 1
-            assert one.alpha[-1].max() > 128, f"seed {seed}: the body ends above the frame's bottom"
+            above += int(one.alpha[-1].max() < 128)
     assert 40 < with_person < 60
+    assert 0 < above < 14, "only a desk in front, in about a tenth, lets the body end above the frame's bottom"
 
 
 def test_the_head_is_found_where_it_was_drawn() -> None:

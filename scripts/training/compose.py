@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from training.cutouts import Cutout, Material
-from training.drawing import Image, blend, motion_kernel
+from training.drawing import Image, any_colour, blend, motion_kernel, shaded
 from training.styles import Head, restyle
 
 DARK = ((True, False), (False, True), (True, True))
@@ -39,12 +39,15 @@ def compose(material: Material, width: int, height: int, rng: Generator) -> Samp
         picture = _room(material, width, height, rng)
         if dark_room:
             picture = _dim(picture, rng)
+        empty = picture
         alpha = np.zeros((height, width), np.uint8)
         trust = np.full((height, width), 255, np.uint8)
         people = 0 if kind < 0.29 else 2 if rng.random() < 0.12 else 1
         for i in range(people):
             smaller = 0.75 if people == 2 and i == 0 else 1.0
             picture, alpha, trust = _paste(material, picture, alpha, trust, smaller, dark_people, rng)
+        if people and rng.random() < 0.15:
+            picture, alpha = _desk(material, empty, picture, alpha, rng)
     if rng.random() < 0.5:
         picture, alpha, trust = picture[:, ::-1], alpha[:, ::-1], trust[:, ::-1]
     return Sample(*(np.ascontiguousarray(x) for x in (picture, alpha, trust)))
@@ -187,6 +190,22 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
     shade = cv2.resize(rng.normal(1, 0.18, (4, 4)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     layer = cv2.merge([np.clip(shade * float(c), 0, 255).astype(np.uint8) for c in colour])
     return layer, picture, mask
+
+
+def _desk(material: Material, empty: Image, picture: Image, alpha: Image, rng: Generator) -> tuple[Image, Image]:
+    """Something flat in front, below a straight line: a desk, a shelf, or the `empty` room seen under a cut-out."""
+    h, w = alpha.shape
+    edge = h * (1 - 0.3 * rng.beta(1, 2.5)) + rng.normal(0, 0.04) * (np.arange(w) - w / 2)
+    mask = np.clip(255 * (np.arange(h)[:, None] - edge + 0.5), 0, 255).astype(np.uint8)
+    if rng.random() < 0.7:
+        mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.3, 1.2)))
+    kind = rng.random()
+    layer = empty
+    if kind < 0.3:
+        layer = _view(_any_room(material, rng), w, h, rng)
+    elif kind < 0.6:
+        layer = shaded(any_colour(rng), mask, h / 3, rng)
+    return blend(layer, picture, mask), blend(np.zeros_like(alpha), alpha, mask)
 
 
 def _any_room(material: Material, rng: Generator) -> Image:

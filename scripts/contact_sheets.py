@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""Draws contact sheets to look at: three moments of every clip, as it is, over green and over a picture.
+
+    python scripts/contact_sheets.py --out FOLDER CLIP… [--model talk] [--picture room.jpg]
+
+Writes sheet0.png, sheet1.png, … with a row a clip. The path is the tool's own: network, smoothing, foreground colours.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import birefvideo
+from birefvideo.media.probe import probe
+
+GREEN = (64, 177, 0)  # BGR
+HEIGHT = 180
+ROWS = 7
+MOMENTS = (0.15, 0.5, 0.85)
+"""Shares of a clip's length."""
+
+
+def tiles(clip: Path, model: str, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """The pictures of one row, each (HEIGHT, w, 3) BGR: for every moment the source, over green, over `backdrop`."""
+    length = float(probe(clip).duration)
+    row = []
+    for moment in MOMENTS:
+        start = moment * length
+        frame = next(iter(birefvideo.mattes(clip, model=model, start=start, end=start + 0.2)))
+        source, foreground = (
+            small(f.to_ndarray(format="bgr24", threads=1)).astype(np.float32) for f in (frame.picture, frame.foreground)
+        )
+        alpha = small(frame.alpha)[..., None]
+        fitted = cv2.resize(backdrop, source.shape[1::-1], interpolation=cv2.INTER_AREA)
+        below = (np.full_like(source, GREEN), fitted.astype(np.float32))
+        row += [source, *(foreground * alpha + under * (1 - alpha) for under in below)]
+    return [np.clip(tile + 0.5, 0, 255).astype(np.uint8) for tile in row]
+
+
+def small(picture: NDArray) -> NDArray:
+    width = round(picture.shape[1] * HEIGHT / picture.shape[0])
+    return cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
+def labelled(row: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """The row with a name in its upper left corner, legible over anything."""
+    for thick, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
+        cv2.putText(row, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thick, cv2.LINE_AA)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="talk")
+    parser.add_argument("--picture", type=Path, help="what to show the people over; without it a grey ramp")
+    options = parser.parse_args()
+    ramp = np.broadcast_to(np.linspace(20, 235, 160, dtype=np.uint8)[None, :, None], (90, 160, 3))
+    backdrop = cv2.imread(str(options.picture)) if options.picture else np.ascontiguousarray(ramp)
+    if backdrop is None:
+        parser.error(f"cannot read {options.picture}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for clip in options.clips:
+        name = clip.parent.name if clip.stem == "clip" else clip.stem
+        rows.append(labelled(np.hstack(tiles(clip, options.model, backdrop)), name))
+    width = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    for first in range(0, len(rows), ROWS):
+        sheet = options.out / f"sheet{first // ROWS}.png"
+        cv2.imwrite(str(sheet), np.vstack(rows[first : first + ROWS]))
+        print(sheet)
+
+
+if __name__ == "__main__":
+    main()
