@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import birefvideo
+from birefvideo.matting.network_input import network_input, resize_alpha
+from birefvideo.media.colours import NAMED_COLOURS
 from birefvideo.media.probe import probe
 
-GREEN = (64, 177, 0)  # BGR
 HEIGHT = 180
 ROWS = 7
 MOMENTS = (0.15, 0.5, 0.85)
@@ -26,25 +27,19 @@ MOMENTS = (0.15, 0.5, 0.85)
 
 
 def tiles(clip: Path, model: str, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """The pictures of one row, each (HEIGHT, w, 3) BGR: for every moment the source, over green, over `backdrop`."""
+    """The pictures of one row, each (HEIGHT, w, 3) RGB: for every moment the source, over green, over `backdrop`."""
     length = float(probe(clip).duration)
     row = []
     for moment in MOMENTS:
         start = moment * length
         frame = next(iter(birefvideo.mattes(clip, model=model, start=start, end=start + 0.2)))
-        source, foreground = (
-            small(f.to_ndarray(format="bgr24", threads=1)).astype(np.float32) for f in (frame.picture, frame.foreground)
-        )
-        alpha = small(frame.alpha)[..., None]
-        fitted = cv2.resize(backdrop, source.shape[1::-1], interpolation=cv2.INTER_AREA)
-        below = (np.full_like(source, GREEN), fitted.astype(np.float32))
+        size = (round(frame.picture.width * HEIGHT / frame.picture.height), HEIGHT)
+        source, foreground = (network_input(f, size).astype(np.float32) for f in (frame.picture, frame.foreground))
+        alpha = resize_alpha(frame.alpha, *size)[..., None]
+        fitted = cv2.resize(backdrop, size, interpolation=cv2.INTER_AREA)
+        below = (np.full_like(source, NAMED_COLOURS["green"]), fitted.astype(np.float32))
         row += [source, *(foreground * alpha + under * (1 - alpha) for under in below)]
     return [np.clip(tile + 0.5, 0, 255).astype(np.uint8) for tile in row]
-
-
-def small(picture: NDArray) -> NDArray:
-    width = round(picture.shape[1] * HEIGHT / picture.shape[0])
-    return cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
 def labelled(row: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
@@ -65,16 +60,21 @@ def main() -> None:
     backdrop = cv2.imread(str(options.picture)) if options.picture else np.ascontiguousarray(ramp)
     if backdrop is None:
         parser.error(f"cannot read {options.picture}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    backdrop = cv2.cvtColor(backdrop, cv2.COLOR_BGR2RGB)
     rows = []
     for clip in options.clips:
         name = clip.parent.name if clip.stem == "clip" else clip.stem
-        rows.append(labelled(np.hstack(tiles(clip, options.model, backdrop)), name))
+        try:
+            row = np.hstack(tiles(clip, options.model, backdrop))
+        except birefvideo.BirefvideoError as error:
+            raise SystemExit(str(error)) from error
+        rows.append(labelled(row, name))
+    options.out.mkdir(parents=True, exist_ok=True)
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     for first in range(0, len(rows), ROWS):
         sheet = options.out / f"sheet{first // ROWS}.png"
-        cv2.imwrite(str(sheet), np.vstack(rows[first : first + ROWS]))
+        cv2.imwrite(str(sheet), cv2.cvtColor(np.vstack(rows[first : first + ROWS]), cv2.COLOR_RGB2BGR))
         print(sheet)
 
 

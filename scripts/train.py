@@ -241,7 +241,7 @@ class Run:
         self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
         self.averaged.load_state_dict(self.model.state_dict())
         for norm in self._norms():
-            norm.momentum = 0.01
+            norm.momentum = 0.01  # a hundred batches: what is frozen must not be the last ten's
         self.optimisers: list[torch.optim.Optimizer] = [
             Muon([p for p in self.model.parameters() if p.ndim > 1], options.rate),
             torch.optim.AdamW(

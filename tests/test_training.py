@@ -18,6 +18,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import train  # noqa: E402
+import training.compose  # noqa: E402
 from training import styles  # noqa: E402
 from training.compose import Sample, _crisp, _view, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
@@ -135,21 +136,50 @@ def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None
     assert (len(both.cutouts), len(free.cutouts), len(free.rooms)) == (21, 20, 41)
 
 
-def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_person() -> None:
+def lone_material() -> Material:
+    """One drawn person, cut by the photo's lower edge, and one grey room."""
     arrays = drawn_person(1)
     cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]), head=styles.find_head(arrays["alpha"]))
     assert cutout.cut == (False, False, False, True)
-    material = Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
-    with_person = above = 0
+    return Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
+
+
+def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training.compose, "_desk", lambda material, empty, picture, alpha, rng: (picture, alpha))
+    material = lone_material()
+    with_person = 0
     for seed in range(60):
         one, other = (compose(material, 96, 64, np.random.default_rng(seed)) for _ in range(2))
         assert (one.picture == other.picture).all() and (one.alpha == other.alpha).all()
         assert one.picture.shape == (64, 96, 3) and one.alpha.shape == one.trust.shape == (64, 96)
         if one.alpha.max() > 200:
             with_person += 1
-            above += int(one.alpha[-1].max() < 128)
+            assert one.alpha[-1].max() > 128, f"seed {seed}: the body ends above the frame's bottom"
     assert 40 < with_person < 60
-    assert 0 < above < 14, "only a desk in front, in about a tenth, lets the body end above the frame's bottom"
+
+
+def test_some_people_sit_behind_a_desk() -> None:
+    material = lone_material()
+    behind = 0
+    for seed in range(200):
+        one, other = (compose(material, 96, 64, np.random.default_rng(seed)) for _ in range(2))
+        assert (one.picture == other.picture).all() and (one.alpha == other.alpha).all()
+        behind += int(one.alpha.max() > 200 and one.alpha[-1].max() < 128)
+    assert 10 < behind < 34, "about a tenth"
+
+
+def test_below_a_desk_s_edge_nobody_is_left_and_above_it_nothing_changes() -> None:
+    material = lone_material()
+    empty, picture = np.full((64, 96, 3), 40, np.uint8), np.full((64, 96, 3), 200, np.uint8)
+    seen = 0
+    for seed in range(20):
+        alpha = np.full((64, 96), 255, np.uint8)
+        covered, left = training.compose._desk(material, empty, picture, alpha, np.random.default_rng(seed))
+        assert (covered[left == 255] == 200).all() and (left[:32] == 255).all()
+        seen += int((left[-1] == 0).any())
+    assert seen > 10
 
 
 def test_the_head_is_found_where_it_was_drawn() -> None:

@@ -30,7 +30,8 @@ class Sample:
 
 
 def compose(material: Material, width: int, height: int, rng: Generator) -> Sample:
-    """Draws one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people)."""
+    """Draws one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people,
+    one in seven behind something flat)."""
     kind = rng.random()
     if kind < 0.25:
         picture, alpha, trust = _photo(_pick(material.cutouts, rng), width, height, rng)
