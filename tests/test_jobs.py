@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -256,6 +257,17 @@ def test_a_second_job_on_the_same_outputs_is_refused(source: Path, network: Path
 
     birefvideo.matte(source, model=str(network), progress=second)
     assert len(errors) == 1 and "another birefvideo" in errors[0]
+
+
+def test_a_disk_without_locks_is_told_from_a_second_job(
+    source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("birefvideo.jobs.folder._lock", refuse)
+    with pytest.raises(OutputError, match=r"cannot be locked \(No locks available\): write to another disk"):
+        birefvideo.matte(source, model=str(network))
 
 
 def test_a_failed_verification_is_not_repeated_with_the_same_parts(

@@ -176,6 +176,8 @@ def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, netw
         (["plain.mp4", "-o", "plain.mp4"], 1, "input itself"),
         (["plain.mp4", "-o", "taken.mov"], 1, "--overwrite"),
         (["plain.mp4", "-o", "notes.txt/out"], 1, "another folder"),
+        ([""], 2, "empty"),
+        (["plain.mp4", "-o", ""], 2, "empty"),
     ],
 )
 def test_bad_input_gives_one_line_with_the_remedy(

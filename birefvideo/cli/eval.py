@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birefvideo.cli.matte import parse_time
+from birefvideo.cli.paths import path
 from birefvideo.cli.report import print_error, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 def evaluate(
     result: Annotated[
         Path,
-        typer.Argument(help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG."),
+        typer.Argument(
+            parser=path, help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG."
+        ),
     ],
-    truth: Annotated[Path, typer.Option(help="The true alpha: gray or alpha video, or a folder of PNG.")],
+    truth: Annotated[Path, typer.Option(parser=path, help="The true alpha: gray or alpha video, or a folder of PNG.")],
     truth_foreground: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Video of the true colours: adds foreground SAD.")
+        Path | None, typer.Option(metavar="FILE", parser=path, help="Video of the true colours: adds foreground SAD.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="The --start that RESULT was made with.")] = None,
     end: Annotated[str | None, typer.Option(help="The --end that RESULT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every frame's figures for programs.")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the figures over time.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", parser=path, help="Draw the figures over time.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Score the matte RESULT against the true one, frame by frame.

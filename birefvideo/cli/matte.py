@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from birefvideo.cli.paths import path
 from birefvideo.cli.report import JobBar, print_error, print_result, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
@@ -44,10 +45,15 @@ VIDEO_SUFFIXES = frozenset(
 def matte(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png."),
+        typer.Argument(
+            metavar="INPUT",
+            parser=path,
+            help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File or folder to write; default: beside each input.")
+        Path | None,
+        typer.Option("-o", "--out", parser=path, help="File or folder to write; default: beside each input."),
     ] = None,
     to: Annotated[
         list[str] | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birefvideo.cli.paths import path
 from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
@@ -31,7 +32,8 @@ def models(
         bool, typer.Option("--update", help="With --download: take the newest file in place of the locked one.")
     ] = False,
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="PATH", help="Import a folder or weights file as NAME's.")
+        Path | None,
+        typer.Option("--from", metavar="PATH", parser=path, help="Import a folder or weights file as NAME's."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from birefvideo.cli.paths import path
 from birefvideo.cli.report import print_error, printable, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def verify(
-    outputs: Annotated[list[Path], typer.Argument(metavar="OUT", help="Files that `birefvideo matte` wrote.")],
+    outputs: Annotated[
+        list[Path], typer.Argument(metavar="OUT", parser=path, help="Files that `birefvideo matte` wrote.")
+    ],
     source: Annotated[
-        Path | None, typer.Option("--source", metavar="IN", help="Compare with the clip they were made from.")
+        Path | None,
+        typer.Option("--source", metavar="IN", parser=path, help="Compare with the clip they were made from."),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -20,6 +21,9 @@ from birefvideo.pipeline import SegmentReport
 
 _OURS = re.compile(r"lock|renaming|manifest\.json|part_\d{5}(\.json|\.tmp|_.+)|joined")
 """Names of what a job keeps in its folder."""
+
+_TAKEN = frozenset([errno.EAGAIN, errno.EACCES, errno.EDEADLK])
+"""What systems say where another process holds the lock."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -59,7 +63,11 @@ class JobFolder:
             _lock(self._lock)
         except OSError as error:
             self._lock.close()
-            raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
+            if error.errno in _TAKEN:
+                raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
+            raise OutputError(
+                f"{self.path} cannot be locked ({error.strerror}): write to another disk with -o"
+            ) from error
         try:
             self._prepare()
         except BaseException:  # a full disk, or Ctrl-C
