@@ -9,16 +9,24 @@ Writes sheet0.png, sheet1.png, … with a row a clip. The path is the tool's own
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import birefvideo
+from birefvideo.errors import BirefvideoError, InputError
+from birefvideo.frames import Frame, VideoInfo
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.plan import trimmed_span
+from birefvideo.jobs.run import Matter
 from birefvideo.matting.network_input import network_input, resize_alpha
 from birefvideo.media.colours import NAMED_COLOURS
+from birefvideo.media.decode import DecodeReport
 from birefvideo.media.probe import probe
+from birefvideo.pipeline import matted_frames
 
 HEIGHT = 180
 ROWS = 7
@@ -26,13 +34,22 @@ MOMENTS = (0.15, 0.5, 0.85)
 """Shares of a clip's length."""
 
 
-def tiles(clip: Path, model: str, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def frame_at(moment: float, info: VideoInfo, matter: Matter) -> Frame:
+    """The matted frame at this share of the clip's length, smoothed with those that follow it."""
+    start = Fraction(moment).limit_denominator(100) * info.duration
+    span = trimmed_span(info, start, start + Fraction(1, 5))
+    with closing(matted_frames(info, span, matter.predictor, matter.options.smooth, DecodeReport())) as frames:
+        for frame in frames:
+            return frame
+    raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave it out")
+
+
+def tiles(clip: Path, matter: Matter, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """The pictures of one row, each (HEIGHT, w, 3) RGB: for every moment the source, over green, over `backdrop`."""
-    length = float(probe(clip).duration)
+    info = probe(clip)
     row = []
     for moment in MOMENTS:
-        start = moment * length
-        frame = next(iter(birefvideo.mattes(clip, model=model, start=start, end=start + 0.2)))
+        frame = frame_at(moment, info, matter)
         size = (round(frame.picture.width * HEIGHT / frame.picture.height), HEIGHT)
         source, foreground = (network_input(f, size).astype(np.float32) for f in (frame.picture, frame.foreground))
         alpha = resize_alpha(frame.alpha, *size)[..., None]
@@ -62,13 +79,13 @@ def main() -> None:
         parser.error(f"cannot read {options.picture}")
     backdrop = cv2.cvtColor(backdrop, cv2.COLOR_BGR2RGB)
     rows = []
+    matter = Matter(Options(model=options.model))
     for clip in options.clips:
         name = clip.parent.name if clip.stem == "clip" else clip.stem
         try:
-            row = np.hstack(tiles(clip, options.model, backdrop))
-        except birefvideo.BirefvideoError as error:
+            rows.append(labelled(np.hstack(tiles(clip, matter, backdrop)), name))
+        except BirefvideoError as error:
             raise SystemExit(str(error)) from error
-        rows.append(labelled(row, name))
     options.out.mkdir(parents=True, exist_ok=True)
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]

@@ -318,7 +318,10 @@ def batches_from(dataset: Batches, start: int) -> Iterator[tuple[Tensor, Tensor,
 def main() -> None:
     options = parse()
     if options.export:
-        weights = Run(options).averaged
+        run = Run(options)
+        if not run.state.exists():
+            raise SystemExit(f"{options.run} holds no finished steps: name a run that {Path(__file__).name} has made")
+        weights = run.averaged
         if options.blend:
             blend(weights, load_folder(options.blend), options.share)
         save_folder(weights, options.export, LONG_SIDE)

@@ -73,6 +73,8 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     data, cache = folders
     monkeypatch.setattr(train, "STAGES", ((0.5, ((64, 64),)), (0.5, ((96, 64),))))
     common = ("--data", data, "--cache", cache, "--batch", "2")
+    with pytest.raises(SystemExit, match="no finished steps"):
+        run(monkeypatch, "--run", tmp_path / "a", "--export", tmp_path / "exported")
     run(monkeypatch, *common, "--run", tmp_path / "a", "--steps", "2")
     run(monkeypatch, *common, "--run", tmp_path / "a", "--steps", "4")
     assert steps(tmp_path / "a") == [2, 4]
