@@ -236,7 +236,9 @@ def test_the_command_uses_the_receipt(made: Path) -> None:
     assert "SHA-256" in result.stdout and "9, as the source has" in result.stdout, "the receipt tells of the trim"
     made.with_suffix(".json").unlink()
     result = invoke(made, "--source", made.with_name("plain.mp4"))
-    assert result.exit_code == 1 and "was it trimmed?" in result.stdout
+    assert result.exit_code == 1 and "was it trimmed? Pass the --start" in result.stdout
+    result = invoke(made, "--source", made.with_name("plain.mp4"), "--start", "0.1")
+    assert result.exit_code == 0 and "9, as the source has" in result.stdout, result.output
     assert invoke(made).exit_code == 0
 
 
@@ -292,6 +294,8 @@ def test_bad_arguments_give_one_line(made: Path, clip: GetClip, tmp_path: Path) 
         ([tmp_path / "clip.xyz"], 2),
         ([made, "--to", "betamax"], 2),
         ([made, "--source", tmp_path / "gone.mp4"], 1),
+        ([made, "--source", clip("plain"), "--start", "soon"], 2),
+        ([made, "--start", "0.1"], 2),
     ):
         result = invoke(*arguments)
         assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1), result.output

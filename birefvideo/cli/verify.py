@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from birefvideo.cli.matte import parse_time
 from birefvideo.cli.paths import path
 from birefvideo.cli.report import print_error, printable, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
@@ -30,6 +32,10 @@ def verify(
     to: Annotated[
         str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="The --start that OUT was made with, where no receipt tells; with --source.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="The --end that OUT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -41,9 +47,16 @@ def verify(
     quiet_libraries()
     whole: list[dict[str, object]] = []
     errors: list[Exception] = []
+    try:
+        first, last = (None if text is None else parse_time(text) for text in (start, end))
+        if source is None and (first, last) != (None, None):
+            raise OptionError("--start and --end are times of the clip that OUT was made from: name it with --source")
+    except OptionError as error:
+        print_error(error)
+        raise typer.Exit(2) from None
     for output in outputs:
         try:
-            checks = _checked(output, source, to)
+            checks = _checked(output, source, to, first, last)
         except Exception as error:
             if debug:
                 raise
@@ -64,13 +77,19 @@ def verify(
         raise typer.Exit(1)
 
 
-def _checked(output: Path, source: Path | None, to: str | None) -> list[Check]:
+def _checked(
+    output: Path, source: Path | None, to: str | None, start: Fraction | None, end: Fraction | None
+) -> list[Check]:
+    from birefvideo.jobs.plan import trimmed_span
     from birefvideo.jobs.receipt import promise_of, read, still_the_same
     from birefvideo.media.formats import format_for_suffix, get_format
-    from birefvideo.media.proof import prove
+    from birefvideo.media.probe import probe
+    from birefvideo.media.proof import Promise, prove
 
     entry = read(output)
     promise = promise_of(entry)
+    if entry is None and source is not None:
+        promise = Promise(span=trimmed_span(probe(source), start, end))
     format = get_format(to) if to else promise.format or format_for_suffix(output)
     return [*still_the_same(output, source, entry), *prove(output, format, source, promise)]
 
