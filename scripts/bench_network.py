@@ -4,8 +4,8 @@
     python scripts/bench_network.py --model lite --published FOLDER [--openvino] [--threads 2] [--repeats 5]
 
 FOLDER is a checkout of github.com/ZhengPeng7/BiRefNet, whose code runs as it is; it needs torchvision, timm, kornia and
-einops. All sides have the weights of the parity tests, a process each, and take turns frame by frame (A B C A B C);
-medians are printed. A side that cannot run says so, and without the published one there are no ratios.
+einops. All sides have the weights of the parity tests (talk: its own), a process each, and take turns frame by frame
+(A B C A B C); medians are printed. A side that cannot run says so, and without the published one there are no ratios.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Parity:
     rms: float
     """Root mean square of the difference over that of the logits."""
     alpha_mean: float
-    """Of |Δα|, with the logits shifted to zero median so that alpha is nowhere saturated."""
+    """Of |Δα|; the logits of untrained weights are shifted to zero median, so that alpha is nowhere saturated."""
     alpha_p999: float
     alpha_max: float
 
@@ -119,9 +119,9 @@ def measure(sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats:
     return [result for _, result in running]
 
 
-def compare(result: NDArray[np.float32], reference: NDArray[np.float32]) -> Parity:
+def compare(result: NDArray[np.float32], reference: NDArray[np.float32], trained: bool) -> Parity:
     difference = result - reference
-    middle = np.median(reference)
+    middle = 0.0 if trained else np.median(reference)
     alphas = [1 / (1 + np.exp(-(logits - middle).astype(np.float64))) for logits in (result, reference)]
     apart = np.abs(alphas[0] - alphas[1])
     rms = float(np.sqrt(np.mean(np.square(difference)) / np.mean(np.square(reference))))
@@ -149,16 +149,18 @@ def print_speed(results: list[Result]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
-def print_parity(results: list[Result]) -> None:
+def print_parity(results: list[Result], trained: bool) -> None:
     reference = next((r for r in results if r.side in (Side("published"), Side("plain")) and r.logits), None)
     if reference is None:
         return
-    print(f"\nAgainst {reference.side}:\n\n| side | frame | max Δlogit | relative RMS | α mean | α p99.9 | α max |")
+    alpha = "alpha as it is" if trained else "alpha of logits shifted to zero median"
+    print(f"\nAgainst {reference.side}, {alpha}:\n")
+    print("| side | frame | max Δlogit | relative RMS | α mean | α p99.9 | α max |")
     print("|---|---|---|---|---|---|---|")
     for result in results:
         for name, logits in result.logits.items():
             if result is not reference:
-                p = compare(logits, reference.logits[name])
+                p = compare(logits, reference.logits[name], trained)
                 numbers = (
                     f"{p.max_logit:.1e} | {p.rms:.1e} | {p.alpha_mean:.1e} | {p.alpha_p999:.1e} | {p.alpha_max:.1e}"
                 )
@@ -208,7 +210,7 @@ def main() -> None:
     sides = choose_sides(options.model, options.device, options.openvino, options.only)
     results = measure(sides, setup, frames, options.repeats, options.turns_only)
     print_speed(results)
-    print_parity(results)
+    print_parity(results, trained=options.model == "talk")
     if options.json:
         options.json.write_text(as_json(results, setup) + "\n")
 
