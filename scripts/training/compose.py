@@ -31,7 +31,7 @@ class Sample:
 
 def compose(material: Material, width: int, height: int, rng: Generator) -> Sample:
     """Draws one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people,
-    one in seven behind something flat)."""
+    one in ten behind something flat)."""
     kind = rng.random()
     if kind < 0.25:
         picture, alpha, trust = _photo(_pick(material.cutouts, rng), width, height, rng)
@@ -47,7 +47,7 @@ def compose(material: Material, width: int, height: int, rng: Generator) -> Samp
         for i in range(people):
             smaller = 0.75 if people == 2 and i == 0 else 1.0
             picture, alpha, trust = _paste(material, picture, alpha, trust, smaller, dark_people, rng)
-        if people and rng.random() < 0.15:
+        if people and rng.random() < 0.1:
             picture, alpha = _desk(material, empty, picture, alpha, rng)
     if rng.random() < 0.5:
         picture, alpha, trust = picture[:, ::-1], alpha[:, ::-1], trust[:, ::-1]
@@ -242,6 +242,8 @@ def _paste(
         foreground, own = restyle(
             (foreground, own), head, lambda: _view(_any_room(material, rng), width, height, rng), rng
         )
+        if head.shoulders < height and rng.random() < 0.15:
+            foreground = _banded(foreground, head, rng)
     foreground = _relight(foreground, rng)
     if dark:
         foreground = _dim(foreground, rng)
@@ -340,6 +342,20 @@ def _dye_clothes(foreground: Image, cutout: Cutout, matrix: NDArray[np.float64],
     hsv = cv2.LUT(hsv, np.clip(table, 0, 255).astype(np.uint8)[None])
     mask = np.ascontiguousarray(np.broadcast_to(soft.astype(np.uint8)[:, None], (h, w)))
     return blend(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), foreground, mask)
+
+
+def _banded(foreground: Image, head: Head, rng: Generator) -> Image:
+    """Stripes or a block of another colour across the clothes: not every straight line is where a person ends."""
+    h, w = foreground.shape[:2]
+    x = np.arange(w) - head.x
+    line = rng.uniform(head.shoulders, h) + rng.normal(0, 0.06) * x + rng.normal(0, 0.05) * x**2 / head.width
+    depth = np.arange(h)[:, None] - line
+    thick, gap = head.width * np.exp(rng.uniform(np.log(0.04), np.log(0.5), 2))
+    stripes = (depth % (thick + gap) < thick) & (depth < (thick + gap) * rng.integers(1, 5))
+    is_block = rng.random() < 0.35
+    mask = np.where((depth > 0) & (stripes | is_block), rng.uniform(128, 255), 0).astype(np.uint8)
+    mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.3, 1.0)))
+    return blend(shaded(any_colour(rng), np.full_like(mask, 255), head.width, rng), foreground, mask)
 
 
 def _relight(picture: Image, rng: Generator) -> Image:
