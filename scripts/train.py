@@ -222,6 +222,7 @@ def score(checkpoint: Path, known: Material, held: Material) -> None:
     """Prints the error over composites of people and rooms that training used and of those that it did not.
 
     Alike, they say that the network has not learnt its pictures by heart: more steps or a larger network would help.
+    Far apart, that it lacks people.
     """
     model = load_folder(checkpoint).to(memory_format=torch.channels_last)
     for name, material in (("trained on", known), ("never seen", held)):

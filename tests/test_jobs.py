@@ -268,6 +268,7 @@ def test_a_disk_without_locks_is_told_from_a_second_job(
     monkeypatch.setattr("birefvideo.jobs.folder._lock", refuse)
     with pytest.raises(OutputError, match=r"cannot be locked \(No locks available\): write to another disk"):
         birefvideo.matte(source, model=str(network))
+    assert not list(source.parent.glob("*.birefvideo"))
 
 
 def test_a_failed_verification_is_not_repeated_with_the_same_parts(

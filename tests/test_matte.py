@@ -177,6 +177,7 @@ def test_an_unusable_input_gives_one_line_and_leaves_nothing(copy: GetClip, netw
         (["plain.mp4", "-o", "taken.mov"], 1, "--overwrite"),
         (["plain.mp4", "-o", "notes.txt/out"], 1, "another folder"),
         ([""], 2, "empty"),
+        (["plain.mp4", "--model", ""], 2, "unknown model ''"),
         (["plain.mp4", "-o", ""], 2, "empty"),
     ],
 )

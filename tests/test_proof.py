@@ -239,6 +239,8 @@ def test_the_command_uses_the_receipt(made: Path) -> None:
     assert result.exit_code == 1 and "was it trimmed? Pass the --start" in result.stdout
     result = invoke(made, "--source", made.with_name("plain.mp4"), "--start", "0.1")
     assert result.exit_code == 0 and "9, as the source has" in result.stdout, result.output
+    result = invoke(made, "--source", made.with_name("plain.mp4"), "--end", "0.1")
+    assert result.exit_code == 1 and "was it trimmed?" not in result.stdout, result.output
     assert invoke(made).exit_code == 0
 
 

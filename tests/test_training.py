@@ -20,6 +20,7 @@ sys.path.insert(0, str(SCRIPTS))
 import train  # noqa: E402
 import training.compose  # noqa: E402
 from training import styles  # noqa: E402
+from training.clothes import banded  # noqa: E402
 from training.compose import Sample, _crisp, _view, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
 from training.losses import temporal_loss  # noqa: E402
@@ -190,8 +191,8 @@ def test_bands_run_across_the_clothes_and_leave_the_head_alone() -> None:
     plain = np.full((120, 100, 3), 128, np.uint8)
     across = 0
     for seed in range(20):
-        banded = training.compose._banded(plain, head, np.random.default_rng(seed))
-        changed = (banded != plain).any(axis=2)
+        striped = banded(plain, head, np.random.default_rng(seed))
+        changed = (striped != plain).any(axis=2)
         assert not changed[: int(head.eyes)].any()
         across += int(changed.any(axis=0).mean() > 0.9)
     assert across > 10

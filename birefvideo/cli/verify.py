@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
-from fractions import Fraction
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from birefvideo.cli.report import print_error, printable, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
+    from birefvideo.frames import Span
     from birefvideo.media.proof import Check
 
 
@@ -33,7 +33,7 @@ def verify(
         str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="The --start that OUT was made with, where no receipt tells; with --source.")
+        str | None, typer.Option(help="With --source: the --start that OUT was made with; else its receipt tells.")
     ] = None,
     end: Annotated[str | None, typer.Option(help="The --end that OUT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
@@ -48,15 +48,13 @@ def verify(
     whole: list[dict[str, object]] = []
     errors: list[Exception] = []
     try:
-        first, last = (None if text is None else parse_time(text) for text in (start, end))
-        if source is None and (first, last) != (None, None):
-            raise OptionError("--start and --end are times of the clip that OUT was made from: name it with --source")
-    except OptionError as error:
+        span = _span(source, start, end)
+    except BirefvideoError as error:
         print_error(error)
-        raise typer.Exit(2) from None
+        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
     for output in outputs:
         try:
-            checks = _checked(output, source, to, first, last)
+            checks = _checked(output, source, to, span)
         except Exception as error:
             if debug:
                 raise
@@ -77,19 +75,28 @@ def verify(
         raise typer.Exit(1)
 
 
-def _checked(
-    output: Path, source: Path | None, to: str | None, start: Fraction | None, end: Fraction | None
-) -> list[Check]:
+def _span(source: Path | None, start: str | None, end: str | None) -> Span | None:
+    """The part of the source that outputs are said to show; None where nothing is said."""
     from birefvideo.jobs.plan import trimmed_span
+    from birefvideo.media.probe import probe
+
+    if start is None and end is None:
+        return None
+    times = [None if text is None else parse_time(text) for text in (start, end)]
+    if source is None:
+        raise OptionError("--start and --end are times of the clip that OUT was made from: name it with --source")
+    return trimmed_span(probe(source), *times)
+
+
+def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import promise_of, read, still_the_same
     from birefvideo.media.formats import format_for_suffix, get_format
-    from birefvideo.media.probe import probe
-    from birefvideo.media.proof import Promise, prove
+    from birefvideo.media.proof import prove
 
     entry = read(output)
     promise = promise_of(entry)
-    if entry is None and source is not None:
-        promise = Promise(span=trimmed_span(probe(source), start, end))
+    if span is not None:
+        promise = replace(promise, span=span)
     format = get_format(to) if to else promise.format or format_for_suffix(output)
     return [*still_the_same(output, source, entry), *prove(output, format, source, promise)]
 

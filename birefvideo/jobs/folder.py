@@ -44,7 +44,7 @@ class JobFolder:
     output that failed verification.
 
     Raises:
-        OutputError: another process works in the folder, or it is not ours.
+        OutputError: another process works in the folder, it cannot be locked, or it is not ours.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -65,9 +65,10 @@ class JobFolder:
             self._lock.close()
             if error.errno in _TAKEN:
                 raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
-            raise OutputError(
-                f"{self.path} cannot be locked ({error.strerror}): write to another disk with -o"
-            ) from error
+            if not self._manifest.exists():
+                shutil.rmtree(self.path, ignore_errors=True)
+            reason = f"{self.path} cannot be locked ({error.strerror})"
+            raise OutputError(f"{reason}: write to another disk with -o") from error
         try:
             self._prepare()
         except BaseException:  # a full disk, or Ctrl-C

@@ -79,7 +79,7 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if name == EMBEDDED:
         return _from_folder(EMBEDDED_FOLDER, EMBEDDED)
     path = Path(name).expanduser()
-    if name not in VARIANTS and path.is_dir():
+    if name and name not in VARIANTS and path.is_dir():
         return _from_folder(path, path.name)
     if path.is_file() and path.suffix in (".safetensors", ".pth"):
         return Checkpoint(path.stem, path, PUBLISHED_SIZE)

@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a receipt says of an output."""
+    """What a receipt, or the user, says of an output."""
 
     format: Format | None = None
     """What it was written as."""
@@ -160,7 +160,8 @@ def _frames(found: Found, promise: Promise) -> Check:
     if found.decoded != count or found.damaged:
         return Check("frames", False, f"{found.decoded} of {count} can be decoded, {found.damaged} are damaged")
     if found.source_times and len(found.source_times) != count:
-        hint = "" if promise.frames is not None else "; was it trimmed? Pass the --start and --end it was made with"
+        is_told = promise.frames is not None or promise.span != Span()
+        hint = "" if is_told else "; was it trimmed? Pass the --start and --end it was made with"
         return Check("frames", False, f"{count}, the source has {len(found.source_times)}{hint}")
     if promise.frames not in (None, count):
         return Check("frames", False, f"{count}, the receipt says {promise.frames}")
