@@ -80,13 +80,13 @@ def main() -> None:
         parser.error(f"cannot read {options.picture}")
     backdrop = cv2.cvtColor(backdrop, cv2.COLOR_BGR2RGB)
     rows = []
-    matter = Matter(Options(model=options.model))
-    for clip in options.clips:
-        name = clip.parent.name if clip.stem == "clip" else clip.stem
-        try:
+    try:
+        matter = Matter(Options(model=options.model))
+        for clip in options.clips:
+            name = clip.parent.name if clip.stem == "clip" else clip.stem
             rows.append(labelled(np.hstack(tiles(clip, matter, backdrop)), name))
-        except BirefvideoError as error:
-            raise SystemExit(str(error)) from error
+    except BirefvideoError as error:
+        raise SystemExit(str(error)) from error
     options.out.mkdir(parents=True, exist_ok=True)
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]

@@ -4,7 +4,7 @@
     python scripts/train.py --data FOLDER --run runs/talk
     python scripts/train.py --data FOLDER --run runs/talk            # again: goes on where it stopped
     python scripts/train.py --data FOLDER --run runs/next --init birefvideo/weights/talk
-    python scripts/train.py --data FOLDER --run runs/tuned --init NEXT --tune --steps 400 --rate 3e-4
+    python scripts/train.py --data FOLDER --run runs/tuned --init NEXT --tune --steps 500 --rate 2.5e-4
     python scripts/train.py --export birefvideo/weights/talk --run runs/talk
     python scripts/train.py --export birefvideo/weights/talk --run runs/next --blend runs/earlier --share 0.75
     python scripts/train.py --score birefvideo/weights/talk --data FOLDER    # error on people seen and never seen

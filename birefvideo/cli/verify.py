@@ -50,6 +50,8 @@ def verify(
     try:
         span = _span(source, start, end)
     except BirefvideoError as error:
+        if debug:
+            raise
         print_error(error)
         raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
     for output in outputs:
