@@ -9,20 +9,20 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birefvideo.advice.review import render
 from birefvideo.frames import Frame
 from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
 from birefvideo.jobs.plan import DEFAULT_FORMATS, plan_targets, trimmed_span
+from birefvideo.jobs.review import render
 from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
-from birefvideo.matting import checkpoints
 from birefvideo.matting.devices import choose_device
-from birefvideo.media.backdrop import parse_background
-from birefvideo.media.decode import DecodeReport
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import DecodeReport
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.background import parse_background
+from birefvideo.models import checkpoints
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
-    from birefvideo.matting.modeling import BiRefNetForImageSegmentation
+    from birefvideo.models.modeling import BiRefNetForImageSegmentation
 
 Path_ = str | PathLike[str]
 Seconds = int | float | Fraction | None
@@ -140,7 +140,7 @@ def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegme
     """
     from dataclasses import asdict
 
-    from birefvideo.matting.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     target = choose_device(device)
     checkpoint = checkpoints.find(name, has_gpu=target.type == "cuda")

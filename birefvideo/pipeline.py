@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from birefvideo.frames import Colour, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
+from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.steadiness import Curve
 from birefvideo.matting.temporal import smooth
-from birefvideo.media.colours import rgb_to_yuv, sdr_colour
-from birefvideo.media.decode import DecodeReport, read_frames
-from birefvideo.media.encode import Writer
-from birefvideo.media.proxy import ProxyWriter
+from birefvideo.media.colour_names import rgb_to_yuv, sdr_colour
+from birefvideo.media.reading.decode import DecodeReport, read_frames
+from birefvideo.media.writing.proxy import ProxyWriter
+from birefvideo.media.writing.writer import Writer
 from birefvideo.prefetch import Fanout, prefetch
 
 AHEAD = 3

@@ -26,10 +26,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from browser import Browser, find_chromium  # noqa: E402
 
 from birefvideo.cli.matte import VIDEO_SUFFIXES  # noqa: E402
-from birefvideo.media.encoders import why_unavailable  # noqa: E402
-from birefvideo.media.film import read_film  # noqa: E402
 from birefvideo.media.formats import FORMATS, get_format  # noqa: E402
-from birefvideo.media.opacity import alpha_of  # noqa: E402
+from birefvideo.media.reading.alpha import alpha_of  # noqa: E402
+from birefvideo.media.verification.finished_output import read_film  # noqa: E402
+from birefvideo.media.writing.availability import why_unavailable  # noqa: E402
 
 Outcome = tuple[bool | None, str]
 """Whether it is right, None where that cannot be told here, and what was found."""

@@ -26,18 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
-from birefvideo.jobs.join import join
 from birefvideo.matting.foreground import estimate
-from birefvideo.media.colours import code_scale
-from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings, open_writer, output_colour, output_size
-from birefvideo.media.encoders import why_unavailable
-from birefvideo.media.film import read_film
+from birefvideo.media.colour_names import code_scale
 from birefvideo.media.formats import FORMATS, Content, Format
-from birefvideo.media.opacity import alpha_of, luma_matte
-from birefvideo.media.pictures import LUMA_WEIGHTS, tag
-from birefvideo.media.probe import probe
-from birefvideo.media.rgb import linear_table
+from birefvideo.media.reading.alpha import alpha_of, luma_matte
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.normalize import LUMA_WEIGHTS, tag
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.finished_output import read_film
+from birefvideo.media.writing.availability import why_unavailable
+from birefvideo.media.writing.join import join
+from birefvideo.media.writing.rgb_frames import linear_table
+from birefvideo.media.writing.writer import EncodeSettings, open_writer, output_colour, output_size
 from birefvideo.planes import plane_array, to_444
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

@@ -37,15 +37,15 @@ from birefvideo.frames import Frame, Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
 from birefvideo.jobs.run import Matter, run
+from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
 from birefvideo.matting.network_input import InputSize, PictureScaler
-from birefvideo.matting.on_device import PictureScaling
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Stream
-from birefvideo.matting.variants import EMBEDDED
-from birefvideo.media.decode import read_frames
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.models.variants import EMBEDDED
 from birefvideo.network.fuse import fuse
 
 MODELS = (*BACKBONES, "talk")

@@ -32,10 +32,10 @@ from birefvideo.jobs.options import Options
 from birefvideo.jobs.run import Matter
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.temporal import smooth
-from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings, Writer, open_writer
 from birefvideo.media.formats import get_format
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.writer import EncodeSettings, Writer, open_writer
 from birefvideo.pipeline import matte_segment
 
 FORMATS = ("prores", "green")

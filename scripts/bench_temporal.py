@@ -30,17 +30,17 @@ from degrade import HELD_OUT, TUNING, degrade
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span
-from birefvideo.matting import checkpoints
 from birefvideo.matting.devices import choose_device
 from birefvideo.matting.foreground import estimate
-from birefvideo.matting.metrics import dtssd, edge_band, mad
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.temporal import DEFAULT_RADIUS, smooth
-from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.formats import get_format
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.models import checkpoints
 from birefvideo.planes import plane_array
+from birefvideo.scoring.metrics import dtssd, edge_band, mad
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 TUNING_SEED, HELD_OUT_SEED = 1, 7

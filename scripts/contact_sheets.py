@@ -23,9 +23,9 @@ from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import trimmed_span
 from birefvideo.jobs.run import Matter
 from birefvideo.matting.network_input import network_input, resize_alpha
-from birefvideo.media.colours import NAMED_COLOURS
-from birefvideo.media.decode import DecodeReport
-from birefvideo.media.probe import probe
+from birefvideo.media.colour_names import NAMED_COLOURS
+from birefvideo.media.reading.decode import DecodeReport
+from birefvideo.media.reading.probe import probe
 from birefvideo.pipeline import matted_frames
 
 HEIGHT = 180

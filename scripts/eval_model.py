@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from birefvideo.frames import Span
-from birefvideo.matting import checkpoints
 from birefvideo.matting.devices import choose_device
-from birefvideo.matting.metrics import ClipScore, Score
 from birefvideo.matting.network_input import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.temporal import smooth
-from birefvideo.media.decode import read_frames
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.models import checkpoints
 from birefvideo.planes import plane_array
+from birefvideo.scoring.metrics import ClipScore, Score
 
 COLUMNS = ("mad", "mse", "grad", "dtssd", "band_mad")
 

@@ -18,7 +18,7 @@ import tqdm
 from clips import CLIPS
 
 from birefvideo.jobs.run import TONE_MAPS_FROM
-from birefvideo.matting.checkpoints import save_folder
+from birefvideo.models.checkpoints import save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 TONE_MAPS = int(av.__version__.split(".")[0]) >= TONE_MAPS_FROM

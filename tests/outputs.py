@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
-from birefvideo.jobs.join import JoinReport, join
-from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings, open_writer
-from birefvideo.media.encoders import why_unavailable
 from birefvideo.media.expected import Expected
 from birefvideo.media.formats import FORMATS, Format
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.availability import why_unavailable
+from birefvideo.media.writing.join import JoinReport, join
+from birefvideo.media.writing.writer import EncodeSettings, open_writer
 from birefvideo.planes import plane_array
 
 _POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]

@@ -24,18 +24,18 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
-from birefvideo.jobs.evaluate import evaluate
-from birefvideo.jobs.join import join
-from birefvideo.media import encoders
-from birefvideo.media.animation import Schedule, scaled, schedule
-from birefvideo.media.encode import EncodeSettings, open_writer, output_size
-from birefvideo.media.film import read_film
+from birefvideo.media.animation_files import read_webp
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.image_files import read_webp
-from birefvideo.media.mattes import read_colours
-from birefvideo.media.opacity import alpha_of
-from birefvideo.media.proof import Promise, prove
-from birefvideo.media.verify import verify
+from birefvideo.media.reading.alpha import alpha_of
+from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.verification.against_source import Promise, prove
+from birefvideo.media.verification.finished_output import read_film
+from birefvideo.media.writing import availability
+from birefvideo.media.writing.animation import Schedule, scaled, schedule
+from birefvideo.media.writing.join import join
+from birefvideo.media.writing.writer import EncodeSettings, open_writer, output_size
+from birefvideo.scoring.evaluate import evaluate
+from birefvideo.scoring.read_mattes import read_colours
 
 GetClip = Callable[[str], Path]
 Codes = NDArray[np.uint8]
@@ -402,12 +402,12 @@ def test_a_full_disk_is_told_in_one_line(format: Format, clip: GetClip, tmp_path
 
 @every_animation
 def test_an_encoder_that_is_not_there_is_told(format: Format, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert encoders.why_unavailable(format.name) == ""
-    monkeypatch.setattr(encoders, "FORMATS", {"x": replace(format, codec="tomorrow")})
-    encoders.why_unavailable.cache_clear()
+    assert availability.why_unavailable(format.name) == ""
+    monkeypatch.setattr(availability, "FORMATS", {"x": replace(format, codec="tomorrow")})
+    availability.why_unavailable.cache_clear()
     with pytest.raises(OptionError, match="--to x is not possible here: this FFmpeg has no encoder tomorrow"):
-        encoders.check_available(replace(format, name="x"))
-    encoders.why_unavailable.cache_clear()
+        availability.check_available(replace(format, name="x"))
+    availability.why_unavailable.cache_clear()
 
 
 # -- damage

@@ -17,10 +17,10 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
 from birefvideo.jobs.receipt import read
-from birefvideo.media.decode import read_frames
 from birefvideo.media.formats import get_format
-from birefvideo.media.probe import probe
-from birefvideo.media.proof import Promise, prove
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.against_source import Promise, prove
 
 GetClip = Callable[[str], Path]
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from birefvideo.frames import Frame, Span, VideoInfo
-from birefvideo.media.decode import DecodeReport, read_frames, working_format
-from birefvideo.media.pictures import prepare, upright_format
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import DecodeReport, read_frames, working_format
+from birefvideo.media.reading.normalize import prepare, upright_format
+from birefvideo.media.reading.probe import probe
 from birefvideo.planes import plane_array
 
 Clip = Callable[[str], Path]

@@ -16,11 +16,11 @@ from clips import fielded_frame, flagged, write_clip, yuv_frame
 from numpy.typing import NDArray
 
 from birefvideo.frames import VideoInfo
-from birefvideo.media import deinterlace
-from birefvideo.media.decode import DecodeReport, read_frames
-from birefvideo.media.deinterlace import deinterlaced
-from birefvideo.media.pictures import planar, working_format
-from birefvideo.media.probe import probe
+from birefvideo.media.reading import deinterlace
+from birefvideo.media.reading.decode import DecodeReport, read_frames
+from birefvideo.media.reading.deinterlace import deinterlaced
+from birefvideo.media.reading.normalize import planar, working_format
+from birefvideo.media.reading.probe import probe
 from birefvideo.planes import plane_array
 
 Clip = Callable[[str], Path]

@@ -18,10 +18,10 @@ from typer.testing import CliRunner, Result
 
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError
-from birefvideo.jobs.evaluate import evaluate
 from birefvideo.media.formats import FORMATS, Content, Format
-from birefvideo.media.mattes import open_mattes
 from birefvideo.planes import plane_array
+from birefvideo.scoring.evaluate import evaluate
+from birefvideo.scoring.read_mattes import open_mattes
 
 GetClip = Callable[[str], Path]
 Array = NDArray[np.float32]

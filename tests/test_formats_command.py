@@ -18,8 +18,8 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.cli.optional_value import with_value
 from birefvideo.errors import OptionError
-from birefvideo.media import encoders
 from birefvideo.media.formats import FORMATS, PAIRS
+from birefvideo.media.writing import availability
 
 GetClip = Callable[[str], Path]
 
@@ -63,7 +63,7 @@ def test_a_format_is_unavailable_exactly_where_its_encoder_refuses_a_picture() -
 def test_asking_for_what_the_encoder_cannot_write_names_the_alternatives(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoders, "why_unavailable", lambda name: "no alpha" if name == "hevc-alpha" else "")
+    monkeypatch.setattr(availability, "why_unavailable", lambda name: "no alpha" if name == "hevc-alpha" else "")
     source = copy("one_frame")
     result = invoke("matte", source, "--to", "hevc-alpha", "--model", network)
     assert result.exit_code == 2
@@ -74,10 +74,10 @@ def test_asking_for_what_the_encoder_cannot_write_names_the_alternatives(
 
 
 def test_an_encoder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "FORMATS", {"x": replace(FORMATS["prores"], codec="prores_of_tomorrow")})
-    encoders.why_unavailable.cache_clear()
-    assert encoders.why_unavailable("x") == "this FFmpeg has no encoder prores_of_tomorrow"
-    encoders.why_unavailable.cache_clear()
+    monkeypatch.setattr(availability, "FORMATS", {"x": replace(FORMATS["prores"], codec="prores_of_tomorrow")})
+    availability.why_unavailable.cache_clear()
+    assert availability.why_unavailable("x") == "this FFmpeg has no encoder prores_of_tomorrow"
+    availability.why_unavailable.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from birefvideo.jobs import plan, run
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.jobs.receipt import promise_of, read, still_the_same
 from birefvideo.media.formats import format_for_suffix
-from birefvideo.media.probe import probe
-from birefvideo.media.proof import prove
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.against_source import prove
 
 GetClip = Callable[[str], Path]
 ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES, *ANIMATIONS))

@@ -28,11 +28,11 @@ from outputs import (
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
-from birefvideo.jobs.join import join
-from birefvideo.media.audio import CopiedTrack
-from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.verify import verify
+from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.writing.audio import CopiedTrack
+from birefvideo.media.writing.join import join
+from birefvideo.media.writing.writer import EncodeSettings, open_writer
 
 Clip = Callable[[str], Path]
 RATE = 48000

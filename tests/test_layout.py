@@ -20,13 +20,14 @@ MAY_IMPORT = {
     "prefetch": {"errors"},
     "network": set(),
     "matting": {"network", *BASE},
+    "models": {"matting", "network", *BASE},
     "media": BASE,
     "pipeline": {"media", "matting", *BASE},
-    "jobs": {"pipeline", "media", "matting", *BASE},
-    "advice": {"jobs", "pipeline", "media", "matting", *BASE},
-    "api": {"advice", "jobs", "pipeline", "media", "matting", "network", *BASE},
+    "scoring": {"media", *BASE},
+    "jobs": {"pipeline", "media", "models", "matting", *BASE},
+    "api": {"jobs", "pipeline", "media", "models", "matting", "network", *BASE},
     "birefvideo": {"api", *BASE},
-    "cli": {"birefvideo", "advice", "jobs", "pipeline", "media", "matting", *BASE},
+    "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "models", "matting", *BASE},
     "__main__": {"cli"},
 }
 
@@ -68,13 +69,13 @@ def called_names(tree: ast.AST) -> set[str]:
 
 def test_the_check_sees_every_form_of_import() -> None:
     source = (
-        "import av\nimport birefvideo.media.probe\nfrom . import streams\nfrom ..jobs import plan\n"
+        "import av\nimport birefvideo.media.reading.probe\nfrom . import streams\nfrom ..jobs import plan\n"
         "def f():\n    from birefvideo import pipeline\n    from birefvideo import matte\n"
     )
     names = imported(ast.parse(source), PACKAGE / "matting" / "predict.py")
     assert names == {
         "av",
-        "birefvideo.media.probe",
+        "birefvideo.media.reading.probe",
         "birefvideo.matting.streams",
         "birefvideo.jobs.plan",
         "birefvideo.pipeline",

@@ -22,7 +22,7 @@ from birefvideo.errors import InputError
 from birefvideo.jobs import plan, run
 from birefvideo.matting import predict
 from birefvideo.matting.foreground import OPAQUE
-from birefvideo.media.encode import Writer
+from birefvideo.media.writing.writer import Writer
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
@@ -302,11 +302,11 @@ def _failing(*_: object, **__: object) -> object:
 @pytest.mark.parametrize(
     "stage",
     [
-        "birefvideo.media.decode.prepare",
+        "birefvideo.media.reading.decode.prepare",
         "birefvideo.matting.predict.Predictor._infer",
         "birefvideo.matting.temporal._smooth",
         "birefvideo.matting.foreground.estimate_foreground",
-        "birefvideo.media.encode.Writer._compose",
+        "birefvideo.media.writing.writer.Writer._compose",
         "birefvideo.jobs.run.join",
         "birefvideo.jobs.run.verify",
     ],

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from birefvideo.errors import InputError
-from birefvideo.matting import metrics
+from birefvideo.scoring import metrics
 
 
 def flat(value: float, shape: tuple[int, int] = (10, 20)) -> NDArray[np.float32]:

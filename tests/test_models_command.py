@@ -17,9 +17,9 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
 from birefvideo.jobs.run import Matter
-from birefvideo.matting import checkpoints
 from birefvideo.matting.network_input import InputSize
-from birefvideo.matting.variants import VARIANTS
+from birefvideo.models import checkpoints
+from birefvideo.models.variants import VARIANTS
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 

@@ -17,12 +17,13 @@ from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
-from birefvideo.matting import checkpoints, devices
-from birefvideo.matting.enlarge import enlarge_alpha
+from birefvideo.matting import devices
 from birefvideo.matting.network_input import InputSize, network_input
 from birefvideo.matting.predict import SNAP, Predictor, solidified
 from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD, PictureKind
 from birefvideo.matting.streams import SerialBackend, Staging
+from birefvideo.matting.upsample_alpha import enlarge_alpha
+from birefvideo.models import checkpoints
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ import pytest
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Colour
-from birefvideo.media.decode import read_frames
-from birefvideo.media.probe import probe
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
 
 Clip = Callable[[str], Path]
 

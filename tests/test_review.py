@@ -17,16 +17,16 @@ from outputs import disc, write_parts
 from typer.testing import CliRunner
 
 import birefvideo
-from birefvideo.advice.review import render
 from birefvideo.cli import app
 from birefvideo.frames import Alpha
-from birefvideo.jobs import deliver
-from birefvideo.jobs.deliver import Clip, Reviewable
-from birefvideo.matting.steadiness import Suspect
-from birefvideo.media.decode import read_frames
-from birefvideo.media.encode import EncodeSettings
-from birefvideo.media.probe import probe
-from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY, ProxyWriter, proxy_info
+from birefvideo.jobs import side_files
+from birefvideo.jobs.review import render
+from birefvideo.jobs.side_files import Clip, Reviewable
+from birefvideo.matting.flicker import Suspect
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, ProxyWriter, proxy_info
+from birefvideo.media.writing.writer import EncodeSettings
 
 GetClip = Callable[[str], Path]
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here")
@@ -62,7 +62,7 @@ def test_review_adds_one_page_that_holds_everything(copy: GetClip, network: Path
 def test_videos_too_large_for_the_page_lie_beside_it(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "EMBEDDED_BYTES", 10)
+    monkeypatch.setattr(side_files, "EMBEDDED_BYTES", 10)
     source = copy("plain").rename(copy("plain").with_name("my take #1.mp4"))
     made = birefvideo.matte(source, to=["webm"], model=str(network), review=True)
     assert made.review is not None
@@ -102,7 +102,7 @@ def test_no_text_breaks_out_of_the_page(tmp_path: Path) -> None:
 def test_proxies_are_small_even_and_square(
     clip: GetClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("birefvideo.media.proxy.LONG_SIDE", 60)
+    monkeypatch.setattr("birefvideo.media.writing.proxy.LONG_SIDE", 60)
     info = probe(clip(name))
     shown = proxy_info(info)
     assert max(shown.width, shown.height) == 60 and shown.width % 2 == shown.height % 2 == 0

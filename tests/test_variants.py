@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from birefvideo.errors import OptionError
-from birefvideo.matting.variants import TALK, VARIANTS, Variant, is_hub_id, variant
+from birefvideo.models.variants import TALK, VARIANTS, Variant, is_hub_id, variant
 from birefvideo.network.birefnet import BACKBONES
 
 

@@ -14,7 +14,7 @@ from birefvideo.cli.report import print_error, quiet_libraries
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.evaluate import Evaluation
+    from birefvideo.scoring.evaluate import Evaluation
 
 
 def evaluate(
@@ -41,8 +41,8 @@ def evaluate(
     """
     from tqdm import tqdm
 
-    from birefvideo.jobs.evaluate import evaluate
-    from birefvideo.jobs.plot import write_plot
+    from birefvideo.scoring.evaluate import evaluate
+    from birefvideo.scoring.plot import write_plot
 
     quiet_libraries()
     try:
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def _print_table(found: Evaluation) -> None:
-    from birefvideo.jobs.evaluate import METRICS
+    from birefvideo.scoring.evaluate import METRICS
 
     width, height = found.size
     print(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")

@@ -42,8 +42,8 @@ def formats(as_json: Annotated[bool, typer.Option("--json", help="Print for prog
 
 def _rows() -> Iterator[_Row]:
     from birefvideo.jobs.plan import DEFAULT_FORMATS
-    from birefvideo.media.encoders import why_unavailable
     from birefvideo.media.formats import FORMATS, PAIRS
+    from birefvideo.media.writing.availability import why_unavailable
 
     for row in FORMATS.values():
         yield _Row(

@@ -163,8 +163,8 @@ def _matte_all(
     debug: bool,
 ) -> list[Exception]:
     """Mattes the clips one after another with one network; prints and returns the errors of those that failed."""
-    from birefvideo.advice.review import render
     from birefvideo.jobs.plan import job_folder
+    from birefvideo.jobs.review import render
     from birefvideo.jobs.run import Matter, run
 
     quiet_libraries()
@@ -225,9 +225,9 @@ def _options(
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
     from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
-    from birefvideo.matting import checkpoints
     from birefvideo.matting.devices import choose_device, choose_dtype
-    from birefvideo.media.backdrop import parse_background
+    from birefvideo.media.writing.background import parse_background
+    from birefvideo.models import checkpoints
 
     begin, finish = (None if text is None else parse_time(text) for text in (start, end))
     if finish is not None and finish <= (begin or 0):
@@ -283,8 +283,8 @@ def parse_size(text: str) -> int | tuple[int, int]:
 def _find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
     """The clips that files and folders name, in order, and one line for every folder that holds none."""
     from birefvideo.media.formats import FORMATS
-    from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY
-    from birefvideo.media.stills import pictures_in
+    from birefvideo.media.reading.image_series import pictures_in
+    from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
 
     rows = (*FORMATS.values(), MATTE_PROXY, SOURCE_PROXY)
     ours = tuple(format.suffix for format in rows if not format.is_sequence)

@@ -17,8 +17,8 @@ from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.matting.hub import Stored
-    from birefvideo.matting.variants import Variant
+    from birefvideo.models.hub import Stored
+    from birefvideo.models.variants import Variant
 
 
 def models(
@@ -84,8 +84,8 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
     """Fetches one after another; one that fails stops no other."""
     from huggingface_hub.utils import logging
 
-    from birefvideo.matting import hub
-    from birefvideo.matting.variants import EMBEDDED, variant
+    from birefvideo.models import hub
+    from birefvideo.models.variants import EMBEDDED, variant
 
     logging.set_verbosity_error()  # what matters reaches the user as one line of ours
     failed = 0
@@ -109,13 +109,13 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
 
 
 def _check_fit(name: str) -> None:
-    from birefvideo.matting import checkpoints  # torch: seconds that a failed download need not take
+    from birefvideo.models import checkpoints  # torch: seconds that a failed download need not take
 
     checkpoints.load(checkpoints.find(name), dtype=None)
 
 
 def _import(name: str, source: Path) -> None:
-    from birefvideo.matting import checkpoints
+    from birefvideo.models import checkpoints
 
     found = checkpoints.import_weights(name, source)
     print(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
@@ -123,13 +123,13 @@ def _import(name: str, source: Path) -> None:
 
 def _rows(names: list[str]) -> list[Variant]:
     """The rows of names, or all of them."""
-    from birefvideo.matting.variants import EMBEDDED, VARIANTS, variant
+    from birefvideo.models.variants import EMBEDDED, VARIANTS, variant
 
     return [_talk() if name == EMBEDDED else variant(name) for name in names or (EMBEDDED, *VARIANTS)]
 
 
 def _talk() -> Variant:
-    from birefvideo.matting.variants import TALK
+    from birefvideo.models.variants import TALK
 
     return replace(TALK, backbone=_embedded_config()["backbone"])
 
@@ -141,14 +141,14 @@ def _embedded_config() -> dict[str, Any]:
 
 def _embedded_folder() -> Path:
     import birefvideo
-    from birefvideo.matting.variants import EMBEDDED
+    from birefvideo.models.variants import EMBEDDED
 
     return Path(birefvideo.__file__).parent / "weights" / EMBEDDED
 
 
 def _stored(row: Variant) -> Stored | None:
-    from birefvideo.matting.hub import WEIGHTS, Stored, stored
-    from birefvideo.matting.variants import EMBEDDED
+    from birefvideo.models.hub import WEIGHTS, Stored, stored
+    from birefvideo.models.variants import EMBEDDED
 
     return Stored(_embedded_folder() / WEIGHTS) if row.name == EMBEDDED else stored(row)
 
@@ -162,7 +162,7 @@ def _as_data(row: Variant) -> dict[str, Any]:
 
 def _input(row: Variant) -> str:
     """The native input in words; '' where no source states it."""
-    from birefvideo.matting.variants import EMBEDDED
+    from birefvideo.models.variants import EMBEDDED
 
     if row.name == EMBEDDED:
         return f"long side {_embedded_config()['long_side']}"
@@ -191,7 +191,7 @@ def _terms(row: Variant) -> str:
 
 
 def _here(row: Variant) -> str:
-    from birefvideo.matting.variants import EMBEDDED
+    from birefvideo.models.variants import EMBEDDED
 
     found = _stored(row)
     if row.name == EMBEDDED:
@@ -201,7 +201,7 @@ def _here(row: Variant) -> str:
 
 def _explanation(row: Variant) -> Iterator[str]:
     """Everything about one, then the commands that get and use it."""
-    from birefvideo.matting.variants import EMBEDDED
+    from birefvideo.models.variants import EMBEDDED
 
     found = _stored(row)
     embedded = row.name == EMBEDDED
@@ -230,8 +230,8 @@ def _explanation(row: Variant) -> Iterator[str]:
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:
-    from birefvideo.matting.hub import WEIGHTS
-    from birefvideo.matting.variants import VARIANTS
+    from birefvideo.models.hub import WEIGHTS
+    from birefvideo.models.variants import VARIANTS
 
     if row.hub_id:
         yield "get it"

@@ -31,7 +31,7 @@ def with_value(args: list[str]) -> list[str]:
 
 def _is_colour(word: str) -> bool:
     from birefvideo.errors import OptionError
-    from birefvideo.media.colours import parse_colour
+    from birefvideo.media.colour_names import parse_colour
 
     try:
         parse_colour(word)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.run import Progress, Result
-    from birefvideo.matting.checkpoints import Checkpoint
+    from birefvideo.models.checkpoints import Checkpoint
 
 
 def print_error(error: object) -> None:

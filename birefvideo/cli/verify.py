@@ -18,7 +18,7 @@ from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
     from birefvideo.frames import Span
-    from birefvideo.media.proof import Check
+    from birefvideo.media.verification.against_source import Check
 
 
 def verify(
@@ -80,7 +80,7 @@ def verify(
 def _span(source: Path | None, start: str | None, end: str | None) -> Span | None:
     """The part of the source that outputs are said to show; None where nothing is said."""
     from birefvideo.jobs.plan import trimmed_span
-    from birefvideo.media.probe import probe
+    from birefvideo.media.reading.probe import probe
 
     if start is None and end is None:
         return None
@@ -93,7 +93,7 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import promise_of, read, still_the_same
     from birefvideo.media.formats import format_for_suffix, get_format
-    from birefvideo.media.proof import prove
+    from birefvideo.media.verification.against_source import prove
 
     entry = read(output)
     promise = promise_of(entry)

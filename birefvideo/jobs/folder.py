@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from birefvideo.errors import OutputError
 from birefvideo.jobs.plan import MANIFEST, Plan, Segment, Target
-from birefvideo.matting.steadiness import Curve
-from birefvideo.media.decode import DecodeReport
+from birefvideo.matting.flicker import Curve
+from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.pipeline import SegmentReport
 
 _OURS = re.compile(r"lock|renaming|manifest\.json|part_\d{5}(\.json|\.tmp|_.+)|joined")

@@ -8,9 +8,9 @@ from fractions import Fraction
 from birefvideo.errors import OptionError
 from birefvideo.matting.devices import check_dtype
 from birefvideo.matting.network_input import check_size
-from birefvideo.media.audio import check_choice
-from birefvideo.media.backdrop import Background
-from birefvideo.media.colours import parse_colour
+from birefvideo.media.colour_names import parse_colour
+from birefvideo.media.writing.audio import check_choice
+from birefvideo.media.writing.background import Background
 
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""

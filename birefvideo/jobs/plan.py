@@ -21,11 +21,11 @@ import torch
 from birefvideo.errors import OptionError, OutputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
-from birefvideo.media.encoders import check_available
 from birefvideo.media.formats import FORMATS, Format, format_for_suffix, get_formats
-from birefvideo.media.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
-from birefvideo.media.sequence import is_sequence
-from birefvideo.media.stills import members, stem_of
+from birefvideo.media.reading.image_series import members, stem_of
+from birefvideo.media.writing.availability import check_available
+from birefvideo.media.writing.image_sequence import is_sequence
+from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
 
 SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""

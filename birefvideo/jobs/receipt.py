@@ -15,8 +15,8 @@ from typing import Any
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
 from birefvideo.media.formats import FORMATS
-from birefvideo.media.proof import Check, Promise
-from birefvideo.media.stills import members
+from birefvideo.media.reading.image_series import members
+from birefvideo.media.verification.against_source import Check, Promise
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1

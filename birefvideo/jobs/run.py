@@ -14,10 +14,7 @@ import torch
 
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.jobs.deliver import Page, deliver
-from birefvideo.jobs.facts import Finished
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.join import join
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
@@ -34,22 +31,25 @@ from birefvideo.jobs.plan import (
     with_earlier_batch,
 )
 from birefvideo.jobs.receipt import check_receipts
-from birefvideo.matting import checkpoints
+from birefvideo.jobs.receipt_entry import Finished
+from birefvideo.jobs.side_files import Page, deliver
 from birefvideo.matting.devices import choose_device, choose_dtype
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
-from birefvideo.matting.variants import EMBEDDED
-from birefvideo.media.animation import check_length
-from birefvideo.media.audio import with_tracks
-from birefvideo.media.backdrop import check_background
-from birefvideo.media.decode import DecodeReport
-from birefvideo.media.encode import EncodeSettings, open_writer
 from birefvideo.media.expected import Expected
-from birefvideo.media.probe import probe
-from birefvideo.media.proxy import ProxyWriter
-from birefvideo.media.stills import at_rate
-from birefvideo.media.tags import Tags, counted, read_tags
-from birefvideo.media.verify import verify
+from birefvideo.media.metadata import Tags, counted, read_tags
+from birefvideo.media.reading.decode import DecodeReport
+from birefvideo.media.reading.image_series import at_rate
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.writing.animation import check_length
+from birefvideo.media.writing.audio import with_tracks
+from birefvideo.media.writing.background import check_background
+from birefvideo.media.writing.join import join
+from birefvideo.media.writing.proxy import ProxyWriter
+from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.models import checkpoints
+from birefvideo.models.variants import EMBEDDED
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 TONE_MAPS_FROM = 18

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
+from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import STAGING_BYTES, choose_dtype, fitting_batch, is_out_of_memory, wanted_batch
 from birefvideo.matting.network_input import InputSize, PictureScaler
-from birefvideo.matting.on_device import PictureScaling
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, Stream, backend_for
 from birefvideo.network.birefnet import BiRefNet

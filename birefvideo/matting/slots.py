@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from birefvideo.frames import Alpha, Frame
-from birefvideo.matting.enlarge import enlarge_alpha
+from birefvideo.matting.device_scaling import PictureScaling, Size
 from birefvideo.matting.network_input import PictureScaler, needs_tone_mapping, rgb_map
-from birefvideo.matting.on_device import PictureScaling, Size
 from birefvideo.matting.streams import Staging
+from birefvideo.matting.upsample_alpha import enlarge_alpha
 from birefvideo.planes import plane_array
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from birefvideo.errors import OutputError
-from birefvideo.media.audio import Sound
+from birefvideo.media.writing.audio import Sound
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from birefvideo.errors import OptionError
-from birefvideo.media.format import Content, Format
+from birefvideo.media.output_format import Content, Format
 
 __all__ = ["FORMATS", "PAIRS", "Content", "Format", "format_for_suffix", "get_format", "get_formats"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from birefvideo.matting.checkpoints import EMBEDDED, find, load
 from birefvideo.matting.network_input import InputSize
+from birefvideo.models.checkpoints import EMBEDDED, find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES

@@ -1,1 +1,0 @@
-"""Helping people judge: pages and sheets about mattes."""

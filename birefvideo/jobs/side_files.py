@@ -1,0 +1,163 @@
+"""What goes beside the outputs of a job: receipts, and the review page with its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.receipt import Entry, content_digest, input_digest, merged, receipt_path
+from birefvideo.jobs.receipt_entry import Finished, job_facts, matte_facts, output_facts
+from birefvideo.matting.flicker import Suspect, joined, suspects
+from birefvideo.matting.predict import PredictReport
+from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
+from birefvideo.pipeline import SegmentReport
+
+EMBEDDED_BYTES = 30_000_000
+"""Largest video that goes into the page itself; a larger one lies beside it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video of the review page."""
+
+    path: Path
+    """Where it lies while the page is written."""
+    name: str | None
+    """Its file name beside the page, or None where the page is to hold it."""
+
+
+@dataclass(frozen=True)
+class Reviewable:
+    """What a review page shows."""
+
+    title: str
+    """The clip's name."""
+    matte: Clip
+    """WebM with alpha."""
+    source: Clip
+    """The clip itself, frame by frame alike."""
+    size: tuple[int, int]
+    """Width and height of the picture in square pixels."""
+    times: Sequence[float]
+    """When each picture begins, in seconds on both clips' clock, and last when the last one ends."""
+    coverage: Sequence[float]
+    """Share of each picture that is foreground, 0 to 1."""
+    flicker: Sequence[float]
+    """How much of each picture's matte comes and goes, 0 to 1."""
+    suspects: Sequence[Suspect]
+    """Frames to look at."""
+    receipts: dict[str, Entry]
+    """What the receipt says of each output."""
+
+
+Page = Callable[[Reviewable], str]
+"""Makes the page's HTML."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Names of what a job leaves; the files lie in the job's folder until they get them."""
+
+    files: tuple[Path, ...]
+    """Outputs, then the review page and what it refers to."""
+    receipts: tuple[Path, ...]
+    """Receipts, which may replace older ones of ours."""
+    page: Path | None
+    """The review page."""
+
+
+def deliver(
+    plan: Plan,
+    folder: JobFolder,
+    finished: Sequence[Finished],
+    reports: Sequence[SegmentReport],
+    computed: PredictReport,
+    warnings: Sequence[str],
+    *,
+    receipts: bool,
+    page: Page | None,
+) -> Delivery:
+    """Writes receipts and the review page, as asked, into the job's folder beside the proven outputs."""
+    coverage, flicker = joined([report.curve for report in reports])
+    outputs = [target.path for target in plan.delivered]
+    entries: dict[str, Entry] = {}
+    if receipts or page:
+        entries = _entries(plan, folder, finished, computed, warnings)
+        facts = matte_facts(coverage, flicker)
+        entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
+    written: list[Path] = []
+    if receipts:
+        for path in dict.fromkeys(map(receipt_path, outputs)):
+            mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
+            _write(folder.joined(path), merged(path, mine))
+            written.append(path)
+    if page is None:
+        return Delivery(tuple(outputs), tuple(written), None)
+    beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
+    html = page(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
+    place = review_page(plan.source.path, plan.targets)
+    _write(folder.joined(place), html)
+    return Delivery((*outputs, *beside, place), tuple(written), place)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _entries(
+    plan: Plan, folder: JobFolder, finished: Sequence[Finished], computed: PredictReport, warnings: Sequence[str]
+) -> dict[str, Entry]:
+    wanted = [one for one in finished if one.target.delivered]
+    paths = [folder.joined(one.target.path) for one in wanted]
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+        source = pool.submit(input_digest, plan.source.path)
+        digests = list(pool.map(content_digest, paths))
+    job = job_facts(plan, source.result(), computed, warnings)
+    return {
+        one.target.path.name: {**output_facts(plan, one, path, digest), **job}
+        for one, path, digest in zip(wanted, paths, digests, strict=True)
+    }
+
+
+def _reviewable(
+    plan: Plan,
+    folder: JobFolder,
+    finished: Sequence[Finished],
+    reports: Sequence[SegmentReport],
+    coverage: Sequence[float],
+    flicker: Sequence[float],
+    entries: dict[str, Entry],
+) -> Reviewable:
+    source = next(one for one in finished if one.target.format is SOURCE_PROXY)
+    mattes = [one for one in finished if one.target.format is MATTE_PROXY or one.target.format.name == "webm"]
+    matte = mattes[-1]  # a copy was made only where the output itself will not do
+    pts = [pts for report in reports for pts in report.pts]
+    last = next(report.last_duration for report in reversed(reports) if report.pts)
+    info = plan.shown(source.target)
+    times = [float(t * info.time_base - source.joined.origin) for t in [*pts, pts[-1] + last]]
+    return Reviewable(
+        title=plan.source.path.name,
+        matte=_clip(folder, matte),
+        source=_clip(folder, source),
+        size=(info.width, info.height),
+        times=times,
+        coverage=coverage,
+        flicker=flicker,
+        suspects=suspects(coverage, flicker),
+        receipts=entries,
+    )
+
+
+def _clip(folder: JobFolder, one: Finished) -> Clip:
+    path = one.target.path
+    return Clip(folder.joined(path), _name_beside(folder, path))
+
+
+def _name_beside(folder: JobFolder, path: Path) -> str | None:
+    """The name by which the page refers to a video, or None where it holds the video itself."""
+    return path.name if folder.joined(path).stat().st_size > EMBEDDED_BYTES else None

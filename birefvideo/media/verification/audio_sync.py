@@ -1,0 +1,160 @@
+"""Whether two files sound alike at the same moments, to a fraction of a millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.media.reading.decode import open_input
+
+RATE = 8000
+"""Samples a second that sounds are compared at: 1/8 ms each, and an hour in 58 MB."""
+REACH = Fraction(1, 4)
+"""Seconds that a sound is looked for before and after its place."""
+
+_WINDOWS = 9
+_WINDOW_SECONDS = Fraction(1)
+_SILENCE = 1e-3
+"""Standard deviation, of 1 at full scale, under which a window holds nothing to find."""
+_TIE = 0.005
+"""Correlation that a nearer place may lack: a steady tone fits at every period."""
+_ALIKE = 0.5
+"""Correlation from which on two sounds are the same one, coded twice."""
+
+Samples = NDArray[np.int16]
+"""Mono sound at RATE."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A whole audio stream as a player lets it be heard."""
+
+    start: Fraction
+    """Time of the first sample, in seconds on the file's clock."""
+    samples: Samples
+    """The sound."""
+
+    @property
+    def end(self) -> Fraction:
+        """Time after the last sample."""
+        return self.start + Fraction(len(self.samples), RATE)
+
+
+@dataclass(frozen=True)
+class Offset:
+    """How far one sound lies after another."""
+
+    windows: int
+    """Stretches compared; 0 where all are silent."""
+    worst: Fraction
+    """Largest distance, in seconds."""
+    different: int
+    """Stretches that do not sound alike anywhere near."""
+
+
+def hear(path: Path, index: int) -> Heard | None:
+    """Decodes stream `index` of a file, or returns None where nothing of it can be heard; holes are silence."""
+    start: Fraction | None = None
+    blocks: list[Samples] = []
+    length = 0
+    with open_input(path) as container:
+        for time, block in _blocks(container, index):
+            if start is None:
+                start = time
+            missing = round((time - start) * RATE) - length
+            if missing > RATE // 100:  # less is the rounding of a container's clock
+                blocks.append(np.zeros(missing, np.int16))
+                length += missing
+            blocks.append(block)
+            length += len(block)
+    if start is None:
+        return None
+    samples: Samples = np.concatenate(blocks)
+    if start < 0:  # what a decoder needs before the first sample heard
+        samples, start = samples[round(-start * RATE) :], Fraction(0)
+    return Heard(start, samples)
+
+
+def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tuple[Fraction, Samples]]:
+    """Yields (time, mono samples at RATE) of each frame, without what cannot be decoded.
+
+    The first samples come a little after the first frame went in; they are that frame's all the same.
+    """
+    stream: Any = container.streams[index]
+    resampler = av.AudioResampler("s16", "mono", RATE)
+    time = Fraction(0)
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            if frame.pts is not None:
+                time = frame.pts * frame.time_base
+            frame.pts = None
+            samples = _joined(resampler.resample(frame))
+            yield time, samples
+            time += Fraction(len(samples), RATE)
+    yield time, _joined(resampler.resample(None))
+
+
+def _joined(frames: Iterable[av.AudioFrame]) -> Samples:
+    return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
+
+
+def offset(source: Heard, output: Heard, shift: Fraction) -> Offset:
+    """Measures how far an output's sound is from where the source's is, at places spread over the whole.
+
+    A moment t of the output is t + `shift` of the source. Correlation is normalised; of places that fit as well, the
+    nearest counts.
+    """
+    begin = max(output.start, source.start - shift, Fraction(0))
+    end = min(output.end, source.end - shift)
+    span = min(_WINDOW_SECONDS, (end - begin) / 2)
+    if span * RATE < RATE // 50:
+        return Offset(0, Fraction(0), 0)
+    worst, windows, different = Fraction(0), 0, 0
+    for step in range(_WINDOWS):
+        time = begin + (end - begin - span) * Fraction(step, _WINDOWS - 1)
+        wanted = _cut(source, time + shift, time + shift + span)
+        if wanted.std() < _SILENCE:
+            continue
+        windows += 1
+        lag, likeness = _lag(wanted, _cut(output, time - REACH, time + span + REACH))
+        if likeness < _ALIKE:
+            different += 1
+        else:
+            worst = max(worst, abs(Fraction(lag, RATE) - REACH), key=abs)
+    return Offset(windows, worst, different)
+
+
+def _cut(heard: Heard, start: Fraction, end: Fraction) -> NDArray[np.float64]:
+    """The sound between two times, silent where there is none."""
+    first, last = round((start - heard.start) * RATE), round((end - heard.start) * RATE)
+    inside = heard.samples[max(0, first) : max(0, last)] / 32768
+    return np.pad(inside, (max(0, -first), max(0, last - first - len(inside) - max(0, -first))))
+
+
+def _lag(wanted: NDArray[np.float64], around: NDArray[np.float64]) -> tuple[int, float]:
+    """The place in `around` where `wanted` fits best, in samples, and its correlation there."""
+    wanted = wanted - wanted.mean()
+    size = 1 << (len(around) + len(wanted)).bit_length()
+    spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(wanted, size))
+    places = len(around) - len(wanted) + 1
+    products = np.fft.irfft(spectrum, size)[:places]
+    sums = np.cumsum(np.pad(around, (1, 0)))
+    squares = np.cumsum(np.pad(around**2, (1, 0)))
+    count = len(wanted)
+    mean = (sums[count:] - sums[:-count]) / count
+    energy = np.maximum((squares[count:] - squares[:-count]) - count * mean**2, 1e-9)
+    likeness = products / np.sqrt(energy * (wanted**2).sum())
+    good = np.flatnonzero(likeness >= likeness.max() - _TIE)
+    best = int(good[np.argmin(np.abs(good - places // 2))])
+    return best, float(likeness[best])

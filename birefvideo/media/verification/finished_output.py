@@ -1,0 +1,166 @@
+"""A finished output as it lies on the disk, file or folder: what its head says, its pictures and their times."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from birefvideo.errors import InputError
+from birefvideo.media.animation_files import read_webp
+from birefvideo.media.formats import Format
+from birefvideo.media.reading.alpha import decoder_with_alpha
+from birefvideo.media.reading.decode import open_input
+from birefvideo.media.writing.audio import codec_name
+from birefvideo.media.writing.image_sequence import SIDECAR
+
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is known of an output before a picture is decoded."""
+
+    path: Path
+    """The file, or the folder of pictures."""
+    format: Format
+    """What it is taken for."""
+    times: tuple[Fraction, ...]
+    """When the pictures begin, in seconds, in order."""
+    end: Fraction
+    """When the last one ends."""
+    tick: Fraction
+    """Seconds that its clock counts in."""
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    aspect: Fraction
+    """Width to height of one pixel."""
+    tags: tuple[int, int]
+    """Primaries and transfer function as the container says (ITU-T H.273)."""
+    sounds: tuple[int, ...]
+    """Indices of the audio streams."""
+    codec: str
+    """FFmpeg's name of the codec."""
+    end_slack: Fraction = Fraction(0)
+    """How far `end` may be off: Matroska may tell only when all is over, sound and its padding too."""
+    codec_tag: str = ""
+    """Its tag in the container."""
+    alpha_mode: str = ""
+    """What Matroska says of alpha."""
+    names: tuple[str, ...] = ()
+    """File names of a folder's pictures, in order."""
+
+    def pictures(self) -> Generator[av.VideoFrame, None, None]:
+        """Decodes every picture, in order.
+
+        Raises:
+            FFmpegError: one cannot be decoded.
+            InputError: a file of the folder is missing, or a picture of an animated WebP is damaged.
+        """
+        if self.format.is_sequence:
+            for name in self.names:
+                with open_input(self.path / name) as container:
+                    yield from container.decode(video=0)
+            return
+        if self.format.container == "webp":
+            yield from read_webp(self.path).pictures()
+            return
+        with open_input(self.path) as container:
+            stream = container.streams.video[0]
+            decoder = _decoder(stream, self.format)
+            for packet in container.demux(stream):
+                yield from decoder.decode(packet if packet.size else None)
+
+
+def read_film(path: Path, format: Format) -> Film:
+    """Reads what an output is, and every packet of its pictures.
+
+    Raises:
+        InputError: it is not there, cannot be read, or has another number of video streams than one.
+        FFmpegError: it is damaged.
+    """
+    if format.is_sequence:
+        return _read_folder(path, format)
+    if format.container == "webp":
+        return _read_webp(path, format)
+    with open_input(path) as container:
+        if len(container.streams.video) != 1:
+            raise InputError(f"{len(container.streams.video)} video streams instead of 1")
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        times, end, is_exact = _scanned(container, stream)
+        metadata = {key.lower(): value for key, value in stream.metadata.items()}
+        return Film(
+            path=path,
+            format=format,
+            times=times,
+            end=end,
+            tick=stream.time_base or Fraction(1, 1000),
+            size=(context.width, context.height),
+            aspect=stream.sample_aspect_ratio or Fraction(1),
+            tags=(context.color_primaries, context.color_trc),
+            sounds=tuple(audio.index for audio in container.streams.audio),
+            codec=codec_name(stream),
+            end_slack=Fraction(0) if is_exact or not container.streams.audio else _SOUND_BEYOND,
+            codec_tag=context.codec_tag,
+            alpha_mode=metadata.get("alpha_mode", ""),
+        )
+
+
+def _scanned(container: InputContainer, stream: VideoStream) -> tuple[tuple[Fraction, ...], Fraction, bool]:
+    """When the pictures begin, when the last one ends, and whether that is told of the picture itself."""
+    tick = stream.time_base or Fraction(1, 1000)
+    packets = [(p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None and p.size]
+    if not packets:
+        return (), Fraction(0), True
+    last, duration = max(packets)
+    times = tuple(pts * tick for pts, _ in sorted(packets))
+    if duration:
+        return times, (last + duration) * tick, True
+    # Matroska may leave out how long a picture is shown; then a tag tells when the track ends, or the head when all is.
+    told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if told:
+        hours, minutes, seconds = map(Fraction, told.groups())
+        return times, 3600 * hours + 60 * minutes + seconds, True
+    return times, Fraction(container.duration or 0, av.time_base), False
+
+
+def _read_folder(path: Path, format: Format) -> Film:
+    try:
+        values = json.loads((path / SIDECAR).read_text(encoding="utf-8"))
+        tick, aspect = Fraction(values["time_base"]), Fraction(values["sample_aspect_ratio"])
+        pts, last = [int(time) for time in values["pts"]], int(values["last_duration"])
+        names = tuple(values["pictures"] % (values["first"] + index) for index in range(len(pts)))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path.name} has no readable {SIDECAR}: name a folder that birefvideo wrote") from error
+    size, codec, tags = (0, 0), "", (0, 0)
+    if names:
+        with open_input(path / names[0]) as container:
+            context = container.streams.video[0].codec_context
+            size, codec = (context.width, context.height), codec_name(container.streams.video[0])
+            tags = (context.color_primaries, context.color_trc)
+    times = tuple(time * tick for time in pts)
+    end = times[-1] + last * tick if times else Fraction(0)
+    return Film(path, format, times, end, tick, size, aspect, tags, (), codec, names=names)
+
+
+def _read_webp(path: Path, format: Format) -> Film:
+    webp = read_webp(path)
+    *times, end = webp.times
+    return Film(path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), "webp")
+
+
+def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:
+    decoder = decoder_with_alpha(stream) if format.has_alpha else stream.codec_context
+    if decoder is stream.codec_context:
+        decoder.thread_type, decoder.thread_count = "SLICE", 0  # by frame, closing early can hang
+    return decoder

@@ -1,0 +1,1 @@
+"""Writing: frames with alpha as files that editors and browsers take."""

@@ -1,0 +1,285 @@
+"""Joining a job's parts into the finished file: pictures and sound by packet, nothing decoded but foreign audio."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from birefvideo.errors import BirefvideoError, OutputError
+from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.media.formats import Format
+from birefvideo.media.metadata import Tags
+from birefvideo.media.writing.animation import join_pictures
+from birefvideo.media.writing.audio import (
+    CopiedTrack,
+    EncodedTrack,
+    Sound,
+    SoundError,
+    Timed,
+    Window,
+    open_track,
+    seconds,
+)
+from birefvideo.media.writing.image_sequence import join_folders
+from birefvideo.media.writing.writer import finished, movie_options, open_output, output_aspect
+
+_REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
+"""What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """What a join wrote."""
+
+    frames: int
+    """Number of pictures."""
+    origin: Fraction
+    """The source's time, in seconds, that became the output's 0."""
+    sounds: tuple[Sound, ...]
+    """The audio streams, in order."""
+    warnings: tuple[str, ...]
+    """What was wrong with the source's audio; one line each."""
+    coverage: tuple[float, ...] = ()
+    """Mean alpha of every picture, 0 to 1, where it is not the matte's own: scaled, or of one bit."""
+
+
+def join(
+    parts: Sequence[Path],
+    output: Path,
+    format: Format,
+    source: VideoInfo,
+    span: Span,
+    tags: Tags = Tags(),  # noqa: B008 - frozen
+) -> JoinReport:
+    """Copies the packets of `parts`, in order, into `output` and puts the source's sound beside them.
+
+    The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
+    with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
+    A sequence of pictures, and an animation, has no sound and starts with its first picture.
+    A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
+
+    Args:
+        parts: files written by `media.encode`, one a segment.
+        output: where to write; an existing file is replaced.
+        format: the parts' and the output's format.
+        source: the clip that the parts came from.
+        span: the stretch of the clip that the job covers; sound is cut to it.
+        tags: descriptions, time code and chapters that go along.
+
+    Raises:
+        OutputError: there are no parts, a part is damaged or was made with other settings, or `output` cannot be
+            written.
+    """
+    if not parts:
+        raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
+    if format.is_sequence:
+        count, origin = join_folders(parts, output, format, source, tags)
+        return JoinReport(count, origin, (), _silence(output, format, source))
+    if format.is_animation:
+        made = join_pictures(parts, output, format, source)
+        return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
+    try:
+        return _join(parts, output, format, source, span, tags)
+    except SoundError as error:
+        lost = error
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    rest = tuple(audio for audio in source.audio if audio.index != lost.index)
+    report = join(parts, output, format, replace(source, audio=rest), span, tags)
+    return replace(report, warnings=(str(lost), *report.warnings))
+
+
+def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]:
+    return (f"{output.name} has no sound: {format.name} cannot hold any",) if source.audio else ()
+
+
+def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, tags: Tags) -> JoinReport:
+    with ExitStack() as stack:
+        first = stack.enter_context(_opened_part(parts[0]))
+        window = _window(first, source, span)
+        container = stack.enter_context(finished(_opened_output(output, format, source, tags), output))
+        pictures = _Pictures(parts, first, container, format, source, window)
+        tags.describe(container, pictures.stream, window.origin, _first_time(first, source), window.end)
+        tracks, warnings = _open_tracks(stack, container, format, source, window)
+        for _, rank, packet in _interleaved(pictures, tracks):
+            _mux(container, packet, tracks[rank - 1].audio if rank else None)
+    sounds = tuple(track.sound() for track in tracks)
+    warnings += [sound.warning for sound in sounds if sound.warning]
+    return JoinReport(pictures.count, window.origin, sounds, tuple(warnings))
+
+
+def _mux(container: OutputContainer, packet: Packet[Any], audio: AudioInfo | None) -> None:
+    try:
+        container.mux(packet)
+    except _REFUSALS as error:
+        if audio is None:
+            raise
+        raise SoundError(audio, error) from error
+
+
+class _Pictures:
+    """The video packets of all parts, stamped for the output."""
+
+    def __init__(
+        self,
+        parts: Sequence[Path],
+        first: InputContainer,
+        container: OutputContainer,
+        format: Format,
+        source: VideoInfo,
+        window: Window,
+    ) -> None:
+        self.count = 0
+        self._parts = parts
+        self._time_base = source.time_base
+        self._shift = source.start * source.time_base - window.origin
+        template = first.streams.video[0]
+        self._extradata = template.codec_context.extradata
+        self.stream = container.add_stream_from_template(template)
+        self.stream.time_base = source.time_base
+        self.stream.codec_context.sample_aspect_ratio = output_aspect(format, source)
+        if format.codec_tag is not None:
+            self.stream.codec_context.codec_tag = format.codec_tag
+        if format.compressor is not None:
+            self.stream.metadata["encoder"] = format.compressor
+        if format.container == "webm" and format.has_alpha:
+            self.stream.metadata["alpha_mode"] = "1"
+
+    def packets(self) -> Iterator[Timed]:
+        """Yields (time on the output's clock, packet for the output) in order of time."""
+        for path in self._parts:
+            with _opened_part(path) as part:
+                yield from self._of_part(part, path)
+
+    def _of_part(self, part: InputContainer, path: Path) -> Iterator[Timed]:
+        stream = part.streams.video[0]
+        if stream.codec_context.extradata != self._extradata:
+            raise OutputError(
+                f"{path} was encoded with other settings than the parts before it: remove it and run again"
+            )
+        end = _end_of(part)
+        held: Timed | None = None
+        for packet in part.demux(stream):
+            if packet.pts is None:
+                continue
+            time = seconds(packet.pts, stream.time_base)
+            if held is not None:
+                yield self._stamped(*held, time)
+            held = (time, packet)
+        if held is None:
+            raise OutputError(f"{path} holds no pictures: remove it and run again")
+        yield self._stamped(*held, end)
+
+    def _stamped(self, time: Fraction, packet: Packet[Any], following: Fraction) -> Timed:
+        """Gives a packet its time and its length up to the following one's."""
+        self.count += 1
+        moved = time + self._shift
+        packet.stream = self.stream
+        packet.pts = packet.dts = round(moved / self._time_base)
+        packet.duration = max(0, round((following - time) / self._time_base))
+        packet.time_base = self._time_base
+        return moved, packet
+
+
+def _window(first: InputContainer, source: VideoInfo, span: Span) -> Window:
+    """The stretch of the source that the output shows, and which of its moments is the output's 0."""
+    begin = _first_time(first, source)
+    end = None if span.end is None else span.end * source.time_base
+    if span.start is not None and span.start > source.start:
+        return Window(origin=begin, start=begin, end=end)
+    origin = min([begin, *(audio.start for audio in source.audio)])
+    return Window(origin=max(origin, min(begin, Fraction(0))), start=None, end=end)
+
+
+def _first_time(first: InputContainer, source: VideoInfo) -> Fraction:
+    """The source's time, in seconds, of the first picture: a part's clock begins with the source's."""
+    stream = first.streams.video[0]
+    return source.start * source.time_base + (stream.start_time or 0) * (stream.time_base or source.time_base)
+
+
+def _open_tracks(
+    stack: ExitStack, container: OutputContainer, format: Format, source: VideoInfo, window: Window
+) -> tuple[list[CopiedTrack | EncodedTrack], list[str]]:
+    tracks: list[CopiedTrack | EncodedTrack] = []
+    warnings: list[str] = []
+    for audio in source.audio:
+        try:
+            _try_header(source.path, audio, window, format)
+            track = open_track(source.path, audio, window, container, format)
+        except (BirefvideoError, av.FFmpegError, ValueError) as error:
+            warnings.append(str(SoundError(audio, error)))
+            continue
+        stack.callback(track.close)
+        tracks.append(track)
+    return tracks, warnings
+
+
+def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) -> None:
+    """Writes one audio stream's header into memory, where only the stream can be to blame for a failure.
+
+    Raises:
+        FFmpegError: the muxer refuses the stream's codec or parameters, or the encoder does.
+    """
+    with (
+        av.open(BytesIO(), "w", format=format.container) as trial,
+        closing(open_track(source, audio, window, trial, format)),
+    ):
+        trial.start_encoding()
+
+
+def _interleaved(
+    pictures: _Pictures, tracks: Sequence[CopiedTrack | EncodedTrack]
+) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
+    """Merges pictures and sounds by time, holding one packet of each."""
+    flows = [pictures.packets(), *(track.packets() for track in tracks)]
+    ranked = (_ranked(flow, rank) for rank, flow in enumerate(flows))
+    return heapq.merge(*ranked, key=lambda item: item[:2])
+
+
+def _ranked(flow: Iterator[Timed], rank: int) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
+    for time, packet in flow:
+        yield time, rank, packet
+
+
+def _opened_part(path: Path) -> InputContainer:
+    try:
+        container = av.open(f"file:{path}")
+        if container.streams.video:
+            return container
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"{path} is damaged: remove it and run again") from error
+    container.close()
+    raise OutputError(f"{path} holds no pictures: remove it and run again")
+
+
+def _opened_output(path: Path, format: Format, source: VideoInfo, tags: Tags) -> OutputContainer:
+    options = {
+        **movie_options(format, source),
+        **format.container_options,
+        **tags.muxer_options(format, source.time_base),
+        # Packets come in order, so there is nothing for the muxer to hold back: by default it keeps up to ten seconds
+        # of pictures in memory where one stream has ended before the others.
+        "max_interleave_delta": "1",
+    }
+    return open_output(path, format, options)
+
+
+def _end_of(part: InputContainer) -> Fraction:
+    """The end of a part's last picture, in seconds on the part's clock.
+
+    mov and mp4 keep the last packet's length, so that their duration is from the start; Matroska's is from 0.
+    """
+    duration = Fraction(part.duration or 0, av.time_base)
+    if "matroska" in part.format.name:
+        return duration
+    return Fraction(part.start_time or 0, av.time_base) + duration

@@ -1,0 +1,75 @@
+"""Small copies for the review page: the matte as WebM with alpha, and the source as H.264, frame by frame alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+
+import av
+import cv2
+import numpy as np
+
+from birefvideo.frames import Frame, VideoInfo
+from birefvideo.media.formats import Format, get_format
+from birefvideo.media.reading.normalize import tag
+from birefvideo.media.writing.writer import EncodeSettings, Writer
+from birefvideo.planes import plane_array
+
+LONG_SIDE = 1280
+"""Pixels of a proxy's longer side, at most."""
+
+MATTE_PROXY = replace(get_format("webm"), name="review-matte", suffix="_review.webm")
+"""The matte for the page, where no WebM is among the outputs."""
+SOURCE_PROXY = replace(
+    get_format("green"),
+    name="review-source",
+    suffix="_review.mp4",
+    # One key frame every half second or so: the page jumps to single frames.
+    codec_options=MappingProxyType({**get_format("green").codec_options, "crf": "26", "g": "15"}),
+)
+"""The source for the page's wipe."""
+
+
+def proxy_info(info: VideoInfo) -> VideoInfo:
+    """Returns what the clip is as a proxy: of square pixels, even sides, at most LONG_SIDE long."""
+    width = float(info.width * max(info.sample_aspect_ratio, Fraction(1)))
+    height = float(info.height / min(info.sample_aspect_ratio, Fraction(1)))
+    scale = min(1.0, LONG_SIDE / max(width, height))
+    even = [max(2, 2 * round(side * scale / 2)) for side in (width, height)]
+    return replace(info, width=even[0], height=even[1], sample_aspect_ratio=Fraction(1))
+
+
+class ProxyWriter(Writer):
+    """Writes frames as `proxy_info` has them; for SOURCE_PROXY the picture as it came, without its matte."""
+
+    def __init__(self, path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> None:
+        self._shown = proxy_info(info)
+        self.shows_source = format is SOURCE_PROXY
+        super().__init__(path, format, self._shown, replace(settings, premultiplied=False))
+
+    def write(self, frame: Frame) -> None:
+        """Encodes one frame of the segment's core; raises as Writer's."""
+        size = (self._shown.width, self._shown.height)
+        picture = _scaled(frame.picture, size, self._shown)
+        if self.shows_source:
+            opaque = np.ones(size[::-1], np.float32)
+            super().write(replace(frame, picture=picture, foreground=None, alpha=opaque))
+            return
+        assert frame.alpha is not None, "frames are written after prediction"
+        foreground = frame.foreground and _scaled(frame.foreground, size, self._shown)
+        alpha = cv2.resize(frame.alpha, size, interpolation=cv2.INTER_AREA)
+        super().write(replace(frame, picture=picture, foreground=foreground, alpha=alpha))
+
+
+def _scaled(picture: av.VideoFrame, size: tuple[int, int], info: VideoInfo) -> av.VideoFrame:
+    """Returns a planar picture resampled to (width, height), plane by plane; itself where that is its size."""
+    if (picture.width, picture.height) == size:
+        return picture
+    result = av.VideoFrame(*size, picture.format.name)
+    for index in range(3):
+        out = plane_array(result, index)
+        cv2.resize(plane_array(picture, index), out.shape[::-1], dst=out, interpolation=cv2.INTER_AREA)
+    tag(result, info.colour)
+    return result

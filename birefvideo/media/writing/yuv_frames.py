@@ -1,0 +1,297 @@
+"""From a picture, its foreground and its alpha to the frame that an encoder takes.
+
+Everything stays in the source's YUV codes for as long as it can: nothing passes through RGB, and where alpha is 1 a
+code reaches the encoder unchanged unless the output has another matrix, range or depth than the source. swscale is
+used for HDR only: its alpha is off by 1–3 codes and its defaults for matrix and range are silent (BT.601, limited).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from birefvideo.frames import Alpha, Colour
+from birefvideo.media.colour_names import BT709, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix
+from birefvideo.media.reading.normalize import tag
+from birefvideo.planes import plane_array, to_444
+
+Plane = NDArray[Any]
+"""One plane of codes, uint8 or uint16 (height, width)."""
+Background: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
+"""What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
+
+_reformatters: deque[VideoReformatter] = deque()
+"""Idle HDR converters: swscale takes seconds to set one up, and one serves one thread at a time."""
+
+
+def with_alpha_444(
+    foreground: av.VideoFrame,
+    alpha: Alpha,
+    source: Colour,
+    target: Colour,
+    *,
+    premultiplied: bool = False,
+    pix_fmt: str = "yuva444p10le",
+) -> av.VideoFrame:
+    """Returns foreground and alpha as 4:4:4 with an alpha plane, for ProRes 4444 and FFV1.
+
+    Args:
+        foreground: planar 4:4:4, 8 or 10 bit, in the codes of `source`.
+        alpha: float32 (height, width) in [0, 1]; the plane is round(1023 alpha), or round(255 alpha) in 8 bits.
+        source: colour of `foreground`.
+        target: colour of the result: of the same matrix, in its own range.
+        premultiplied: multiply the colour by alpha (over black).
+        pix_fmt: yuva444p10le, or yuva444p where the foreground has 8 bits.
+
+    In one range and depth codes are copied, and 8-bit codes multiplied by 4 for 10 bits: both exact.
+    """
+    height, width = alpha.shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    *planes, opacity = _planes(frame)
+    depth, depth_out = foreground.format.components[0].bits, frame.format.components[0].bits
+    scale_in, offset_in = code_scale(source.range, depth)
+    scale_out, offset_out = code_scale(target.range, depth_out)
+    gains = scale_out / scale_in
+    offsets = offset_out - gains * offset_in
+    for i, (codes, out) in enumerate(zip(_planes(foreground), planes, strict=True)):
+        if (source.range, depth) == (target.range, depth_out):
+            out[:] = codes
+        elif source.range == target.range:
+            # Without dtype, NumPy before 2 shifts in the codes' 8 bits and loses the highest.
+            np.left_shift(codes, depth_out - depth, out=out, dtype=np.uint16)
+        else:
+            _affine(codes, gains[i], offsets[i], out)
+        if premultiplied:
+            _blend(out, alpha, offset_out[i], out)
+    _affine(alpha, (1 << depth_out) - 1, 0, opacity)
+    tag(frame, target)
+    return frame
+
+
+def with_alpha_420(
+    picture: av.VideoFrame,
+    foreground: av.VideoFrame | None,
+    alpha: Alpha,
+    source: Colour,
+    target: Colour,
+    *,
+    premultiplied: bool = False,
+) -> av.VideoFrame:
+    """Returns foreground and alpha as 8-bit yuva420p in `target`, for VP9; arguments as for `composite_420`.
+
+    Chroma samples whose four pixels are opaque are the picture's own; the others are the foreground's mean.
+    """
+    height, width = alpha.shape
+    frame = av.VideoFrame(width, height, "yuva420p")
+    *planes, opacity = _planes(frame)
+    _fill_420(planes, picture, foreground, alpha, source, target)
+    if premultiplied:
+        _blend_420(planes, alpha, rgb_to_yuv((0, 0, 0), target))
+    _affine(alpha, 255, 0, opacity)
+    tag(frame, target)
+    return frame
+
+
+def composite_420(
+    picture: av.VideoFrame,
+    foreground: av.VideoFrame | None,
+    alpha: Alpha,
+    background: Background | None,
+    source: Colour,
+    target: Colour,
+) -> av.VideoFrame:
+    """Returns alpha x foreground + (1 - alpha) x background as 8-bit yuv420p, blended on the codes as editors do.
+
+    Args:
+        picture: planar YUV of the source, 8 or 10 bit, in the codes of `source`.
+        foreground: planar 4:4:4 of the same depth and codes; None shows the picture itself.
+        alpha: float32 (height, width) in [0, 1].
+        background: (Y, U, V) codes or planes, 8 bit, in the codes of `target`, the planes as large as the picture's
+            in 4:2:0; None leaves the foreground unblended, which fills the picture with its colour.
+        source: colour of picture and foreground.
+        target: colour of the result, BT.709 or BT.601.
+
+    An odd size is padded to even by repeating the last column or row: libx264 takes no other, and cropping would
+    lose picture. Where alpha is 1 and `target` equals an 8-bit 4:2:0 `source`, codes are the picture's own.
+    """
+    height, width = alpha.shape
+    frame, (luma, *chroma) = _even_420(width, height)
+    planes = [luma[:height, :width], *chroma]
+    _fill_420(planes, picture, foreground, alpha, source, target)
+    if background is not None:
+        _blend_420(planes, alpha, background)
+    _repeat_edge(luma, width, height)
+    tag(frame, target)
+    return frame
+
+
+def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
+    """Returns alpha, float32 (height, width) in [0, 1], as a grey 8-bit yuv420p frame padded to an even size.
+
+    Alpha 0 and 1 are black and white of `target`'s range: codes 16 and 235 where it is limited.
+    """
+    height, width = alpha.shape
+    frame, (luma, *chroma) = _even_420(width, height)
+    scale, offset = code_scale(target.range, 8)
+    _affine(alpha, scale[0], offset[0], luma[:height, :width])
+    for plane in chroma:
+        plane[:] = 128
+    _repeat_edge(luma, width, height)
+    tag(frame, target)
+    return frame
+
+
+def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Returns a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
+    if (frame.width, frame.height) == (width, height):
+        return frame
+    result = av.VideoFrame(width, height, frame.format.name)
+    for codes, out in zip(_planes(frame), _planes(result), strict=True):
+        cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
+        if out.itemsize > 1:
+            np.minimum(out, (1 << frame.format.components[0].bits) - 1, out=out)
+    tag(result, Colour(frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc))
+    return result
+
+
+def _planes(frame: av.VideoFrame) -> list[Plane]:
+    return [plane_array(frame, index) for index in range(len(frame.planes))]
+
+
+def _fill_420(
+    out: Sequence[Plane],
+    picture: av.VideoFrame,
+    foreground: av.VideoFrame | None,
+    alpha: Alpha,
+    source: Colour,
+    target: Colour,
+) -> None:
+    """Writes the unblended 8-bit 4:2:0 codes of the foreground into `out`, in `target`'s colour."""
+    if not is_plain(source):
+        # Not linear in the codes, so the picture's own chroma planes are of no use.
+        picture = foreground = to_sdr(foreground or to_444(picture), source)
+        source = BT709
+    luma, *chroma = _planes(picture)
+    is_subsampled = chroma[0].shape == out[1].shape
+    if foreground is None and not is_subsampled:
+        foreground = to_444(picture)
+    if foreground is not None:
+        luma, *full = _planes(foreground)
+        means = [_halve(plane) for plane in full]
+        if is_subsampled:
+            soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
+            means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
+        chroma = means
+    depth = picture.format.components[0].bits
+    gains, offsets = conversion(source, target, depth)
+    if same_matrix(source, target):
+        for i, (codes, plane) in enumerate(zip((luma, *chroma), out, strict=True)):
+            if depth == 8 and source.range == target.range:
+                plane[:] = codes
+            else:
+                _affine(codes, gains[i, i], offsets[i], plane)
+        return
+    u, v = _planes(foreground or to_444(picture))[1:]
+    shift = cv2.addWeighted(u, gains[0, 1], v, gains[0, 2], offsets[0], dtype=cv2.CV_32F)
+    cv2.addWeighted(luma, gains[0, 0], shift, 1, 0, dst=out[0], dtype=cv2.CV_8U)
+    for i in (1, 2):
+        cv2.addWeighted(chroma[0], gains[i, 1], chroma[1], gains[i, 2], offsets[i], dst=out[i], dtype=cv2.CV_8U)
+
+
+def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
+    """Returns a 4:4:4 frame as 8-bit BT.709 by swscale; of HDR, 203 nits become white and what is brighter clips."""
+    tag(frame, source)  # swscale reads transfer and primaries from the frame
+    try:
+        reformatter = _reformatters.pop()
+    except IndexError:
+        reformatter = VideoReformatter()
+    try:
+        converted: av.VideoFrame = reformatter.reformat(
+            frame,
+            format="yuv444p",
+            src_colorspace=source.matrix,
+            dst_colorspace=BT709.matrix,
+            src_color_range=source.range,
+            dst_color_range=BT709.range,
+            dst_color_trc=BT709.transfer,
+            dst_color_primaries=BT709.primaries,
+            threads=1,
+        )
+        return converted
+    finally:
+        _reformatters.append(reformatter)
+
+
+def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: Background) -> None:
+    """Blends 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
+    half = _halve(alpha)
+    below: Sequence[float | Plane] = background
+    for plane, weight, code in zip(planes, (alpha, half, half), below, strict=True):
+        _blend(plane, weight, code, plane)
+
+
+def _blend(codes: Plane, weight: Alpha, background: float | Plane, out: Plane) -> None:
+    """Writes round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
+    below = np.asarray(background, np.float32)
+    total = codes.astype(np.float32)
+    total -= below
+    total *= weight
+    total += below
+    _affine(total, 1, 0, out)
+
+
+def _affine(values: Plane | Alpha, gain: float, offset: float, out: Plane) -> None:
+    """Writes round(gain x values + offset) into a plane, cut at the type's ends."""
+    if out.dtype == np.uint8 and offset >= 0:
+        cv2.convertScaleAbs(values, out, gain, offset)
+    else:
+        cv2.addWeighted(values, gain, values, 0, offset, dst=out, dtype=cv2.CV_8U if out.itemsize == 1 else cv2.CV_16U)
+
+
+def _choose(codes: Plane, otherwise: Plane, mask: Plane) -> Plane:
+    """Returns `codes` where the mask is set and `otherwise` elsewhere, as a new plane."""
+    chosen: Plane = otherwise.copy()
+    cv2.copyTo(codes, mask, chosen)
+    return chosen
+
+
+def _even(plane: Plane) -> Plane:
+    """Returns a plane with its last column and row repeated where its size is odd."""
+    height, width = plane.shape
+    if height % 2 or width % 2:
+        plane = cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return plane
+
+
+def _halve(plane: Plane) -> Plane:
+    """Returns the mean of each 2x2 block."""
+    plane = _even(plane)
+    height, width = plane.shape
+    half: Plane = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return half
+
+
+def _block_minimum(plane: Plane) -> Plane:
+    """Returns the least code of each 2x2 block."""
+    plane = _even(plane)
+    rows = cv2.min(plane[0::2], plane[1::2])
+    least: Plane = np.minimum(rows[:, 0::2], rows[:, 1::2])
+    return least
+
+
+def _even_420(width: int, height: int) -> tuple[av.VideoFrame, list[Plane]]:
+    frame = av.VideoFrame(width + width % 2, height + height % 2, "yuv420p")
+    return frame, _planes(frame)
+
+
+def _repeat_edge(luma: Plane, width: int, height: int) -> None:
+    """Fills what `_even_420` added; chroma planes of odd and padded pictures have the same size."""
+    luma[:height, width:] = luma[:height, width - 1 : width]
+    luma[height:] = luma[height - 1]

@@ -1,0 +1,1 @@
+"""Scoring: how far a matte is from the true one."""

@@ -1,0 +1,88 @@
+"""Matte every sample into every format and print the SHA-256 of each file: are a change's outputs the same bytes?
+
+    python scripts/fingerprint.py --out before.json        # at the old commit
+    python scripts/fingerprint.py --against before.json    # at the new one; exit code 1 where a byte differs
+
+Run both on one machine with the same packages and the same number of threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+FORMATS = (
+    *("prores", "prores-xq", "webm", "green", "blue", "matte", "fill", "ffv1", "qtrle", "png", "tiff", "exr"),
+    *("gif", "apng", "webp-anim"),
+)
+RUNS: dict[str, tuple[str, ...]] = {
+    "plain": tuple(word for name in FORMATS for word in ("--to", name)),
+    "premultiplied": ("--to", "prores", "--to", "webm", "--to", "ffv1", "--to", "qtrle", "--premultiplied"),
+    "despill": ("--to", "prores", "--to", "webm", "--to", "green", "--to", "gif", "--despill", "green"),
+    "picture": ("--to", "green", "--background", str(SAMPLES / "before_after.jpg"), "--start", "0.1"),
+    "video": ("--to", "green", "--to", "webm", "--background", str(SAMPLES / "vfr.mp4"), "--review", "--end", "0.6"),
+    "raw": ("--to", "matte", "--smooth", "0", "--dtype", "float32", "--audio", "none", "--size", "256x160"),
+}
+"""Name of a run: its options."""
+
+
+def outputs(clip: Path, options: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
+    """Matte one clip; yield the name and the SHA-256 of every media file that this wrote."""
+    command = [sys.executable, "-m", "birefvideo", "matte", str(clip), "-o", str(folder), "--quiet", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        yield "error", done.stderr.strip()
+    for path in sorted(folder.rglob("*")):
+        # Receipts and the page hold the time of the run; the page's videos are checked by their own runs' formats.
+        if path.is_file() and path.suffix not in (".html",) and not path.name.endswith(("_alpha.json", "_green.json")):
+            if path.suffix == ".json" and path.name != "sequence.json":
+                continue
+            yield str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fingerprints(wanted: list[str]) -> dict[str, str]:
+    """Matte all clips in all runs; return SHA-256 by 'run/clip/file'."""
+    found: dict[str, str] = {}
+    clips = [path for path in sorted(SAMPLES.iterdir()) if path.suffix in (".mp4", ".webm")]
+    for name, options in RUNS.items():
+        for clip in clips:
+            if wanted and clip.stem not in wanted:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                for file, digest in outputs(clip, options, Path(folder)):
+                    found[f"{name}/{clip.stem}/{file}"] = digest
+            print(f"{name:14} {clip.stem}", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    """Print, store or compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, help="write the hashes here as JSON")
+    parser.add_argument("--against", type=Path, help="compare with hashes that --out wrote")
+    parser.add_argument("clips", nargs="*", help="stems of samples; default: all")
+    arguments = parser.parse_args()
+    found = fingerprints(arguments.clips)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(found, indent=1))
+    if arguments.against is None:
+        return
+    before = json.loads(arguments.against.read_text())
+    if arguments.clips:
+        before = {name: digest for name, digest in before.items() if name.split("/")[1] in arguments.clips}
+    different = [name for name in sorted(before.keys() | found.keys()) if before.get(name) != found.get(name)]
+    for name in different:
+        print(f"differs: {name}: {before.get(name, 'not there')} → {found.get(name, 'not there')}")
+    print(f"{len(found)} files, {len(different)} differ")
+    sys.exit(bool(different))
+
+
+if __name__ == "__main__":
+    main()
