@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from birefvideo.frames import Colour, Frame, Span, VideoInfo
+from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
+from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.temporal import smooth
-from birefvideo.media.colour_names import rgb_to_yuv, sdr_colour
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.proxy import ProxyWriter
 from birefvideo.media.writing.writer import Writer

@@ -13,11 +13,11 @@ from clips import RGB, write_clip
 from outputs import decoded_video
 
 import birefvideo
+from birefvideo.colour import Colour, rgb_to_yuv
 from birefvideo.errors import OptionError
-from birefvideo.frames import Colour, Span
+from birefvideo.frames import Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Plan
-from birefvideo.media.colour_names import rgb_to_yuv
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.background import Backdrop, check_background, parse_background
 from birefvideo.planes import plane_array

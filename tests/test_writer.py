@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from outputs import WRITABLE, decoded_video, full_disk, matted, packets, rgb_and_alpha, write_parts
 
+from birefvideo.colour import rgb_to_yuv
 from birefvideo.errors import OutputError
-from birefvideo.media.colour_names import rgb_to_yuv
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.writing.writer import EncodeSettings, open_writer, output_colour, output_size
 from birefvideo.planes import plane_array, to_444

@@ -22,6 +22,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
 from birefvideo.media.animation_files import is_animated_webp, read_webp
@@ -35,7 +36,7 @@ from birefvideo.media.reading.alpha import (
     little_endian,
 )
 from birefvideo.media.reading.decode import open_input, read_frames
-from birefvideo.media.reading.normalize import FULL_RANGE, LIMITED_RANGE, has_chroma, is_gray
+from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.writing.image_sequence import SIDECAR
 from birefvideo.planes import plane_array, to_444

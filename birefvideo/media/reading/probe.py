@@ -18,10 +18,11 @@ from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
-from birefvideo.frames import AudioInfo, Colour, VideoInfo
+from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
-from birefvideo.media.reading.normalize import FULL_RANGE, LIMITED_RANGE, bit_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.normalize import bit_depth, has_chroma, is_gray, upright_format
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})

@@ -10,8 +10,8 @@ from itertools import islice
 import av
 import numpy as np
 
-from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
-from birefvideo.media.colour_names import code_scale, is_plain, same_matrix
+from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
+from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames

@@ -18,12 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.colour import BT709, is_plain, tag
 from birefvideo.errors import OptionError, OutputError
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.media.animation_files import WRITERS
-from birefvideo.media.colour_names import BT709, is_plain
 from birefvideo.media.formats import Format
-from birefvideo.media.reading.normalize import tag
 from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.image_sequence import SequenceWriter, part_name, read_times
 from birefvideo.media.writing.rgb_frames import to_rgb

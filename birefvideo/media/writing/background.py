@@ -10,8 +10,9 @@ import av
 import cv2
 import numpy as np
 
+from birefvideo.colour import Colour
 from birefvideo.errors import InputError, OptionError
-from birefvideo.frames import Colour, Frame, Span
+from birefvideo.frames import Frame, Span
 from birefvideo.media.colour_names import parse_colour
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe

@@ -11,9 +11,9 @@ import av
 import cv2
 import numpy as np
 
+from birefvideo.colour import tag
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.reading.normalize import tag
 from birefvideo.media.writing.writer import EncodeSettings, Writer
 from birefvideo.planes import plane_array
 

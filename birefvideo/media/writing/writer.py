@@ -16,16 +16,15 @@ from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from birefvideo.colour import BT709, LIMITED_RANGE, LINEAR, SRGB, Colour, is_plain, rgb_colour, rgb_to_yuv, sdr_colour
 from birefvideo.errors import OutputError
-from birefvideo.frames import Colour, Frame, VideoInfo
-from birefvideo.media.colour_names import BT709, NAMED_COLOURS, is_plain, rgb_to_yuv, sdr_colour
+from birefvideo.frames import Frame, VideoInfo
+from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.background import Backdrop, Background
-from birefvideo.media.writing.rgb_frames import LINEAR, SRGB, linear, packed, rgb_colour
+from birefvideo.media.writing.rgb_frames import linear, packed
 from birefvideo.planes import to_444
-
-LIMITED_RANGE = 1
 
 BITEXACT = {"fflags": "+bitexact"}
 """Muxer options that keep random ids, dates and version strings out of a file."""

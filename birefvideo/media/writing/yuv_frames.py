@@ -17,9 +17,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from birefvideo.frames import Alpha, Colour
-from birefvideo.media.colour_names import BT709, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix
-from birefvideo.media.reading.normalize import tag
+from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
+from birefvideo.frames import Alpha
 from birefvideo.planes import plane_array, to_444
 
 Plane = NDArray[Any]
