@@ -71,7 +71,7 @@ class Film:
                 with open_input(self.path / name) as container:
                     yield from container.decode(video=0)
             return
-        if self.format.container == "webp":
+        if self.format.container.is_read_by_us:
             yield from read_webp(self.path).pictures()
             return
         with open_input(self.path) as container:
@@ -90,7 +90,7 @@ def read_film(path: Path, format: Format) -> Film:
     """
     if format.is_sequence:
         return _read_folder(path, format)
-    if format.container == "webp":
+    if format.container.is_read_by_us:
         return _read_webp(path, format)
     with open_input(path) as container:
         if len(container.streams.video) != 1:
@@ -156,7 +156,9 @@ def _read_folder(path: Path, format: Format) -> Film:
 def _read_webp(path: Path, format: Format) -> Film:
     webp = read_webp(path)
     *times, end = webp.times
-    return Film(path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), "webp")
+    return Film(
+        path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), format.written_codec
+    )
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:

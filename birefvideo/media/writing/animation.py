@@ -23,10 +23,11 @@ from birefvideo.errors import OptionError, OutputError
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.media.animation_files import WRITERS
 from birefvideo.media.formats import Format
+from birefvideo.media.output_format import output_size
 from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.image_sequence import SequenceWriter, part_name, read_times
 from birefvideo.media.writing.rgb_frames import to_rgb
-from birefvideo.media.writing.writer import cannot_write, output_size
+from birefvideo.media.writing.writer import cannot_write
 from birefvideo.planes import to_444
 
 LONGEST = 60
@@ -132,11 +133,11 @@ class AnimationWriter(SequenceWriter):
             foreground, source = yuv_frames.to_sdr(foreground, source), BT709
         rgb = np.clip(to_rgb(foreground, source, 255.0), 0, 255)
         codes = scaled(rgb, frame.alpha, output_size(self._format, self._info))
-        if self._format.codec == "gif":
+        if self._format.has_hard_edges:
             codes[codes[..., 3] < THRESHOLD] = 0
             codes[codes[..., 3] > 0, 3] = 255
         self._coverage.append(float(codes[..., 3].mean()) / 255)
-        if self._format.codec == "gif":
+        if self._format.is_paletted:
             return _paletted(codes)
         is_bgra = self._format.pix_fmt == "bgra"
         ordered = np.ascontiguousarray(codes[..., [2, 1, 0, 3]]) if is_bgra else codes
@@ -216,7 +217,7 @@ def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: Vid
 
     try:
         with output.open("wb") as out:
-            WRITERS[format.container](out, pictures(), output_size(format, info), len(plan.indices))
+            WRITERS[format.container.muxer](out, pictures(), output_size(format, info), len(plan.indices))
     except OSError as error:
         raise cannot_write(output, error) from error
     except (ValueError, IndexError, struct.error) as error:

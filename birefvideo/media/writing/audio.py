@@ -157,10 +157,10 @@ class CopiedTrack(Track):
     before 0, where the edit list of mov and mp4 hides them.
     """
 
-    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer) -> None:
+    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
-        copy_track_tags(self._stream, self._out, output.format.name)
+        copy_track_tags(self._stream, self._out, format)
         self._grain = Fraction(0)
 
     def _packets(self) -> Iterator[Timed]:
@@ -225,7 +225,7 @@ class EncodedTrack(Track):
         context.thread_count = 1
         if format.bit_rate is not None:
             context.bit_rate = format.bit_rate * len(context.layout.channels)
-        copy_track_tags(self._stream, self._out, output.format.name)
+        copy_track_tags(self._stream, self._out, format)
 
     def _packets(self) -> Iterator[Timed]:
         for frame in self._shaped():
@@ -334,11 +334,11 @@ def open_track(
     hide what comes before it.
     """
     is_cut = window.start is not None and window.start > audio.start
-    if format.hides_priming or not is_cut:
+    if format.container.hides_priming or not is_cut:
         with open_input(source) as container:
             is_taken = codec_name(container.streams[audio.index]) in format.audio_copy
         if is_taken:
-            return CopiedTrack(source, audio, window, output)
+            return CopiedTrack(source, audio, window, output, format)
     return EncodedTrack(source, audio, window, output, format)
 
 

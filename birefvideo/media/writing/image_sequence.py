@@ -18,7 +18,8 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.formats import Format
 from birefvideo.media.metadata import Tags
-from birefvideo.media.writing.writer import Writer, cannot_write, output_colour
+from birefvideo.media.output_format import output_colour
+from birefvideo.media.writing.writer import Writer, cannot_write
 
 SIDECAR = "sequence.json"
 """Name of the file with the times."""

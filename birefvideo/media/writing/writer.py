@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -16,11 +15,12 @@ from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from birefvideo.colour import BT709, LIMITED_RANGE, LINEAR, SRGB, Colour, is_plain, rgb_colour, rgb_to_yuv, sdr_colour
+from birefvideo.colour import BT709, LINEAR, is_plain, rgb_to_yuv
 from birefvideo.errors import OutputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.formats import Content, Format
+from birefvideo.media.output_format import output_aspect, output_colour, output_pix_fmt, output_size
 from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.background import Backdrop, Background
 from birefvideo.media.writing.rgb_frames import linear, packed
@@ -44,63 +44,12 @@ class EncodeSettings:
     """Threads of each encoder: a number, never 0, because libx264's bytes depend on it."""
 
 
-def output_colour(format: Format, source: Colour) -> Colour:
-    """Returns the colour that an output's pixels are in and are tagged with.
-
-    ProRes keeps the source's, HDR included, in limited range; BT.470BG is written as SMPTE 170M, its equal, since
-    ProRes has no code for it. FFV1 keeps it whole. VP9 is always BT.709, because Chromium misreads every other. H.264
-    keeps BT.709 and BT.601 in their range; HDR and BT.2020 become BT.709, as in RGB of 8 bits. RGB of more keeps
-    primaries and curve, but for OpenEXR, which is linear. Animations are sRGB, as browsers take video for. A matte is
-    grey, so any matrix would do.
-    """
-    if format.codec == "prores_ks":
-        matrix = 6 if source.matrix == 5 else source.matrix
-        transfer = 1 if source.transfer == 6 else source.transfer  # one curve under two numbers; ProRes knows 1
-        return replace(source, matrix=matrix, transfer=transfer, range=LIMITED_RANGE)
-    if format.codec == "ffv1":
-        return source
-    if format.is_animation:
-        return SRGB
-    if format.is_rgb:
-        colour = rgb_colour(source if format.is_deep else sdr_colour(source))
-        return replace(colour, transfer=LINEAR) if format.codec == "exr" else colour
-    if format.content in (Content.COMPOSITE, Content.FILL):
-        return sdr_colour(source)
-    return BT709
-
-
-def output_pix_fmt(format: Format, info: VideoInfo) -> str:
-    """Returns the pixel format of the pictures that an output's encoder is given."""
-    return format.deep_pix_fmt if format.deep_pix_fmt and info.bit_depth > 8 else format.pix_fmt
-
-
-def output_size(format: Format, info: VideoInfo) -> tuple[int, int]:
-    """Returns the (width, height) of an output's pictures: the source's, but for what the format cannot express.
-
-    They are padded to even where the encoder insists, enlarged to square pixels where the container cannot tell, and
-    scaled down where the format has a longest side.
-    """
-    if format.needs_even_size:
-        return info.width + info.width % 2, info.height + info.height % 2
-    if format.square_pixels:
-        aspect = info.sample_aspect_ratio
-        width, height = info.width * max(aspect, Fraction(1)), info.height / min(aspect, Fraction(1))
-        scale = min(Fraction(1), format.long_side / max(width, height)) if format.long_side else 1
-        return max(1, round(width * scale)), max(1, round(height * scale))
-    return info.width, info.height
-
-
-def output_aspect(format: Format, info: VideoInfo) -> Fraction:
-    """Returns the width to height of one pixel of an output."""
-    return Fraction(1) if format.square_pixels else info.sample_aspect_ratio
-
-
 def movie_options(format: Format, info: VideoInfo) -> dict[str, str]:
     """Returns muxer options that make the container's clock fine enough for the source's.
 
     The edit list of mov and mp4 counts in the movie's timescale, which is 1 ms unless told otherwise.
     """
-    if format.container not in ("mov", "mp4"):
+    if not format.container.has_movie_clock:
         return dict(BITEXACT)
     return {**BITEXACT, "movie_timescale": str(movie_timescale(info))}
 
@@ -225,7 +174,7 @@ class Writer:
         foreground = frame.foreground or to_444(frame.picture)
         pix_fmt = output_pix_fmt(self._format, self._info)
         if self._format.is_rgb:
-            if self._format.codec == "exr":
+            if self._colour.transfer == LINEAR:
                 return linear(foreground, frame.alpha, source)
             if not (is_plain(source) or self._format.is_deep):
                 foreground, source = yuv_frames.to_sdr(foreground, source), BT709
@@ -264,7 +213,7 @@ class Writer:
 def open_output(path: Path, format: Format, options: Mapping[str, str]) -> OutputContainer:
     """Returns an empty output whose muxer has `options`; the file is opened with the first packet."""
     # The prefix keeps a name such as 'take:2.mov' from being taken for a protocol.
-    return av.open(f"file:{path}", "w", format=format.container, container_options=dict(options))
+    return av.open(f"file:{path}", "w", format=format.container.muxer, container_options=dict(options))
 
 
 @contextmanager
