@@ -24,8 +24,8 @@ from birefvideo.jobs import plan
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.metadata import Chapter, Tags, read_tags
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.sidecar import SIDECAR
 from birefvideo.media.timecode import Timecode, track_rate
-from birefvideo.media.writing.image_sequence import SIDECAR
 from birefvideo.media.writing.join import join
 
 GetClip = Callable[[str], Path]

@@ -36,13 +36,13 @@ from birefvideo.jobs.side_files import Page, deliver
 from birefvideo.matting.devices import choose_device, choose_dtype
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
+from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Tags, counted, read_tags
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.image_series import at_rate
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.writing.animation import check_length
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.join import join

@@ -6,7 +6,6 @@ range, gray, or RGB whose channels are equal. Pictures in colour without alpha a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -38,7 +37,7 @@ from birefvideo.media.reading.alpha import (
 from birefvideo.media.reading.decode import open_input, read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
-from birefvideo.media.writing.image_sequence import SIDECAR
+from birefvideo.media.sidecar import SIDECAR, read_sidecar
 from birefvideo.planes import plane_array, to_444
 
 RGB = NDArray[np.float32]
@@ -230,9 +229,8 @@ def _told_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
     if not sidecar.exists():
         return None
     try:
-        told = json.loads(sidecar.read_text(encoding="utf-8"))
-        times = tuple(int(pts) * Fraction(told["time_base"]) for pts in told["pts"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        times = read_sidecar(folder).times
+    except ValueError as error:
         raise InputError(f"{sidecar} is damaged; remove it to pair pictures by their order") from error
     if len(times) != count:
         raise InputError(f"{sidecar} tells {len(times)} times of {count} pictures; make the folder again")

@@ -15,7 +15,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData, Type
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
@@ -190,3 +190,8 @@ def _range(picture: av.VideoFrame) -> int:
 
 def _specified(code: int) -> int | None:
     return None if code in (0, 2, 3) else code  # H.273: 2 is unspecified, 0 and 3 reserved; matrix 0 is RGB
+
+
+def codec_name(stream: Stream) -> str:
+    """Return FFmpeg's name of a stream's codec, whichever decoder or encoder handles it: 'mp3', not 'mp3float'."""
+    return str(stream.codec_context.codec.canonical_name)

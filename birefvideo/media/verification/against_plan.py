@@ -13,16 +13,16 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from birefvideo.errors import InputError
+from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.expected import Expected, Verification, wrong
+from birefvideo.media.expected import Expected, Sound, Verification, wrong
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.output_format import decoded_pix_fmts, output_aspect, output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, decoder_with_alpha, luma_matte
 from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.probe import codec_name
+from birefvideo.media.sidecar import SIDECAR, picture_name, read_sidecar
 from birefvideo.media.verification.against_plan_animation import verify_animation
-from birefvideo.media.writing.audio import Sound, codec_name
-from birefvideo.media.writing.image_sequence import SIDECAR, picture_name, read_times
 
 _COVERAGE_SLACK = 0.02
 """How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
@@ -81,8 +81,10 @@ def _verify_sequence(
     """Compares a folder of pictures and its times; each file is looked at, three or all are decoded."""
     if not output.is_dir():
         raise wrong(output, "it is no folder")
-    times = read_times(output)
-    end = times.pts[-1] + times.last_duration if times.pts else 0
+    try:
+        times = read_sidecar(output)
+    except ValueError as error:
+        raise OutputError(f"{output} has no readable {SIDECAR}: remove it and run again") from error
     wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
     if len(times.pts) != len(wanted):
         raise wrong(output, f"it holds {len(times.pts)} pictures instead of {len(wanted)}")
@@ -97,7 +99,7 @@ def _verify_sequence(
         raise wrong(output, f"{extra[0]} does not belong to it")
     chosen = range(len(names)) if decode_all else sorted({0, len(names) // 2, len(names) - 1})
     off = [error for index in chosen for error in _single(output / names[index], format, info, expected, index)]
-    return Verification(len(names), len(chosen), end * info.time_base, Fraction(0), 0, max(off, default=None))
+    return Verification(len(names), len(chosen), times.end, Fraction(0), 0, max(off, default=None))
 
 
 def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, index: int) -> list[float]:

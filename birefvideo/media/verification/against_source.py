@@ -13,6 +13,7 @@ import av
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.media.animation_schedule import shown_until
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
 from birefvideo.media.reading.image_series import at_rate
@@ -20,7 +21,6 @@ from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.finished_output import Film, read_film
 from birefvideo.media.verification.frame_pass import Found, watch
-from birefvideo.media.writing.animation import shown_until
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.media.animation_schedule import is_shown
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.output_format import output_colour
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
@@ -19,7 +20,6 @@ from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import resolve_colour
 from birefvideo.media.verification.finished_output import Film
 from birefvideo.media.verification.premultiplication import EdgeColour
-from birefvideo.media.writing.animation import is_shown
 from birefvideo.planes import bit_depth, plane_array
 
 _COMPARED = 24

@@ -17,20 +17,12 @@ from av.packet import Packet
 
 from birefvideo.errors import BirefvideoError, OutputError
 from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.media.expected import Sound
 from birefvideo.media.formats import Format
 from birefvideo.media.metadata import Tags
 from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.animation import join_pictures
-from birefvideo.media.writing.audio import (
-    CopiedTrack,
-    EncodedTrack,
-    Sound,
-    SoundError,
-    Timed,
-    Window,
-    open_track,
-    seconds,
-)
+from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.writing.image_sequence import join_folders
 from birefvideo.media.writing.writer import finished, movie_options, open_output
 
