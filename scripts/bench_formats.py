@@ -35,9 +35,10 @@ from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.finished_output import read_film
 from birefvideo.media.writing.availability import why_unavailable
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.rgb_frames import linear_table
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

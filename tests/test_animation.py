@@ -33,9 +33,10 @@ from birefvideo.media.verification.against_plan import verify
 from birefvideo.media.verification.against_source import Promise, prove
 from birefvideo.media.verification.finished_output import read_film
 from birefvideo.media.writing import availability
-from birefvideo.media.writing.animation import scaled
+from birefvideo.media.writing.animation_frames import scaled
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.scoring.evaluate import evaluate
 from birefvideo.scoring.read_mattes import read_colours
 

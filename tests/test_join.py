@@ -31,8 +31,9 @@ from birefvideo.frames import Span
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.verification.against_plan import verify
 from birefvideo.media.writing.audio import CopiedTrack
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.writer import open_writer
 
 Clip = Callable[[str], Path]
 RATE = 48000

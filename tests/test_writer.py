@@ -16,7 +16,8 @@ from birefvideo.colour import rgb_to_yuv
 from birefvideo.errors import OutputError
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.output_format import output_colour, output_size
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 Clip = Callable[[str], Path]

@@ -25,7 +25,8 @@ def is_shown(time: Fraction, before: Fraction | None, format: Format) -> bool:
 def shown_until(last: Fraction, end: Fraction, format: Format) -> Fraction:
     """Return when an animation ends whose last picture begins at `last` in a clip that ends at `end`.
 
-    All in seconds from its first picture. A trimmed clip's last picture may be shown for long, and APNG counts no picture longer than 65 s.
+    All in seconds from its first picture. A trimmed clip's last picture may be shown for long, and APNG counts no
+    picture longer than 65 s.
     """
     return max(last + format.shortest, min(end, Fraction(LONGEST)))
 

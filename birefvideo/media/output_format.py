@@ -151,6 +151,11 @@ class Format:
         return self.clock is not None
 
     @property
+    def is_subsampled(self) -> bool:
+        """Whether the encoder takes 4:2:0, a chroma sample for four pixels."""
+        return "420" in self.pix_fmt
+
+    @property
     def is_paletted(self) -> bool:
         """Whether every picture has a palette of its own."""
         return self.pix_fmt == "pal8"

@@ -82,7 +82,7 @@ class MatteVideo:
                 time = next(expected, None)
                 if time is None or shown != time:
                     break
-                yield _upright(alpha_of(picture, self.path), picture)
+                yield _upright(matte_of(picture, self.path), picture)
             else:
                 time = next(expected, None)
         if time is not None:
@@ -120,7 +120,7 @@ class MatteFolder:
                 )
             if picture is None:
                 raise InputError(f"{file} holds no picture; make it again")
-            yield alpha_of(picture, file)
+            yield matte_of(picture, file)
 
 
 def open_mattes(path: Path) -> MatteVideo | MatteFolder:
@@ -176,7 +176,7 @@ def _rgb_of(picture: av.VideoFrame, matrix: int, colour_range: int) -> RGB:
     return colours
 
 
-def alpha_of(picture: av.VideoFrame, path: Path) -> Alpha:
+def matte_of(picture: av.VideoFrame, path: Path) -> Alpha:
     """Return a picture's matte, float32 (height, width) in [0, 1]: its alpha, or the level of its grey.
 
     Raises:

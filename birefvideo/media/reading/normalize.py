@@ -26,8 +26,8 @@ def is_gray(source: av.VideoFormat) -> bool:
     return not (source.is_rgb or source.is_bayer or source.has_palette) and len(source.components) < 3
 
 
-def bit_depth(source: av.VideoFormat) -> int:
-    """Bits of a format's deepest component."""
+def format_depth(source: av.VideoFormat) -> int:
+    """Return the bits of a format's deepest component."""
     return max((component.bits for component in source.components), default=8)
 
 
@@ -38,7 +38,7 @@ def working_format(pix_fmt: str) -> str:
     deeper. Alpha is dropped. Whether codes are full range is said by the picture's tag, never by the format's name.
     """
     source = av.VideoFormat(pix_fmt, 64, 64)
-    suffix = "10le" if bit_depth(source) > 8 else ""
+    suffix = "10le" if format_depth(source) > 8 else ""
     if not has_chroma(source) or source.chroma_width() == 64:
         return f"yuv444p{suffix}"
     return f"yuv420p{suffix}" if source.chroma_height() < 64 else f"yuv422p{suffix}"
@@ -91,7 +91,7 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 
 
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
-    if not has_chroma(picture.format) and bit_depth(picture.format) > 8:
+    if not has_chroma(picture.format) and format_depth(picture.format) > 8:
         picture = _from_deep(picture, info)
     matrix = _SWS_MATRIX.get(info.colour.matrix, 1)
     # One thread: with more, swscale garbles the rows where its slices meet.

@@ -22,7 +22,7 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
-from birefvideo.media.reading.normalize import bit_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -85,7 +85,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         width=height if turned else width,
         height=width if turned else height,
         pix_fmt=pix_fmt,
-        bit_depth=bit_depth(av.VideoFormat(pix_fmt)),
+        bit_depth=format_depth(av.VideoFormat(pix_fmt)),
         time_base=time_base,
         rate=rate,
         start=stream.start_time or 0,

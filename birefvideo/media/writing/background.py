@@ -56,7 +56,7 @@ def check_background(background: Background) -> None:
             raise OptionError(f"--background: {error}") from error
 
 
-class Backdrop:
+class BackgroundFile:
     """The pictures of a background file: of a video the one shown at each moment, over and over.
 
     A video whose length its file does not tell stops at its last picture. To be closed after use.

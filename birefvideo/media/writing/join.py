@@ -24,7 +24,7 @@ from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.animation import join_pictures
 from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.writing.image_sequence import join_folders
-from birefvideo.media.writing.writer import finished, movie_options, open_output
+from birefvideo.media.writing.muxing import finished, movie_options, open_output
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""

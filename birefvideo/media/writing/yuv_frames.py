@@ -23,7 +23,7 @@ from birefvideo.planes import plane_array, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
-Background: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
+BackgroundCodes: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
 """What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
 
 _reformatters: deque[VideoReformatter] = deque()
@@ -102,7 +102,7 @@ def composite_420(
     picture: av.VideoFrame,
     foreground: av.VideoFrame | None,
     alpha: Alpha,
-    background: Background | None,
+    background: BackgroundCodes | None,
     source: Colour,
     target: Colour,
 ) -> av.VideoFrame:
@@ -228,7 +228,7 @@ def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
         _reformatters.append(reformatter)
 
 
-def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: Background) -> None:
+def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCodes) -> None:
     """Blends 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
     half = _halve(alpha)
     below: Sequence[float | Plane] = background
