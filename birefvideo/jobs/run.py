@@ -38,9 +38,10 @@ from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.expected import Expected
-from birefvideo.media.metadata import Tags, counted, read_tags
+from birefvideo.media.metadata import Metadata, counted
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.image_series import at_rate
+from birefvideo.media.reading.metadata import read_metadata
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.against_plan import verify
 from birefvideo.media.writing.audio import with_tracks
@@ -153,7 +154,7 @@ def run(
     started = time.monotonic()
     progress = progress or Progress()
     info = as_asked(probe(source), options)
-    tags = read_tags(info)
+    tags = read_metadata(info)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
@@ -242,14 +243,14 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
     return report
 
 
-def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Tags) -> list[Finished]:
+def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Metadata) -> list[Finished]:
     """Joins the parts of every output with sound and tags and proves the results; the page's copies have no tags."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
     finished: list[Finished] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
         output, info = folder.joined(target.path), plan.shown(target)
-        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Tags())
+        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,

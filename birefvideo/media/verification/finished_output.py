@@ -26,7 +26,7 @@ _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictur
 
 
 @dataclass(frozen=True)
-class Film:
+class FinishedOutput:
     """What is known of an output before a picture is decoded."""
 
     path: Path
@@ -80,7 +80,7 @@ class Film:
                 yield from decoder.decode(packet if packet.size else None)
 
 
-def read_film(path: Path, format: Format) -> Film:
+def read_finished_output(path: Path, format: Format) -> FinishedOutput:
     """Reads what an output is, and every packet of its pictures.
 
     Raises:
@@ -98,7 +98,7 @@ def read_film(path: Path, format: Format) -> Film:
         context = stream.codec_context
         times, end, is_exact = _scanned(container, stream)
         metadata = {key.lower(): value for key, value in stream.metadata.items()}
-        return Film(
+        return FinishedOutput(
             path=path,
             format=format,
             times=times,
@@ -133,7 +133,7 @@ def _scanned(container: InputContainer, stream: VideoStream) -> tuple[tuple[Frac
     return times, Fraction(container.duration or 0, av.time_base), False
 
 
-def _read_folder(path: Path, format: Format) -> Film:
+def _read_folder(path: Path, format: Format) -> FinishedOutput:
     try:
         told = read_sidecar(path)
         if told.pts and not told.names:
@@ -147,13 +147,15 @@ def _read_folder(path: Path, format: Format) -> Film:
             size, codec = (context.width, context.height), codec_name(container.streams.video[0])
             tags = (context.color_primaries, context.color_trc)
     aspect = told.sample_aspect_ratio
-    return Film(path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names)
+    return FinishedOutput(
+        path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names
+    )
 
 
-def _read_webp(path: Path, format: Format) -> Film:
+def _read_webp(path: Path, format: Format) -> FinishedOutput:
     webp = read_webp(path)
     *times, end = webp.times
-    return Film(
+    return FinishedOutput(
         path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), format.written_codec
     )
 
