@@ -261,8 +261,8 @@ def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterat
             return
     elif not sounds:
         yield Check("sound", None if wanted is None else True, "none" + ("" if wanted is None else ", as meant"))
-    for track, index in enumerate(sounds):
-        heard = audio_sync.read_mono_audio(seen.finished.path, index)
+    for track, sound in enumerate(sounds):
+        heard = audio_sync.read_mono_audio(seen.finished.path, sound.index)
         if heard is None:
             yield Check("sound", False, f"track {track + 1} cannot be heard")
             continue
