@@ -91,7 +91,7 @@ def at_run_time(tree: ast.Module) -> ast.Module:
     """The module without what stands under `if TYPE_CHECKING`."""
 
     class Without(ast.NodeTransformer):
-        def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802 - ast's name
+        def visit_If(self, node: ast.If) -> ast.AST:
             if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
                 return ast.Pass()
             return self.generic_visit(node)
