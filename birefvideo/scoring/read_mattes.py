@@ -39,7 +39,7 @@ from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.sidecar import SIDECAR, read_sidecar
-from birefvideo.planes import plane_array, to_444
+from birefvideo.planes import bit_depth, plane_array, to_444
 
 RGB = NDArray[np.float32]
 """R'G'B' colours, float32 (height, width, 3) in [0, 1]."""
@@ -187,14 +187,14 @@ def matte_of(picture: av.VideoFrame, path: Path) -> Alpha:
     alpha = exact_alpha(picture)
     if alpha is not None:
         return alpha
-    if has_alpha(picture) or is_float(picture) or picture.format.components[0].bits > 16:
+    if has_alpha(picture) or is_float(picture) or bit_depth(picture) > 16:
         raise InputError(f"{path} is in {name}, whose alpha is not read here; convert it to ProRes 4444 or PNG")
     return _grey_level(little_endian(picture), path)
 
 
 def _grey_level(picture: av.VideoFrame, path: Path) -> Alpha:
     """Return the level of a picture without alpha that is grey all over."""
-    bits = picture.format.components[0].bits
+    bits = bit_depth(picture)
     if is_gray(picture.format):
         return level(plane_array(picture, 0), bits, resolve_colour(picture).range)
     if has_chroma(picture.format) and picture.format.is_planar:

@@ -76,7 +76,7 @@ class DecodeReport:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file, or a series of pictures (see `stills.series_of`), with local protocols only.
+    """Open a media file, or a series of pictures (see `image_series.series_of`), with local protocols only.
 
     Raises InputError where there is no file, or none that FFmpeg can read.
     """

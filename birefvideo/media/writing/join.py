@@ -62,7 +62,7 @@ def join(
     A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
 
     Args:
-        parts: files written by `media.encode`, one a segment.
+        parts: what `open_writer` wrote, one a segment.
         output: where to write; an existing file is replaced.
         format: the parts' and the output's format.
         source: the clip that the parts came from.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
 from birefvideo.frames import Alpha
-from birefvideo.planes import plane_array, to_444
+from birefvideo.planes import bit_depth, plane_array, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
@@ -54,7 +54,7 @@ def with_alpha_444(
     height, width = alpha.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     *planes, opacity = _planes(frame)
-    depth, depth_out = foreground.format.components[0].bits, frame.format.components[0].bits
+    depth, depth_out = bit_depth(foreground), bit_depth(frame)
     scale_in, offset_in = code_scale(source.range, depth)
     scale_out, offset_out = code_scale(target.range, depth_out)
     gains = scale_out / scale_in
@@ -155,7 +155,7 @@ def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
     for codes, out in zip(_planes(frame), _planes(result), strict=True):
         cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
         if out.itemsize > 1:
-            np.minimum(out, (1 << frame.format.components[0].bits) - 1, out=out)
+            np.minimum(out, (1 << bit_depth(frame)) - 1, out=out)
     tag(result, Colour(frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc))
     return result
 
@@ -188,7 +188,7 @@ def _fill_420(
             soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
             means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
         chroma = means
-    depth = picture.format.components[0].bits
+    depth = bit_depth(picture)
     gains, offsets = conversion(source, target, depth)
     if same_matrix(source, target):
         for i, (codes, plane) in enumerate(zip((luma, *chroma), out, strict=True)):
