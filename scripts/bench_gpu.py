@@ -36,7 +36,7 @@ from birefvideo.errors import BirefvideoError
 from birefvideo.frames import Frame, Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
-from birefvideo.jobs.run import Matter, run
+from birefvideo.jobs.run import LoadedModel, run
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
 from birefvideo.matting.network_input import InputSize, PictureScaler
@@ -163,9 +163,9 @@ def timed_frames(run: Callable[[], int], backend: Any) -> tuple[float, float]:
     return frames / wall, sum(backend.take_seconds()) / wall
 
 
-def whole_job(clip: Path, matter: Matter) -> int:
+def whole_job(clip: Path, model: LoadedModel) -> int:
     targets = plan_targets(clip, clip.with_suffix(".mov"), ["prores"])
-    return run(clip, targets, matter.options, overwrite=True, receipts=False, load=lambda: matter).frames
+    return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda: model).frames
 
 
 def measure(name: str, options: argparse.Namespace, device: torch.device, clip: Path) -> Row:
@@ -187,9 +187,9 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, clip: 
         pass
     predict = timed_frames(lambda: sum(1 for _ in predictor.predict(supply(options.frames))), backend)
     # The weights that a job would load are exchanged for the benchmark's.
-    matter = Matter(Options(EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
-    matter.predictor = predictor
-    job = timed_frames(lambda: whole_job(clip, matter), backend)
+    model = LoadedModel(Options(model=EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
+    model.predictor = predictor
+    job = timed_frames(lambda: whole_job(clip, model), backend)
     return Row(name, batch, network, *predict, *job, predictor.report.not_captured)
 
 
@@ -277,7 +277,7 @@ def print_rows(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormodel)
     parser.add_argument("--model", action="append", choices=MODELS, help="repeatable (default: lite and general)")
     parser.add_argument("--size", metavar="WxH", help="of the network's input (default: the model's own)")
     parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="of the clip")

@@ -29,7 +29,7 @@ import numpy as np
 
 from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.run import Matter
+from birefvideo.jobs.run import LoadedModel
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.temporal import smooth
 from birefvideo.media.formats import get_format
@@ -95,7 +95,7 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
             writer.write(frame)
 
 
-def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> dict[str, Cost]:
+def stages_alone(info: VideoInfo, span: Span, matter: LoadedModel, folder: Path) -> dict[str, Cost]:
     """Runs every stage by itself over the same frames, each fed from a list."""
     costs: dict[str, Cost] = {}
     frames: list[Frame] = []
@@ -115,7 +115,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
     return costs
 
 
-def whole(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> Cost:
+def whole(info: VideoInfo, span: Span, matter: LoadedModel, folder: Path) -> Cost:
     def work() -> None:
         with ExitStack() as stack:
             writers = [
@@ -134,7 +134,7 @@ def median(costs: Sequence[Cost]) -> Cost:
 def bench_stages(clip: Path, folder: Path, frames: int, rounds: int) -> None:
     info = probe(clip)
     span = Span(end=info.start + round(frames / info.rate / info.time_base))
-    matter = Matter(Options())
+    matter = LoadedModel(Options())
     whole(info, replace(span, end=info.start + round(5 / info.rate / info.time_base)), matter, folder)  # warm up
     rows: list[dict[str, Cost]] = []
     wholes: list[Cost] = []

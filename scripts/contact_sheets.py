@@ -21,7 +21,7 @@ from birefvideo.errors import BirefvideoError, InputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import trimmed_span
-from birefvideo.jobs.run import Matter
+from birefvideo.jobs.run import LoadedModel
 from birefvideo.matting.network_input import network_input, resize_alpha
 from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.reading.decode import DecodeReport
@@ -34,7 +34,7 @@ MOMENTS = (0.15, 0.5, 0.85)
 """Shares of a clip's length."""
 
 
-def frame_at(moment: float, info: VideoInfo, matter: Matter) -> Frame:
+def frame_at(moment: float, info: VideoInfo, matter: LoadedModel) -> Frame:
     """The matted frame at this share of the clip's length, smoothed with those that follow it."""
     start = Fraction(moment).limit_denominator(100) * info.duration
     span = trimmed_span(info, start, start + Fraction(1, 5))
@@ -44,7 +44,7 @@ def frame_at(moment: float, info: VideoInfo, matter: Matter) -> Frame:
     raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave it out")
 
 
-def tiles(clip: Path, matter: Matter, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def tiles(clip: Path, matter: LoadedModel, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """The pictures of one row, each (HEIGHT, w, 3) RGB: for every moment the source, over green, over `backdrop`."""
     info = probe(clip)
     row = []
@@ -81,7 +81,7 @@ def main() -> None:
     backdrop = cv2.cvtColor(backdrop, cv2.COLOR_BGR2RGB)
     rows = []
     try:
-        matter = Matter(Options(model=options.model))
+        matter = LoadedModel(Options(model=options.model))
         for clip in options.clips:
             name = clip.parent.name if clip.stem == "clip" else clip.stem
             rows.append(labelled(np.hstack(tiles(clip, matter, backdrop)), name))

@@ -17,7 +17,7 @@ import torch
 import tqdm
 from clips import CLIPS
 
-from birefvideo.jobs.run import TONE_MAPS_FROM
+from birefvideo.jobs.warnings import TONE_MAPS_FROM
 from birefvideo.models.checkpoints import save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 

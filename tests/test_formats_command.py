@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
-from birefvideo.cli.optional_value import with_value
+from birefvideo.cli.parse import with_values
 from birefvideo.errors import OptionError
 from birefvideo.media.formats import FORMATS, PAIRS
 from birefvideo.media.writing import availability
@@ -93,7 +93,7 @@ def test_an_encoder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_premultiplied_may_stand_without_its_colour(words: list[str], wanted: list[str]) -> None:
-    assert with_value(words) == wanted
+    assert with_values(words) == wanted
 
 
 def test_premultiplied_reaches_the_file(copy: GetClip, network: Path) -> None:

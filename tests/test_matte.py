@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
-from birefvideo.jobs import plan, run
+from birefvideo.jobs import plan, warnings
 from birefvideo.matting import predict
 from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.writing.writer import Writer
@@ -239,7 +239,7 @@ def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Pa
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LEAST_COVERAGE", 1.1)
+    monkeypatch.setattr(warnings, "LEAST_COVERAGE", 1.1)
     result = invoke(copy("plain"), "--model", network, "--to", "matte")
     assert "found no person" in result.stdout
 

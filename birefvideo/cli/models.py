@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birefvideo.cli.paths import path
+from birefvideo.cli.parse import path
 from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.errors import with_flags
+
 if TYPE_CHECKING:
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.run import Progress, Result
@@ -110,7 +112,7 @@ def print_result(result: Result) -> None:
     if result.review is not None:
         print(f"  review it in a browser: {_short(result.review)}")
     for warning in result.warnings:
-        print(f"  note: {warning}")
+        print(f"  note: {printable(with_flags(warning))}")
 
 
 def _size(path: Path) -> int:

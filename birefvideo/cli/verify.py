@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birefvideo.cli.matte import parse_time
-from birefvideo.cli.paths import path
-from birefvideo.cli.report import print_error, printable, quiet_libraries
-from birefvideo.errors import BirefvideoError, OptionError
+from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.parse import parse_times, path
+from birefvideo.cli.report import printable, quiet_libraries
+from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
     from birefvideo.frames import Span
@@ -46,35 +46,20 @@ def verify(
     """
     quiet_libraries()
     whole: list[dict[str, object]] = []
-    errors: list[Exception] = []
-    try:
+    failures = Failures(debug)
+    with reported(debug):
         span = _span(source, start, end)
-    except BirefvideoError as error:
-        if debug:
-            raise
-        print_error(error)
-        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
-    for output in outputs:
-        try:
-            checks = _checked(output, source, to, span)
-        except Exception as error:
-            if debug:
-                raise
-            known = isinstance(error, BirefvideoError)
-            what = error if known else f"{output}: {type(error).__name__}: {error} (unexpected; --debug shows where)"
-            print_error(what)
-            errors.append(error)
-            continue
-        passed = all(check.passed is not False for check in checks)
-        whole.append({"file": str(output), "passed": passed, "checks": [asdict(check) for check in checks]})
-        if not as_json:
-            _print(output, checks)
+        for output in outputs:
+            with failures.caught(output):
+                checks = _checked(output, source, to, span)
+                passed = all(check.passed is not False for check in checks)
+                whole.append({"file": str(output), "passed": passed, "checks": [asdict(check) for check in checks]})
+                if not as_json:
+                    _print(output, checks)
     if as_json and whole:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
-    if any(isinstance(error, OptionError) for error in errors):
-        raise typer.Exit(2)
-    if errors or not all(one["passed"] for one in whole):
-        raise typer.Exit(1)
+    if failures.errors or not all(one["passed"] for one in whole):
+        raise typer.Exit(max(1, failures.exit_code))
 
 
 def _span(source: Path | None, start: str | None, end: str | None) -> Span | None:
@@ -84,10 +69,10 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 
     if start is None and end is None:
         return None
-    times = [None if text is None else parse_time(text) for text in (start, end)]
+    times = parse_times(start, end)
     if source is None:
         raise OptionError("--start and --end are times of the clip that OUT was made from: name it with --source")
-    return trimmed_span(probe(source), *times)
+    return trimmed_span(probe(source), times.start, times.end)
 
 
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:

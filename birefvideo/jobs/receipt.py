@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from birefvideo.errors import OutputError
+from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
 from birefvideo.media.formats import FORMATS
 from birefvideo.media.reading.image_series import members
@@ -40,7 +40,9 @@ def check_receipts(outputs: Sequence[Path]) -> None:
     """
     for path in map(receipt_path, outputs):
         if path.exists() and _outputs(path) is None:
-            raise OutputError(f"{path} is in the way and is no receipt of birefvideo: move it, or pass --no-receipt")
+            raise OutputError(
+                f"{path} is in the way and is no receipt of birefvideo: move it, or pass {named('receipts', False)}"
+            )
 
 
 def read(output: Path) -> Entry | None:

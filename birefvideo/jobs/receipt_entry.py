@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 
+from birefvideo.errors import with_flags
 from birefvideo.jobs.plan import Plan, Target, versions
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
@@ -22,7 +23,7 @@ from birefvideo.media.writing.writer import output_colour
 
 
 @dataclass(frozen=True)
-class Finished:
+class VerifiedOutput:
     """One output that was joined and proven."""
 
     target: Target
@@ -61,11 +62,11 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
             "batches_halved_for_memory": list(computed.out_of_memory),
         },
         "versions": _versions(),
-        "warnings": list(warnings),
+        "warnings": [with_flags(warning) for warning in warnings],
     }
 
 
-def output_facts(plan: Plan, finished: Finished, path: Path, digest: str) -> Entry:
+def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) -> Entry:
     """What is true of one output, which lies at `path` for now."""
     target, found = finished.target, finished.found
     colour = output_colour(target.format, plan.source.colour)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.errors import OptionError
 from birefvideo.frames import LUMA_WEIGHTS, Colour
 from birefvideo.media.reading.normalize import FULL_RANGE
 
@@ -35,7 +34,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     """Returns the (red, green, blue) codes, 0–255, of a name, '#rgb', '#rrggbb' or 'r,g,b'.
 
     Raises:
-        OptionError: `text` is none of these.
+        ValueError: `text` is none of these.
     """
     word = text.strip().lower()
     if word in NAMED_COLOURS:
@@ -52,7 +51,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     except ValueError:
         pass
     names = ", ".join(NAMED_COLOURS)
-    raise OptionError(f"{text!r} is not a colour: give #rrggbb, r,g,b (0–255) or one of {names}")
+    raise ValueError(f"give #rrggbb, r,g,b (0–255) or one of {names}")
 
 
 def rgb_to_yuv(rgb: tuple[int, int, int], colour: Colour) -> tuple[int, int, int]:
