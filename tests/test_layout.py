@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "jobs": {"pipeline", "media", "models", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "models", "matting", "network", *BASE},
-    "birefvideo": {"api", *BASE},
+    "birefvideo": {"api", "jobs", *BASE},
     "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "models", "matting", *BASE},
     "__main__": {"cli"},
 }
