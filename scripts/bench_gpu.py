@@ -39,7 +39,8 @@ from birefvideo.jobs.plan import plan_targets
 from birefvideo.jobs.run import Matter, run
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
-from birefvideo.matting.network_input import InputSize, PictureScaler
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Stream

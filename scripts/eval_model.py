@@ -19,7 +19,7 @@ import torch
 
 from birefvideo.frames import Span
 from birefvideo.matting.devices import choose_device
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.temporal import smooth
 from birefvideo.media.reading.decode import read_frames

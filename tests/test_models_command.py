@@ -17,7 +17,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
 from birefvideo.jobs.run import Matter
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.input_size import InputSize
 from birefvideo.models import checkpoints
 from birefvideo.models.variants import VARIANTS
 

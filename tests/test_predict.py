@@ -18,7 +18,8 @@ from torch import nn
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
 from birefvideo.matting import devices
-from birefvideo.matting.network_input import InputSize, network_input
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import network_input
 from birefvideo.matting.predict import SNAP, Predictor, solidified
 from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD, PictureKind
 from birefvideo.matting.streams import SerialBackend, Staging

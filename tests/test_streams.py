@@ -18,7 +18,7 @@ from birefvideo.errors import BirefvideoError
 from birefvideo.frames import Frame
 from birefvideo.matting import predict
 from birefvideo.matting.devices import MAX_BATCH
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Staging, Stream, backend_for

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from birefvideo.errors import OptionError
 from birefvideo.matting.devices import check_dtype
-from birefvideo.matting.network_input import check_size
+from birefvideo.matting.input_size import check_size
 from birefvideo.media.colour_names import parse_colour
 from birefvideo.media.writing.audio import check_choice
 from birefvideo.media.writing.background import Background

@@ -21,7 +21,8 @@ from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import STAGING_BYTES, choose_dtype, fitting_batch, is_out_of_memory, wanted_batch
-from birefvideo.matting.network_input import InputSize, PictureScaler
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, Stream, backend_for
 from birefvideo.network.birefnet import BiRefNet

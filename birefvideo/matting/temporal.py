@@ -37,6 +37,7 @@ from birefvideo.matting.motion import (
     look_at,
     sample,
 )
+from birefvideo.matting.scene_cuts import is_cut
 from birefvideo.matting.working_size import add_correction, to_working_size
 
 DEFAULT_RADIUS = 2
@@ -144,7 +145,10 @@ class TemporalSmoother:
         small = Grid(*working.shape).reduce(working)
         before = self._window[-1] if self._window else None
         repeats = before is not None and is_repeat(before.frame.picture, frame.picture)
-        motion = self._search.between(before.look, look) if before is not None and not repeats else None
+        motion = None
+        if before is not None and not repeats:
+            found = self._search.between(before.look, look)
+            motion = None if is_cut(before.look, look, found) else found
         return _Seen(frame, alpha, working, small, look, motion, repeats)
 
     def _emit(self) -> Frame | None:
