@@ -15,6 +15,7 @@ from birefvideo.jobs.plan import DEFAULT_FORMATS, plan_targets, trimmed_span
 from birefvideo.jobs.review import render
 from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
 from birefvideo.matting.devices import choose_device
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.background import parse_background
@@ -127,7 +128,7 @@ def mattes(
     matter = Matter(options)
     span = trimmed_span(info, _exact(start), _exact(end))
     spill = spill_light(parse_despill(despill), info.colour)
-    with closing(matted_frames(info, span, matter.predictor, smooth, DecodeReport(), spill)) as frames:
+    with closing(matted_frames(info, span, matter.predictor, make_smoother(smooth), DecodeReport(), spill)) as frames:
         yield from frames
 
 

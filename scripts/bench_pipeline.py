@@ -31,7 +31,7 @@ from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.run import Matter
 from birefvideo.matting.foreground import estimate
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -107,7 +107,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
 
     run("decode", lambda: read_frames(info, span))
     run("predict", lambda: matter.predictor.predict(list(frames)))
-    run("smooth", lambda: smooth(list(frames)))
+    run("smooth", lambda: smooth(list(frames), make_smoother()))
     run("foreground", lambda: estimate(list(frames)))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
@@ -122,7 +122,7 @@ def whole(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> Cost:
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, matter.predictor, 2, writers, lambda: None)
+            matte_segment(info, span, matter.predictor, make_smoother(), writers, lambda: None)
 
     return timed(work)
 

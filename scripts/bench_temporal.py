@@ -33,7 +33,8 @@ from birefvideo.frames import Alpha, Frame, Span
 from birefvideo.matting.devices import choose_device
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import DEFAULT_RADIUS, smooth
+from birefvideo.matting.smoother import make_smoother, smooth
+from birefvideo.matting.temporal import DEFAULT_RADIUS
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -131,11 +132,12 @@ def sources(options: argparse.Namespace) -> dict[str, Source]:
 
 
 def compare(options: argparse.Namespace) -> None:
+    ours = make_smoother(options.radius)
     smoothers: dict[str, Smoother] = {
         "none": lambda frames: [frame.alpha for frame in frames],
         "EMA 0.5": ema,
         "median 3": median,
-        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, options.radius)),
+        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, ours)),
     }
     folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not folders:
@@ -176,7 +178,7 @@ def cost(path: Path) -> None:
     frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
     raw = [replace(f, alpha=alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
-    finished = list(estimate(smooth(raw)))
+    finished = list(estimate(smooth(raw, make_smoother())))
     with tempfile.TemporaryDirectory() as folder:
 
         def encode() -> None:
@@ -185,7 +187,7 @@ def cost(path: Path) -> None:
                     writer.write(frame)
 
         stages: dict[str, Callable[[], object]] = {
-            "smooth": lambda: list(smooth(raw)),
+            "smooth": lambda: list(smooth(raw, make_smoother())),
             "foreground": lambda: list(estimate(raw)),
             "encode prores": encode,
         }

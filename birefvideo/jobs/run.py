@@ -36,6 +36,7 @@ from birefvideo.jobs.side_files import Page, deliver
 from birefvideo.matting.devices import choose_device, choose_dtype
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Tags, counted, read_tags
 from birefvideo.media.reading.decode import DecodeReport
@@ -232,9 +233,8 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
             )
             for target in plan.targets
         ]
-        report = matte_segment(
-            plan.source, segment.span, matter.predictor, plan.options.smooth, writers, progress.frame, spill
-        )
+        smoother = make_smoother(plan.options.smooth)
+        report = matte_segment(plan.source, segment.span, matter.predictor, smoother, writers, progress.frame, spill)
     folder.finish(segment, report)
     return report
 
