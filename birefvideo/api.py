@@ -14,7 +14,7 @@ from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_pre
 from birefvideo.jobs.plan import DEFAULT_FORMATS, plan_targets, trimmed_span
 from birefvideo.jobs.review import render
 from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -23,6 +23,8 @@ from birefvideo.models import checkpoints
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
+    import torch
+
     from birefvideo.models.modeling import BiRefNetForImageSegmentation
 
 Path_ = str | PathLike[str]
@@ -132,7 +134,7 @@ def mattes(
         yield from frames
 
 
-def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegmentation:
+def load_model(name: str = "auto", device: str | torch.device = "cpu") -> BiRefNetForImageSegmentation:
     """A checkpoint as a transformers model in eval mode: by variant name, hub id, folder or weights file.
 
     Raises:
@@ -143,12 +145,12 @@ def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegme
 
     from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
-    target = choose_device(device)
-    checkpoint = checkpoints.find(name, has_gpu=target.type == "cuda")
+    target = find_device(device)
+    checkpoint = checkpoints.find(name, has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
     model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)), network)
-    return model.eval().to(target)  # type: ignore[no-any-return]
+    return model.eval().to(target.torch_device)  # type: ignore[no-any-return]
 
 
 def _exact(seconds: Seconds) -> Fraction | None:

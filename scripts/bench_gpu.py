@@ -38,7 +38,7 @@ from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
 from birefvideo.jobs.run import Matter, run
 from birefvideo.matting.device_scaling import PictureScaling
-from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
+from birefvideo.matting.devices import DTYPES, Device, find_device
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
@@ -169,10 +169,10 @@ def whole_job(clip: Path, matter: Matter) -> int:
     return run(clip, targets, matter.options, overwrite=True, receipts=False, load=lambda: matter).frames
 
 
-def measure(name: str, options: argparse.Namespace, device: torch.device, clip: Path) -> Row:
-    backend: Backend[Any] = TimedCuda(device) if device.type == "cuda" else TimedSerial(device)
+def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
+    backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
     size = network_size(name, options)
-    dtype = choose_dtype(device, options.dtype)
+    dtype = device.dtype_called(options.dtype)
     predictor = Predictor(
         network_of(name, options), InputSize(fixed=size), device, dtype=dtype, batch=options.batch, backend=backend
     )
@@ -296,12 +296,12 @@ def main() -> None:
         (print_counts if options.count else print_host_costs)(options)
         return
     try:
-        device = choose_device(options.device)
-        dtype = choose_dtype(device, options.dtype)
+        device = find_device(options.device)
+        dtype = device.dtype_called(options.dtype)
     except BirefvideoError as error:
         sys.exit(f"bench_gpu: {error}; --device cpu --size 256x256 only tries the script out")
-    options.frames = options.frames or (4 if device.type == "cpu" else 240)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    options.frames = options.frames or (4 if device.kind.name == "cpu" else 240)
+    where = device.name
     print(f"{where}, torch {torch.__version__}, {dtype}, pictures {options.picture}\n", flush=True)
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name) / "clip.mp4"

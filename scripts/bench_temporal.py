@@ -30,7 +30,7 @@ from degrade import HELD_OUT, TUNING, degrade
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
@@ -109,7 +109,7 @@ def model_source(name: str) -> Source:
     """Mattes of a checkpoint, unsmoothed."""
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
-    predictor = Predictor(network, checkpoint.size, choose_device("cpu"), dtype=torch.float32)
+    predictor = Predictor(network, checkpoint.size, find_device("cpu"), dtype=torch.float32)
     return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
 
 

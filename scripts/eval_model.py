@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from birefvideo.frames import Span
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
@@ -57,7 +57,7 @@ def main() -> None:
     checkpoint = checkpoints.find(options.model)
     size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
     predictor = Predictor(
-        checkpoints.load(checkpoint), size, choose_device(options.device), dtype=getattr(torch, options.dtype)
+        checkpoints.load(checkpoint), size, find_device(options.device), dtype=getattr(torch, options.dtype)
     )
     clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not clips:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -135,9 +136,10 @@ def test_a_dtype_that_the_device_cannot_do_is_an_error_before_anything_is_writte
     copy: GetClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = copy("short_gops")
-    too_old = devices.Arithmetic("cpu", torch.float16, able=(2, 0), chosen=None)
-    monkeypatch.setattr(devices, "ARITHMETIC", (*(r for r in devices.ARITHMETIC if r.dtype != torch.float16), too_old))
-    monkeypatch.setitem(devices._LEVEL_NAMES, "cpu", "level")
+    cpu = devices.KINDS["cpu"]
+    too_old = devices.Arithmetic(torch.float16, able=(2, 0), chosen=None)
+    rows = (*(row for row in cpu.arithmetic if row.dtype != torch.float16), too_old)
+    monkeypatch.setitem(devices.KINDS, "cpu", replace(cpu, arithmetic=rows, level_name="level"))
     result = CliRunner().invoke(app, ["matte", str(source), "--dtype", "float16"])
     assert result.exit_code == 1
     with pytest.raises(DeviceError, match=r"float16 needs level 2\.0 or newer and cpu has"):

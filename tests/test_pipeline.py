@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from predictors import predictor_of
 from torch import nn
 
 from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import NoSmoother, Smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -55,7 +55,7 @@ class HoldsTheFrameBefore:
 
 def mattes(info: VideoInfo, smoother: Smoother, *spans: Span) -> list[tuple[int, NDArray[np.float32]]]:
     """Times and alpha of the frames of some spans, one after another, as a job's segments."""
-    predictor = Predictor(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
+    predictor = predictor_of(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
     found = []
     for span in spans:
         for frame in matted_frames(info, span, predictor, smoother, DecodeReport()):
@@ -81,7 +81,7 @@ def test_another_smoother_gets_its_context_and_gives_the_core_frames_in_order(cl
 
 def test_a_smoother_that_was_left_early_starts_anew(clip: Callable[[str], Path]) -> None:
     info, smoother = probe(clip("short_gops")), HoldsTheFrameBefore(2)
-    predictor = Predictor(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
+    predictor = predictor_of(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
     stopped = matted_frames(info, Span(), predictor, smoother, DecodeReport())
     for _ in range(5):
         next(stopped)

@@ -225,7 +225,7 @@ def _options(
 ) -> Options:
     """Checks everything that can be checked before an input is opened."""
     from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
-    from birefvideo.matting.devices import choose_device, choose_dtype
+    from birefvideo.matting.devices import find_device
     from birefvideo.media.writing.background import parse_background
     from birefvideo.models import checkpoints
 
@@ -249,9 +249,9 @@ def _options(
         audio=audio,
         deinterlace=deinterlace,
     )
-    found = choose_device(device)
-    choose_dtype(found, dtype)
-    checkpoints.find(model, has_gpu=found.type == "cuda")
+    found = find_device(device)
+    found.dtype_called(dtype)
+    checkpoints.find(model, has_gpu=found.runs_large_models)
     return options
 
 

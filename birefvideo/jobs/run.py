@@ -33,7 +33,7 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import Finished
 from birefvideo.jobs.side_files import Page, deliver
-from birefvideo.matting.devices import choose_device, choose_dtype
+from birefvideo.matting.devices import find_device
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.smoother import make_smoother
@@ -98,9 +98,9 @@ class Matter:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.device = choose_device(options.device)
-        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.type == "cuda")
-        dtype = choose_dtype(self.device, options.dtype)
+        self.device = find_device(options.device)
+        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
+        dtype = self.device.dtype_called(options.dtype)
         self._digest = self.checkpoint.digest()
         model = checkpoints.load(self.checkpoint)
         self.size = self.checkpoint.size.overridden(options.size)
@@ -109,14 +109,13 @@ class Matter:
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """What decides the bytes of a clip's alpha, for the manifest."""
         size = self.size.network_size(info.width, info.height)
-        cuda = self.device.type == "cuda"
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         return {
             "model": self.checkpoint.name,
             "weights": self._digest,
             "geometry": str(self.checkpoint.geometry),
             "size": size,
-            "device": torch.cuda.get_device_name(self.device) if cuda else str(self.device),
+            "device": self.device.name,
             "dtype": self.predictor.report.dtype,
             "batch": self.options.batch or self.predictor.batch_for(kind),
             "threads": torch.get_num_threads(),

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
 from birefvideo.matting.device_scaling import PictureScaling
-from birefvideo.matting.devices import STAGING_BYTES, choose_dtype, fitting_batch, is_out_of_memory, wanted_batch
+from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
-from birefvideo.matting.streams import Backend, Stream, backend_for
+from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
 from birefvideo.network.fuse import fuse
 
@@ -100,18 +100,18 @@ class _Captured:
 class Predictor:
     """Gives frames their alpha with a network that maps (N, 3, h, w) to logits (N, 1, h, w).
 
-    It takes the module over: puts it in eval mode, on `device`, in `dtype` (choose_dtype by default) and, with
+    It takes the module over: puts it in eval mode, on `device`, in `dtype` (the device's fastest by default) and, with
     `channels_last`, in that memory format. A batch holds `batch` frames (batch_for by default); the last one is
     filled up, so the network always sees one shape and no result depends on how the frames fell into batches.
-    With `on_device` (CUDA by default) the device scales pictures and enlarges alpha, else the host. A BiRefNet runs in
-    its inference form, unless `fused` is False.
+    With `on_device` (by default as the kind of device has it) the device scales pictures and enlarges alpha, else the
+    host. A BiRefNet runs in its inference form, unless `fused` is False.
     """
 
     def __init__(
         self,
         model: nn.Module,
         size: InputSize,
-        device: torch.device,
+        device: Device,
         *,
         dtype: torch.dtype | None = None,
         batch: int | None = None,
@@ -120,18 +120,18 @@ class Predictor:
         fused: bool = True,
         backend: Backend[Any] | None = None,
     ) -> None:
-        self._dtype = dtype or choose_dtype(device)
+        self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         if fused and isinstance(model, BiRefNet):
             model = fuse(model)
-        self._model = model.eval().to(device, self._dtype)
+        self._model = model.eval().to(device.torch_device, self._dtype)
         for module in self._model.modules():
             if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
                 module.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._size = size
         self._device = device
-        self._on_device = device.type == "cuda" if on_device is None else on_device
-        self._backend = backend or backend_for(device)
+        self._on_device = device.kind.scales_pictures if on_device is None else on_device
+        self._backend = backend or device.backend()
         self._scaler = PictureScaler()
         self._captured: dict[torch.Size, _Captured | None] = {}
         self._fitting: dict[PictureKind, int] = {}
@@ -160,7 +160,7 @@ class Predictor:
         """
         if kind not in self._fitting:
             size = self._size.network_size(kind.width, kind.height)
-            batch = wanted_batch(self._device, size)
+            batch = self._device.wanted_batch(size)
             if self._on_device:
                 batch = max(1, min(batch, STAGING_BYTES // (self._backend.depth * kind.staged_bytes)))
             if batch > 1 and self._backend.free_memory() is not None:
@@ -229,9 +229,9 @@ class Predictor:
     def _new_slot(self, ring: _Ring, size: tuple[int, int], count: int) -> Slot:
         staging = self._backend.staging
         if ring.kind is None:
-            return HostSlot(count, size, self._scaler, staging, self._device)
+            return HostSlot(count, size, self._scaler, staging, self._device.torch_device)
         if ring.scaling is None:
-            ring.scaling = PictureScaling(ring.kind.shapes, ring.kind.bits, size, self._device)
+            ring.scaling = PictureScaling(ring.kind.shapes, ring.kind.bits, size, self._device.torch_device)
         return DeviceSlot(count, ring.kind, ring.scaling, size, self._scaler, staging)
 
     def _probe(self, kind: PictureKind, size: tuple[int, int]) -> tuple[int, int]:
