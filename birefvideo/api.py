@@ -130,7 +130,7 @@ def mattes(
     matter = Matter(options)
     span = trimmed_span(info, _exact(start), _exact(end))
     spill = spill_light(parse_despill(despill), info.colour)
-    with closing(matted_frames(info, span, matter.predictor, make_smoother(smooth), DecodeReport(), spill)) as frames:
+    with closing(matted_frames(info, span, matter.predictor(), make_smoother(smooth), DecodeReport(), spill)) as frames:
         yield from frames
 
 

@@ -39,6 +39,7 @@ from birefvideo.jobs.plan import plan_targets
 from birefvideo.jobs.run import Matter, run
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import DTYPES, Device, find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
@@ -137,9 +138,9 @@ def sides(text: str) -> tuple[int, int]:
     return width, height
 
 
-def time_network(predictor: Predictor, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
+def time_network(engine: Engine, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
     """Seconds a frame of the network alone: pixels are on the device, logits stay there."""
-    network = predictor.network
+    network = engine.network
     weight = next(network.parameters())
     pixels = torch.randn(batch, 3, size[1], size[0], device=weight.device, dtype=weight.dtype)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -173,23 +174,22 @@ def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) 
     backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
     size = network_size(name, options)
     dtype = device.dtype_called(options.dtype)
-    predictor = Predictor(
-        network_of(name, options), InputSize(fixed=size), device, dtype=dtype, batch=options.batch, backend=backend
-    )
+    engine = Engine(network_of(name, options), InputSize(fixed=size), device, dtype=dtype, backend=backend)
     pictures = list(islice(read_frames(probe(clip), Span()), 16))
     kind = PictureKind.of(pictures[0].picture)
-    batch = options.batch or predictor.batch_for(kind)
-    network = time_network(predictor, backend, size, batch, max(3, options.frames // batch // 2))
+    batch = options.batch or engine.batch_for(kind)
+    network = time_network(engine, backend, size, batch, max(3, options.frames // batch // 2))
 
     def supply(frames: int) -> Iterator[Frame]:
         return islice(cycle(pictures), frames)
 
+    predictor = Predictor(engine, batch)
     for _ in predictor.predict(supply(3 * batch)):  # warm up
         pass
     predict = timed_frames(lambda: sum(1 for _ in predictor.predict(supply(options.frames))), backend)
     # The weights that a job would load are exchanged for the benchmark's.
     matter = Matter(Options(EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
-    matter.predictor = predictor
+    matter.engine = engine
     job = timed_frames(lambda: whole_job(clip, matter), backend)
     return Row(name, batch, network, *predict, *job, predictor.report.not_captured)
 

@@ -106,7 +106,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
         frames[:] = result
 
     run("decode", lambda: read_frames(info, span))
-    run("predict", lambda: matter.predictor.predict(list(frames)))
+    run("predict", lambda: matter.predictor().predict(list(frames)))
     run("smooth", lambda: smooth(list(frames), make_smoother()))
     run("foreground", lambda: estimate(list(frames)))
     for name in FORMATS:
@@ -122,7 +122,7 @@ def whole(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> Cost:
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, matter.predictor, make_smoother(), writers, lambda: None)
+            matte_segment(info, span, matter.predictor(), make_smoother(), writers, lambda: None)
 
     return timed(work)
 
@@ -142,9 +142,7 @@ def bench_stages(clip: Path, folder: Path, frames: int, rounds: int) -> None:
         rows.append(stages_alone(info, span, matter, folder))
         wholes.append(whole(info, span, matter, folder))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(
-        f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {matter.predictor.report.dtype}"
-    )
+    print(f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {matter.engine.dtype}")
     print("\n| stage alone | ms/frame | CPU ms/frame |\n|---|---|---|")
     for name in rows[0]:
         cost = median([row[name] for row in rows])

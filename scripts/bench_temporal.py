@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
@@ -109,7 +110,7 @@ def model_source(name: str) -> Source:
     """Mattes of a checkpoint, unsmoothed."""
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
-    predictor = Predictor(network, checkpoint.size, find_device("cpu"), dtype=torch.float32)
+    predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
     return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
 
 

@@ -40,7 +40,7 @@ def frame_at(moment: float, info: VideoInfo, matter: Matter) -> Frame:
     start = Fraction(moment).limit_denominator(100) * info.duration
     span = trimmed_span(info, start, start + Fraction(1, 5))
     smoother = make_smoother(matter.options.smooth)
-    with closing(matted_frames(info, span, matter.predictor, smoother, DecodeReport())) as frames:
+    with closing(matted_frames(info, span, matter.predictor(), smoother, DecodeReport())) as frames:
         for frame in frames:
             return frame
     raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave it out")

@@ -19,6 +19,7 @@ import torch
 
 from birefvideo.frames import Span
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
@@ -56,9 +57,8 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = checkpoints.find(options.model)
     size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
-    predictor = Predictor(
-        checkpoints.load(checkpoint), size, find_device(options.device), dtype=getattr(torch, options.dtype)
-    )
+    device, dtype = find_device(options.device), getattr(torch, options.dtype)
+    predictor = Predictor(Engine(checkpoints.load(checkpoint), size, device, dtype=dtype))
     clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not clips:
         raise SystemExit(f"{options.clips} holds no */clip.mp4")

@@ -14,15 +14,16 @@ import torch
 from av.video.reformatter import VideoReformatter
 from deferred import DeferredBackend
 from numpy.typing import NDArray
-from predictors import predictor_of
+from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.frames import Frame
 from birefvideo.matting import devices
+from birefvideo.matting.engine import SNAP, solidified
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import network_input
-from birefvideo.matting.predict import SNAP, solidified
+from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD, PictureKind
 from birefvideo.matting.streams import SerialBackend, Staging
 from birefvideo.matting.upsample_alpha import enlarge_alpha
@@ -68,12 +69,12 @@ def alphas(frames: list[Frame], batch: int, **kept: object) -> list[NDArray[np.f
 def test_alpha_is_the_sigmoid_of_the_logits_of_normalised_pixels(channels_last: bool) -> None:
     frame = clip(1)[0]
     model = Tint()
-    predictor = predictor_of(model, SMALL, CPU, dtype=torch.float32, channels_last=channels_last)
-    given = next(predictor.predict([frame]))
+    engine = engine_of(model, SMALL, CPU, dtype=torch.float32, channels_last=channels_last)
+    given = next(Predictor(engine).predict([frame]))
     pixels = torch.from_numpy(network_input(frame.picture, (32, 24)).copy()).permute(2, 0, 1)[None] / 255
     normal = (pixels - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
     torch.testing.assert_close(model.seen[0].clone(), normal, rtol=0, atol=1e-5)
-    assert model.seen[0].is_contiguous(memory_format=predictor._layout)
+    assert model.seen[0].is_contiguous(memory_format=engine._layout)
     logits = (normal * torch.tensor([0.9, -0.4, 0.7]).view(3, 1, 1)).sum(1, keepdim=True)
     expected = enlarge_alpha(solidified(logits.sigmoid())[0, 0].numpy(), frame.picture)
     assert expected.shape == (36, 48)
@@ -247,11 +248,10 @@ def test_the_fused_network_runs_unless_the_plain_one_is_asked_for(pix_fmt: str) 
     checkpoint = checkpoints.find("talk")
     frames = clip(1, width=96, height=64, pix_fmt=pix_fmt)
     size = InputSize(long_side=96)
-    kept = {"dtype": torch.float32, "batch": 1}
-    fast = predictor_of(checkpoints.load(checkpoint), size, CPU, **kept)  # type: ignore[arg-type]
-    plain = predictor_of(checkpoints.load(checkpoint), size, CPU, fused=False, **kept)  # type: ignore[arg-type]
+    fast = engine_of(checkpoints.load(checkpoint), size, CPU, dtype=torch.float32)
+    plain = engine_of(checkpoints.load(checkpoint), size, CPU, dtype=torch.float32, fused=False)
     assert isinstance(plain.network, BiRefNet) and not isinstance(fast.network, BiRefNet)
-    given, expected = (next(predictor.predict(frames)).alpha for predictor in (fast, plain))
+    given, expected = (next(Predictor(engine).predict(frames)).alpha for engine in (fast, plain))
     assert expected is not None and 0 < expected.mean() < 1
     np.testing.assert_allclose(given, expected, atol=1e-4)  # type: ignore[arg-type]
 
@@ -294,8 +294,8 @@ def test_a_batch_too_big_for_memory_is_halved_and_no_frame_is_lost(error: Except
     np.testing.assert_array_equal([frame.alpha for frame in given], alphas(frames, 1))
     assert predictor.report.out_of_memory == [5]
     assert (predictor.report.batch, predictor.report.frames) == (2, 13)
-    predictor.begin(5)
-    assert (predictor.report.batch, predictor.report.frames, predictor.report.out_of_memory) == (5, 0, [])
+    after = Predictor(predictor._engine, 5)
+    assert (after.report.batch, after.report.frames, after.report.out_of_memory) == (5, 0, [])
 
 
 def test_a_single_frame_too_big_for_memory_is_an_error() -> None:
@@ -357,26 +357,25 @@ def test_a_batch_holds_what_free_memory_allows(free: int, batch: int, monkeypatc
     monkeypatch.setitem(devices.KINDS, "cpu", replace(devices.KINDS["cpu"], batch_pixels=2**21))
     backend = Watched(free=free, peak=5000)
     model = Tint()
-    predictor = predictor_of(model, SMALL, CPU, on_device=True, backend=backend)
-    assert predictor.batch_for(KIND) == batch
+    engine = engine_of(model, SMALL, CPU, on_device=True, backend=backend)
+    assert engine.batch_for(KIND) == batch
     assert [len(pixels) for pixels in model.seen] == [1] and backend.alive_at_release == [0, 0]
     backend.free = 1
-    assert predictor.batch_for(KIND) == batch and len(model.seen) == 1, "asked again, another answer"
-    list(predictor.predict(clip(9)))
+    assert engine.batch_for(KIND) == batch and len(model.seen) == 1, "asked again, another answer"
+    list(Predictor(engine).predict(clip(9)))
     assert {len(pixels) for pixels in model.seen[1:]} == {batch}
 
 
 def test_large_pictures_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(devices.KINDS, "cpu", replace(devices.KINDS["cpu"], batch_pixels=2**21))
-    predictor = predictor_of(Tint(), InputSize(long_side=32), CPU, on_device=True, backend=Watched(3))
+    engine = engine_of(Tint(), InputSize(long_side=32), CPU, on_device=True, backend=Watched(3))
     sizes = [(1920, 1080, "yuv420p"), (3840, 2160, "yuv420p"), (7680, 4320, "yuv422p10le")]
-    assert [predictor.batch_for(PictureKind(*size, hdr=False)) for size in sizes] == [8, 3, 1]
+    assert [engine.batch_for(PictureKind(*size, hdr=False)) for size in sizes] == [8, 3, 1]
 
 
 def test_a_given_batch_is_kept_whatever_memory_is_free() -> None:
     model = Tint()
-    predictor = predictor_of(model, SMALL, CPU, backend=Watched(free=1, peak=1000))
-    predictor.begin(3)
+    predictor = predictor_of(model, SMALL, CPU, batch=3, backend=Watched(free=1, peak=1000))
     list(predictor.predict(clip(6)))
     assert [len(pixels) for pixels in model.seen] == [3, 3]
 
@@ -387,9 +386,9 @@ def test_a_probe_that_does_not_fit_is_an_error_in_one_line(monkeypatch: pytest.M
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setitem(devices.KINDS, "cpu", replace(devices.KINDS["cpu"], batch_pixels=2**21))
-    predictor = predictor_of(Hungry(), SMALL, CPU, backend=Watched(free=10**9))
+    engine = engine_of(Hungry(), SMALL, CPU, backend=Watched(free=10**9))
     with pytest.raises(DeviceError, match="one frame at 32x24"):
-        predictor.batch_for(KIND)
+        engine.batch_for(KIND)
 
 
 @pytest.mark.parametrize("batch", [0, -1])

@@ -12,13 +12,13 @@ import pytest
 import torch
 from deferred import DeferredBackend, Site
 from numpy.typing import NDArray
-from predictors import predictor_of
+from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import Frame
-from birefvideo.matting import predict
-from birefvideo.matting.devices import MAX_BATCH, Device, find_device
+from birefvideo.matting import engine as engine_module
+from birefvideo.matting.devices import MAX_BATCH, find_device
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
@@ -126,9 +126,8 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
 
     def wrong(seed: int) -> bool:
         backend = DeferredBackend(seed)
-        predictor = Hasty(
-            Tint(), SIZE, Device.of(CPU), dtype=torch.float32, batch=2, on_device=on_device, backend=backend
-        )
+        engine = engine_of(Tint(), SIZE, CPU, dtype=torch.float32, on_device=on_device, backend=backend)
+        predictor = Hasty(engine, 2)
         return not np.array_equal([frame.alpha for frame in predictor.predict(FRAMES)], expected)
 
     assert any(map(wrong, range(24)))
@@ -137,12 +136,12 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
 def test_a_captured_network_that_does_not_get_new_pixels_is_noticed(
     expected: list[NDArray[np.float32]], on_device: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(captured: predict._Captured, pixels: torch.Tensor) -> torch.Tensor:
+    def forgetful(captured: engine_module._Captured, pixels: torch.Tensor) -> torch.Tensor:
         assert captured._repeat is not None and captured._output is not None
         captured._repeat()
         return captured._output
 
-    monkeypatch.setattr(predict._Captured, "__call__", forgetful)
+    monkeypatch.setattr(engine_module._Captured, "__call__", forgetful)
     assert not is_right(DeferredBackend(0, captures=True), 2, expected, on_device)
 
 
@@ -348,5 +347,5 @@ def test_cuda_closing_early_lets_the_next_clip_run(expected: list[NDArray[np.flo
 @pytest.mark.cuda
 @needs_cuda
 def test_cuda_tells_what_a_frame_takes() -> None:
-    predictor = predictor_of(Tint(), SIZE, CUDA, dtype=torch.float32)
-    assert predictor.batch_for(PictureKind.of(FRAMES[0].picture)) == MAX_BATCH
+    engine = engine_of(Tint(), SIZE, CUDA, dtype=torch.float32)
+    assert engine.batch_for(PictureKind.of(FRAMES[0].picture)) == MAX_BATCH

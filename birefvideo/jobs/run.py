@@ -34,7 +34,8 @@ from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import Finished
 from birefvideo.jobs.side_files import Page, deliver
 from birefvideo.matting.devices import find_device
-from birefvideo.matting.predict import Predictor
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.predict import Predictor, PredictReport
 from birefvideo.matting.slots import PictureKind
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.expected import Expected
@@ -104,7 +105,11 @@ class Matter:
         self._digest = self.checkpoint.digest()
         model = checkpoints.load(self.checkpoint)
         self.size = self.checkpoint.size.overridden(options.size)
-        self.predictor = Predictor(model, self.size, self.device, dtype=dtype)
+        self.engine = Engine(model, self.size, self.device, dtype=dtype)
+
+    def predictor(self, batch: int | None = None) -> Predictor:
+        """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
+        return Predictor(self.engine, batch or self.options.batch)
 
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """What decides the bytes of a clip's alpha, for the manifest."""
@@ -116,8 +121,8 @@ class Matter:
             "geometry": str(self.checkpoint.geometry),
             "size": size,
             "device": self.device.name,
-            "dtype": self.predictor.report.dtype,
-            "batch": self.options.batch or self.predictor.batch_for(kind),
+            "dtype": self.engine.dtype,
+            "batch": self.options.batch or self.engine.batch_for(kind),
             "threads": torch.get_num_threads(),
         }
 
@@ -173,20 +178,19 @@ def run(
         settings=matter.settings(info),
     )
     plan = with_earlier_batch(plan)
-    matter.predictor.begin(plan.settings["batch"])
+    predictor = matter.predictor(plan.settings["batch"])
     folder = JobFolder(plan)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if page else None)
     try:
         with folder:
             progress.planned(plan, matter.checkpoint)
-            reports = _run_segments(plan, folder, matter, progress)
+            reports = _run_segments(plan, folder, predictor, progress)
             finished = _finish_all(plan, folder, reports, tags)
-            warnings = _warnings(reports, matter, info.colour.is_hdr)
+            warnings = _warnings(reports, matter.checkpoint.name, predictor.report, info.colour.is_hdr)
             warnings += filter(None, [tags.left_out([target.format for target in targets])])
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
-            computed = matter.predictor.report
-            made = deliver(plan, folder, finished, reports, computed, warnings, receipts=receipts, page=page)
+            made = deliver(plan, folder, finished, reports, predictor.report, warnings, receipts=receipts, page=page)
             folder.rename(overwrite, made.files, made.receipts)
     except OSError as error:
         place = error.filename or plan.folder
@@ -203,19 +207,21 @@ def run(
     )
 
 
-def _run_segments(plan: Plan, folder: JobFolder, matter: Matter, progress: Progress) -> list[SegmentReport]:
+def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
     """Computes the segments that an earlier run has not finished; returns the reports of all."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
         progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, matter, progress) for s in plan.segments]
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
     if not any(report.pts for report in reports):
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check --start and --end")
     return reports
 
 
-def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter, progress: Progress) -> SegmentReport:
+def _run_segment(
+    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> SegmentReport:
     settings = EncodeSettings(
         background=plan.options.background, first=plan.span.start, premultiplied=plan.options.premultiplied
     )
@@ -233,7 +239,7 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, matter: Matter
             for target in plan.targets
         ]
         smoother = make_smoother(plan.options.smooth)
-        report = matte_segment(plan.source, segment.span, matter.predictor, smoother, writers, progress.frame, spill)
+        report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     folder.finish(segment, report)
     return report
 
@@ -262,9 +268,8 @@ def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport],
     return finished
 
 
-def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> list[str]:
+def _warnings(reports: Sequence[SegmentReport], model: str, computed: PredictReport, hdr: bool) -> list[str]:
     """What the user should know of decoding and prediction, one line each."""
-    model = matter.checkpoint.name
     decode = DecodeReport()
     for report in reports:
         decode.add(report.decode)
@@ -291,7 +296,6 @@ def _warnings(reports: Sequence[SegmentReport], matter: Matter, hdr: bool) -> li
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
         hint = "try --model general" if model == EMBEDDED else "try another --model"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
-    computed = matter.predictor.report
     if computed.out_of_memory:
         batches = ", ".join(str(batch) for batch in sorted(set(computed.out_of_memory)))
         warnings.append(
