@@ -20,13 +20,15 @@ from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import DEFAULT_FORMATS, as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.run import Progress, Result, run
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
 from birefvideo.models import checkpoints
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Unpack
 
     from birefvideo.models.modeling import BiRefNetForImageSegmentation
@@ -102,12 +104,13 @@ def _frames(source: Path, options: Options) -> Iterator[Frame]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
     model = LoadedModel(options)
+    predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
-    with closing(matted_frames(info, span, model.predictor, options.smooth, DecodeReport(), spill)) as frames:
+    with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:
         yield from frames
 
 
-def load_model(name: str | PathLike[str] = "auto", device: str = "cpu") -> BiRefNetForImageSegmentation:
+def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = "cpu") -> BiRefNetForImageSegmentation:
     """Return a checkpoint as a transformers model in eval mode: by variant name, hub id, folder or weights file.
 
     Raises:
@@ -117,9 +120,9 @@ def load_model(name: str | PathLike[str] = "auto", device: str = "cpu") -> BiRef
     from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     chosen = Options(model=name, device=device)
-    target = choose_device(chosen.device)
-    checkpoint = checkpoints.find(chosen.model, has_gpu=target.type == "cuda")
+    target = find_device(chosen.device)
+    checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
     model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)), network)
-    return model.eval().to(target)  # type: ignore[no-any-return]
+    return model.eval().to(target.torch_device)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.colour_names import rgb_to_yuv, sdr_colour
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.proxy import ProxyWriter
@@ -52,27 +52,32 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
 
 
 def matted_frames(
-    info: VideoInfo, span: Span, predictor: Predictor, radius: int, report: DecodeReport, spill: Spill | None = None
+    info: VideoInfo,
+    span: Span,
+    predictor: Predictor,
+    smoother: Smoother,
+    report: DecodeReport,
+    spill: Spill | None = None,
 ) -> Generator[Frame, None, None]:
     """The frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
-    frames = prefetch(read_frames(info, span, context=radius, report=report), AHEAD)
+    frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     mattes = prefetch(predictor.predict(frames), AHEAD)
     with closing(frames), closing(mattes):
-        yield from estimate(smooth(mattes, radius), spill)
+        yield from estimate(smooth(mattes, smoother), spill)
 
 
 def matte_segment(
     info: VideoInfo,
     span: Span,
     predictor: Predictor,
-    radius: int,
+    smoother: Smoother,
     writers: Sequence[Writer],
     on_frame: Callable[[], object],
     spill: Spill | None = None,
 ) -> SegmentReport:
     """Mattes one span into open writers; calls `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport()
-    finished = matted_frames(info, span, predictor, radius, report.decode, spill)
+    finished = matted_frames(info, span, predictor, smoother, report.decode, spill)
     sinks = [writer.write if spill is None else _without_spill(writer) for writer in writers]
     with closing(finished), Fanout(sinks, AHEAD) as outputs:
         for frame in finished:

@@ -34,12 +34,15 @@ from torch import nn
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import Frame, Span
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
-from birefvideo.jobs.run import LoadedModel, run
+from birefvideo.jobs.run import run
 from birefvideo.matting.device_scaling import PictureScaling
-from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
-from birefvideo.matting.network_input import InputSize, PictureScaler
+from birefvideo.matting.devices import DTYPES, Device, find_device
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Stream
@@ -136,9 +139,9 @@ def sides(text: str) -> tuple[int, int]:
     return width, height
 
 
-def time_network(predictor: Predictor, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
+def time_network(engine: Engine, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
     """Seconds a frame of the network alone: pixels are on the device, logits stay there."""
-    network = predictor.network
+    network = engine.network
     weight = next(network.parameters())
     pixels = torch.randn(batch, 3, size[1], size[0], device=weight.device, dtype=weight.dtype)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -168,27 +171,26 @@ def whole_job(clip: Path, model: LoadedModel) -> int:
     return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda: model).frames
 
 
-def measure(name: str, options: argparse.Namespace, device: torch.device, clip: Path) -> Row:
-    backend: Backend[Any] = TimedCuda(device) if device.type == "cuda" else TimedSerial(device)
+def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
+    backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
     size = network_size(name, options)
-    dtype = choose_dtype(device, options.dtype)
-    predictor = Predictor(
-        network_of(name, options), InputSize(fixed=size), device, dtype=dtype, batch=options.batch, backend=backend
-    )
+    dtype = device.dtype_called(options.dtype)
+    engine = Engine(network_of(name, options), InputSize(fixed=size), device, dtype=dtype, backend=backend)
     pictures = list(islice(read_frames(probe(clip), Span()), 16))
     kind = PictureKind.of(pictures[0].picture)
-    batch = options.batch or predictor.batch_for(kind)
-    network = time_network(predictor, backend, size, batch, max(3, options.frames // batch // 2))
+    batch = options.batch or engine.batch_for(kind)
+    network = time_network(engine, backend, size, batch, max(3, options.frames // batch // 2))
 
     def supply(frames: int) -> Iterator[Frame]:
         return islice(cycle(pictures), frames)
 
+    predictor = Predictor(engine, batch)
     for _ in predictor.predict(supply(3 * batch)):  # warm up
         pass
     predict = timed_frames(lambda: sum(1 for _ in predictor.predict(supply(options.frames))), backend)
     # The weights that a job would load are exchanged for the benchmark's.
     model = LoadedModel(Options(model=EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
-    model.predictor = predictor
+    model.engine = engine
     job = timed_frames(lambda: whole_job(clip, model), backend)
     return Row(name, batch, network, *predict, *job, predictor.report.not_captured)
 
@@ -295,12 +297,12 @@ def main() -> None:
         (print_counts if options.count else print_host_costs)(options)
         return
     try:
-        device = choose_device(options.device)
-        dtype = choose_dtype(device, options.dtype)
+        device = find_device(options.device)
+        dtype = device.dtype_called(options.dtype)
     except BirefvideoError as error:
         sys.exit(f"bench_gpu: {error}; --device cpu --size 256x256 only tries the script out")
-    options.frames = options.frames or (4 if device.type == "cpu" else 240)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    options.frames = options.frames or (4 if device.kind.name == "cpu" else 240)
+    where = device.name
     print(f"{where}, torch {torch.__version__}, {dtype}, pictures {options.picture}\n", flush=True)
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name) / "clip.mp4"

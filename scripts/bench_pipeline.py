@@ -28,10 +28,10 @@ import av
 import numpy as np
 
 from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.run import LoadedModel
 from birefvideo.matting.foreground import estimate
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -106,8 +106,8 @@ def stages_alone(info: VideoInfo, span: Span, matter: LoadedModel, folder: Path)
         frames[:] = result
 
     run("decode", lambda: read_frames(info, span))
-    run("predict", lambda: matter.predictor.predict(list(frames)))
-    run("smooth", lambda: smooth(list(frames)))
+    run("predict", lambda: matter.predictor().predict(list(frames)))
+    run("smooth", lambda: smooth(list(frames), make_smoother()))
     run("foreground", lambda: estimate(list(frames)))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
@@ -122,7 +122,7 @@ def whole(info: VideoInfo, span: Span, matter: LoadedModel, folder: Path) -> Cos
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, matter.predictor, 2, writers, lambda: None)
+            matte_segment(info, span, matter.predictor(), make_smoother(), writers, lambda: None)
 
     return timed(work)
 
@@ -142,9 +142,7 @@ def bench_stages(clip: Path, folder: Path, frames: int, rounds: int) -> None:
         rows.append(stages_alone(info, span, matter, folder))
         wholes.append(whole(info, span, matter, folder))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(
-        f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {matter.predictor.report.dtype}"
-    )
+    print(f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {matter.engine.dtype}")
     print("\n| stage alone | ms/frame | CPU ms/frame |\n|---|---|---|")
     for name in rows[0]:
         cost = median([row[name] for row in rows])

@@ -30,10 +30,12 @@ from degrade import HELD_OUT, TUNING, degrade
 from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, Frame, Span
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import DEFAULT_RADIUS, smooth
+from birefvideo.matting.smoother import make_smoother, smooth
+from birefvideo.matting.temporal import DEFAULT_RADIUS
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -108,7 +110,7 @@ def model_source(name: str) -> Source:
     """Mattes of a checkpoint, unsmoothed."""
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
-    predictor = Predictor(network, checkpoint.size, choose_device("cpu"), dtype=torch.float32)
+    predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
     return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
 
 
@@ -131,11 +133,12 @@ def sources(options: argparse.Namespace) -> dict[str, Source]:
 
 
 def compare(options: argparse.Namespace) -> None:
+    ours = make_smoother(options.radius)
     smoothers: dict[str, Smoother] = {
         "none": lambda frames: [frame.alpha for frame in frames],
         "EMA 0.5": ema,
         "median 3": median,
-        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, options.radius)),
+        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, ours)),
     }
     folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not folders:
@@ -176,7 +179,7 @@ def cost(path: Path) -> None:
     frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
     raw = [replace(f, alpha=alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
-    finished = list(estimate(smooth(raw)))
+    finished = list(estimate(smooth(raw, make_smoother())))
     with tempfile.TemporaryDirectory() as folder:
 
         def encode() -> None:
@@ -185,7 +188,7 @@ def cost(path: Path) -> None:
                     writer.write(frame)
 
         stages: dict[str, Callable[[], object]] = {
-            "smooth": lambda: list(smooth(raw)),
+            "smooth": lambda: list(smooth(raw, make_smoother())),
             "foreground": lambda: list(estimate(raw)),
             "encode prores": encode,
         }

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import BirefvideoError, InputError
 from birefvideo.frames import Frame, VideoInfo
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import trimmed_span
-from birefvideo.jobs.run import LoadedModel
 from birefvideo.matting.network_input import network_input, resize_alpha
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -38,7 +39,8 @@ def frame_at(moment: float, info: VideoInfo, matter: LoadedModel) -> Frame:
     """The matted frame at this share of the clip's length, smoothed with those that follow it."""
     start = Fraction(moment).limit_denominator(100) * info.duration
     span = trimmed_span(info, start, start + Fraction(1, 5))
-    with closing(matted_frames(info, span, matter.predictor, matter.options.smooth, DecodeReport())) as frames:
+    smoother = make_smoother(matter.options.smooth)
+    with closing(matted_frames(info, span, matter.predictor(), smoother, DecodeReport())) as frames:
         for frame in frames:
             return frame
     raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave it out")

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from birefvideo.frames import Span
-from birefvideo.matting.devices import choose_device
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.models import checkpoints
@@ -37,7 +38,8 @@ def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
     total = ClipScore(with_conn=False)
     with av.open(str(clip / "alpha.mkv")) as truths:
         frames = read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base)))
-        for frame, truth in zip(smooth(predictor.predict(frames), radius), truths.decode(video=0), strict=False):
+        smoothed = smooth(predictor.predict(frames), make_smoother(radius))
+        for frame, truth in zip(smoothed, truths.decode(video=0), strict=False):
             total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / 255)
     return total.score()
 
@@ -55,9 +57,8 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = checkpoints.find(options.model)
     size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
-    predictor = Predictor(
-        checkpoints.load(checkpoint), size, choose_device(options.device), dtype=getattr(torch, options.dtype)
-    )
+    device, dtype = find_device(options.device), getattr(torch, options.dtype)
+    predictor = Predictor(Engine(checkpoints.load(checkpoint), size, device, dtype=dtype))
     clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not clips:
         raise SystemExit(f"{options.clips} holds no */clip.mp4")

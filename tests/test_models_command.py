@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
-from birefvideo.jobs.run import LoadedModel
-from birefvideo.matting.network_input import InputSize
+from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.matting.input_size import InputSize
 from birefvideo.models import checkpoints
 from birefvideo.models.variants import VARIANTS
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from birefvideo.errors import OptionError
-from birefvideo.matting.network_input import InputSize, network_input, resize_alpha
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import network_input, resize_alpha
 
 COLOURS = np.array(
     [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 40), (30, 180, 60), (40, 60, 210), (220, 180, 150)]

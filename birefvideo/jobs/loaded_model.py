@@ -6,7 +6,8 @@ import torch
 
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.options import Options
-from birefvideo.matting.devices import choose_device, choose_dtype
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.models import checkpoints
@@ -21,27 +22,30 @@ class LoadedModel:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.device = choose_device(options.device)
-        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.type == "cuda")
-        dtype = choose_dtype(self.device, options.dtype)
+        self.device = find_device(options.device)
+        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
+        dtype = self.device.dtype_called(options.dtype)
         self._digest = self.checkpoint.digest()
         model = checkpoints.load(self.checkpoint)
         self.size = self.checkpoint.size.overridden(options.size)
-        self.predictor = Predictor(model, self.size, self.device, dtype=dtype)
+        self.engine = Engine(model, self.size, self.device, dtype=dtype)
+
+    def predictor(self, batch: int | None = None) -> Predictor:
+        """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
+        return Predictor(self.engine, batch or self.options.batch)
 
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """Return what decides the bytes of a clip's alpha, for the manifest."""
         size = self.size.network_size(info.width, info.height)
-        cuda = self.device.type == "cuda"
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         return {
             "model": self.checkpoint.name,
             "weights": self._digest,
             "geometry": str(self.checkpoint.geometry),
             "size": size,
-            "device": torch.cuda.get_device_name(self.device) if cuda else str(self.device),
-            "dtype": self.predictor.report.dtype,
-            "batch": self.options.batch or self.predictor.batch_for(kind),
+            "device": self.device.name,
+            "dtype": self.engine.dtype,
+            "batch": self.options.batch or self.engine.batch_for(kind),
             "threads": torch.get_num_threads(),
         }
 
@@ -52,6 +56,6 @@ def check_machine(options: Options) -> None:
     Raises:
         BirefvideoError: one of them is not.
     """
-    device = choose_device(options.device)
-    choose_dtype(device, options.dtype)
-    checkpoints.find(options.model, has_gpu=device.type == "cuda")
+    device = find_device(options.device)
+    device.dtype_called(options.dtype)
+    checkpoints.find(options.model, has_gpu=device.runs_large_models)

@@ -31,6 +31,8 @@ from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.side_files import write_side_files
 from birefvideo.jobs.warnings import job_warnings
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Tags, read_tags
 from birefvideo.media.reading.probe import probe
@@ -121,16 +123,16 @@ def run(
         settings=model.settings(info),
     )
     plan = with_earlier_batch(plan)
-    model.predictor.begin(plan.settings["batch"])
+    predictor = model.predictor(plan.settings["batch"])
     folder = JobFolder(plan)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     try:
         with folder:
             progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, model, progress)
+            reports = _run_segments(plan, folder, predictor, progress)
             finished = _finish_all(plan, folder, reports, tags)
-            computed = model.predictor.report
+            computed = predictor.report
             name, embedded = model.checkpoint.name, model.checkpoint.name == EMBEDDED
             warnings = job_warnings(reports, computed, name, embedded=embedded, hdr=info.colour.is_hdr)
             warnings += filter(None, [tags.left_out([target.format for target in targets])])
@@ -155,13 +157,13 @@ def run(
     )
 
 
-def _run_segments(plan: Plan, folder: JobFolder, model: LoadedModel, progress: Progress) -> list[SegmentReport]:
+def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
     """Compute the segments that an earlier run has not finished; return the reports of all."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
         progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, model, progress) for s in plan.segments]
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
@@ -169,7 +171,7 @@ def _run_segments(plan: Plan, folder: JobFolder, model: LoadedModel, progress: P
 
 
 def _run_segment(
-    plan: Plan, segment: Segment, folder: JobFolder, model: LoadedModel, progress: Progress
+    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
     settings = EncodeSettings(
         background=plan.options.background, first=plan.span.start, premultiplied=plan.options.premultiplied
@@ -187,9 +189,8 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        report = matte_segment(
-            plan.source, segment.span, model.predictor, plan.options.smooth, writers, progress.frame, spill
-        )
+        smoother = make_smoother(plan.options.smooth)
+        report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     folder.finish(segment, report)
     return report
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -216,8 +216,3 @@ class CudaBackend(Backend[torch.cuda.Event]):
         """Empty PyTorch's cache of freed memory."""
         with torch.cuda.device(self._device):
             torch.cuda.empty_cache()
-
-
-def backend_for(device: torch.device) -> Backend[Any]:
-    """Return the backend of `device`."""
-    return CudaBackend(device) if device.type == "cuda" else SerialBackend(device)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from birefvideo.errors import ModelError, OptionError
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.input_size import InputSize
 from birefvideo.models import hub
 from birefvideo.models.hub import WEIGHTS
 from birefvideo.models.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.input_size import InputSize
 from birefvideo.models.checkpoints import EMBEDDED, find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
