@@ -68,6 +68,7 @@ def steps(run_folder: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (run_folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
         torch.testing.assert_close(state[name], parameter, msg=name)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_backbone_and_frozen_norms_their_statistics(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
