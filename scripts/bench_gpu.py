@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -248,8 +249,8 @@ def print_host_costs(options: argparse.Namespace) -> None:
     print("| | before the network, ms/frame | after it, ms/frame |\n|---|---|---|")
     for name, slot in slots.items():
         slot.keep(ramp)
-        before = milliseconds(lambda slot=slot: slot.fill(frames))
-        after = milliseconds(lambda slot=slot: slot.alpha(0, picture))
+        before = milliseconds(partial(slot.fill, frames))
+        after = milliseconds(partial(slot.alpha, 0, picture))
         print(f"| {name} | {before:.2f} | {after:.2f} |")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -156,7 +157,7 @@ BRIDGES = [fast_decoder.PlainBridge, fast_decoder.TapBridge, fast_decoder.Narrow
 @pytest.mark.parametrize("kind", BRIDGES)
 def test_every_bridge_gives_what_the_plain_decoder_does(kind: type[nn.Module], mode: str) -> None:
     model = filled(replace(LITE, multi_scale_input=mode, attention=("",) * 5))
-    decoder = model.decoder
+    decoder: Any = model.decoder
     block, after, lateral = decoder.decoder_block4, decoder.decoder_block3, decoder.lateral_block4
     channels = block.conv_out.out_channels
     out = folding.fold_norm(block.conv_out, block.bn_out)

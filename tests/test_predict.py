@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -32,11 +33,11 @@ SMALL = InputSize(long_side=32, multiple=8)
 
 def noise(seed: int, width: int = 48, height: int = 36, pix_fmt: str = "yuv420p") -> av.VideoFrame:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    kept = {"format": pix_fmt, "dst_colorspace": 1, "dst_color_range": 1, "threads": 1}
+    kept: dict[str, Any] = {"format": pix_fmt, "dst_colorspace": 1, "dst_color_range": 1, "threads": 1}
     return VideoReformatter().reformat(av.VideoFrame.from_ndarray(rgb, format="rgb24"), **kept)
 
 
-def clip(count: int, **kept: int) -> list[Frame]:
+def clip(count: int, **kept: Any) -> list[Frame]:
     return [Frame(noise(i, **kept), 100 + i * 40, Fraction(1, 1000), 40, core=i > 1) for i in range(count)]
 
 
@@ -115,7 +116,7 @@ def test_no_frames_give_no_frames() -> None:
 def test_one_predictor_runs_clip_after_clip() -> None:
     predictor = Predictor(Tint(), SMALL, CPU, batch=2)
     first, second = ([f.alpha for f in predictor.predict(clip(3))] for _ in range(2))
-    np.testing.assert_array_equal(first, second)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first, second)
     assert predictor.report.frames == 6
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
-from birefvideo.frames import Frame
+from birefvideo.frames import Alpha, Frame
 from birefvideo.matting import predict
 from birefvideo.matting.devices import MAX_BATCH
 from birefvideo.matting.network_input import InputSize
@@ -56,7 +57,7 @@ def clip(count: int = 12) -> list[Frame]:
 FRAMES = clip()
 
 
-def mattes(backend: Backend[object], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
+def mattes(backend: Backend[Any], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
     predictor = Predictor(Tint(), SIZE, CPU, dtype=torch.float32, batch=batch, on_device=on_device, backend=backend)
     frames = list(predictor.predict(FRAMES))
     assert [frame.pts for frame in frames] == [frame.pts for frame in FRAMES]
@@ -126,7 +127,7 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
     def wrong(seed: int) -> bool:
         backend = DeferredBackend(seed)
         predictor = Hasty(Tint(), SIZE, CPU, dtype=torch.float32, batch=2, on_device=on_device, backend=backend)
-        return not np.array_equal([frame.alpha for frame in predictor.predict(FRAMES)], expected)
+        return not np.array_equal([cast(Alpha, frame.alpha) for frame in predictor.predict(FRAMES)], expected)
 
     assert any(map(wrong, range(24)))
 
