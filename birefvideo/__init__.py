@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from birefvideo.api import load_model, matte, mattes
     from birefvideo.errors import BirefvideoError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["BirefvideoError", "load_model", "matte", "mattes"]
 
 

@@ -3,7 +3,8 @@
     python scripts/fingerprint.py --out before.json        # at the old commit
     python scripts/fingerprint.py --against before.json    # at the new one; exit code 1 where a byte differs
 
-Run both on the same machine, with the same packages and the same number of threads.
+The package in the current folder runs, so call it inside the checkout to look at. Use the same machine, the same
+packages and the same number of threads for both.
 """
 
 from __future__ import annotations
