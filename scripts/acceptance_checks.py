@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")  # read when OpenCV is imported
@@ -25,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, find_chromium  # noqa: E402
 
-from birefvideo.cli.matte import VIDEO_SUFFIXES  # noqa: E402
+from birefvideo.cli.inputs import VIDEO_SUFFIXES  # noqa: E402
 from birefvideo.media.formats import FORMATS, get_format  # noqa: E402
 from birefvideo.media.reading.alpha import alpha_of  # noqa: E402
 from birefvideo.media.verification.finished_output import read_film  # noqa: E402
@@ -71,7 +72,7 @@ def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str
     mov, webm = folder / "clip_alpha.mov", folder / "clip_alpha.webm"
     yield None, "birefvideo matte", lambda: matted(clip, folder, end)
     for name in ("clip_alpha.mov", "clip_alpha.webm", "clip_green.mp4", "clip_matte.mp4", "clip_png", "clip_exr"):
-        yield None, f"birefvideo verify {name}", lambda name=name: verified(folder / name, clip)
+        yield None, f"birefvideo verify {name}", partial(verified, folder / name, clip)
     yield "ffprobe", "ffprobe reads ProRes", lambda: ffprobe(mov, PRORES_TAGS)
     yield "ffprobe", "ffprobe reads WebM", lambda: ffprobe(webm, WEBM_TAGS)
     yield "mediainfo", "MediaInfo reads ProRes", lambda: mediainfo(mov, MEDIAINFO_PRORES)
@@ -86,7 +87,7 @@ def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str
 def corner_cases(clips: Path | None, folder: Path) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
     """A check for every file of a folder, as `checks` has them."""
     for clip in sorted(path for path in clips.iterdir() if path.suffix in VIDEO_SUFFIXES) if clips else ():
-        yield None, f"{clip.name} in every format", lambda clip=clip: corner_case(clip, folder / "corners")
+        yield None, f"{clip.name} in every format", partial(corner_case, clip, folder / "corners")
 
 
 def corner_case(clip: Path, folder: Path) -> Outcome:

@@ -60,7 +60,7 @@ class Layers:
         """The frame as a camera gives it."""
         a = self.alpha[..., None]
         mixed = a * self.foreground + (1 - a) * self.background
-        mixed += rng.normal(0, NOISE, mixed.shape).astype(np.float32)
+        mixed += np.asarray(rng.normal(0, NOISE, mixed.shape), np.float32)
         codes = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
         picture = av.VideoFrame.from_ndarray(codes, format="bgr24")
         picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
@@ -119,7 +119,7 @@ def person(size: tuple[int, int], frames: int) -> Iterator[tuple[Array, Array]]:
     """The samples' person talking: straight colours and alpha of every frame."""
     width, height = size
     cutout = load_person(SAMPLES / "astronaut_rgba.png")
-    times = np.arange(frames, dtype=np.float32) / 5
+    times = np.arange(frames, dtype=np.float32) / np.float32(5)
     poses: list[Pose] = make_poses(times, np.full(frames, 0.5, np.float32), np.random.default_rng(1))
     for pose in poses:
         drawn = draw_person(cutout, pose, size, 2 * height / 720, (0.49 * width, 0.1 * height))
@@ -180,19 +180,20 @@ def soft_band(alpha: Array) -> NDArray[np.bool_]:
 def measure(subject: list[tuple[Array, Array]], behind: Array, seed: int) -> dict[str, Errors]:
     """Errors of every method on one clip, moving and still."""
     rng = np.random.default_rng(seed)
-    errors = {name: Errors() for name, method in METHODS.items() if method}
+    methods = {name: method for name, method in METHODS.items() if method}
+    errors = {name: Errors() for name in methods}
     clip = [Layers(f, np.float32(np.rint(a * 255) / 255), behind) for f, a in subject]
     for layers in clip:
         picture = layers.seen(rng)
         mixed = rgb(picture)
         for name, result in errors.items():
-            result.add(METHODS[name](picture, mixed, layers.alpha), layers)
+            result.add(methods[name](picture, mixed, layers.alpha), layers)
     still: dict[str, list[Array]] = {name: [] for name in errors}
     for _ in clip:
         picture = clip[0].seen(rng)
         mixed = rgb(picture)
         for name, found in still.items():
-            found.append(METHODS[name](picture, mixed, clip[0].alpha))
+            found.append(methods[name](picture, mixed, clip[0].alpha))
     for name, found in still.items():
         errors[name].add_flicker(found, clip[0].alpha)
     return errors

@@ -25,13 +25,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
+from birefvideo.frames import LUMA_WEIGHTS, Alpha, Colour, Frame, Span, VideoInfo
 from birefvideo.matting.foreground import estimate
 from birefvideo.media.colour_names import code_scale
 from birefvideo.media.formats import FORMATS, Content, Format
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
-from birefvideo.media.reading.normalize import LUMA_WEIGHTS, tag
+from birefvideo.media.reading.normalize import tag
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.finished_output import read_film
 from birefvideo.media.writing.availability import why_unavailable

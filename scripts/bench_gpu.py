@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -250,8 +251,8 @@ def print_host_costs(options: argparse.Namespace) -> None:
     print("| | before the network, ms/frame | after it, ms/frame |\n|---|---|---|")
     for name, slot in slots.items():
         slot.keep(ramp)
-        before = milliseconds(lambda slot=slot: slot.fill(frames))
-        after = milliseconds(lambda slot=slot: slot.alpha(0, picture))
+        before = milliseconds(partial(slot.fill, frames))
+        after = milliseconds(partial(slot.alpha, 0, picture))
         print(f"| {name} | {before:.2f} | {after:.2f} |")
 
 
@@ -279,7 +280,7 @@ def print_rows(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormodel)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=MODELS, help="repeatable (default: lite and general)")
     parser.add_argument("--size", metavar="WxH", help="of the network's input (default: the model's own)")
     parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="of the clip")

@@ -78,7 +78,7 @@ def video_frame(path: Path, width: int, height: int) -> Tensor:
     with av.open(str(path)) as container:
         picture = next(container.decode(video=0))
     pixels = picture.to_ndarray(width=width, height=height, format="rgb24").astype(np.float32) / 255
-    normal = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    normal = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
     return torch.from_numpy(normal.transpose(2, 0, 1).copy()).unsqueeze(0)
 
 

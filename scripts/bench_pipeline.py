@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -111,7 +112,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: LoadedModel, folder: Path)
     run("foreground", lambda: estimate(list(frames)))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
-        costs[f"encode {name}"] = timed(lambda writer=writer: write_all(writer, frames))
+        costs[f"encode {name}"] = timed(partial(write_all, writer, frames))
     return costs
 
 

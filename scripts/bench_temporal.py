@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -41,6 +42,7 @@ from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.writer import EncodeSettings, open_writer
 from birefvideo.models import checkpoints
+from birefvideo.models.variants import EMBEDDED
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import dtssd, edge_band, mad
 
@@ -67,7 +69,7 @@ def grays(path: Path, most: int) -> list[Alpha]:
     """The first `most` pictures of a gray file, as alpha."""
     with av.open(str(path)) as container:
         pictures = itertools.islice(container.decode(video=0), most)
-        return [plane_array(picture, 0).astype(np.float32) / 255 for picture in pictures]
+        return [plane_array(picture, 0).astype(np.float32) / np.float32(255) for picture in pictures]
 
 
 def first_frames(path: Path, most: int) -> list[Frame]:
@@ -77,19 +79,25 @@ def first_frames(path: Path, most: int) -> list[Frame]:
     )
 
 
+def alpha_of(frame: Frame) -> Alpha:
+    """Return the alpha of a frame that has been matted."""
+    assert frame.alpha is not None
+    return frame.alpha
+
+
 def ema(frames: list[Frame]) -> Iterator[Alpha]:
     """What live tools do: half the frame, half of what went before."""
-    mean = frames[0].alpha
+    mean = alpha_of(frames[0])
     for frame in frames:
-        mean = (mean + frame.alpha) / 2
+        mean = (mean + alpha_of(frame)) / np.float32(2)
         yield mean
 
 
 def median(frames: list[Frame]) -> Iterator[Alpha]:
     """Each pixel's median over three frames."""
     for i, frame in enumerate(frames):
-        before, after = frames[max(i - 1, 0)].alpha, frames[min(i + 1, len(frames) - 1)].alpha
-        yield np.clip(frame.alpha, np.minimum(before, after), np.maximum(before, after))
+        before, after = alpha_of(frames[max(i - 1, 0)]), alpha_of(frames[min(i + 1, len(frames) - 1)])
+        yield np.clip(alpha_of(frame), np.minimum(before, after), np.maximum(before, after))
 
 
 def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha]) -> Errors:
@@ -111,7 +119,17 @@ def model_source(name: str) -> Source:
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
     predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
-    return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
+    return lambda clip: [alpha_of(frame) for frame in predictor.predict(iter(clip.frames))]
+
+
+def degraded(clip: Clip, kind: str, seed: int) -> list[Alpha]:
+    """Return a clip's exact alpha with one kind of noise."""
+    return list(degrade(clip.truth, kind, seed))
+
+
+def peer(clip: Clip, pattern: str) -> list[Alpha]:
+    """Read another tool's mattes of a clip from the file that `pattern` names."""
+    return grays(clip.folder.parent / pattern.format(clip=clip.folder.name), len(clip.frames))
 
 
 def sources(options: argparse.Namespace) -> dict[str, Source]:
@@ -121,24 +139,20 @@ def sources(options: argparse.Namespace) -> dict[str, Source]:
         found[f"model {options.model}"] = model_source(options.model)
     for heading, kinds, seed in (("tuning", TUNING, TUNING_SEED), ("held out", HELD_OUT, HELD_OUT_SEED)):
         for kind in kinds:
-            found[f"degraded truth, {heading}: {kind}"] = lambda clip, kind=kind, seed=seed: list(
-                degrade(clip.truth, kind, seed)
-            )
+            found[f"degraded truth, {heading}: {kind}"] = partial(degraded, kind=kind, seed=seed)
     names = {path.stem.rsplit("_", 1)[-1] for path in options.clips.glob("peers/*_*.mkv")}
     for pattern in options.alpha or [f"peers/{{clip}}_{name}.mkv" for name in sorted(names)]:
-        found[pattern] = lambda clip, pattern=pattern: grays(
-            clip.folder.parent / pattern.format(clip=clip.folder.name), len(clip.frames)
-        )
+        found[pattern] = partial(peer, pattern=pattern)
     return {heading: source for heading, source in found.items() if options.only in heading}
 
 
 def compare(options: argparse.Namespace) -> None:
     ours = make_smoother(options.radius)
     smoothers: dict[str, Smoother] = {
-        "none": lambda frames: [frame.alpha for frame in frames],
+        "none": lambda frames: [alpha_of(frame) for frame in frames],
         "EMA 0.5": ema,
         "median 3": median,
-        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, ours)),
+        f"ours, radius {options.radius}": lambda frames: (alpha_of(frame) for frame in smooth(frames, ours)),
     }
     folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not folders:
@@ -173,7 +187,7 @@ def print_table(heading: str, columns: list[str], clips: list[str], rows: list[l
 
 def cost(path: Path) -> None:
     """Times a frame of smoothing, of foreground colour and of the ProRes encode in turn; medians of the rounds."""
-    small = model_source(checkpoints.EMBEDDED)
+    small = model_source(EMBEDDED)
     decoded = first_frames(path, COST_FRAMES)
     pictures = [frame.picture.reformat(*COST_SIZE, format="yuv420p", threads=1) for frame in decoded]
     frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
@@ -208,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, metavar="FOLDER")
     parser.add_argument("--alpha", action="append", metavar="PATTERN", help="gray files in FOLDER, {clip} for its name")
-    parser.add_argument("--model", default=checkpoints.EMBEDDED)
+    parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains this")
     parser.add_argument("--frames", type=int, default=40, help="of each clip")
     parser.add_argument("--radius", type=int, default=DEFAULT_RADIUS)

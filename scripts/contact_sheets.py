@@ -52,8 +52,9 @@ def tiles(clip: Path, matter: LoadedModel, backdrop: NDArray[np.uint8]) -> list[
     row = []
     for moment in MOMENTS:
         frame = frame_at(moment, info, matter)
+        assert frame.alpha is not None and frame.foreground is not None
         size = (round(frame.picture.width * HEIGHT / frame.picture.height), HEIGHT)
-        source, foreground = (network_input(f, size).astype(np.float32) for f in (frame.picture, frame.foreground))
+        source, foreground = (network_input(p, size).astype(np.float32) for p in (frame.picture, frame.foreground))
         alpha = resize_alpha(frame.alpha, *size)[..., None]
         fitted = cv2.resize(backdrop, size, interpolation=cv2.INTER_AREA)
         below = (np.full_like(source, NAMED_COLOURS["green"]), fitted.astype(np.float32))

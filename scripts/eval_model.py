@@ -26,6 +26,7 @@ from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.models import checkpoints
+from birefvideo.models.variants import EMBEDDED
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import ClipScore, Score
 
@@ -40,14 +41,15 @@ def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
         frames = read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base)))
         smoothed = smooth(predictor.predict(frames), make_smoother(radius))
         for frame, truth in zip(smoothed, truths.decode(video=0), strict=False):
-            total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / 255)
+            assert frame.alpha is not None
+            total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / np.float32(255))
     return total.score()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--model", default=checkpoints.EMBEDDED)
+    parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--smooth", type=int, default=2)
     parser.add_argument("--long-side", type=int, help="network input, instead of the checkpoint's own")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")

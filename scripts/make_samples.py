@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -89,7 +90,7 @@ def frame_times(clip: Clip, rng: np.random.Generator) -> list[int]:
 def render(clip: Clip, ticks: list[int], voice: Array, rng: np.random.Generator) -> Iterator[tuple[Picture, Picture]]:
     """Every frame as it is shown, uint8 BGR (height, width, 3), and its alpha (height, width)."""
     width, height = clip.shown_size
-    times = np.array(ticks, np.float32) / 90000
+    times = np.array(ticks, np.float32) / np.float32(90000)
     person = load_person(SAMPLES / "astronaut_rgba.png")
     margin = 1.12
     room = draw_room((round(width * margin), round(height * margin)), clip.blur, rng)
@@ -132,7 +133,7 @@ def add_video(
 ) -> VideoStream:
     """A video stream on a 1/90000 s clock."""
     pix_fmt = "gray" if codec == "ffv1" else "yuv420p"
-    stream = container.add_stream(codec, rate=rate, options={**options, "flags": "+bitexact"})
+    stream = cast(VideoStream, container.add_stream(codec, rate=rate, options={**options, "flags": "+bitexact"}))
     stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
     context = stream.codec_context
     context.time_base = Fraction(1, 90000)
@@ -178,7 +179,7 @@ def make_clip(clip: Clip, folder: Path) -> None:
         for pts, (picture, alpha) in zip(ticks, render(clip, ticks, voice, rng), strict=True):
             coded = np.rot90(picture) if clip.rotation else picture
             for container, stream, image in ((film, video, coded), (mask, alpha_video, alpha)):
-                container.mux(stream.encode(to_video_frame(image, stream.pix_fmt, pts)))
+                container.mux(stream.encode(to_video_frame(image, stream.pix_fmt or "", pts)))
         for container, stream in ((film, video), (mask, alpha_video)):
             container.mux(stream.encode(None))
         if audio is not None:

@@ -106,7 +106,7 @@ def sizes_at(progress: float) -> tuple[tuple[int, int], ...]:
     return STAGES[-1][1]
 
 
-def _planes(samples: list[Sample]) -> tuple[list, list]:
+def _planes(samples: list[Sample]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     return [s.alpha for s in samples], [s.trust for s in samples]
 
 
@@ -146,7 +146,7 @@ def grow(model: BiRefNet, smaller: BiRefNet) -> None:
     if foreign or strangers:
         raise SystemExit(f"--init does not fit this geometry: {[*foreign, *strangers][:3]}")
     for name in blocks:
-        nn.init.zeros_(model.get_submodule(f"{name}.conv2.1").weight)
+        nn.init.zeros_(model.get_parameter(f"{name}.conv2.1.weight"))
 
 
 @torch.no_grad()
@@ -224,7 +224,7 @@ def score(checkpoint: Path, known: Material, held: Material) -> None:
     Alike, they say that the network has not learnt its pictures by heart: more steps or a larger network would help.
     Far apart, that it lacks people.
     """
-    model = load_folder(checkpoint).to(memory_format=torch.channels_last)
+    model = load_folder(checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, material in (("trained on", known), ("never seen", held)):
         print(f"people {name}: MAD {validate(model, Batches(material, 24, 8, seed=10_000)):.2f}", flush=True)
 
@@ -238,8 +238,8 @@ class Run:
         self.model = BiRefNet(replace(TALK, backbone=self._backbone(options.backbone)))
         if options.init:
             grow(self.model, load_folder(options.init))
-        self.model = self.model.to(memory_format=torch.channels_last)
-        self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
         self.averaged.load_state_dict(self.model.state_dict())
         for norm in self._norms():
             norm.momentum = 0.01  # a hundred batches: what is frozen must not be the last ten's
@@ -339,7 +339,8 @@ def main() -> None:
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
     dataset = Batches(material, options.steps, options.batch, options.seed, options.tune)
     validation = Batches(held, 8, 8, seed=10_000)
-    started, sums = time.monotonic(), {}
+    started = time.monotonic()
+    sums: dict[str, float] = {}
     with (options.run / "log.jsonl").open("a") as log:
         for batch in batches_from(dataset, run.step):
             rate = learning_rate(run.step, options.steps, options.rate)

@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -229,7 +230,7 @@ def test_weights_that_do_not_fit_name_the_first_differing_keys(folder: Path, tmp
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
+        def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "run",))
 
     torch.save({"weight": Evil()}, tmp_path / "evil.pth")
@@ -361,7 +362,12 @@ def test_load_model_is_a_transformers_model_that_saves_and_loads(folder: Path, t
 def test_load_model_builds_the_network_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     real = BiRefNet.__init__
-    monkeypatch.setattr(BiRefNet, "__init__", lambda self, geometry: (built.append(geometry), real(self, geometry))[1])
+
+    def noted(self: BiRefNet, geometry: Geometry) -> None:
+        built.append(geometry)
+        real(self, geometry)
+
+    monkeypatch.setattr(BiRefNet, "__init__", noted)
     birefvideo.load_model(str(folder))
     assert built == [SMALL]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -49,7 +50,7 @@ def test_a_format_is_unavailable_exactly_where_its_encoder_refuses_a_picture() -
     said = {row["name"]: row["unavailable"] for row in json.loads(invoke("formats", "--json").stdout)}
     for name, row in FORMATS.items():
         try:
-            context = av.CodecContext.create(row.codec, "w")
+            context = cast(av.VideoCodecContext, av.CodecContext.create(row.codec, "w"))
             context.width = context.height = 64
             context.pix_fmt, context.time_base = row.pix_fmt, Fraction(1, 25)
             context.options = dict(row.codec_options)

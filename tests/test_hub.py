@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hub_server import HubServer
@@ -235,7 +235,7 @@ def test_too_little_room_is_told_before_a_byte_is_fetched(server: HubServer, mon
 
 
 def test_a_disk_that_fills_up_keeps_what_came(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = hub.http_get
+    real = hub.http_get  # type: ignore[attr-defined]
 
     def full(url: str, file: object, **more: object) -> None:
         file.write(CONTENT[:1000])  # type: ignore[attr-defined]
@@ -284,6 +284,6 @@ def test_from_pretrained_fetches_published_weights_whose_config_tells_nothing(
         with torch.inference_mode():
             torch.testing.assert_close(model.eval()(image).logits, published(image))
         before = len(server.requests)
-        options = {"cache_dir": tmp_path / "hub", "local_files_only": True, "revision": commit}
+        options: dict[str, Any] = {"cache_dir": tmp_path / "hub", "local_files_only": True, "revision": commit}
         BiRefNetForImageSegmentation.from_pretrained(name, **options)
         assert len(server.requests) == before

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -83,9 +84,9 @@ def _has_audio(path: Path) -> bool:
 
 def test_one_decode_feeds_all_outputs(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    real = birefvideo.pipeline.read_frames
+    real = birefvideo.pipeline.read_frames  # type: ignore[attr-defined]
 
-    def counting(*arguments: object, **more: object) -> object:
+    def counting(*arguments: Any, **more: Any) -> Iterator[Any]:
         for frame in real(*arguments, **more):
             decoded.append(frame.pts)
             yield frame
@@ -128,7 +129,7 @@ def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeyp
     frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
     solid = frame.alpha >= OPAQUE
     assert 20 < solid.sum() < solid.size
-    luma, source = plane_array(frame.foreground, 0), plane_array(frame.picture, 0)
+    luma, source = plane_array(cast(av.VideoFrame, frame.foreground), 0), plane_array(frame.picture, 0)
     assert (luma[solid] == source[solid]).all()
     assert (luma[~solid] != source[~solid]).any()
 
@@ -340,7 +341,7 @@ def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> N
     assert first.alpha.shape == (first.picture.height, first.picture.width)
     assert first.alpha.dtype == np.float32
     assert first.foreground.format.name == "yuv444p"
-    frames.close()
+    frames.close()  # type: ignore[attr-defined]
 
 
 def test_mattes_of_a_missing_file_raises_at_the_first_frame(network: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import av
 import numpy as np
 import pytest
@@ -34,12 +37,12 @@ def codes(rgb: NDArray[np.float64], matrix: int, colour_range: int, bits: int) -
     return [min(round(value), (1 << bits) - 1) for value in values]
 
 
-def picture(planes: list[NDArray[np.integer]] | list[int], size: tuple[int, int], pix_fmt: str) -> av.VideoFrame:
+def picture(planes: Sequence[NDArray[Any] | int], size: tuple[int, int], pix_fmt: str) -> av.VideoFrame:
     """A picture whose planes hold these arrays, or these constants, and rubbish in the padding of every row."""
     frame = av.VideoFrame(*size, pix_fmt)
     dtype = np.uint16 if "10" in pix_fmt else np.uint8
     for plane, values in zip(frame.planes, planes, strict=True):
-        rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
         rows[:] = 3
         rows[:, : plane.width] = values
     return frame
@@ -121,7 +124,7 @@ def test_no_size_lets_row_padding_or_missing_columns_into_the_picture(
 def test_shrinking_averages_and_does_not_skip() -> None:
     y, x = np.mgrid[:128, :128]
     checks = np.where((x + y) % 2, 235, 16)
-    pixels = network_input(tagged(picture([checks, 128, 128], (128, 128), "yuv420p"), 1, 1), (32, 32))  # type: ignore[list-item]
+    pixels = network_input(tagged(picture([checks, 128, 128], (128, 128), "yuv420p"), 1, 1), (32, 32))
     assert np.abs(pixels[2:-2, 2:-2].astype(int) - 127).max() <= 3
 
 
@@ -130,7 +133,7 @@ def test_scaling_is_the_antialiased_bilinear_that_the_networks_were_trained_with
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(30, 220, (1, 1, 9, 12)).astype(np.float32))
     luma = F.interpolate(coarse, size=(36, 48), mode="bicubic")[0, 0].clamp(16, 235).round().numpy().astype(np.uint8)
-    pixels = network_input(tagged(picture([luma, 128, 128], (48, 36), "yuv420p"), 1, 2), target)  # type: ignore[list-item]
+    pixels = network_input(tagged(picture([luma, 128, 128], (48, 36), "yuv420p"), 1, 2), target)
     source = torch.from_numpy(luma.astype(np.float32))[None, None]
     size = (target[1], target[0])
     expected = F.interpolate(source, size=size, mode="bilinear", antialias=True, align_corners=False)[0, 0].numpy()

@@ -60,7 +60,7 @@ NAMES = [option.name for option in fields(Options)]
     ],
 )
 def test_text_and_python_values_mean_the_same(name: str, given: Any, wanted: object) -> None:
-    found = getattr(Options(**{name: given}), name)  # type: ignore[misc]
+    found = getattr(Options(**{name: given}), name)
     assert found == wanted
     assert type(found) is not bool or isinstance(wanted, bool)
     assert parse_option(name, found) == found  # what was parsed may be passed on
@@ -108,7 +108,7 @@ def test_text_and_python_values_mean_the_same(name: str, given: Any, wanted: obj
 )
 def test_a_bad_value_is_refused_with_the_option_s_name_and_what_is_allowed(name: str, given: Any) -> None:
     with pytest.raises(OptionError) as caught:
-        Options(**{name: given})  # type: ignore[misc]
+        Options(**{name: given})
     message = str(caught.value)
     assert message.startswith(f"{name} is {given!r}: ")
     assert any(word in message for word in ("give ", "only ")) and "\n" not in message

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -36,11 +37,11 @@ SMALL = InputSize(long_side=32, multiple=8)
 
 def noise(seed: int, width: int = 48, height: int = 36, pix_fmt: str = "yuv420p") -> av.VideoFrame:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    kept = {"format": pix_fmt, "dst_colorspace": 1, "dst_color_range": 1, "threads": 1}
+    kept: dict[str, Any] = {"format": pix_fmt, "dst_colorspace": 1, "dst_color_range": 1, "threads": 1}
     return VideoReformatter().reformat(av.VideoFrame.from_ndarray(rgb, format="rgb24"), **kept)
 
 
-def clip(count: int, **kept: int) -> list[Frame]:
+def clip(count: int, **kept: Any) -> list[Frame]:
     return [Frame(noise(i, **kept), 100 + i * 40, Fraction(1, 1000), 40, core=i > 1) for i in range(count)]
 
 
@@ -58,7 +59,7 @@ class Tint(nn.Module):
 
 
 def alphas(frames: list[Frame], batch: int, **kept: object) -> list[NDArray[np.float32]]:
-    predictor = predictor_of(Tint(), SMALL, CPU, dtype=torch.float32, batch=batch, **kept)  # type: ignore[arg-type]
+    predictor = predictor_of(Tint(), SMALL, CPU, dtype=torch.float32, batch=batch, **kept)
     return [frame.alpha for frame in predictor.predict(frames) if frame.alpha is not None]
 
 
@@ -119,7 +120,7 @@ def test_no_frames_give_no_frames() -> None:
 def test_one_predictor_runs_clip_after_clip() -> None:
     predictor = predictor_of(Tint(), SMALL, CPU, batch=2)
     first, second = ([f.alpha for f in predictor.predict(clip(3))] for _ in range(2))
-    np.testing.assert_array_equal(first, second)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first, second)
     assert predictor.report.frames == 6
 
 

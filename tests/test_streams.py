@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
-from birefvideo.frames import Frame
+from birefvideo.frames import Alpha, Frame
 from birefvideo.matting import engine as engine_module
 from birefvideo.matting.devices import MAX_BATCH, find_device
 from birefvideo.matting.input_size import InputSize
@@ -57,7 +58,7 @@ def clip(count: int = 12) -> list[Frame]:
 FRAMES = clip()
 
 
-def mattes(backend: Backend[object], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
+def mattes(backend: Backend[Any], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
     predictor = predictor_of(Tint(), SIZE, CPU, dtype=torch.float32, batch=batch, on_device=on_device, backend=backend)
     frames = list(predictor.predict(FRAMES))
     assert [frame.pts for frame in frames] == [frame.pts for frame in FRAMES]
@@ -128,7 +129,7 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
         backend = DeferredBackend(seed)
         engine = engine_of(Tint(), SIZE, CPU, dtype=torch.float32, on_device=on_device, backend=backend)
         predictor = Hasty(engine, 2)
-        return not np.array_equal([frame.alpha for frame in predictor.predict(FRAMES)], expected)
+        return not np.array_equal([cast(Alpha, frame.alpha) for frame in predictor.predict(FRAMES)], expected)
 
     assert any(map(wrong, range(24)))
 
@@ -151,7 +152,7 @@ def test_a_capture_serves_clip_after_clip_and_only_the_last_shape() -> None:
     tall = [replace(frame, picture=frame.picture.reformat(12, 16, threads=1)) for frame in FRAMES]
     for frames, captured in ((FRAMES, 1), (FRAMES, 1), (tall, 2), (FRAMES, 3)):
         list(predictor.predict(frames))
-        assert (backend.captured, len(predictor._captured)) == (captured, 1)
+        assert (backend.captured, len(predictor._engine._captured)) == (captured, 1)
 
 
 def test_work_that_nobody_waited_for_is_counted_as_left_over() -> None:

@@ -185,7 +185,7 @@ def test_a_hole_in_one_frame_is_repaired_from_both_sides() -> None:
 
 def test_a_hole_in_one_frame_is_repaired_in_motion() -> None:
     frames = moving(9)
-    holed = frames[4].alpha.copy()  # type: ignore[union-attr]
+    holed = frames[4].alpha.copy()
     holed[20:27, 24:32] = 0
     frames[4] = replace(frames[4], alpha=holed)
     assert alphas(smooth(frames))[4][20:27, 24:32].min() > 0.95

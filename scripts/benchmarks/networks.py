@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from birefvideo.matting.input_size import InputSize
-from birefvideo.models.checkpoints import EMBEDDED, find, load
+from birefvideo.models.checkpoints import find, load
+from birefvideo.models.variants import EMBEDDED
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES
@@ -120,7 +122,7 @@ def published_model(setup: Setup) -> nn.Module:
     backbone = BACKBONES[setup.model]
     sys.path.insert(0, str(setup.published.resolve()))
     try:
-        config = importlib.import_module("config")
+        config: Any = importlib.import_module("config")
         original = config.Config
 
         class Chosen(original):  # type: ignore[misc, valid-type]

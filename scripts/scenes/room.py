@@ -102,6 +102,7 @@ class Room:
 
     def book_colour(self) -> tuple[float, ...]:
         """One of the colours that books have, linear."""
+        colours: tuple[tuple[float, ...], ...]
         colours = ((0.30, 0.07, 0.05), (0.06, 0.12, 0.26), (0.08, 0.2, 0.13), (0.5, 0.42, 0.28), (0.42, 0.24, 0.06))
         colours += ((0.6, 0.57, 0.5), (0.12, 0.11, 0.11), (0.22, 0.09, 0.2), (0.1, 0.28, 0.3))
         return colours[int(self.rng.integers(len(colours)))]

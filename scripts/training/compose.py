@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -184,7 +185,7 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
     mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.05 * unit + 0.5)))
     kind = rng.random()
-    colour = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
+    colour: NDArray[Any] = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
     if kind > 0.6:
         return _view(_any_room(material, rng), w, h, rng), picture, mask
     if kind > 0.3:
@@ -365,7 +366,7 @@ def _spoil(picture: Image, rng: Generator) -> Image:
     if rng.random() < 0.6:
         quality = int(rng.integers(30, 96))
         _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     if rng.random() < 0.03:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return picture

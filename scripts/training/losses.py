@@ -62,7 +62,7 @@ def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor, pairs: 
     coarse = alpha.new_zeros(())
     edges = alpha.new_zeros(())
     for side, edge in zip(outputs.sides, outputs.edges, strict=True):
-        size = side.shape[-2:]
+        size = (side.shape[-2], side.shape[-1])
         target, weight = (F.adaptive_avg_pool2d(x, size) for x in (truth, trust))
         logit = side.float()
         coarse = coarse + _weighted_mean(F.binary_cross_entropy_with_logits(logit, target, reduction="none"), weight)
