@@ -39,7 +39,7 @@ _LEAST_HUE = 32
 
 
 def _option(
-    default: object, parse: Callable[[Any], object], help: str, *, metavar: str = "", bare: str | None = None
+    default: object, parse: Callable[[Any], object], explanation: str, *, metavar: str = "", bare: str | None = None
 ) -> Any:
     """Declare an option.
 
@@ -47,11 +47,11 @@ def _option(
         default: its value where the user says nothing, as `parse` returns it.
         parse: returns the value for what the user gave: text, or a Python value; raises ValueError that says what is
             allowed ("give …"). It takes its own results too.
-        help: one line for the command line and the documentation.
+        explanation: one line for the command line and the documentation.
         metavar: how the help shows its value.
         bare: the value that a flag without a value stands for, where it may be left out.
     """
-    return field(default=default, metadata={"parse": parse, "help": help, "metavar": metavar, "bare": bare})
+    return field(default=default, metadata={"parse": parse, "help": explanation, "metavar": metavar, "bare": bare})
 
 
 def parse_time(value: Any) -> Fraction | None:
