@@ -148,11 +148,11 @@ def test_a_captured_network_that_does_not_get_new_pixels_is_noticed(
 
 def test_a_capture_serves_clip_after_clip_and_only_the_last_shape() -> None:
     backend = DeferredBackend(0, captures=True)
-    predictor = predictor_of(Tint(), InputSize(long_side=32, multiple=8), CPU, batch=2, backend=backend)
+    engine = engine_of(Tint(), InputSize(long_side=32, multiple=8), CPU, backend=backend)
     tall = [replace(frame, picture=frame.picture.reformat(12, 16, threads=1)) for frame in FRAMES]
     for frames, captured in ((FRAMES, 1), (FRAMES, 1), (tall, 2), (FRAMES, 3)):
-        list(predictor.predict(frames))
-        assert (backend.captured, len(predictor._engine._captured)) == (captured, 1)
+        list(Predictor(engine, 2).predict(frames))
+        assert (backend.captured, len(engine._captured)) == (captured, 1)
 
 
 def test_work_that_nobody_waited_for_is_counted_as_left_over() -> None:

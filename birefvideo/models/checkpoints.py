@@ -28,7 +28,6 @@ from birefvideo.models.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, k
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES
 
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / EMBEDDED
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
 """The input of most published variants, taken where no source says otherwise."""
 
@@ -76,8 +75,6 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     """
     if name == "auto":
         return _automatic(has_gpu)
-    if name == EMBEDDED:
-        return _from_folder(EMBEDDED_FOLDER, EMBEDDED)
     path = Path(name).expanduser()
     if name and name not in VARIANTS and path.is_dir():
         return _from_folder(path, path.name)
@@ -107,7 +104,7 @@ def _missing(row: Variant) -> str:
 
 
 def _automatic(has_gpu: bool) -> Checkpoint:
-    embedded = _from_folder(EMBEDDED_FOLDER, EMBEDDED)
+    embedded = find(EMBEDDED)
     if not has_gpu:
         return replace(embedded, reason="embedded; no GPU for the large ones")
     for name in ("portrait", "matting", "general"):
@@ -121,16 +118,18 @@ def native_size(row: Variant) -> InputSize:
     """The input that a variant was trained with, as far as that is known."""
     if row.sides:
         return InputSize(sides=row.sides)
+    if row.long_side:
+        return InputSize(long_side=row.long_side)
     return InputSize(fixed=row.size) if row.size else PUBLISHED_SIZE
 
 
 def _stored(row: Variant) -> Checkpoint | None:
-    """A published variant from the hub's cache or ours, or None."""
+    """Return a variant from the package, the hub's cache or our own, or None where it is in none of them."""
     found = hub.stored(row)
     if found is None:
         return None
-    if not row.backbone and not found.imported:
-        # A hub id that is in no row may come with a config of ours.
+    if row.embedded or (not row.backbone and not found.imported):
+        # The embedded one has a config of ours beside it, and a hub id that is in no row may have one.
         known = _from_folder(found.path.parent, row.name)
         return replace(known, size=native_size(row) if row.size else known.size, sha256=found.sha256)
     geometry = Geometry(row.backbone) if row.backbone else None
@@ -146,9 +145,10 @@ def import_weights(name: str, source: Path) -> Checkpoint:
         OptionError: there is no such variant.
         ModelError: the file is missing, unreadable, does not fit, or there is no room for it.
     """
-    if name not in VARIANTS:
-        raise OptionError(f"cannot import as {name!r}: name one of {', '.join(VARIANTS)}, or use it with --model FILE")
-    row = VARIANTS[name]
+    row = VARIANTS.get(name)
+    if row is None or row.embedded:
+        names = ", ".join(known.name for known in VARIANTS.values() if not known.embedded)
+        raise OptionError(f"cannot import as {name!r}: name one of {names}, or use it with --model FILE")
     file = _weights_in(source.expanduser())
     geometry = Geometry(row.backbone) if row.backbone else None
     brought = Checkpoint(name, file, native_size(row), geometry)

@@ -73,6 +73,8 @@ def stored(row: Variant) -> Stored | None:
     Raises:
         ModelError: its lock is damaged.
     """
+    if row.folder:
+        return Stored(row.folder / WEIGHTS)
     lock = read_lock(row)
     if lock and not lock.revision:
         path = _own("weights") / f"{lock.sha256}.safetensors"
@@ -97,6 +99,8 @@ def download(row: Variant, *, update: bool = False) -> Stored:
     Raises:
         ModelError: no access, no connection, no room, a wrong checksum, or not the locked file; what to do about it.
     """
+    if row.folder:
+        return Stored(row.folder / WEIGHTS)
     if not row.hub_id:
         raise ModelError(f"{row.name} is {row.access}; fetch it there, then birefvideo models {row.name} --from FILE")
     try:
