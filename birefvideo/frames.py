@@ -10,41 +10,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.colour import Colour
+
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
-
-
-LUMA_WEIGHTS = {
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
-"""Kr and Kb, the weights of red and blue in luma, by AVColorSpace, ITU-T H.273 table 4."""
-
-
-@dataclass(frozen=True)
-class Colour:
-    """Colour tags as the integers of FFmpeg's enums (ITU-T H.273 code points), never 'unspecified'."""
-
-    matrix: int
-    """AVColorSpace: 1 BT.709, 5 BT.470BG, 6 SMPTE 170M (both BT.601), 9 BT.2020 NCL."""
-    range: int
-    """AVColorRange: 1 limited (tv), 2 full (pc)."""
-    primaries: int
-    """AVColorPrimaries."""
-    transfer: int
-    """AVColorTransferCharacteristic; 16 is PQ, 18 is HLG."""
-    guessed: bool = False
-    """True where the file says nothing and the matrix was chosen by picture size."""
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether the transfer function is PQ or HLG."""
-        return self.transfer in (16, 18)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from birefvideo.frames import Colour, Frame, Span, VideoInfo
+from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
+from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import Smoother, smooth
-from birefvideo.media.colour_names import rgb_to_yuv, sdr_colour
 from birefvideo.media.reading.decode import DecodeReport, read_frames
-from birefvideo.media.writing.proxy import ProxyWriter
 from birefvideo.media.writing.writer import Writer
 from birefvideo.prefetch import Fanout, prefetch
 
@@ -78,20 +77,9 @@ def matte_segment(
     """Mattes one span into open writers; calls `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport()
     finished = matted_frames(info, span, predictor, smoother, report.decode, spill)
-    sinks = [writer.write if spill is None else _without_spill(writer) for writer in writers]
-    with closing(finished), Fanout(sinks, AHEAD) as outputs:
+    with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)
             report.add(frame)
             on_frame()
     return report
-
-
-def _without_spill(writer: Writer) -> Callable[[Frame], object]:
-    """What a writer does with a frame whose foreground has lost a wall's light.
-
-    Outputs in 4:2:0 take opaque chroma from the picture itself, which still has it, as only the source's copy should.
-    """
-    if isinstance(writer, ProxyWriter) and writer.shows_source:
-        return writer.write
-    return lambda frame: writer.write(replace(frame, picture=frame.foreground or frame.picture))

@@ -25,19 +25,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.frames import LUMA_WEIGHTS, Alpha, Colour, Frame, Span, VideoInfo
+from birefvideo.colour import LUMA_WEIGHTS, Colour, code_scale, tag
+from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.matting.foreground import estimate
-from birefvideo.media.colour_names import code_scale
 from birefvideo.media.formats import FORMATS, Content, Format
+from birefvideo.media.output_format import output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
-from birefvideo.media.reading.normalize import tag
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.finished_output import read_film
 from birefvideo.media.writing.availability import why_unavailable
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.rgb_frames import linear_table
-from birefvideo.media.writing.writer import EncodeSettings, open_writer, output_colour, output_size
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

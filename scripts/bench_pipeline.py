@@ -36,7 +36,8 @@ from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.writer import EncodeSettings, Writer, open_writer
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.writer import Writer, open_writer
 from birefvideo.pipeline import matte_segment
 
 FORMATS = ("prores", "green")

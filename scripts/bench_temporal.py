@@ -40,7 +40,8 @@ from birefvideo.matting.temporal import DEFAULT_RADIUS
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.models import checkpoints
 from birefvideo.models.variants import EMBEDDED
 from birefvideo.planes import plane_array

@@ -25,7 +25,8 @@ from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.against_source import Check, Promise, prove
 from birefvideo.media.verification.premultiplication import EdgeColour
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]

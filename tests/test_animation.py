@@ -26,15 +26,18 @@ from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.media.animation_files import read_webp
+from birefvideo.media.animation_schedule import Schedule, schedule
 from birefvideo.media.formats import Format, get_format
+from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification.against_plan import verify
 from birefvideo.media.verification.against_source import Promise, prove
 from birefvideo.media.verification.finished_output import read_film
 from birefvideo.media.writing import availability
-from birefvideo.media.writing.animation import Schedule, scaled, schedule
+from birefvideo.media.writing.animation_frames import scaled
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import EncodeSettings, open_writer, output_size
+from birefvideo.media.writing.writer import open_writer
 from birefvideo.scoring.evaluate import evaluate
 from birefvideo.scoring.read_mattes import read_colours
 
@@ -275,7 +278,7 @@ def test_chromium_plays_all_three_transparent(clip: GetClip, tmp_path: Path) -> 
 
 
 def picture_type(format: Format) -> str:
-    return "image/png" if format.name == "apng" else f"image/{format.container}"
+    return "image/png" if format.name == "apng" else f"image/{format.container.muxer}"
 
 
 _DECODE = """(async () => {

@@ -13,13 +13,13 @@ from clips import RGB, write_clip
 from outputs import decoded_video
 
 import birefvideo
+from birefvideo.colour import Colour, rgb_to_yuv
 from birefvideo.errors import OptionError
-from birefvideo.frames import Colour, Span
+from birefvideo.frames import Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Plan
-from birefvideo.media.colour_names import rgb_to_yuv
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.background import Backdrop, check_background
+from birefvideo.media.writing.background import BackgroundFile, check_background
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
@@ -44,7 +44,7 @@ def grey_steps(path: Path, frames: int, **more: object) -> Path:
     return write_clip(path, frames=frames, audio_tracks=0, pictures=grey, options={"crf": "1"}, **more)  # type: ignore[arg-type]
 
 
-def shown(backdrop: Backdrop, seconds: Fraction) -> int:
+def shown(backdrop: BackgroundFile, seconds: Fraction) -> int:
     return round((float(backdrop.at(seconds)[0].mean()) - 40) / 20)
 
 
@@ -53,7 +53,7 @@ def shown(backdrop: Backdrop, seconds: Fraction) -> int:
 def test_a_picture_covers_the_frame_from_its_middle_in_the_output_s_colour(
     tmp_path: Path, size: tuple[int, int], colour: Colour
 ) -> None:
-    backdrop = Backdrop(halves(tmp_path / "below.png", *size), (96, 64), Fraction(1), colour)
+    backdrop = BackgroundFile(halves(tmp_path / "below.png", *size), (96, 64), Fraction(1), colour)
     y, u, v = backdrop.at(Fraction(5))
     assert y.shape == (64, 96) and u.shape == v.shape == (32, 48)
     for rgb, column in ((RED, 4), (BLUE, -5)):
@@ -67,7 +67,7 @@ def test_a_picture_covers_the_frame_from_its_middle_in_the_output_s_colour(
 
 def test_wide_pixels_are_shown_in_their_shape(tmp_path: Path) -> None:
     below = halves(tmp_path / "below.png", 96, 64)
-    backdrop = Backdrop(below, (48, 64), Fraction(2), HD)  # the same shape, of half as many pixels
+    backdrop = BackgroundFile(below, (48, 64), Fraction(2), HD)  # the same shape, of half as many pixels
     y, *_ = backdrop.at(Fraction(0))
     assert abs(int(np.flatnonzero(np.diff(y[9].astype(int)))[0]) - 23) <= 1
     backdrop.close()
@@ -75,7 +75,7 @@ def test_wide_pixels_are_shown_in_their_shape(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hdr", "odd_420", "rotated_270", "wide_pixels", "rgb_deep", "full_range", "gray"])
 def test_any_clip_can_lie_below(clip: GetClip, name: str) -> None:
-    backdrop = Backdrop(clip(name), (75, 53), Fraction(1), HD)
+    backdrop = BackgroundFile(clip(name), (75, 53), Fraction(1), HD)
     planes = backdrop.at(Fraction(1, 3))
     assert [plane.shape for plane in planes] == [(53, 75), (27, 38), (27, 38)]
     assert planes[0].dtype == np.uint8 and planes[0].std() > 3
@@ -84,7 +84,7 @@ def test_any_clip_can_lie_below(clip: GetClip, name: str) -> None:
 
 def test_a_video_loops_and_shows_each_picture_until_the_next(tmp_path: Path) -> None:
     below = grey_steps(tmp_path / "below.mp4", 6)
-    backdrop = Backdrop(below, (96, 64), Fraction(1), HD)
+    backdrop = BackgroundFile(below, (96, 64), Fraction(1), HD)
     moments = [Fraction(i, 60) for i in range(60)]
     assert [shown(backdrop, t) for t in moments] == [int(t * 24) % 6 for t in moments]
     backdrop.close()
@@ -93,7 +93,7 @@ def test_a_video_loops_and_shows_each_picture_until_the_next(tmp_path: Path) -> 
 def test_the_picture_at_a_moment_does_not_depend_on_where_reading_began(tmp_path: Path) -> None:
     below = grey_steps(tmp_path / "below.mp4", 9, rate=Fraction(2), time_base=Fraction(1, 1000))  # 4.5 s
     for moment in (Fraction(0), Fraction(7, 2), Fraction(39, 10), Fraction(40), Fraction(49, 10)):
-        backdrop = Backdrop(below, (96, 64), Fraction(1), HD)
+        backdrop = BackgroundFile(below, (96, 64), Fraction(1), HD)
         assert shown(backdrop, moment) == int(moment % Fraction(9, 2) * 2)
         backdrop.close()
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import birefvideo
 from birefvideo.cli import app
+from birefvideo.colour import Colour
 from birefvideo.errors import OptionError
-from birefvideo.frames import Colour
 from birefvideo.jobs.options import Options, parse_option
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.foreground import estimate_foreground

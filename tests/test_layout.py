@@ -12,10 +12,11 @@ PACKAGE = ROOT / "birefvideo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
-BASE = {"frames", "planes", "prefetch", "errors"}
+BASE = {"colour", "frames", "planes", "prefetch", "errors"}
 MAY_IMPORT = {
     "errors": set(),
-    "frames": {"errors"},
+    "colour": {"errors"},
+    "frames": {"colour", "errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
     "network": set(),

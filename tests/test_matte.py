@@ -23,7 +23,7 @@ from birefvideo.errors import InputError
 from birefvideo.jobs import plan, warnings
 from birefvideo.matting import predict
 from birefvideo.matting.foreground import OPAQUE
-from birefvideo.media.writing.writer import Writer
+from birefvideo.media.writing.sinks import FileSink
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
@@ -307,7 +307,7 @@ def _failing(*_: object, **__: object) -> object:
         "birefvideo.matting.predict.Predictor._infer",
         "birefvideo.matting.temporal._smooth",
         "birefvideo.matting.foreground.estimate_foreground",
-        "birefvideo.media.writing.writer.Writer._compose",
+        "birefvideo.media.writing.composer.OpaqueComposer.compose",
         "birefvideo.jobs.run.join",
         "birefvideo.jobs.run.verify",
     ],
@@ -323,11 +323,11 @@ def test_an_error_of_any_stage_ends_the_job_and_leaves_no_output(
 
 
 def test_a_full_disk_ends_the_job_in_one_line(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Writer, picture: object) -> None:
+    def full(self: FileSink, picture: object) -> None:
         raise birefvideo.errors.OutputError(f"cannot write {self.path}: No space left on device")
 
     source = copy("plain")
-    monkeypatch.setattr(Writer, "_encode", full)
+    monkeypatch.setattr(FileSink, "_encode", full)
     result = invoke(source, "--model", network)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].endswith("No space left on device")

@@ -24,14 +24,14 @@ from birefvideo.jobs import plan
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.metadata import Chapter, Tags, read_tags
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.sidecar import SIDECAR
 from birefvideo.media.timecode import Timecode, track_rate
-from birefvideo.media.writing.image_sequence import SIDECAR
 from birefvideo.media.writing.join import join
 
 GetClip = Callable[[str], Path]
 # One format of each container.
 FILES = [get_format(name) for name in ("prores", "green", "webm", "ffv1")]
-every_container = pytest.mark.parametrize("format", FILES, ids=lambda format: format.container)
+every_container = pytest.mark.parametrize("format", FILES, ids=lambda format: format.container.muxer)
 
 DESCRIPTIONS = {
     "title": "Gespräch 3", "artist": "A. Person", "album": "Interviews", "comment": "second take", "date": "2021-05-06",
@@ -79,7 +79,7 @@ def labels(path: Path) -> list[tuple[str, str]]:
 def test_descriptions_are_kept(format: Format, tmp_path: Path) -> None:
     output = made_of(write_clip(tmp_path / "clip.mkv", metadata={**DESCRIPTIONS, **CAMERA}), format, tmp_path)
     got = told(output)
-    wanted = DESCRIPTIONS if format.container == "mp4" else {**DESCRIPTIONS, **CAMERA}
+    wanted = DESCRIPTIONS if format.container.muxer == "mp4" else {**DESCRIPTIONS, **CAMERA}
     assert {name: got.get(name) for name in wanted} == wanted
 
 
@@ -168,7 +168,7 @@ def test_time_code_goes_along_and_counts_what_is_cut_off(
     cut = info.start + round(Fraction(3) / rate / info.time_base)
     for span, wanted in ((Span(), label), (Span(start=cut), trimmed)):
         output = made_of(source, format, tmp_path, span)
-        if format.container in ("mov", "mp4"):
+        if format.container.muxer in ("mov", "mp4"):
             assert labels(output) == [("video", wanted), ("data", wanted)]
             assert track_rate(output) == rate
         else:

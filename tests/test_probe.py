@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from birefvideo.colour import Colour
 from birefvideo.errors import InputError
-from birefvideo.frames import Colour
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 

@@ -24,8 +24,9 @@ from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, ProxyWriter, proxy_info
-from birefvideo.media.writing.writer import EncodeSettings
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
+from birefvideo.media.writing.writer import open_review_writer
 
 GetClip = Callable[[str], Path]
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here")
@@ -108,7 +109,9 @@ def test_proxies_are_small_even_and_square(
     wanted = info.width * info.sample_aspect_ratio / info.height
     assert shown.width / shown.height == pytest.approx(float(wanted), rel=0.06)
     for format in (MATTE_PROXY, SOURCE_PROXY):
-        with ProxyWriter(tmp_path / f"a{format.extension}", format, info, EncodeSettings(premultiplied=True)) as writer:
+        with open_review_writer(
+            tmp_path / f"a{format.extension}", format, info, EncodeSettings(premultiplied=True)
+        ) as writer:
             for frame in read_frames(info):
                 writer.write(replace(frame, alpha=disc(frame)))
         found = probe(tmp_path / f"a{format.extension}")
@@ -132,7 +135,7 @@ def page(clip: GetClip, tmp_path: Path) -> Path:
     shown = [replace(frame, alpha=halves(info.height, info.width)) for frame in frames]
     (matte,) = write_parts(tmp_path, MATTE_PROXY, info, shown)
     source = tmp_path / "source.mp4"
-    with ProxyWriter(source, SOURCE_PROXY, info, EncodeSettings()) as writer:
+    with open_review_writer(source, SOURCE_PROXY, info, EncodeSettings()) as writer:
         for frame in shown:
             writer.write(frame)
     path = tmp_path / "clip_review.html"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from birefvideo.colour import BT709, Colour, rgb_to_yuv
 from birefvideo.errors import OptionError
-from birefvideo.frames import Alpha, Colour
-from birefvideo.media.colour_names import BT709, parse_colour, rgb_to_yuv
+from birefvideo.frames import Alpha
+from birefvideo.media.colour_names import parse_colour
 from birefvideo.media.writing.yuv_frames import composite_420, matte_420, with_alpha_420, with_alpha_444
 from birefvideo.planes import plane_array, to_444
 

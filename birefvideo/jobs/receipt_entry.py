@@ -17,9 +17,9 @@ from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.expected import Verification
+from birefvideo.media.output_format import output_colour
 from birefvideo.media.reading.image_series import members
 from birefvideo.media.writing.join import JoinReport
-from birefvideo.media.writing.writer import output_colour
 
 
 @dataclass(frozen=True)

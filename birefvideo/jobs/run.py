@@ -33,15 +33,15 @@ from birefvideo.jobs.side_files import write_side_files
 from birefvideo.jobs.warnings import job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
+from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Tags, read_tags
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.writing.animation import check_length
 from birefvideo.media.writing.background import check_background
+from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.proxy import ProxyWriter
-from birefvideo.media.writing.writer import EncodeSettings, open_writer
+from birefvideo.media.writing.writer import open_review_writer, open_writer
 from birefvideo.models.checkpoints import Checkpoint
 from birefvideo.models.variants import EMBEDDED
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
@@ -173,18 +173,21 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
 def _run_segment(
     plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
-    settings = EncodeSettings(
-        background=plan.options.background, first=plan.span.start, premultiplied=plan.options.premultiplied
-    )
     spill = spill_light(plan.options.despill, plan.source.colour)
+    settings = EncodeSettings(
+        background=plan.options.background,
+        first=plan.span.start,
+        premultiplied=plan.options.premultiplied,
+        despilled=spill is not None,
+    )
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
-                (open_writer if target.delivered else ProxyWriter)(
+                (open_writer if target.delivered else open_review_writer)(
                     folder.part(segment, target, finished=False),
                     target.format,
                     plan.source,
-                    settings if target.delivered else EncodeSettings(),
+                    settings,
                 )
             )
             for target in plan.targets

@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 
+from birefvideo.colour import FULL_RANGE
 from birefvideo.frames import Alpha, Frame
 from birefvideo.matting.despill import Spill, suppress
 from birefvideo.matting.grid import Grid, Map, Mask, Tile
@@ -28,7 +29,6 @@ EMPTY = 0.5 / 255
 MARGIN = 8
 """How far colour is extended into the empty background, at least, in pixels: what a scaler or a blur may reach."""
 
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _COARSEST = 4
 """The levels go down to this long side, so that colour finds its way across any gap."""
 _ROUNDS, _MOST_ROUNDS = (2, 4), 10
@@ -106,7 +106,7 @@ class _Nominal:
 def _nominal_codes(picture: av.VideoFrame) -> tuple[_Nominal, _Nominal, _Nominal]:
     """Return the nominal codes of Y, U and V (ITU-T H.273); a picture that does not tell its range is limited."""
     shift = bit_depth(picture) - 8
-    if picture.color_range == _FULL_RANGE:
+    if picture.color_range == FULL_RANGE:
         top = (256 << shift) - 1
         luma, chroma = _Nominal(0, top, 0), _Nominal(0, top, 128 << shift)
     else:

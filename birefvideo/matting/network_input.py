@@ -8,10 +8,11 @@ import av
 import cv2
 import numpy as np
 from av.video.plane import VideoPlane
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from birefvideo.frames import LUMA_WEIGHTS, Alpha
+from birefvideo.colour import codes_to_rgb, is_hdr
+from birefvideo.frames import Alpha
 
 RGB = NDArray[np.uint8]
 """uint8 (height, width, 3), full range, BT.709 or the picture's own primaries."""
@@ -20,7 +21,6 @@ RGB = NDArray[np.uint8]
 # BITEXACT costs nothing and makes every CPU give the same pixels. Numbers, since PyAV names the flags from 18 on only.
 _ACCURATE_RND, _FULL_CHR_H_INT, _BITEXACT = 0x40000, 0x2000, 0x80000
 _SCALING = Interpolation.BILINEAR | _ACCURATE_RND | _FULL_CHR_H_INT | _BITEXACT
-_HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
 
 
 class PictureScaler:
@@ -63,7 +63,7 @@ class PictureScaler:
 
 def needs_tone_mapping(picture: av.VideoFrame) -> bool:
     """Return whether the picture's transfer function is PQ or HLG."""
-    return picture.color_trc in _HDR_TRANSFERS
+    return is_hdr(picture.color_trc)
 
 
 def network_input(picture: av.VideoFrame, size: tuple[int, int]) -> RGB:
@@ -94,13 +94,4 @@ def _rows(plane: VideoPlane) -> NDArray[np.uint8]:
 @lru_cache
 def rgb_map(matrix: int, colour_range: int) -> NDArray[np.float32]:
     """Return the affine map (3, 4) from 8-bit Y'CbCr codes to full-range R'G'B' codes (ITU-T H.273, 8.3)."""
-    red, blue = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS[1])
-    green = 1 - red - blue
-    full = colour_range == ColorRange.JPEG
-    luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
-    by_blue, by_red = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
-    linear = np.array(
-        [[luma, 0, by_red], [luma, -by_blue * blue / green, -by_red * red / green], [luma, by_blue, 0]],
-    )
-    offset = linear @ np.array([-black, -128.0, -128.0])
-    return np.column_stack([linear, offset]).astype(np.float32)
+    return codes_to_rgb(matrix, colour_range, 8, 255).astype(np.float32)

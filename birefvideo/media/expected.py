@@ -8,7 +8,24 @@ from fractions import Fraction
 from pathlib import Path
 
 from birefvideo.errors import OutputError
-from birefvideo.media.writing.audio import Sound
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One audio stream of an output, as it was read and written."""
+
+    codec: str
+    """FFmpeg's codec name in the output."""
+    copied: bool
+    """Whether the source's packets were kept."""
+    start: Fraction
+    """Where it begins to be heard, in seconds on the output's clock."""
+    end: Fraction
+    """Where it ends."""
+    grain: Fraction
+    """Seconds of one packet: how exact start and end are."""
+    warning: str = ""
+    """What was wrong with the source's stream; one line, or empty."""
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,6 @@ from birefvideo.media.formats import Format
 from birefvideo.media.reading.decode import open_input
 from birefvideo.media.timecode import Timecode, make_timecode, track_rate
 
-_MOVIES = frozenset({"mov", "mp4"})
-_MATROSKA = frozenset({"matroska", "webm"})
-
 # How a file was made, and identities that a copy must not share.
 _STRUCTURAL = frozenset(
     [
@@ -91,7 +88,7 @@ class Tags:
     def left_out(self, formats: Sequence[Format]) -> str:
         """One line about what outputs of these formats do not have, or ''."""
         parts = [counted(count, kind) for kind, count in self.others.items()]
-        without = [format for format in formats if format.container not in _MATROSKA]
+        without = [format for format in formats if not format.container.keeps_chapters]
         if self.chapters and without:
             only = "" if len(without) == len(formats) else f" (in {' and '.join(f.suffix for f in without)})"
             parts.append(counted(len(self.chapters), "chapter") + only)
@@ -105,30 +102,37 @@ class Tags:
 
         A time code track counts on the pictures' clock, so that this has to divide into its labels without remainder.
         """
-        if self.timecode is None or format.container not in _MOVIES:
+        if self.timecode is None or not format.container.has_timecode_track:
             return {}
         ticks = math.lcm(time_base.denominator, self.timecode.rate.numerator)
         ticks *= -(-10_000 // ticks)  # FFmpeg's least
         return {"video_track_timescale": str(ticks)} if ticks < 1 << 31 else {}
 
     def describe(
-        self, output: OutputContainer, pictures: VideoStream, begin: Fraction, first: Fraction, end: Fraction | None
+        self,
+        output: OutputContainer,
+        format: Format,
+        pictures: VideoStream,
+        begin: Fraction,
+        first: Fraction,
+        end: Fraction | None,
     ) -> None:
         """Writes everything that an output's container takes, before its first packet.
 
         Args:
             output: where to.
+            format: what it is written as.
             pictures: its video stream.
             begin: the source's time, in seconds, that is the output's 0.
             first: the source's time of the output's first picture.
             end: the source's time at which the output is cut off, or None.
         """
         output.metadata.update(self.texts)
-        if output.format.name in _MATROSKA:
+        if format.container.keeps_chapters:
             output.set_chapters(self._moved_chapters(begin, end))
         if self.timecode is None:
             return
-        if output.format.name in _MOVIES:
+        if format.container.has_timecode_track:
             # The muxer makes the track, at the rate that the stream claims; the track begins at the output's 0.
             pictures.codec_context.framerate = self.timecode.rate
             pictures.metadata["timecode"] = self.timecode.at(begin)
@@ -174,12 +178,13 @@ def read_tags(info: VideoInfo) -> Tags:
         return Tags(_texts(container.metadata), timecode, chapters, others)
 
 
-def copy_track_tags(source: Stream, out: Stream, container: str) -> None:
+def copy_track_tags(source: Stream, out: Stream, format: Format) -> None:
     """Gives an output's track the language, the title and the default flag of the source's, before the header."""
     tags = {name.lower(): value for name, value in source.metadata.items()}
     language = tags.get("language")
     if language:
-        out.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language) if container == "mov" else language
+        is_apple = format.container.has_apple_languages
+        out.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language) if is_apple else language
     title = tags.get("title") or tags.get("name")  # as mov has it
     if title:
         out.metadata["title"] = title

@@ -6,7 +6,6 @@ range, gray, or RGB whose channels are equal. Pictures in colour without alpha a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -22,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
 from birefvideo.media.animation_files import is_animated_webp, read_webp
@@ -35,9 +35,9 @@ from birefvideo.media.reading.alpha import (
     little_endian,
 )
 from birefvideo.media.reading.decode import open_input, read_frames
-from birefvideo.media.reading.normalize import FULL_RANGE, LIMITED_RANGE, has_chroma, is_gray
+from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
-from birefvideo.media.writing.image_sequence import SIDECAR
+from birefvideo.media.sidecar import SIDECAR, read_sidecar
 from birefvideo.planes import plane_array, to_444
 
 RGB = NDArray[np.float32]
@@ -82,7 +82,7 @@ class MatteVideo:
                 time = next(expected, None)
                 if time is None or shown != time:
                     break
-                yield _upright(alpha_of(picture, self.path), picture)
+                yield _upright(matte_of(picture, self.path), picture)
             else:
                 time = next(expected, None)
         if time is not None:
@@ -120,7 +120,7 @@ class MatteFolder:
                 )
             if picture is None:
                 raise InputError(f"{file} holds no picture; make it again")
-            yield alpha_of(picture, file)
+            yield matte_of(picture, file)
 
 
 def open_mattes(path: Path) -> MatteVideo | MatteFolder:
@@ -176,7 +176,7 @@ def _rgb_of(picture: av.VideoFrame, matrix: int, colour_range: int) -> RGB:
     return colours
 
 
-def alpha_of(picture: av.VideoFrame, path: Path) -> Alpha:
+def matte_of(picture: av.VideoFrame, path: Path) -> Alpha:
     """Return a picture's matte, float32 (height, width) in [0, 1]: its alpha, or the level of its grey.
 
     Raises:
@@ -229,9 +229,8 @@ def _told_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
     if not sidecar.exists():
         return None
     try:
-        told = json.loads(sidecar.read_text(encoding="utf-8"))
-        times = tuple(int(pts) * Fraction(told["time_base"]) for pts in told["pts"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        times = read_sidecar(folder).times
+    except ValueError as error:
         raise InputError(f"{sidecar} is damaged; remove it to pair pictures by their order") from error
     if len(times) != count:
         raise InputError(f"{sidecar} tells {len(times)} times of {count} pictures; make the folder again")

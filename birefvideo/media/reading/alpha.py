@@ -11,9 +11,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from birefvideo.colour import FULL_RANGE, code_scale
 from birefvideo.frames import Alpha
-from birefvideo.media.colour_names import code_scale
-from birefvideo.media.reading.normalize import FULL_RANGE
 from birefvideo.planes import bit_depth, plane_array
 
 ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}

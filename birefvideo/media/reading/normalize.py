@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from birefvideo.frames import LUMA_WEIGHTS, Colour, VideoInfo
+from birefvideo.colour import FULL_RANGE, code_scale, rgb_to_normal, tag
+from birefvideo.frames import VideoInfo
 from birefvideo.planes import plane_array
-
-LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # FFmpeg's AVColorSpace to swscale's matrices. Between YUV formats of one matrix any entry serves.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -27,8 +26,8 @@ def is_gray(source: av.VideoFormat) -> bool:
     return not (source.is_rgb or source.is_bayer or source.has_palette) and len(source.components) < 3
 
 
-def bit_depth(source: av.VideoFormat) -> int:
-    """Bits of a format's deepest component."""
+def format_depth(source: av.VideoFormat) -> int:
+    """Return the bits of a format's deepest component."""
     return max((component.bits for component in source.components), default=8)
 
 
@@ -39,7 +38,7 @@ def working_format(pix_fmt: str) -> str:
     deeper. Alpha is dropped. Whether codes are full range is said by the picture's tag, never by the format's name.
     """
     source = av.VideoFormat(pix_fmt, 64, 64)
-    suffix = "10le" if bit_depth(source) > 8 else ""
+    suffix = "10le" if format_depth(source) > 8 else ""
     if not has_chroma(source) or source.chroma_width() == 64:
         return f"yuv444p{suffix}"
     return f"yuv420p{suffix}" if source.chroma_height() < 64 else f"yuv422p{suffix}"
@@ -80,12 +79,6 @@ def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     return picture
 
 
-def tag(picture: av.VideoFrame, colour: Colour) -> None:
-    """Set the four colour tags of a picture."""
-    picture.colorspace, picture.color_range = colour.matrix, colour.range
-    picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
-
-
 def _needs_conversion(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> bool:
     is_same = picture.format.name == info.pix_fmt and (picture.width, picture.height) == (width, height)
     return not is_same or _range(picture, info) != info.colour.range
@@ -98,7 +91,7 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 
 
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
-    if not has_chroma(picture.format) and bit_depth(picture.format) > 8:
+    if not has_chroma(picture.format) and format_depth(picture.format) > 8:
         picture = _from_deep(picture, info)
     matrix = _SWS_MATRIX.get(info.colour.matrix, 1)
     # One thread: with more, swscale garbles the rows where its slices meet.
@@ -122,19 +115,14 @@ def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     """
     gray = is_gray(picture.format)
     source = picture.reformat(format="gray16le" if gray else "rgb48le", threads=1).to_ndarray()
-    luma, chroma = (1023.0, 1023.0) if info.colour.range == FULL_RANGE else (876.0, 896.0)
-    black = 0.0 if info.colour.range == FULL_RANGE else 64.0
     if gray:
         # A gray picture's range is its own, so that its codes stay.
         codes = np.rint(source * (1023 / 65535))
         planes = [codes, np.full_like(codes, 512), np.full_like(codes, 512)]
     else:
-        red, blue = LUMA_WEIGHTS.get(info.colour.matrix, LUMA_WEIGHTS[1])
-        y = np.array([red, 1 - red - blue, blue])
-        u = (np.array([0, 0, 1]) - y) / (2 * (1 - blue))
-        v = (np.array([1, 0, 0]) - y) / (2 * (1 - red))
-        rows = np.stack([y * luma, u * chroma, v * chroma]) / 65535
-        codes = cv2.transform(source, np.column_stack([rows, [black, 512, 512]]))
+        scale, offset = code_scale(info.colour.range, 10)
+        rows = rgb_to_normal(info.colour.matrix) * scale[:, None] / 65535
+        codes = cv2.transform(source, np.column_stack([rows, offset]))
         planes = [np.minimum(codes[..., i], 1023) for i in range(3)]
     result = av.VideoFrame(picture.width, picture.height, "yuv444p10le")
     for index, plane in enumerate(planes):

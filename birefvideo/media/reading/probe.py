@@ -15,13 +15,14 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData, Type
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
-from birefvideo.frames import AudioInfo, Colour, VideoInfo
+from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
-from birefvideo.media.reading.normalize import FULL_RANGE, LIMITED_RANGE, bit_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -84,7 +85,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         width=height if turned else width,
         height=width if turned else height,
         pix_fmt=pix_fmt,
-        bit_depth=bit_depth(av.VideoFormat(pix_fmt)),
+        bit_depth=format_depth(av.VideoFormat(pix_fmt)),
         time_base=time_base,
         rate=rate,
         start=stream.start_time or 0,
@@ -189,3 +190,8 @@ def _range(picture: av.VideoFrame) -> int:
 
 def _specified(code: int) -> int | None:
     return None if code in (0, 2, 3) else code  # H.273: 2 is unspecified, 0 and 3 reserved; matrix 0 is RGB
+
+
+def codec_name(stream: Stream) -> str:
+    """Return FFmpeg's name of a stream's codec, whichever decoder or encoder handles it: 'mp3', not 'mp3float'."""
+    return str(stream.codec_context.codec.canonical_name)

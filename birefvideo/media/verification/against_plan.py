@@ -13,25 +13,16 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from birefvideo.errors import InputError
+from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.expected import Expected, Verification, wrong
+from birefvideo.media.expected import Expected, Sound, Verification, wrong
 from birefvideo.media.formats import Content, Format
+from birefvideo.media.output_format import decoded_pix_fmts, output_aspect, output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, decoder_with_alpha, luma_matte
 from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.probe import codec_name
+from birefvideo.media.sidecar import SIDECAR, picture_name, read_sidecar
 from birefvideo.media.verification.against_plan_animation import verify_animation
-from birefvideo.media.writing.audio import Sound, codec_name
-from birefvideo.media.writing.image_sequence import SIDECAR, picture_name, read_times
-from birefvideo.media.writing.writer import output_aspect, output_colour, output_pix_fmt, output_size
-
-_CODECS = {"prores_ks": "prores", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "hevc"}
-"""The codec that each encoder writes, where it is called otherwise."""
-_DECODED = {
-    "yuva444p10le": {"yuva444p10le", "yuva444p12le"},  # FFmpeg decodes 4444 to 12 bits
-    "yuv420p": {"yuv420p", "yuvj420p"},
-    "gbrapf32le": {"gbrapf16le"},  # OpenEXR is written as half floats
-}
-"""Pixel formats that a decoder may show for what was encoded, where it is not that alone."""
 
 _COVERAGE_SLACK = 0.02
 """How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
@@ -63,7 +54,7 @@ def verify(
         with open_input(output) as container:
             stream = _only_video(container, output)
             _check_stream(stream, output, format, info)
-            times, end = _read(container, stream, output, expected)
+            times, end = _read(container, stream, output, format, expected)
             worst = _check_times(times, end, stream, output, info, expected)
             pictures = (
                 _decoded_all(container, stream, format)
@@ -90,8 +81,10 @@ def _verify_sequence(
     """Compares a folder of pictures and its times; each file is looked at, three or all are decoded."""
     if not output.is_dir():
         raise wrong(output, "it is no folder")
-    times = read_times(output)
-    end = times.pts[-1] + times.last_duration if times.pts else 0
+    try:
+        times = read_sidecar(output)
+    except ValueError as error:
+        raise OutputError(f"{output} has no readable {SIDECAR}: remove it and run again") from error
     wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
     if len(times.pts) != len(wanted):
         raise wrong(output, f"it holds {len(times.pts)} pictures instead of {len(wanted)}")
@@ -106,7 +99,7 @@ def _verify_sequence(
         raise wrong(output, f"{extra[0]} does not belong to it")
     chosen = range(len(names)) if decode_all else sorted({0, len(names) // 2, len(names) - 1})
     off = [error for index in chosen for error in _single(output / names[index], format, info, expected, index)]
-    return Verification(len(names), len(chosen), end * info.time_base, Fraction(0), 0, max(off, default=None))
+    return Verification(len(names), len(chosen), times.end, Fraction(0), 0, max(off, default=None))
 
 
 def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, index: int) -> list[float]:
@@ -117,9 +110,8 @@ def _single(path: Path, format: Format, info: VideoInfo, expected: Expected, ind
     except (av.FFmpegError, InputError, StopIteration) as error:
         raise wrong(path, f"it cannot be read back ({error})") from error
     picture.pts = index
-    pix_fmt = output_pix_fmt(format, info)
     shown = ((picture.width, picture.height), picture.format.name)
-    if shown[0] != output_size(format, info) or shown[1] not in _DECODED.get(pix_fmt, {pix_fmt}):
+    if shown[0] != output_size(format, info) or shown[1] not in decoded_pix_fmts(format, info):
         raise wrong(path, f"it is {shown[0][0]}x{shown[0][1]} of {shown[1]}")
     return _coverage_error(picture, path, format, expected, range(len(expected.pts)))
 
@@ -134,7 +126,7 @@ def _check_stream(stream: VideoStream, output: Path, format: Format, info: Video
     """Compares what the container says of the pictures."""
     context, colour = stream.codec_context, output_colour(format, info.colour)
     found: list[tuple[str, object, object]] = [
-        ("codec", codec_name(stream), _CODECS.get(format.codec, format.codec)),
+        ("codec", codec_name(stream), format.written_codec),
         ("size", (context.width, context.height), output_size(format, info)),
         ("primaries", context.color_primaries, colour.primaries),  # VP9 leaves these two to the container
         ("transfer function", context.color_trc, colour.transfer),
@@ -142,7 +134,7 @@ def _check_stream(stream: VideoStream, output: Path, format: Format, info: Video
     ]
     if format.codec_tag is not None:
         found.append(("codec tag", context.codec_tag, format.codec_tag))
-    if format.container == "webm":
+    if format.tags_alpha:
         metadata = {key.lower(): value for key, value in stream.metadata.items()}
         found.append(("alpha mode", metadata.get("alpha_mode"), "1"))
     for what, got, wanted in found:
@@ -151,7 +143,7 @@ def _check_stream(stream: VideoStream, output: Path, format: Format, info: Video
 
 
 def _read(
-    container: InputContainer, stream: VideoStream, output: Path, expected: Expected
+    container: InputContainer, stream: VideoStream, output: Path, format: Format, expected: Expected
 ) -> tuple[list[int], Fraction]:
     """Reads every packet; returns the pictures' pts and the end of the last, having compared the sound."""
     times: list[int] = []
@@ -171,7 +163,7 @@ def _read(
     _check_sounds(container, heard, output, expected.sounds)
     if not times:
         raise wrong(output, "it holds no pictures")
-    if "matroska" in container.format.name:  # which keeps no length of single pictures, but the whole
+    if not format.container.keeps_last_length:
         return times, Fraction(container.duration or 0, av.time_base)
     assert stream.time_base is not None
     return times, (times[-1] + length) * stream.time_base
@@ -229,8 +221,7 @@ def _check_picture(picture: av.VideoFrame, output: Path, format: Format, info: V
         found.append(("colour range", int(picture.color_range), colour.range))
     if picture.is_corrupt:
         raise wrong(output, f"the picture at {picture.time:.3f} s is damaged")
-    pix_fmt = output_pix_fmt(format, info)
-    if picture.format.name not in _DECODED.get(pix_fmt, {pix_fmt}):
+    if picture.format.name not in decoded_pix_fmts(format, info):
         raise wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
     for what, got, wanted in found:
         if got != wanted:

@@ -9,12 +9,12 @@ import av
 
 from birefvideo.errors import InputError
 from birefvideo.frames import VideoInfo
+from birefvideo.media.animation_schedule import schedule
 from birefvideo.media.expected import Expected, Verification, wrong
 from birefvideo.media.formats import Format
+from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification.finished_output import read_film
-from birefvideo.media.writing.animation import schedule
-from birefvideo.media.writing.writer import output_size
 
 _EXACT = 1e-4
 """How far mean alpha may be from what the encoder was given: it is lossless, and this is rounding."""
@@ -33,7 +33,7 @@ def verify_animation(output: Path, format: Format, info: VideoInfo, expected: Ex
     try:
         film = read_film(output, format)
         found: list[tuple[str, object, object]] = [
-            ("codec", film.codec, format.container),
+            ("codec", film.codec, format.written_codec),
             ("size", film.size, output_size(format, info)),
             ("number of pictures", len(film.times), len(plan.indices)),
         ]

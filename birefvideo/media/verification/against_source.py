@@ -13,14 +13,14 @@ import av
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.media.animation_schedule import shown_until
 from birefvideo.media.formats import Content, Format
+from birefvideo.media.output_format import output_aspect, output_colour, output_size
 from birefvideo.media.reading.image_series import at_rate
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.finished_output import Film, read_film
 from birefvideo.media.verification.frame_pass import Found, watch
-from birefvideo.media.writing.animation import shown_until
-from birefvideo.media.writing.writer import output_aspect, output_colour, output_size
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
@@ -107,13 +107,12 @@ def _read_as_meant(source: Path, promise: Promise) -> VideoInfo:
 
 
 def _codec(film: Film, format: Format) -> Check:
-    wanted = format.container if format.is_animation else av.Codec(format.codec, "w").canonical_name
-    if film.codec != wanted:
-        return Check("codec", False, f"{film.codec} instead of {wanted}, as --to {format.name} has it")
+    if film.codec != format.written_codec:
+        return Check("codec", False, f"{film.codec} instead of {format.written_codec}, as --to {format.name} has it")
     if format.codec_tag is not None and film.codec_tag != format.codec_tag:
         wrong = f"tagged {film.codec_tag} instead of {format.codec_tag}"
         return Check("codec", False, f"{film.codec} {wrong}: programs drop its alpha")
-    if format.container == "webm" and format.has_alpha and film.alpha_mode != "1":
+    if format.tags_alpha and film.alpha_mode != "1":
         return Check("codec", False, f"{film.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({film.codec_tag})" if format.codec_tag else ""
     return Check("codec", True, f"{film.codec}{tag}: {format.description}")

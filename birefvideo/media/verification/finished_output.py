@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from birefvideo.media.animation_files import read_webp
 from birefvideo.media.formats import Format
 from birefvideo.media.reading.alpha import decoder_with_alpha
 from birefvideo.media.reading.decode import open_input
-from birefvideo.media.writing.audio import codec_name
-from birefvideo.media.writing.image_sequence import SIDECAR
+from birefvideo.media.reading.probe import codec_name
+from birefvideo.media.sidecar import SIDECAR, read_sidecar
 
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding
@@ -71,7 +70,7 @@ class Film:
                 with open_input(self.path / name) as container:
                     yield from container.decode(video=0)
             return
-        if self.format.container == "webp":
+        if self.format.container.is_read_by_us:
             yield from read_webp(self.path).pictures()
             return
         with open_input(self.path) as container:
@@ -90,7 +89,7 @@ def read_film(path: Path, format: Format) -> Film:
     """
     if format.is_sequence:
         return _read_folder(path, format)
-    if format.container == "webp":
+    if format.container.is_read_by_us:
         return _read_webp(path, format)
     with open_input(path) as container:
         if len(container.streams.video) != 1:
@@ -136,27 +135,27 @@ def _scanned(container: InputContainer, stream: VideoStream) -> tuple[tuple[Frac
 
 def _read_folder(path: Path, format: Format) -> Film:
     try:
-        values = json.loads((path / SIDECAR).read_text(encoding="utf-8"))
-        tick, aspect = Fraction(values["time_base"]), Fraction(values["sample_aspect_ratio"])
-        pts, last = [int(time) for time in values["pts"]], int(values["last_duration"])
-        names = tuple(values["pictures"] % (values["first"] + index) for index in range(len(pts)))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        told = read_sidecar(path)
+        if told.pts and not told.names:
+            raise ValueError("it is a part's")
+    except ValueError as error:
         raise InputError(f"{path.name} has no readable {SIDECAR}: name a folder that birefvideo wrote") from error
     size, codec, tags = (0, 0), "", (0, 0)
-    if names:
-        with open_input(path / names[0]) as container:
+    if told.names:
+        with open_input(path / told.names[0]) as container:
             context = container.streams.video[0].codec_context
             size, codec = (context.width, context.height), codec_name(container.streams.video[0])
             tags = (context.color_primaries, context.color_trc)
-    times = tuple(time * tick for time in pts)
-    end = times[-1] + last * tick if times else Fraction(0)
-    return Film(path, format, times, end, tick, size, aspect, tags, (), codec, names=names)
+    aspect = told.sample_aspect_ratio
+    return Film(path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names)
 
 
 def _read_webp(path: Path, format: Format) -> Film:
     webp = read_webp(path)
     *times, end = webp.times
-    return Film(path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), "webp")
+    return Film(
+        path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), format.written_codec
+    )
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:

@@ -10,16 +10,16 @@ from itertools import islice
 import av
 import numpy as np
 
-from birefvideo.frames import Alpha, Colour, Frame, Span, VideoInfo
-from birefvideo.media.colour_names import code_scale, is_plain, same_matrix
+from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
+from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.media.animation_schedule import is_shown
 from birefvideo.media.formats import Content, Format
+from birefvideo.media.output_format import output_colour
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import resolve_colour
 from birefvideo.media.verification.finished_output import Film
 from birefvideo.media.verification.premultiplication import EdgeColour
-from birefvideo.media.writing.animation import is_shown
-from birefvideo.media.writing.writer import output_colour
 from birefvideo.planes import bit_depth, plane_array
 
 _COMPARED = 24

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.colour import code_scale
 from birefvideo.frames import Alpha
-from birefvideo.media.colour_names import code_scale
 from birefvideo.planes import bit_depth, plane_array
 
 _SOFT = (0.1, 0.9)

@@ -6,184 +6,20 @@ A part is a folder of whole single pictures, as of a sequence; joining puts them
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import av.filter
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from birefvideo.errors import OptionError, OutputError
-from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.errors import OutputError
+from birefvideo.frames import VideoInfo
 from birefvideo.media.animation_files import WRITERS
-from birefvideo.media.colour_names import BT709, is_plain
+from birefvideo.media.animation_schedule import schedule
 from birefvideo.media.formats import Format
-from birefvideo.media.reading.normalize import tag
-from birefvideo.media.writing import yuv_frames
-from birefvideo.media.writing.image_sequence import SequenceWriter, part_name, read_times
-from birefvideo.media.writing.rgb_frames import to_rgb
-from birefvideo.media.writing.writer import cannot_write, output_size
-from birefvideo.planes import to_444
-
-LONGEST = 60
-"""Seconds of an animation, at most: players load all of it, and it has no sound."""
-THRESHOLD = 128
-"""Alpha code of 255 from which on a GIF's pixel is there."""
-
-# Ordered dithering stays where it is from picture to picture, error diffusion boils. At scale 4 its pattern hardly
-# shows on skin and still breaks the bands that a palette without dithering has.
-_DITHER = "bayer:bayer_scale=4"
-
-Codes = NDArray[np.uint8]
-"""R'G'B'A codes, uint8 (height, width, 4), straight; transparent pixels are 0."""
-
-
-def is_shown(time: Fraction, before: Fraction | None, format: Format) -> bool:
-    """Whether a picture at `time`, in seconds, is kept, where the one kept before it began at `before`.
-
-    Browsers play what is shown for 10 ms or less at ten pictures a second, and GIF counts in 10 ms.
-    """
-    return before is None or time - before >= format.shortest
-
-
-def shown_until(last: Fraction, end: Fraction, format: Format) -> Fraction:
-    """When an animation ends, in seconds from its first picture, whose last one begins at `last` in a clip until `end`.
-
-    A trimmed clip's last picture may be shown for long, and APNG counts no picture longer than 65 s.
-    """
-    return max(last + format.shortest, min(end, Fraction(LONGEST)))
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Which pictures an animation shows, and when."""
-
-    indices: tuple[int, ...]
-    """Which of the pictures are kept."""
-    ticks: tuple[int, ...]
-    """When each of those begins, from 0 on, and last when the last one ends."""
-
-    @property
-    def durations(self) -> list[int]:
-        """How long each picture is shown, in ticks."""
-        return [after - before for before, after in zip(self.ticks, self.ticks[1:], strict=False)]
-
-
-def schedule(times: Sequence[Fraction], end: Fraction, format: Format) -> Schedule:
-    """Plans an animation of pictures that begin at `times` and end with `end`, in seconds; its 0 is the first one's.
-
-    Times, not lengths, are rounded, so that errors do not add up.
-    """
-    assert format.clock is not None, "animations have a clock of their own"
-    indices: list[int] = []
-    before: Fraction | None = None
-    for index, time in enumerate(times):
-        if is_shown(time, before, format):
-            indices.append(index)
-            before = time
-    ticks = [round((times[index] - times[0]) * format.clock) for index in indices]
-    least = ticks[-1] + -int(-format.shortest * format.clock // 1)
-    until = shown_until(times[indices[-1]] - times[0], end - times[0], format)
-    return Schedule(tuple(indices), (*ticks, max(least, round(until * format.clock))))
-
-
-def check_length(formats: Iterable[Format], info: VideoInfo, span: Span) -> None:
-    """Refuses a span that is longer than an animation may be.
-
-    Raises:
-        OptionError: as above. Where the clip does not tell its length, writing it may raise OutputError instead.
-    """
-    begin = info.start if span.start is None else span.start
-    ends = [] if span.end is None else [Fraction(span.end)]
-    if info.duration:
-        ends.append(info.start + info.duration / info.time_base)
-    seconds = (min(ends, default=Fraction(begin)) - begin) * info.time_base
-    for format in formats:
-        if format.is_animation and seconds > LONGEST:
-            raise OptionError(f"{_too_long(format)}, not {float(seconds):g} s: choose a part with --start and --end")
-
-
-def _too_long(format: Format) -> str:
-    return f"--to {format.name} is for up to {LONGEST} s"
-
-
-class AnimationWriter(SequenceWriter):
-    """Encodes the frames of one segment into a folder, each scaled and as a picture file of its own."""
-
-    def write(self, frame: Frame) -> None:
-        """Encodes one frame of the segment's core.
-
-        Raises:
-            OutputError: as Writer's, or the frame is too far from the output's beginning.
-        """
-        first = self._info.start if self._settings.first is None else self._settings.first
-        if (frame.pts - first) * self._info.time_base >= LONGEST:
-            raise OutputError(f"{_too_long(self._format)}, and the clip goes on: choose a part with --start and --end")
-        super().write(frame)
-
-    def _compose(self, frame: Frame) -> av.VideoFrame:
-        assert frame.alpha is not None, "frames are written after prediction"
-        foreground, source = frame.foreground or to_444(frame.picture), self._info.colour
-        if not is_plain(source):
-            foreground, source = yuv_frames.to_sdr(foreground, source), BT709
-        rgb = np.clip(to_rgb(foreground, source, 255.0), 0, 255)
-        codes = scaled(rgb, frame.alpha, output_size(self._format, self._info))
-        if self._format.codec == "gif":
-            codes[codes[..., 3] < THRESHOLD] = 0
-            codes[codes[..., 3] > 0, 3] = 255
-        self._coverage.append(float(codes[..., 3].mean()) / 255)
-        if self._format.codec == "gif":
-            return _paletted(codes)
-        is_bgra = self._format.pix_fmt == "bgra"
-        ordered = np.ascontiguousarray(codes[..., [2, 1, 0, 3]]) if is_bgra else codes
-        picture = av.VideoFrame.from_ndarray(ordered, format=self._format.pix_fmt)
-        tag(picture, self._colour)
-        return picture
-
-
-def scaled(rgb: NDArray[Any], alpha: Alpha, size: tuple[int, int]) -> Codes:
-    """Returns colour and alpha at (width, height): averaged as premultiplied, so that no hidden colour bleeds in.
-
-    Args:
-        rgb: float32 (height, width, 3) in [0, 255], straight.
-        alpha: float32 (height, width) in [0, 1].
-        size: width and height of the result; where it is the picture's own, values are only rounded.
-    """
-    if size != alpha.shape[::-1]:
-        whole = cv2.resize(np.dstack([rgb * alpha[..., None], alpha]), size, interpolation=cv2.INTER_AREA)
-        alpha = whole[..., 3]
-        rgb = np.clip(whole[..., :3] / np.maximum(alpha, 1e-6)[..., None], 0, 255)
-    codes: Codes = np.rint(np.dstack([rgb, alpha * np.float32(255)])).astype(np.uint8)
-    codes[codes[..., 3] == 0] = 0
-    return codes
-
-
-def _paletted(codes: Codes) -> av.VideoFrame:
-    """Returns a picture as pal8 with the best 255 colours for it, and one that is transparent."""
-    height, width = codes.shape[:2]
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgba"), time_base=Fraction(1))
-    split, sink = graph.add("split"), graph.add("buffersink")
-    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=1")
-    use = graph.add("paletteuse", f"new=1:alpha_threshold={THRESHOLD}:dither={_DITHER}")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    picture = av.VideoFrame.from_ndarray(codes, format="rgba")
-    picture.pts = 0
-    graph.push(picture)
-    graph.push(None)
-    paletted = graph.pull()
-    assert isinstance(paletted, av.VideoFrame), "pictures become pictures"
-    return paletted
+from birefvideo.media.output_format import output_size
+from birefvideo.media.sidecar import part_name
+from birefvideo.media.writing.image_sequence import read_part
+from birefvideo.media.writing.muxing import cannot_write
 
 
 @dataclass(frozen=True)
@@ -204,7 +40,7 @@ def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: Vid
     Raises:
         OutputError: a part lacks pictures or is damaged, or the disk refuses.
     """
-    told = [(part, read_times(part)) for part in parts]
+    told = [(part, read_part(part)) for part in parts]
     pts = [time for _, times in told for time in times.pts]
     files = [part / part_name(index, format) for part, times in told for index in range(len(times.pts))]
     coverage = [share for _, times in told for share in times.coverage]
@@ -217,7 +53,7 @@ def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: Vid
 
     try:
         with output.open("wb") as out:
-            WRITERS[format.container](out, pictures(), output_size(format, info), len(plan.indices))
+            WRITERS[format.container.muxer](out, pictures(), output_size(format, info), len(plan.indices))
     except OSError as error:
         raise cannot_write(output, error) from error
     except (ValueError, IndexError, struct.error) as error:

@@ -16,13 +16,14 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.expected import Sound
 from birefvideo.media.formats import Format
 from birefvideo.media.metadata import copy_track_tags
 from birefvideo.media.reading.decode import GIVE_UP_AFTER, open_input
+from birefvideo.media.reading.probe import codec_name
 
 _TRACKS = {"all": None, "first": 1, "none": 0}
 """What the user can ask for: how many of the source's tracks."""
@@ -49,24 +50,6 @@ class Window:
     """Sound before it is cut off; None keeps all."""
     end: Fraction | None
     """Sound from here on is cut off; None keeps all."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """One audio stream of an output, as it was read and written."""
-
-    codec: str
-    """FFmpeg's codec name in the output."""
-    copied: bool
-    """Whether the source's packets were kept."""
-    start: Fraction
-    """Where it begins to be heard, in seconds on the output's clock."""
-    end: Fraction
-    """Where it ends."""
-    grain: Fraction
-    """Seconds of one packet: how exact start and end are."""
-    warning: str = ""
-    """What was wrong with the source's stream; one line, or empty."""
 
 
 class SoundError(Exception):
@@ -157,10 +140,10 @@ class CopiedTrack(Track):
     before 0, where the edit list of mov and mp4 hides them.
     """
 
-    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer) -> None:
+    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
-        copy_track_tags(self._stream, self._out, output.format.name)
+        copy_track_tags(self._stream, self._out, format)
         self._grain = Fraction(0)
 
     def _packets(self) -> Iterator[Timed]:
@@ -225,7 +208,7 @@ class EncodedTrack(Track):
         context.thread_count = 1
         if format.bit_rate is not None:
             context.bit_rate = format.bit_rate * len(context.layout.channels)
-        copy_track_tags(self._stream, self._out, output.format.name)
+        copy_track_tags(self._stream, self._out, format)
 
     def _packets(self) -> Iterator[Timed]:
         for frame in self._shaped():
@@ -334,14 +317,9 @@ def open_track(
     hide what comes before it.
     """
     is_cut = window.start is not None and window.start > audio.start
-    if format.hides_priming or not is_cut:
+    if format.container.hides_priming or not is_cut:
         with open_input(source) as container:
             is_taken = codec_name(container.streams[audio.index]) in format.audio_copy
         if is_taken:
-            return CopiedTrack(source, audio, window, output)
+            return CopiedTrack(source, audio, window, output, format)
     return EncodedTrack(source, audio, window, output, format)
-
-
-def codec_name(stream: Stream) -> str:
-    """FFmpeg's name of a stream's codec, whichever decoder or encoder handles it: 'mp3', not 'mp3float'."""
-    return str(stream.codec_context.codec.canonical_name)

@@ -33,7 +33,7 @@ def check_available(format: Format) -> None:
 def why_unavailable(name: str) -> str:
     """Returns why the encoder of a format refuses a small picture, in a few words, or '' if it takes it."""
     format = FORMATS[name]
-    if format.codec == "gif" and not {"palettegen", "paletteuse"} <= av.filter.filters_available:
+    if format.is_paletted and not {"palettegen", "paletteuse"} <= av.filter.filters_available:
         return "this FFmpeg has no filter to find a palette with"
     for pix_fmt in filter(None, (format.pix_fmt, format.deep_pix_fmt)):
         try:

@@ -10,8 +10,9 @@ import av
 import cv2
 import numpy as np
 
+from birefvideo.colour import Colour
 from birefvideo.errors import InputError, OptionError, named
-from birefvideo.frames import Colour, Frame, Span
+from birefvideo.frames import Frame, Span
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing import yuv_frames
@@ -39,7 +40,7 @@ def check_background(background: Background) -> None:
             raise OptionError(f"{named('background')}: {error.message}") from error
 
 
-class Backdrop:
+class BackgroundFile:
     """The pictures of a background file: of a video the one shown at each moment, over and over.
 
     A video whose length its file does not tell stops at its last picture. To be closed after use.

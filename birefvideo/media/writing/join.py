@@ -17,21 +17,14 @@ from av.packet import Packet
 
 from birefvideo.errors import BirefvideoError, OutputError
 from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.media.expected import Sound
 from birefvideo.media.formats import Format
 from birefvideo.media.metadata import Tags
+from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.animation import join_pictures
-from birefvideo.media.writing.audio import (
-    CopiedTrack,
-    EncodedTrack,
-    Sound,
-    SoundError,
-    Timed,
-    Window,
-    open_track,
-    seconds,
-)
+from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.writing.image_sequence import join_folders
-from birefvideo.media.writing.writer import finished, movie_options, open_output, output_aspect
+from birefvideo.media.writing.muxing import finished, movie_options, open_output
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
@@ -109,7 +102,7 @@ def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo
         window = _window(first, source, span)
         container = stack.enter_context(finished(_opened_output(output, format, source, tags), output))
         pictures = _Pictures(parts, first, container, format, source, window)
-        tags.describe(container, pictures.stream, window.origin, _first_time(first, source), window.end)
+        tags.describe(container, format, pictures.stream, window.origin, _first_time(first, source), window.end)
         tracks, warnings = _open_tracks(stack, container, format, source, window)
         for _, rank, packet in _interleaved(pictures, tracks):
             _mux(container, packet, tracks[rank - 1].audio if rank else None)
@@ -140,7 +133,7 @@ class _Pictures:
         window: Window,
     ) -> None:
         self.count = 0
-        self._parts = parts
+        self._parts, self._format = parts, format
         self._time_base = source.time_base
         self._shift = source.start * source.time_base - window.origin
         template = first.streams.video[0]
@@ -152,7 +145,7 @@ class _Pictures:
             self.stream.codec_context.codec_tag = format.codec_tag
         if format.compressor is not None:
             self.stream.metadata["encoder"] = format.compressor
-        if format.container == "webm" and format.has_alpha:
+        if format.tags_alpha:
             self.stream.metadata["alpha_mode"] = "1"
 
     def packets(self) -> Iterator[Timed]:
@@ -167,7 +160,7 @@ class _Pictures:
             raise OutputError(
                 f"{path} was encoded with other settings than the parts before it: remove it and run again"
             )
-        end = _end_of(part)
+        end = _end_of(part, self._format)
         held: Timed | None = None
         for packet in part.demux(stream):
             if packet.pts is None:
@@ -231,7 +224,7 @@ def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) 
         FFmpegError: the muxer refuses the stream's codec or parameters, or the encoder does.
     """
     with (
-        av.open(BytesIO(), "w", format=format.container) as trial,
+        av.open(BytesIO(), "w", format=format.container.muxer) as trial,
         closing(open_track(source, audio, window, trial, format)),
     ):
         trial.start_encoding()
@@ -274,12 +267,10 @@ def _opened_output(path: Path, format: Format, source: VideoInfo, tags: Tags) ->
     return open_output(path, format, options)
 
 
-def _end_of(part: InputContainer) -> Fraction:
+def _end_of(part: InputContainer, format: Format) -> Fraction:
     """The end of a part's last picture, in seconds on the part's clock.
 
     mov and mp4 keep the last packet's length, so that their duration is from the start; Matroska's is from 0.
     """
     duration = Fraction(part.duration or 0, av.time_base)
-    if "matroska" in part.format.name:
-        return duration
-    return Fraction(part.start_time or 0, av.time_base) + duration
+    return Fraction(part.start_time or 0, av.time_base) + duration if format.container.keeps_last_length else duration

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from types import MappingProxyType
 
 import av
 import cv2
 import numpy as np
 
+from birefvideo.colour import tag
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.reading.normalize import tag
-from birefvideo.media.writing.writer import EncodeSettings, Writer
+from birefvideo.media.writing.composer import Composer, EncodeSettings
 from birefvideo.planes import plane_array
 
 LONG_SIDE = 1280
@@ -33,7 +32,7 @@ SOURCE_PROXY = replace(
 
 
 def proxy_info(info: VideoInfo) -> VideoInfo:
-    """Returns what the clip is as a proxy: of square pixels, even sides, at most LONG_SIDE long."""
+    """Return what the clip is as a proxy: of square pixels, even sides, at most LONG_SIDE long."""
     width = float(info.width * max(info.sample_aspect_ratio, Fraction(1)))
     height = float(info.height / min(info.sample_aspect_ratio, Fraction(1)))
     scale = min(1.0, LONG_SIDE / max(width, height))
@@ -41,30 +40,33 @@ def proxy_info(info: VideoInfo) -> VideoInfo:
     return replace(info, width=even[0], height=even[1], sample_aspect_ratio=Fraction(1))
 
 
-class ProxyWriter(Writer):
-    """Writes frames as `proxy_info` has them; for SOURCE_PROXY the picture as it came, without its matte."""
+class ReviewComposer(Composer):
+    """Another composer's pictures of frames as `proxy_info` has them; of SOURCE_PROXY the picture without its matte."""
 
-    def __init__(self, path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> None:
-        self._shown = proxy_info(info)
-        self.shows_source = format is SOURCE_PROXY
-        super().__init__(path, format, self._shown, replace(settings, premultiplied=False))
+    def __init__(self, inner: Composer, format: Format, info: VideoInfo, settings: EncodeSettings) -> None:
+        super().__init__(format, info, settings)
+        self._inner, self.coverage = inner, inner.coverage
+        self._shows_source = format is SOURCE_PROXY
 
-    def write(self, frame: Frame) -> None:
-        """Encodes one frame of the segment's core; raises as Writer's."""
-        size = (self._shown.width, self._shown.height)
-        picture = _scaled(frame.picture, size, self._shown)
-        if self.shows_source:
+    def compose(self, frame: Frame) -> av.VideoFrame:
+        """Return the small picture of a frame."""
+        size = (self._info.width, self._info.height)
+        picture = _scaled(frame.picture, size, self._info)
+        if self._shows_source:
             opaque = np.ones(size[::-1], np.float32)
-            super().write(replace(frame, picture=picture, foreground=None, alpha=opaque))
-            return
+            return self._inner.compose(replace(frame, picture=picture, foreground=None, alpha=opaque))
         assert frame.alpha is not None, "frames are written after prediction"
-        foreground = frame.foreground and _scaled(frame.foreground, size, self._shown)
+        foreground = frame.foreground and _scaled(frame.foreground, size, self._info)
         alpha = cv2.resize(frame.alpha, size, interpolation=cv2.INTER_AREA)
-        super().write(replace(frame, picture=picture, foreground=foreground, alpha=alpha))
+        return self._inner.compose(replace(frame, picture=picture, foreground=foreground, alpha=alpha))
+
+    def close(self) -> None:
+        """Close the other."""
+        self._inner.close()
 
 
 def _scaled(picture: av.VideoFrame, size: tuple[int, int], info: VideoInfo) -> av.VideoFrame:
-    """Returns a planar picture resampled to (width, height), plane by plane; itself where that is its size."""
+    """Return a planar picture resampled to (width, height), plane by plane; itself where that is its size."""
     if (picture.width, picture.height) == size:
         return picture
     result = av.VideoFrame(*size, picture.format.name)

@@ -11,15 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.frames import LUMA_WEIGHTS, Alpha, Colour
-from birefvideo.media.colour_names import code_scale
-from birefvideo.media.reading.normalize import FULL_RANGE, tag
+from birefvideo.colour import LINEAR, Colour, codes_to_rgb, rgb_colour, tag
+from birefvideo.frames import Alpha
 from birefvideo.planes import bit_depth, plane_array
 
-LINEAR = 8
-"""AVColorTransferCharacteristic of linear light."""
-SRGB = Colour(matrix=0, range=FULL_RANGE, primaries=1, transfer=13)
-"""What R'G'B' is on the web."""
 _LEAST, _MOST = -0.125, 1.25
 """R'G'B' that the table of a curve reaches from and to: limited-range codes end at -0.07 and 1.09."""
 _DIFFUSE_WHITE = 203.0
@@ -27,11 +22,6 @@ _DIFFUSE_WHITE = 203.0
 
 _ORDER = {"argb": "argb", "bgra": "bgra", "rgba": "rgba", "rgba64be": "rgba", "rgba64le": "rgba"}
 """The channels of each packed format, as they lie in memory."""
-
-
-def rgb_colour(source: Colour) -> Colour:
-    """The colour of R'G'B' made from codes of `source`: its primaries and curve, full range, no matrix."""
-    return Colour(matrix=0, range=FULL_RANGE, primaries=source.primaries, transfer=source.transfer)
 
 
 def to_rgb(picture: av.VideoFrame, source: Colour, peak: float) -> NDArray[Any]:
@@ -44,19 +34,8 @@ def to_rgb(picture: av.VideoFrame, source: Colour, peak: float) -> NDArray[Any]:
         source: its matrix (ITU-T H.273 equations 39–44; BT.2020's constant luminance is taken for the other) and range.
         peak: what white becomes.
     """
-    red, blue = LUMA_WEIGHTS.get(source.matrix, LUMA_WEIGHTS[1])
-    green = 1 - red - blue
-    scale, offset = code_scale(source.range, bit_depth(picture))
-    to_rgb = np.array(
-        [
-            [1, 0, 2 * (1 - red)],
-            [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
-            [1, 2 * (1 - blue), 0],
-        ]
-    )
-    gains = peak * to_rgb / scale
     codes = cv2.merge([plane_array(picture, i) for i in range(3)]).astype(np.float32)
-    rgb: NDArray[Any] = cv2.transform(codes, np.column_stack([gains, -gains @ offset]))
+    rgb: NDArray[Any] = cv2.transform(codes, codes_to_rgb(source.matrix, source.range, bit_depth(picture), peak))
     return rgb
 
 

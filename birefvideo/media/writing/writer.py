@@ -1,136 +1,30 @@
-"""Writing one segment of one output: frames in, a video-only part file out."""
+"""Writing one segment of one output: frames in, a part without sound out."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import cast
-
-import av
-from av.container import OutputContainer
-from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
 
 from birefvideo.errors import OutputError
-from birefvideo.frames import Colour, Frame, VideoInfo
-from birefvideo.media.colour_names import BT709, NAMED_COLOURS, is_plain, rgb_to_yuv, sdr_colour
-from birefvideo.media.formats import Content, Format
-from birefvideo.media.writing import yuv_frames
-from birefvideo.media.writing.background import Backdrop, Background
-from birefvideo.media.writing.rgb_frames import LINEAR, SRGB, linear, packed, rgb_colour
-from birefvideo.planes import to_444
-
-LIMITED_RANGE = 1
-
-BITEXACT = {"fflags": "+bitexact"}
-"""Muxer options that keep random ids, dates and version strings out of a file."""
-
-
-@dataclass(frozen=True)
-class EncodeSettings:
-    """What the user and the plan decide about encoding, the same for every segment of a job."""
-
-    background: Background = NAMED_COLOURS["green"]
-    """What is behind a composite: R'G'B' codes, or a picture or video."""
-    first: int | None = None
-    """pts with which a background video begins; None is the source's first."""
-    premultiplied: bool = False
-    """Multiply colour by alpha in outputs with alpha; straight is the default."""
-    threads: int = 4
-    """Threads of each encoder: a number, never 0, because libx264's bytes depend on it."""
-
-
-def output_colour(format: Format, source: Colour) -> Colour:
-    """Returns the colour that an output's pixels are in and are tagged with.
-
-    ProRes keeps the source's, HDR included, in limited range; BT.470BG is written as SMPTE 170M, its equal, since
-    ProRes has no code for it. FFV1 keeps it whole. VP9 is always BT.709, because Chromium misreads every other. H.264
-    keeps BT.709 and BT.601 in their range; HDR and BT.2020 become BT.709, as in RGB of 8 bits. RGB of more keeps
-    primaries and curve, but for OpenEXR, which is linear. Animations are sRGB, as browsers take video for. A matte is
-    grey, so any matrix would do.
-    """
-    if format.codec == "prores_ks":
-        matrix = 6 if source.matrix == 5 else source.matrix
-        transfer = 1 if source.transfer == 6 else source.transfer  # one curve under two numbers; ProRes knows 1
-        return replace(source, matrix=matrix, transfer=transfer, range=LIMITED_RANGE)
-    if format.codec == "ffv1":
-        return source
-    if format.is_animation:
-        return SRGB
-    if format.is_rgb:
-        colour = rgb_colour(source if format.is_deep else sdr_colour(source))
-        return replace(colour, transfer=LINEAR) if format.codec == "exr" else colour
-    if format.content in (Content.COMPOSITE, Content.FILL):
-        return sdr_colour(source)
-    return BT709
-
-
-def output_pix_fmt(format: Format, info: VideoInfo) -> str:
-    """Returns the pixel format of the pictures that an output's encoder is given."""
-    return format.deep_pix_fmt if format.deep_pix_fmt and info.bit_depth > 8 else format.pix_fmt
-
-
-def output_size(format: Format, info: VideoInfo) -> tuple[int, int]:
-    """Returns the (width, height) of an output's pictures: the source's, but for what the format cannot express.
-
-    They are padded to even where the encoder insists, enlarged to square pixels where the container cannot tell, and
-    scaled down where the format has a longest side.
-    """
-    if format.needs_even_size:
-        return info.width + info.width % 2, info.height + info.height % 2
-    if format.square_pixels:
-        aspect = info.sample_aspect_ratio
-        width, height = info.width * max(aspect, Fraction(1)), info.height / min(aspect, Fraction(1))
-        scale = min(Fraction(1), format.long_side / max(width, height)) if format.long_side else 1
-        return max(1, round(width * scale)), max(1, round(height * scale))
-    return info.width, info.height
-
-
-def output_aspect(format: Format, info: VideoInfo) -> Fraction:
-    """Returns the width to height of one pixel of an output."""
-    return Fraction(1) if format.square_pixels else info.sample_aspect_ratio
-
-
-def movie_options(format: Format, info: VideoInfo) -> dict[str, str]:
-    """Returns muxer options that make the container's clock fine enough for the source's.
-
-    The edit list of mov and mp4 counts in the movie's timescale, which is 1 ms unless told otherwise.
-    """
-    if format.container not in ("mov", "mp4"):
-        return dict(BITEXACT)
-    return {**BITEXACT, "movie_timescale": str(movie_timescale(info))}
-
-
-def movie_timescale(info: VideoInfo) -> int:
-    """Ticks a second: a multiple of the video's denominator, and at least 10,000 for the sake of the audio."""
-    scale = info.time_base.denominator
-    return scale * -(-10_000 // scale)
+from birefvideo.frames import Frame, VideoInfo
+from birefvideo.media.output_format import Format
+from birefvideo.media.writing.composer import Composer, EncodeSettings, make_composer
+from birefvideo.media.writing.proxy import ReviewComposer, proxy_info
+from birefvideo.media.writing.sinks import Sink, open_sink
 
 
 class Writer:
-    """Encodes the frames of one segment into a part file, with their own times.
+    """Checks the frames of one segment, makes pictures of them and hands these on, with their own times.
 
     A part's clock starts at the source's first frame (`info.start`), so that no time is negative, and goes on through
-    the segments. A context manager; an exception inside leaves an unfinished file at `path` and nowhere else.
+    the segments. A context manager; an exception inside leaves an unfinished part at its path and nowhere else.
     """
 
-    def __init__(self, path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> None:
-        self.path = path
+    def __init__(self, info: VideoInfo, composer: Composer, sink: Sink) -> None:
         self.frames_written = 0
-        self._format, self._info, self._settings = format, info, settings
-        self._colour = output_colour(format, info.colour)
-        self._background = self._open_background()
-        self._durations: deque[int] = deque()
+        """Number of frames so far."""
+        self._info, self._composer, self._sink = info, composer, sink
         self._last_pts: int | None = None
-        try:
-            self._open()
-        except OSError as error:
-            raise cannot_write(path, error) from error
 
     def __enter__(self) -> Writer:
         return self
@@ -138,19 +32,18 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(self._background, Backdrop):
-            self._background.close()
         if kind is None:
             self.close()
         else:
-            self._abandon()
+            self._composer.close()
+            self._sink.abandon()
 
     def write(self, frame: Frame) -> None:
-        """Encodes one frame of the segment's core.
+        """Encode one frame of the segment's core.
 
         Raises:
-            OutputError: the frame has another size than the clip, is not later than the one before, or the encoder
-                or the disk refuses it.
+            OutputError: the frame has another size than the clip, is not later than the one before, lies beyond the
+                longest animation, or the encoder or the disk refuses it.
         """
         size = (frame.picture.width, frame.picture.height)
         if size != (self._info.width, self._info.height):
@@ -161,154 +54,51 @@ class Writer:
         pts = frame.pts - self._info.start
         if pts < 0 or (self._last_pts is not None and pts <= self._last_pts):
             raise OutputError(f"frame at {float(frame.seconds):.3f} s is out of order: remux the input to repair it")
-        picture = self._compose(frame)
-        if self._format.square_pixels:
-            picture = yuv_frames.stretched(picture, *output_size(self._format, self._info))
+        picture = self._composer.compose(frame)
         picture.pts, picture.time_base = pts, self._info.time_base
-        self._durations.append(frame.duration)
         self._last_pts = pts
-        self._encode(picture)
+        self._sink.write(picture, frame.duration)
         self.frames_written += 1
 
     def close(self) -> None:
-        """Flushes the encoder and finishes the file.
+        """Flush the encoder and finish the part.
 
         Raises:
             OutputError: the encoder or the disk refuses.
         """
-        with finished(self._container, self.path):
-            self._encode(None)
-
-    def _open(self) -> None:
-        """Makes what pictures go into; raises OSError."""
-        self.path.open("wb").close()  # FFmpeg opens it with the first packet only, and says less
-        self._container = open_output(self.path, self._format, movie_options(self._format, self._info))
-        info, format = self._info, self._format
-        self._stream = cast(
-            VideoStream, self._container.add_stream(format.codec, rate=info.rate, options=dict(format.codec_options))
-        )
-        self._stream.time_base = info.time_base
-        self._set_up(self._stream.codec_context)
-
-    def _abandon(self) -> None:
-        """Leaves what has been written so far, after an error."""
-        _abandon(self._container)
-
-    def _set_up(self, context: VideoCodecContext) -> None:
-        """Tells an encoder about the pictures to come."""
-        info, format = self._info, self._format
-        context.width, context.height = output_size(format, info)
-        context.pix_fmt = output_pix_fmt(format, info)
-        context.time_base = info.time_base  # the encoder's default is one tick a frame, which loses variable rates
-        context.thread_count = self._settings.threads
-        context.sample_aspect_ratio = output_aspect(format, info)
-        context.colorspace, context.color_range = self._colour.matrix, self._colour.range
-        context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
-        if format.quantiser is not None:
-            context.qscale = True
-            context.global_quality = format.quantiser
-
-    def _compose(self, frame: Frame) -> av.VideoFrame:
-        """Returns what the encoder takes for a frame that has its alpha."""
-        assert frame.alpha is not None, "frames are written after prediction"
-        source, target = self._info.colour, self._colour
-        settled = self._format.premultiplied
-        premultiplied = self._settings.premultiplied if settled is None else settled
-        if self._format.content is Content.MATTE:
-            return yuv_frames.matte_420(frame.alpha, target)
-        if self._format.content in (Content.COMPOSITE, Content.FILL):
-            below = self._below(frame)
-            return yuv_frames.composite_420(frame.picture, frame.foreground, frame.alpha, below, source, target)
-        if self._format.pix_fmt == "yuva420p":
-            return yuv_frames.with_alpha_420(
-                frame.picture, frame.foreground, frame.alpha, source, target, premultiplied=premultiplied
-            )
-        foreground = frame.foreground or to_444(frame.picture)
-        pix_fmt = output_pix_fmt(self._format, self._info)
-        if self._format.is_rgb:
-            if self._format.codec == "exr":
-                return linear(foreground, frame.alpha, source)
-            if not (is_plain(source) or self._format.is_deep):
-                foreground, source = yuv_frames.to_sdr(foreground, source), BT709
-            return packed(foreground, frame.alpha, source, pix_fmt, premultiplied=premultiplied)
-        return yuv_frames.with_alpha_444(
-            foreground, frame.alpha, source, target, premultiplied=premultiplied, pix_fmt=pix_fmt
-        )
-
-    def _open_background(self) -> tuple[int, int, int] | Backdrop | None:
-        if self._format.content is not Content.COMPOSITE:
-            return None
-        name = self._format.background
-        chosen = NAMED_COLOURS[name] if name else self._settings.background
-        if isinstance(chosen, Path):
-            size = (self._info.width, self._info.height)
-            return Backdrop(chosen, size, self._info.sample_aspect_ratio, self._colour)
-        return rgb_to_yuv(chosen, self._colour)
-
-    def _below(self, frame: Frame) -> yuv_frames.Background | None:
-        """Returns what is under a composite at a frame's time."""
-        if not isinstance(self._background, Backdrop):
-            return self._background
-        first = self._info.start if self._settings.first is None else self._settings.first
-        return self._background.at(max(0, frame.pts - first) * self._info.time_base)
-
-    def _encode(self, picture: av.VideoFrame | None) -> None:
-        try:
-            for packet in self._stream.encode(picture):
-                # No encoder here reorders, and none passes durations on: packets come in the order of the frames.
-                packet.duration = self._durations.popleft()
-                self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise cannot_write(self.path, error) from error
-
-
-def open_output(path: Path, format: Format, options: Mapping[str, str]) -> OutputContainer:
-    """Returns an empty output whose muxer has `options`; the file is opened with the first packet."""
-    # The prefix keeps a name such as 'take:2.mov' from being taken for a protocol.
-    return av.open(f"file:{path}", "w", format=format.container, container_options=dict(options))
-
-
-@contextmanager
-def finished(container: OutputContainer, path: Path) -> Iterator[OutputContainer]:
-    """Finishes the file at `path` when the body ends; an exception in the body passes, whatever closing meets.
-
-    Raises:
-        OutputError: the disk refuses what the muxer held back until now: buffers, indices.
-    """
-    try:
-        yield container
-    except BaseException:
-        _abandon(container)
-        raise
-    try:
-        container.close()
-    except (av.FFmpegError, OSError) as error:
-        raise cannot_write(path, error) from error
-
-
-def _abandon(container: OutputContainer) -> None:
-    """Closes an output that another error has ended already."""
-    with suppress(av.FFmpegError, OSError):
-        container.close()
-
-
-def cannot_write(path: Path, error: av.FFmpegError | OSError) -> OutputError:
-    """What a failure of the encoder or the disk is to the user."""
-    return OutputError(f"cannot write {path}: {error.strerror or error}")
+        self._composer.close()
+        self._sink.close(self._composer.coverage)
 
 
 def open_writer(path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> Writer:
-    """Returns a writer of one segment's part at `path`, without sound: a file, or a folder of pictures.
+    """Return a writer of one segment's part at `path`, without sound: a file, or a folder of pictures.
 
     Raises:
-        OutputError: it cannot be made.
+        InputError: the background cannot be read.
+        OutputError: the part cannot be made.
     """
-    if format.is_sequence:
-        from birefvideo.media.writing.image_sequence import SequenceWriter  # which builds on this module
+    return _opened(info, make_composer(format, info, settings), path, format, info, settings)
 
-        return SequenceWriter(path, format, info, settings)
-    if format.is_animation:
-        from birefvideo.media.writing.animation import AnimationWriter  # likewise
 
-        return AnimationWriter(path, format, info, settings)
-    return Writer(path, format, info, settings)
+def open_review_writer(path: Path, format: Format, info: VideoInfo, settings: EncodeSettings) -> Writer:
+    """Return a writer of a part of the review page's small copy, `MATTE_PROXY` or `SOURCE_PROXY`.
+
+    Of the settings, the page has its own but for threads and spill.
+
+    Raises:
+        OutputError: the part cannot be made.
+    """
+    small = proxy_info(info)
+    settings = EncodeSettings(threads=settings.threads, despilled=settings.despilled)
+    composer = ReviewComposer(make_composer(format, small, settings), format, small, settings)
+    return _opened(info, composer, path, format, small, settings)
+
+
+def _opened(
+    info: VideoInfo, composer: Composer, path: Path, format: Format, shown: VideoInfo, settings: EncodeSettings
+) -> Writer:
+    try:
+        return Writer(info, composer, open_sink(path, format, shown, settings.threads))
+    except BaseException:
+        composer.close()
+        raise

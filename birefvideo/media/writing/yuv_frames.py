@@ -17,14 +17,13 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from birefvideo.frames import Alpha, Colour
-from birefvideo.media.colour_names import BT709, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix
-from birefvideo.media.reading.normalize import tag
+from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
+from birefvideo.frames import Alpha
 from birefvideo.planes import plane_array, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
-Background: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
+BackgroundCodes: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
 """What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
 
 _reformatters: deque[VideoReformatter] = deque()
@@ -103,7 +102,7 @@ def composite_420(
     picture: av.VideoFrame,
     foreground: av.VideoFrame | None,
     alpha: Alpha,
-    background: Background | None,
+    background: BackgroundCodes | None,
     source: Colour,
     target: Colour,
 ) -> av.VideoFrame:
@@ -229,7 +228,7 @@ def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
         _reformatters.append(reformatter)
 
 
-def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: Background) -> None:
+def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCodes) -> None:
     """Blends 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
     half = _halve(alpha)
     below: Sequence[float | Plane] = background
