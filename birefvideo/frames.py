@@ -57,7 +57,7 @@ class VideoInfo:
     start: int
     """pts of the first frame, in ticks of `time_base`."""
     duration: Fraction
-    """Length of the picture in seconds as the container tells; 0 where unknown."""
+    """Length of the picture in seconds as the container says; 0 where unknown."""
     frame_count: int
     """Expected number of frames, for the progress bar only; 0 where unknown."""
     colour: Colour

@@ -35,7 +35,7 @@ class SegmentReport:
     """What the decoder met."""
 
     def add(self, frame: Frame) -> None:
-        """Takes note of a finished frame."""
+        """Take note of a finished frame."""
         assert frame.alpha is not None
         self.pts.append(frame.pts)
         self.last_duration = frame.duration
@@ -43,7 +43,7 @@ class SegmentReport:
 
 
 def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> Spill | None:
-    """The light that `Options.despill` names, as it shows in codes of `colour`."""
+    """Return the light that `Options.despill` names, as it shows in codes of `colour`."""
     if despill is None or isinstance(despill, str):
         return Spill() if despill else None
     _, u, v = rgb_to_yuv(despill, sdr_colour(colour))  # hues of BT.2020 are within three degrees of BT.709's
@@ -58,7 +58,7 @@ def matted_frames(
     report: DecodeReport,
     spill: Spill | None = None,
 ) -> Generator[Frame, None, None]:
-    """The frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
+    """Return the frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     mattes = prefetch(predictor.predict(frames), AHEAD)
     with closing(frames), closing(mattes):
@@ -74,7 +74,7 @@ def matte_segment(
     on_frame: Callable[[], object],
     spill: Spill | None = None,
 ) -> SegmentReport:
-    """Mattes one span into open writers; calls `on_frame` after each frame. Errors of any stage are raised here."""
+    """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport()
     finished = matted_frames(info, span, predictor, smoother, report.decode, spill)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:

@@ -101,7 +101,7 @@ def test_the_picture_at_a_moment_does_not_depend_on_where_reading_began(tmp_path
 def test_a_video_begins_with_the_output_where_the_start_is_trimmed(
     tmp_path: Path, clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("birefvideo.matting.predict.solidified", lambda alpha: alpha * 0)
+    monkeypatch.setattr("birefvideo.matting.engine.solidified", lambda alpha: alpha * 0)
     below = grey_steps(tmp_path / "below.mp4", 5)
     made = birefvideo.matte(
         clip("plain"), tmp_path / "out.mp4", "green", background=below, start=0.125, smooth=0, model=str(network)

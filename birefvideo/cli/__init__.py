@@ -54,5 +54,5 @@ def main() -> None:
 
 
 def _terminated(number: int, frame: object) -> None:
-    """Ends a job as Ctrl-C does: threads joined, unfinished files removed."""
+    """End a job as Ctrl-C does: threads joined, unfinished files removed."""
     raise KeyboardInterrupt

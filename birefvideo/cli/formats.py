@@ -31,7 +31,7 @@ def formats(as_json: Annotated[bool, typer.Option("--json", help="Print for prog
 
 
 def _table(rows: list[FormatInfo]) -> Iterator[str]:
-    """The list, as wide as the terminal; the last two columns share what is left."""
+    """Return the list, as wide as the terminal; the last two columns share what is left."""
     cells = [("--to", "file", "content", "opens in")]
     for row in rows:
         what = f"not possible here: {row.unavailable}" if row.unavailable else row.opens_in

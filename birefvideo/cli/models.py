@@ -162,7 +162,7 @@ def _table(rows: list[Variant]) -> Iterator[str]:
         lefts += [[" " * width for width in widths]] * (len(last) - 1)
         yield from ("  ".join([*left, text]).rstrip() for left, text in zip(lefts, last or [""], strict=True))
     yield ""
-    yield "birefvideo models NAME tells more: data, figures, how to get it. Empty: no source states it."
+    yield "birefvideo models NAME shows more: data, figures, how to get it. Empty cells: not stated by any source."
 
 
 def _terms(row: Variant) -> str:
@@ -189,7 +189,7 @@ def _explanation(row: Variant) -> Iterator[str]:
         ("best for", row.best_for),
         ("not for", row.avoid),
         ("input", f"{size}, the picture's aspect kept" if row.keeps_aspect else size),
-        ("backbone", row.backbone or "told by the weights"),
+        ("backbone", row.backbone or "read from the weights"),
         ("trained on", row.training),
         *(("published", f"{figure.text} ({figure.source})") for figure in row.figures),
         ("licence", row.licence or "not stated"),

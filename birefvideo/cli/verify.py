@@ -30,10 +30,11 @@ def verify(
         typer.Option("--source", metavar="IN", parser=path, help="Compare with the clip they were made from."),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")
+        str | None, typer.Option("--to", help="Their format, if neither a receipt nor the name shows it.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="With --source: the --start that OUT was made with; else its receipt tells.")
+        str | None,
+        typer.Option(help="With --source: the --start that OUT was made with; default: as its receipt says."),
     ] = None,
     end: Annotated[str | None, typer.Option(help="The --end that OUT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
@@ -41,7 +42,7 @@ def verify(
 ) -> None:
     """Reopen each OUT, decode all of it, and prove frames, times, tags, alpha, colour and sound.
 
-    The receipt beside it (clip_alpha.json) tells what it was meant to hold and whether a byte has changed since;
+    The receipt beside it (clip_alpha.json) says what it should hold, and its hash shows whether a byte has changed.
     --source compares pictures, times and sound with the clip itself. Exit code 1: a check failed.
     """
     quiet_libraries()
@@ -63,7 +64,7 @@ def verify(
 
 
 def _span(source: Path | None, start: str | None, end: str | None) -> Span | None:
-    """The part of the source that outputs are said to show; None where nothing is said."""
+    """Return the part of the source that outputs are said to show; None where nothing is said."""
     from birefvideo.jobs.plan import trimmed_span
     from birefvideo.media.reading.probe import probe
 
@@ -96,7 +97,7 @@ def _print(output: Path, checks: list[Check]) -> None:
         print(f"  {mark} {check.name:8} {printable(check.said)}")
     failed = sum(check.passed is False for check in checks)
     open_count = sum(check.passed is None for check in checks)
-    rest = f", {open_count} cannot be told" if open_count else ""
+    rest = f", {open_count} could not be checked" if open_count else ""
     print(f"  {failed} of {len(checks)} checks failed{rest}" if failed else f"  all good{rest}")
 
 

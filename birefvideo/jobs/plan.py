@@ -85,7 +85,7 @@ class Plan:
         return tuple(target for target in self.targets if target.delivered)
 
     def shown(self, target: Target) -> VideoInfo:
-        """What the clip is as an output has it."""
+        """Return what the clip is as an output has it."""
         return self.source if target.delivered else proxy_info(self.source)
 
     def manifest(self) -> str:
@@ -107,7 +107,7 @@ class Plan:
 
 
 def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
-    """Refuses `Options.premultiplied` where no output has alpha that may be either.
+    """Refuse `Options.premultiplied` where no output has alpha that may be either.
 
     Raises:
         OptionError: as above.
@@ -120,7 +120,7 @@ def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
 
 
 def with_earlier_batch(plan: Plan) -> Plan:
-    """The plan with the batch of an earlier, unfinished run that is otherwise the same.
+    """Return the plan with the batch of an earlier, unfinished run that is otherwise the same.
 
     Free memory may have changed since, but batches of another shape would not give the same bytes.
     """
@@ -162,7 +162,7 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
 
 
 def review_targets(source: Path, targets: Sequence[Target], options: Options) -> tuple[Target, ...]:
-    """The copies that a review page needs: of the source, and of the matte where no straight WebM is among outputs."""
+    """Return the copies that a review page needs: the source, and the matte if no output is a straight WebM."""
     folder = targets[0].path.parent
     has_matte = any(target.format.name == "webm" for target in targets) and not options.premultiplied
     needed = [SOURCE_PROXY] if has_matte else [MATTE_PROXY, SOURCE_PROXY]
@@ -175,7 +175,7 @@ def review_page(source: Path, targets: Sequence[Target]) -> Path:
 
 
 def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
-    """Refuses inputs of one command whose outputs would be each other, or another input.
+    """Refuse inputs of one command whose outputs would be each other, or another input.
 
     Raises:
         OptionError: names the two.
@@ -197,7 +197,7 @@ def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
 
 
 def check_targets(source: Path, targets: Sequence[Target]) -> None:
-    """Refuses outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
+    """Refuse outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
 
     Raises:
         OutputError: as above; nothing has been written by then.
@@ -226,7 +226,7 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
 
 
 def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
-    """Refuses outputs, and a review page, that exist.
+    """Refuse outputs, and a review page, that exist.
 
     Raises:
         OutputError: names the first.
@@ -264,7 +264,7 @@ def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cuts a span into segments of about ten seconds; the outer bounds stay those of the span."""
+    """Cut a span into segments of about ten seconds; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
@@ -285,7 +285,7 @@ def _seconds(time: Fraction) -> str:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Identifies a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
+    """Identify a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
     if path.is_dir() or not path.exists():
         stats = [(file.name, file.stat()) for file in members(path)]
         return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}

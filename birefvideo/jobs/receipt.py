@@ -33,7 +33,7 @@ def receipt_path(output: Path) -> Path:
 
 
 def check_receipts(outputs: Sequence[Path]) -> None:
-    """Refuses receipts that would replace a file of someone else's.
+    """Refuse receipts that would replace a file of someone else's.
 
     Raises:
         OutputError: names the first.
@@ -46,13 +46,13 @@ def check_receipts(outputs: Sequence[Path]) -> None:
 
 
 def read(output: Path) -> Entry | None:
-    """What the receipt beside an output says of it, or None where there is none."""
+    """Return what the receipt beside an output says of it, or None where there is none."""
     entry = (_outputs(receipt_path(output)) or {}).get(output.name)
     return entry if isinstance(entry, dict) else None
 
 
 def promise_of(entry: Entry | None) -> Promise:
-    """What a receipt's entry promises to a proof; a missing or foreign entry promises nothing."""
+    """Return what a receipt's entry promises to a proof; a missing or foreign entry promises nothing."""
     if entry is None:
         return Promise()
     try:
@@ -96,7 +96,7 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
 
 
 def merged(path: Path, entries: Mapping[str, Entry]) -> str:
-    """The text of the receipt at `path` with the entries of some outputs added or replaced.
+    """Return the text of the receipt at `path` with the entries of some outputs added or replaced.
 
     Entries of files that are no longer there are dropped.
     """
@@ -128,7 +128,7 @@ def _of_file(path: Path) -> str:
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:
-    """The entries of a receipt, or None where the file is none."""
+    """Return the entries of a receipt, or None where the file is none."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
         outputs = whole["outputs"] if whole[_MARK] else None

@@ -35,7 +35,7 @@ class VerifiedOutput:
 
 
 def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str]) -> Entry:
-    """What is true of every output of a job."""
+    """Return what is true of every output of a job."""
     source, settings = plan.source, plan.settings
     return {
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -67,7 +67,7 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
 
 
 def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) -> Entry:
-    """What is true of one output, which lies at `path` for now."""
+    """Return what is true of one output, which lies at `path` for now."""
     target, found = finished.target, finished.found
     colour = output_colour(target.format, plan.source.colour)
     return {
@@ -100,7 +100,7 @@ def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) 
 
 
 def matte_facts(coverage: Sequence[float], flicker: Sequence[float]) -> Entry:
-    """The matte in figures."""
+    """Return the matte in figures."""
     return {
         "coverage": {"mean": round(fmean(coverage), 6), "least": min(coverage), "most": max(coverage)},
         "flicker": {"mean": round(fmean(flicker), 6), "most": max(flicker)},
@@ -109,7 +109,7 @@ def matte_facts(coverage: Sequence[float], flicker: Sequence[float]) -> Entry:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON has it."""
+    """Return a value as JSON has it."""
     if isinstance(value, Fraction):
         return round(float(value), 6)
     if isinstance(value, tuple | list):
