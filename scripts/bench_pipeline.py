@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures the pipeline: each stage alone, the whole against the bound that the stages set, and peak memory.
+"""Measure the pipeline: each stage alone, the whole against the limit that the stages set, and peak memory.
 
     python scripts/bench_pipeline.py [CLIP] [--frames 150] [--rounds 3] [--size 1920x1080] [--memory]
 
@@ -58,7 +58,7 @@ def timed(work: Callable[[], object]) -> Cost:
 
 
 def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float) -> None:
-    """Writes `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with a tone."""
+    """Write `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with a tone."""
     info = probe(source)
     pictures = [
         frame.picture.reformat(*size, format="yuv420p", threads=1)
@@ -83,7 +83,7 @@ def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float)
 
 
 def tone(block: int) -> av.AudioFrame:
-    """The block-th 1024 samples of 220 Hz at 48 kHz."""
+    """Return the block-th 1024 samples of 220 Hz at 48 kHz."""
     phase = 2 * np.pi * 220 / 48_000 * np.arange(block * 1024, (block + 1) * 1024)
     frame = av.AudioFrame.from_ndarray((0.2 * np.sin(phase)).astype(np.float32)[None], format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = 48_000, block * 1024, Fraction(1, 48_000)
@@ -97,7 +97,7 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
 
 
 def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> dict[str, Cost]:
-    """Runs every stage by itself over the same frames, each fed from a list."""
+    """Run every stage by itself over the same frames, each fed from a list."""
     costs: dict[str, Cost] = {}
     frames: list[Frame] = []
 
@@ -170,13 +170,13 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def peak_memory(code: str) -> float:
-    """MiB of resident memory that a Python process running `code` takes at most."""
+    """Return the peak resident memory, in MiB, of a Python process that runs `code`."""
     done = subprocess.run([sys.executable, "-c", code + PEAK], stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.splitlines()[-1]) / 1024
 
 
 def bench_memory(source: Path, folder: Path, size: tuple[int, int]) -> None:
-    """Prints the peak memory of `birefvideo matte` on a short and on a long clip."""
+    """Print the peak memory of `birefvideo matte` on a short and on a long clip."""
     print("\n| clip | peak RSS, MiB | seconds |\n|---|---|---|", flush=True)
     print(f"| none: imports only | {peak_memory('import birefvideo.jobs.run'):.0f} | |", flush=True)
     clip = folder / "long.mp4"

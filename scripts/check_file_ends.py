@@ -1,6 +1,6 @@
 """Check that text files end with exactly one newline; print those that do not, and exit with 1 if there are any.
 
-    python scripts/check_file_ends.py FILE ...
+python scripts/check_file_ends.py FILE ...
 """
 
 from __future__ import annotations
