@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures prediction on a GPU: the network alone, prediction from decoded pictures, and whole jobs.
+"""Measure prediction on a GPU: the network alone, prediction from decoded pictures, and whole jobs.
 
     python scripts/bench_gpu.py [--model lite] [--model general] [--dtype float16] [--batch N] [--plain] [--compile]
     python scripts/bench_gpu.py --count                          # launches, FLOP and bytes on paper, without a GPU
@@ -58,7 +58,7 @@ META = torch.device("meta")
 
 
 class TimedCuda(CudaBackend):
-    """Notes when the compute stream begins and ends each piece of work, by its own clock."""
+    """Records when the compute stream begins and ends each piece of work, by its own clock."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -79,7 +79,7 @@ class TimedCuda(CudaBackend):
         self._spans.append((start, end))
 
     def take_seconds(self) -> list[float]:
-        """How long each piece of work took since the last call; waits for all of it."""
+        """Return how long each piece of work took since the last call; wait for all of it."""
         torch.cuda.synchronize()
         seconds = [start.elapsed_time(end) / 1000 for start, end in self._spans]
         self._spans.clear()
@@ -106,7 +106,7 @@ class TimedSerial(SerialBackend):
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one model."""
+    """The measurements of one model."""
 
     model: str
     batch: int
@@ -197,7 +197,7 @@ def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) 
 
 
 def count_network(name: str, options: argparse.Namespace) -> tuple[Count, float]:
-    """The counts of one frame, and the bytes of the weights."""
+    """Return the counts of one frame, and the bytes of the weights."""
     network = network_of(name, options).to(META, torch.float16)
     width, height = network_size(name, options)
     pixels = torch.empty(options.batch or 1, 3, height, width, dtype=torch.float16, device=META)
@@ -282,16 +282,16 @@ def print_rows(rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=MODELS, help="repeatable (default: lite and general)")
-    parser.add_argument("--size", metavar="WxH", help="of the network's input (default: the model's own)")
-    parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="of the clip")
-    parser.add_argument("--frames", type=int, help="to predict (default: 240, on a CPU 4)")
-    parser.add_argument("--batch", type=int, help="default: what the job would choose")
+    parser.add_argument("--size", metavar="WxH", help="size of the network's input (default: the model's own)")
+    parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="size of the clip")
+    parser.add_argument("--frames", type=int, help="number of frames to predict (default: 240, on a CPU 4)")
+    parser.add_argument("--batch", type=int, help="frames a batch (default: what the job would choose)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, mps or cpu")
-    parser.add_argument("--plain", action="store_true", help="the network without its inference rewrites")
-    parser.add_argument("--compile", action="store_true", help="through torch.compile")
-    parser.add_argument("--count", action="store_true", help="count on paper and measure nothing")
-    parser.add_argument("--host", action="store_true", help="measure what a frame costs the host, and nothing else")
+    parser.add_argument("--plain", action="store_true", help="run the network without its inference rewrites")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--count", action="store_true", help="count operations and bytes without measuring")
+    parser.add_argument("--host", action="store_true", help="measure only what a frame costs the host")
     options = parser.parse_args()
     options.model = options.model or list(BACKBONES)
     if options.count or options.host:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prints what temporal smoothing does to mattes of clips with known alpha, beside a causal EMA and a plain median.
+"""Print what temporal smoothing does to mattes of clips with known alpha, beside a causal EMA and a plain median.
 
     python scripts/bench_temporal.py --clips FOLDER [--alpha 'peers/{clip}_rvm.mkv'] [--only degraded] [--frames 40]
     python scripts/bench_temporal.py --cost [CLIP]
@@ -67,7 +67,7 @@ class Clip:
 
 
 def grays(path: Path, most: int) -> list[Alpha]:
-    """The first `most` pictures of a gray file, as alpha."""
+    """Read the first `most` pictures of a gray file as alpha."""
     with av.open(str(path)) as container:
         pictures = itertools.islice(container.decode(video=0), most)
         return [plane_array(picture, 0).astype(np.float32) / np.float32(255) for picture in pictures]
@@ -87,7 +87,7 @@ def alpha_of(frame: Frame) -> Alpha:
 
 
 def ema(frames: list[Frame]) -> Iterator[Alpha]:
-    """What live tools do: half the frame, half of what went before."""
+    """Average as live tools do: half the frame, half the mean so far."""
     mean = alpha_of(frames[0])
     for frame in frames:
         mean = (mean + alpha_of(frame)) / np.float32(2)
@@ -95,7 +95,7 @@ def ema(frames: list[Frame]) -> Iterator[Alpha]:
 
 
 def median(frames: list[Frame]) -> Iterator[Alpha]:
-    """Each pixel's median over three frames."""
+    """Yield each pixel's median over three frames."""
     for i, frame in enumerate(frames):
         before, after = alpha_of(frames[max(i - 1, 0)]), alpha_of(frames[min(i + 1, len(frames) - 1)])
         yield np.clip(alpha_of(frame), np.minimum(before, after), np.maximum(before, after))
@@ -116,7 +116,7 @@ def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha])
 
 
 def model_source(name: str) -> Source:
-    """Mattes of a checkpoint, unsmoothed."""
+    """Return a source of a checkpoint's mattes, unsmoothed."""
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
     predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
@@ -134,7 +134,7 @@ def peer(clip: Clip, pattern: str) -> list[Alpha]:
 
 
 def sources(options: argparse.Namespace) -> dict[str, Source]:
-    """Everything to smooth by its heading."""
+    """Return everything to smooth, by heading."""
     found: dict[str, Source] = {}
     if options.only in f"model {options.model}":
         found[f"model {options.model}"] = model_source(options.model)
@@ -187,7 +187,7 @@ def print_table(heading: str, columns: list[str], clips: list[str], rows: list[l
 
 
 def cost(path: Path) -> None:
-    """Times a frame of smoothing, of foreground colour and of the ProRes encode in turn; medians of the rounds."""
+    """Time smoothing, foreground colour and ProRes encoding per frame, in turn; print medians of the rounds."""
     small = model_source(EMBEDDED)
     decoded = first_frames(path, COST_FRAMES)
     pictures = [frame.picture.reformat(*COST_SIZE, format="yuv420p", threads=1) for frame in decoded]
@@ -224,8 +224,8 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, metavar="FOLDER")
     parser.add_argument("--alpha", action="append", metavar="PATTERN", help="gray files in FOLDER, {clip} for its name")
     parser.add_argument("--model", default=EMBEDDED)
-    parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains this")
-    parser.add_argument("--frames", type=int, default=40, help="of each clip")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains TEXT")
+    parser.add_argument("--frames", type=int, default=40, help="number of frames of each clip")
     parser.add_argument("--radius", type=int, default=DEFAULT_RADIUS)
     parser.add_argument("--cost", type=Path, nargs="?", const=SAMPLE, metavar="CLIP")
     options = parser.parse_args()

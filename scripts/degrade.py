@@ -1,4 +1,4 @@
-"""Frame-wise noise like a network's on true mattes: what a temporal smoother has to take away again.
+"""Add a network's kind of frame-by-frame noise to true mattes, for a temporal smoother to remove.
 
 A network that sees frames alone errs anew in each: its edges jitter and swell, its blur changes, hair boils, a part
 drops out or a phantom shows for a frame. `degrade` imitates that: each frame's noise is drawn from the clip's seed and

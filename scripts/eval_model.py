@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Scores checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
+"""Score checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
 
     python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--json]
 
@@ -34,7 +34,7 @@ COLUMNS = ("mad", "mse", "grad", "dtssd", "band_mad")
 
 
 def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
-    """Scores one clip's first `most` frames."""
+    """Score one clip's first `most` frames."""
     info = probe(clip / "clip.mp4")
     total = ClipScore(with_conn=False)
     with av.open(str(clip / "alpha.mkv")) as truths:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--long-side", type=int, help="network input, instead of the checkpoint's own")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--frames", type=int, default=10_000, help="score only so many frames of each clip")
+    parser.add_argument("--frames", type=int, default=10_000, help="number of frames of each clip to score")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     checkpoint = checkpoints.find(options.model)

@@ -78,7 +78,7 @@ CLIPS = (
 
 
 def frame_times(clip: Clip, rng: np.random.Generator) -> list[int]:
-    """When each frame is shown, in ticks of 1/90000 s."""
+    """Return when each frame is shown, in ticks of 1/90000 s."""
     steps = np.full(clip.frames, 90000 // clip.rate)
     if clip.vfr:  # as phones do: jitter, half the rate for a while (dim light), one hitch
         steps = steps + rng.integers(-450, 450, clip.frames)
@@ -88,7 +88,7 @@ def frame_times(clip: Clip, rng: np.random.Generator) -> list[int]:
 
 
 def render(clip: Clip, ticks: list[int], voice: Array, rng: np.random.Generator) -> Iterator[tuple[Picture, Picture]]:
-    """Every frame as it is shown, uint8 BGR (height, width, 3), and its alpha (height, width)."""
+    """Yield every frame as it is shown, uint8 BGR (height, width, 3), and its alpha (height, width)."""
     width, height = clip.shown_size
     times = np.array(ticks, np.float32) / np.float32(90000)
     person = load_person(SAMPLES / "astronaut_rgba.png")
@@ -116,7 +116,7 @@ def render(clip: Clip, ticks: list[int], voice: Array, rng: np.random.Generator)
 
 
 def to_video_frame(picture: Picture, pix_fmt: str, pts: int) -> av.VideoFrame:
-    """A picture as a BT.709 limited-range frame (or its codes as they are, for gray)."""
+    """Convert a picture to a BT.709 limited-range frame; gray codes stay as they are."""
     # One thread: swscale's slices corrupt rows of odd widths otherwise.
     if pix_fmt == "gray":
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray")
@@ -131,7 +131,7 @@ def to_video_frame(picture: Picture, pix_fmt: str, pts: int) -> av.VideoFrame:
 def add_video(
     container: OutputContainer, size: tuple[int, int], rate: int, codec: str, options: dict[str, str]
 ) -> VideoStream:
-    """A video stream on a 1/90000 s clock."""
+    """Add a video stream on a 1/90000 s clock."""
     pix_fmt = "gray" if codec == "ffv1" else "yuv420p"
     stream = cast(VideoStream, container.add_stream(codec, rate=rate, options={**options, "flags": "+bitexact"}))
     stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
@@ -190,7 +190,7 @@ def make_clip(clip: Clip, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="file names to make; all of them without")
+    parser.add_argument("names", nargs="*", help="names of the files to make (default: all)")
     parser.add_argument("--out", type=Path, default=SAMPLES, help="folder to write to (default: samples/)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ SOUND_RATE = 48000
 
 
 def speak(seconds: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Speech-like babble: samples in [-1, 1] at 48 kHz, and its loudness in [0, 1] at 200 Hz.
+    """Return speech-like babble: samples in [-1, 1] at 48 kHz, and its loudness in [0, 1] at 200 Hz.
 
     Harmonics of a gliding voice are weighted by three formants that move from vowel to vowel; noise stands for
     consonants.

@@ -43,7 +43,7 @@ def temporal_loss(alpha: Tensor, truth: Tensor, trust: Tensor, pairs: int) -> Te
 
 
 def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor, pairs: int = 0) -> dict[str, Tensor]:
-    """The terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1].
+    """Return the terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1].
 
     The first 2 × `pairs` pictures are neighbouring frames, two by two.
     """
