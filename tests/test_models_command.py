@@ -146,40 +146,6 @@ def test_damaged_weights_are_refused_by_matte(
         birefvideo.load_model("lite")
 
 
-@pytest.mark.parametrize(
-    ("native", "size", "seen"),
-    [
-        (InputSize(fixed=(1024, 1024)), None, (1024, 1024)),
-        (InputSize(fixed=(1024, 1024)), 512, (512, 512)),
-        (InputSize(fixed=(1024, 1024)), (640, 352), (640, 352)),
-        (InputSize(long_side=640), 320, (320, 192)),
-        (InputSize(sides=(256, 2304)), 512, (512, 288)),
-        (InputSize(sides=(256, 2304)), None, (1920, 1088)),
-    ],
-)
-def test_size_overrides_the_models_own_in_its_own_way(
-    native: InputSize, size: int | tuple[int, int] | None, seen: tuple[int, int]
-) -> None:
-    assert native.overridden(size).network_size(1920, 1080) == seen
-
-
-@pytest.mark.parametrize(
-    ("picture", "seen"),
-    [
-        ((1920, 1080), (1920, 1088)),
-        ((3840, 2160), (2304, 1312)),
-        ((2160, 3840), (1312, 2304)),
-        ((320, 180), (448, 256)),
-        ((100, 100), (256, 256)),
-        ((4000, 100), (2304, 256)),
-    ],
-)
-def test_dynamic_keeps_the_pictures_size_and_aspect_within_its_bounds(
-    picture: tuple[int, int], seen: tuple[int, int]
-) -> None:
-    assert InputSize(sides=(256, 2304)).network_size(*picture) == seen
-
-
 def test_size_reaches_the_network_and_the_manifest(
     clip: Callable[[str], Path], network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Pictures at the network's size and alpha at the picture's: sizes, colours, scaling."""
+"""Pictures at the network's size and alpha at the picture's: colours and scaling."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from birefvideo.errors import OptionError
-from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import network_input, resize_alpha
 
 COLOURS = np.array(
@@ -52,47 +50,6 @@ def tagged(frame: av.VideoFrame, matrix: int, colour_range: int, transfer: int =
     frame.colorspace, frame.color_range, frame.color_trc = matrix, colour_range, transfer
     frame.color_primaries = 9 if matrix == 9 else 1
     return frame
-
-
-# Sizes
-
-
-@pytest.mark.parametrize(
-    ("picture_size", "network_size"),
-    [
-        ((1280, 720), (512, 288)),
-        ((1920, 1080), (512, 288)),
-        ((1080, 1920), (288, 512)),
-        ((854, 480), (512, 288)),
-        ((1440, 1080), (512, 384)),
-        ((640, 640), (512, 512)),
-        ((10000, 10), (512, 32)),
-        ((3, 5000), (32, 512)),
-        ((1, 1), (512, 512)),
-        ((321, 243), (512, 384)),
-    ],
-)
-def test_long_side_keeps_the_aspect_to_the_nearest_multiple(
-    picture_size: tuple[int, int], network_size: tuple[int, int]
-) -> None:
-    assert InputSize(long_side=512).network_size(*picture_size) == network_size
-
-
-def test_long_side_is_rounded_too() -> None:
-    assert InputSize(long_side=500).network_size(1280, 720) == (512, 288)
-
-
-@pytest.mark.parametrize("picture_size", [(1920, 1080), (1080, 1920), (1, 1), (10000, 10)])
-def test_a_fixed_size_is_the_same_for_every_picture(picture_size: tuple[int, int]) -> None:
-    assert InputSize(fixed=(1024, 768)).network_size(*picture_size) == (1024, 768)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{}, {"fixed": (64, 64), "long_side": 64}, {"fixed": (64, 60)}, {"long_side": 0}, {"fixed": (0, 32)}]
-)
-def test_an_input_size_that_says_too_little_or_too_much_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
-        InputSize(**wrong)  # type: ignore[arg-type]
 
 
 # Pixels

@@ -39,7 +39,7 @@ _OUT_OF_MEMORY = (
     "Failed to allocate private MTLBuffer",
     "DefaultCPUAllocator",
 )
-"""Parts of the messages by which libraries say that memory did not suffice."""
+"""Parts of the messages with which libraries report that memory did not suffice."""
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,10 @@ def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
 
 
 def check_dtype(name: str) -> None:
-    """Refuse a dtype that is none of DTYPES.
+    """Refuse a dtype that is not one of DTYPES.
 
     Raises:
-        OptionError: names them.
+        OptionError: the message lists them.
     """
     if name not in DTYPES:
         raise OptionError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
@@ -264,7 +264,7 @@ def fitting_batch(wanted: int, free: int, needed: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised in answer to, says that the device's memory did not suffice.
+    """Return whether an error, or one that it was raised in answer to, is a lack of the device's memory.
 
     The chain counts: ending a CUDA graph's capture after a failed allocation raises a second, vaguer error.
     """

@@ -179,7 +179,7 @@ class Engine:
         slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
     def _best_network(self, pixels: Tensor) -> Tensor:
-        """The network, captured where the backend can: only for the last shape, since a capture holds memory."""
+        """Run the network, captured where the backend can: only for the last shape, since a capture holds memory."""
         if pixels.shape not in self._captured:
             self._captured.clear()
             captured = _Captured(self._model, pixels, self.backend)

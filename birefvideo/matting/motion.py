@@ -23,7 +23,7 @@ Flow = Map
 _LEAST_SIDE, _WIDEST = 32, 3
 """The flow fails on pictures smaller than this, and on those wider than this many times their height."""
 _STILL = 0.15
-"""Motion of this many cells is none: what the flow finds in noise must not blur mattes by resampling them."""
+"""Motion of fewer cells counts as none: what the flow finds in noise must not blur mattes by resampling them."""
 _ASTRAY, _ASTRAY_SHARE = 1.0, 0.1
 """A cell that, brought there and back, ends this far off (plus this share of the way) is trusted to a quarter."""
 _CHROMA = 0.5

@@ -33,7 +33,7 @@ class PictureScaler:
     def __call__(self, picture: av.VideoFrame, size: tuple[int, int]) -> RGB:
         """Return `picture`, planar YUV of 8 or 10 bits, as RGB at `size` = (width, height).
 
-        The picture's own tags say its matrix and range; a matrix that H.273 does not define by luma weights counts
+        Matrix and range are those of the picture's own tags; a matrix that H.273 does not define by luma weights counts
         as BT.709. PQ and HLG are tone-mapped to BT.709, 203 cd/m² coming out near white.
         """
         if needs_tone_mapping(picture):

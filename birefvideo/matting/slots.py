@@ -216,7 +216,7 @@ class DeviceSlot(Slot):
         colours[len(frames) :] = colours[len(frames) - 1]
 
     def _split(self, samples: np.ndarray) -> list[np.ndarray]:
-        """Views of the planes that lie one after another in `samples`."""
+        """Return views of the planes that lie one after another in `samples`."""
         ends = np.cumsum([rows * columns for rows, columns in self._shapes])
         return [part.reshape(shape) for part, shape in zip(np.split(samples, ends[:-1]), self._shapes, strict=True)]
 

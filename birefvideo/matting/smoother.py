@@ -52,7 +52,7 @@ class NoSmoother:
 
 
 def make_smoother(radius: int = DEFAULT_RADIUS) -> Smoother:
-    """Return the smoother over `radius` frames on each side; 0 is none.
+    """Return the smoother over `radius` frames on each side; 0 passes frames through.
 
     Raises:
         OptionError: radius is negative.

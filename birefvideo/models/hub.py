@@ -51,7 +51,7 @@ class Stored:
     path: Path
     """The file."""
     sha256: str = ""
-    """What its content should hash to; '' where nothing tells."""
+    """What its content should hash to; '' where that is not known."""
     imported: bool = False
     """Whether the user brought it."""
     fetched: bool = False
@@ -59,7 +59,7 @@ class Stored:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 of a file's content, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -68,7 +68,7 @@ def sha256_of(path: Path) -> str:
 
 
 def stored(row: Variant) -> Stored | None:
-    """A variant's weights where they are on this machine; opens no connection and reads no weights.
+    """Return a variant's weights where they are on this machine; this opens no connection and reads no weights.
 
     Raises:
         ModelError: its lock is damaged.
@@ -91,7 +91,7 @@ def stored(row: Variant) -> Stored | None:
 
 
 def download(row: Variant, *, update: bool = False) -> Stored:
-    """Fetches weights into the hub's cache, unless they are there already and whole; with `update` the newest ones.
+    """Fetch weights into the hub's cache, unless they are there already and whole; with `update` the newest ones.
 
     The first download locks its commit and hash; later ones must give the same file. Stopped at any moment, it leaves
     nothing that counts as weights, and goes on from there when called again.
@@ -121,7 +121,7 @@ def download(row: Variant, *, update: bool = False) -> Stored:
 
 
 def _fetch(row: Variant, revision: str, expected: str) -> Stored:
-    """Fetches, checks and locks the file of a revision ('': the newest)."""
+    """Fetch, check and lock the file of a revision ('': the newest)."""
     place = f"{row.hub_id} at {constants.ENDPOINT}"
     metadata = get_hf_file_metadata(hf_hub_url(row.hub_id, WEIGHTS, revision=revision or None))
     commit, sha256 = metadata.commit_hash or "", metadata.etag or ""
@@ -146,7 +146,7 @@ def _fetch(row: Variant, revision: str, expected: str) -> Stored:
 
 
 def _fetch_blob(row: Variant, commit: str, sha256: str, size: int | None) -> None:
-    """Puts a file's content under its hash into the hub's cache."""
+    """Put a file's content under its hash into the hub's cache."""
     folder = repo_folder_name(repo_id=row.hub_id, repo_type="model")
     cache = Path(constants.HF_HUB_CACHE)
     blob = cache / folder / "blobs" / sha256
@@ -172,7 +172,7 @@ def _fetch_blob(row: Variant, commit: str, sha256: str, size: int | None) -> Non
 
 
 def _get(row: Variant, commit: str, file: BinaryIO, done: int, size: int | None) -> None:
-    """Appends what is missing to a file that holds `done` bytes, again while each attempt brings some."""
+    """Append what is missing to a file that holds `done` bytes, again while each attempt brings some."""
     url = hf_hub_url(row.hub_id, WEIGHTS, revision=commit)
     # Plain HTTP also where the hub offers Xet, which leaves no partial file and talks to hosts past the mirror.
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
@@ -193,7 +193,7 @@ def _get(row: Variant, commit: str, file: BinaryIO, done: int, size: int | None)
 
 @contextmanager
 def incoming(size: int) -> Iterator[Path]:
-    """A new path for `size` bytes beside our own weights, for `adopt`; what is left there on leaving goes."""
+    """Give a new path for `size` bytes beside our own weights, for `adopt`; what is left there is removed."""
     folder = _own("weights")
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(folder, size)
@@ -205,7 +205,7 @@ def incoming(size: int) -> Iterator[Path]:
 
 
 def adopt(row: Variant, path: Path) -> Stored:
-    """Moves a file of `incoming` in as a variant's weights, in one step.
+    """Move a file of `incoming` in as a variant's weights, in one step.
 
     Raises:
         ModelError: the variant is pinned, and this is another file.
@@ -225,7 +225,7 @@ def adopt(row: Variant, path: Path) -> Stored:
 
 
 def read_lock(row: Variant) -> Lock | None:
-    """What a variant's name was locked to, or None.
+    """Return what a variant's name was locked to, or None.
 
     Raises:
         ModelError: the lock is damaged.
@@ -272,7 +272,7 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 def _explained(row: Variant, error: Any) -> ModelError:
-    """What to do about an error of the client, in one line."""
+    """Return what to do about an error of the client, in one line."""
     where = constants.ENDPOINT
     known = row.name in VARIANTS
     bring = f"bring the file with {f'birefvideo models {row.name} --from' if known else '--model'} FILE"

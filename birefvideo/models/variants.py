@@ -24,7 +24,7 @@ class Figure:
     text: str
     """Data set, metrics (S: structure, wF: weighted F, HCE: human correction effort) and values."""
     source: str
-    """Who says so."""
+    """Who published it."""
 
 
 @dataclass(frozen=True)
@@ -293,10 +293,10 @@ def is_hub_id(text: str) -> bool:
 
 
 def variant(name: str) -> Variant:
-    """Return the row of a name or hub id; for a hub id that is in no row, one that knows nothing else.
+    """Return the row of a name or hub id; for a hub id that is in no row, one with nothing else in it.
 
     Raises:
-        OptionError: neither; the message lists the names.
+        OptionError: it is neither; the message lists the names.
     """
     if name in VARIANTS:
         return VARIANTS[name]
