@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from birefvideo.api import formats, load_model, matte, mattes
+    from birefvideo.api import formats, load_model, matte, mattes, models
     from birefvideo.errors import (
         BirefvideoError,
         DeviceError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
-    **dict.fromkeys(("formats", "load_model", "matte", "mattes"), "api"),
+    **dict.fromkeys(("formats", "load_model", "matte", "mattes", "models"), "api"),
     **dict.fromkeys(
         ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
     ),
@@ -53,6 +53,7 @@ __all__ = [
     "load_model",
     "matte",
     "mattes",
+    "models",
 ]
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birefvideo.errors import OptionError, named, with_arguments
+from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
-from birefvideo.jobs.catalogue import formats
+from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import DEFAULT_FORMATS, as_asked, plan_targets, trimmed_span
@@ -24,16 +25,15 @@ from birefvideo.matting.devices import find_device
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
-from birefvideo.models import checkpoints
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Unpack
 
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
-__all__ = ["formats", "load_model", "matte", "mattes"]
+__all__ = ["formats", "load_model", "matte", "mattes", "models"]
 
 _FOR_FILES = tuple(JobArguments.__annotations__.keys() - FrameArguments.__annotations__.keys())
 """Options that only concern files."""
@@ -117,7 +117,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
         OptionError: no such variant.
         ModelError: its weights are not on this machine, or do not fit.
     """
-    from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)

@@ -34,6 +34,7 @@ from benchmarks.networks import BACKBONES, default_size, our_model
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Frame, Span
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
@@ -49,7 +50,6 @@ from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Stream
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.network.fuse import fuse
 
 MODELS = (*BACKBONES, "talk")

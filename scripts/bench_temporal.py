@@ -30,6 +30,8 @@ import torch
 from degrade import HELD_OUT, TUNING, degrade
 from numpy.typing import NDArray
 
+from birefvideo.family import checkpoints
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Alpha, Frame, Span
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
@@ -42,8 +44,6 @@ from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.writer import open_writer
-from birefvideo.models import checkpoints
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import dtssd, edge_band, mad
 

@@ -17,6 +17,8 @@ import av
 import numpy as np
 import torch
 
+from birefvideo.family import checkpoints
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
@@ -25,8 +27,6 @@ from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.models import checkpoints
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import ClipScore, Score
 

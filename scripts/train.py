@@ -33,7 +33,7 @@ from training.cutouts import Cutout, Material, load_material, surroundings
 from training.losses import matting_loss
 from training.muon import Muon
 
-from birefvideo.models.checkpoints import load_folder, save_folder
+from birefvideo.family.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.convnet import CONV_SIZES, ResidualBlock
 

@@ -17,8 +17,8 @@ import torch
 import tqdm
 from clips import CLIPS
 
+from birefvideo.family.checkpoints import save_folder
 from birefvideo.jobs.warnings import TONE_MAPS_FROM
-from birefvideo.models.checkpoints import save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 TONE_MAPS = int(av.__version__.split(".")[0]) >= TONE_MAPS_FROM

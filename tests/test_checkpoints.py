@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import birefvideo
 from birefvideo.errors import ModelError, OptionError
-from birefvideo.models import hub
-from birefvideo.models.checkpoints import find, import_weights, load, native_size, save_folder
-from birefvideo.models.variants import EMBEDDED, VARIANTS
+from birefvideo.family import hub
+from birefvideo.family.checkpoints import find, import_weights, load, native_size, save_folder
+from birefvideo.family.variants import EMBEDDED, VARIANTS
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES, SwinSize
 
@@ -344,7 +344,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 def test_load_model_is_a_transformers_model_that_saves_and_loads(folder: Path, tmp_path: Path) -> None:
     from transformers import PreTrainedModel
 
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     model = birefvideo.load_model(str(folder))
     assert isinstance(model, PreTrainedModel)
@@ -374,7 +374,7 @@ def test_load_model_builds_the_network_once(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_published_keys_load_through_from_pretrained(tmp_path: Path) -> None:
-    from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     torch.manual_seed(2)
     published = BiRefNet(SMALL).eval()
@@ -390,7 +390,7 @@ def test_published_keys_load_through_from_pretrained(tmp_path: Path) -> None:
 def test_from_pretrained_reads_weights_with_a_config_that_tells_nothing(
     small_swin: BiRefNet, tmp_path: Path, indices: bool
 ) -> None:
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     state = {k: v for k, v in small_swin.state_dict().items() if indices or not k.endswith("position_index")}
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})

@@ -17,8 +17,8 @@ from hub_server import HubServer
 from huggingface_hub import constants, try_to_load_from_cache
 
 from birefvideo.errors import ModelError
-from birefvideo.models import hub
-from birefvideo.models.variants import VARIANTS
+from birefvideo.family import hub
+from birefvideo.family.variants import VARIANTS
 
 ROW = VARIANTS["portrait"]
 CONTENT = os.urandom(700_001)
@@ -268,7 +268,7 @@ def test_from_pretrained_fetches_published_weights_whose_config_tells_nothing(
     import torch
     from safetensors.torch import save
 
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
     from birefvideo.network.birefnet import BiRefNet, Geometry
     from birefvideo.network.swin import SWIN_SIZES, SwinSize
 

@@ -21,14 +21,14 @@ MAY_IMPORT = {
     "prefetch": {"errors"},
     "network": set(),
     "matting": {"network", *BASE},
-    "models": {"matting", "network", *BASE},
+    "family": {"matting", "network", *BASE},
     "media": BASE,
     "pipeline": {"media", "matting", *BASE},
     "scoring": {"media", *BASE},
-    "jobs": {"pipeline", "media", "models", "matting", *BASE},
-    "api": {"jobs", "pipeline", "media", "models", "matting", "network", *BASE},
+    "jobs": {"pipeline", "media", "family", "matting", *BASE},
+    "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "birefvideo": {"api", "jobs", *BASE},
-    "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "models", "matting", *BASE},
+    "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }
 

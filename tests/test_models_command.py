@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
+from birefvideo.family import checkpoints
+from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.matting.input_size import InputSize
-from birefvideo.models import checkpoints
-from birefvideo.models.variants import VARIANTS
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 

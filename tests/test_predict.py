@@ -19,6 +19,7 @@ from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
+from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.matting import devices
 from birefvideo.matting.engine import SNAP, solidified
@@ -28,7 +29,6 @@ from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD, PictureKind
 from birefvideo.matting.streams import SerialBackend, Staging
 from birefvideo.matting.upsample_alpha import enlarge_alpha
-from birefvideo.models import checkpoints
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 CPU = torch.device("cpu")

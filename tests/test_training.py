@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from birefvideo.models.checkpoints import find, load
+from birefvideo.family.checkpoints import find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from birefvideo.errors import OptionError
-from birefvideo.models import hub
-from birefvideo.models.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, variant
+from birefvideo.family import hub
+from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, variant
 from birefvideo.network.birefnet import BACKBONES
 
 

@@ -17,7 +17,7 @@ from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.models.variants import Variant
+    from birefvideo.family.variants import Variant
 
 
 def models(
@@ -83,8 +83,8 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
     """Fetch one after another; one that fails stops no other."""
     from huggingface_hub.utils import logging
 
-    from birefvideo.models import hub
-    from birefvideo.models.variants import variant
+    from birefvideo.family import hub
+    from birefvideo.family.variants import variant
 
     logging.set_verbosity_error()  # what matters reaches the user as one line of ours
     failed = 0
@@ -108,13 +108,13 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
 
 
 def _check_fit(name: str) -> None:
-    from birefvideo.models import checkpoints  # torch: seconds that a failed download need not take
+    from birefvideo.family import checkpoints  # torch: seconds that a failed download need not take
 
     checkpoints.load(checkpoints.find(name), dtype=None)
 
 
 def _import(name: str, source: Path) -> None:
-    from birefvideo.models import checkpoints
+    from birefvideo.family import checkpoints
 
     found = checkpoints.import_weights(name, source)
     print(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
@@ -122,7 +122,7 @@ def _import(name: str, source: Path) -> None:
 
 def _rows(names: list[str]) -> list[Variant]:
     """Return the rows of names, or all of them."""
-    from birefvideo.models.variants import VARIANTS, variant
+    from birefvideo.family.variants import VARIANTS, variant
 
     return [variant(name) for name in names or VARIANTS]
 
@@ -133,27 +133,18 @@ _IN_OTHER_WORDS = ("long_side", "embedded")
 
 def _as_data(row: Variant) -> dict[str, Any]:
     """Return a row for programs; 'weights' is where they lie, or null."""
-    from birefvideo.models.hub import stored
+    from birefvideo.family.hub import stored
 
     found = stored(row)
     here = {"weights": str(found.path) if found else None, "locked_sha256": found.sha256 if found else ""}
     facts = {name: value for name, value in asdict(row).items() if name not in _IN_OTHER_WORDS}
-    return {**facts, "input": _input(row), "page": row.page, **here}
-
-
-def _input(row: Variant) -> str:
-    """Return the native input in words; '' where no source states it."""
-    if row.long_side:
-        return f"long side {row.long_side}"
-    if row.sides:
-        return f"{row.sides[0]}² to {row.sides[1]}²"
-    return f"{row.size[0]}×{row.size[1]}" if row.size else ""
+    return {**facts, "input": row.input, "page": row.page, **here}
 
 
 def _table(rows: list[Variant]) -> Iterator[str]:
     """Yield the list, as wide as the terminal."""
     head = ("name", "input", "backbone", "licence", "here", "best for")
-    cells = [(r.name, _input(r), r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
+    cells = [(r.name, r.input, r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)][:-1]
     room = max(30, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
     for cell, avoid in zip((head, *cells), ("", *(r.avoid for r in rows)), strict=True):
@@ -170,7 +161,7 @@ def _terms(row: Variant) -> str:
 
 
 def _here(row: Variant) -> str:
-    from birefvideo.models.hub import stored
+    from birefvideo.family.hub import stored
 
     if row.embedded:
         return "embedded"
@@ -180,11 +171,11 @@ def _here(row: Variant) -> str:
 
 def _explanation(row: Variant) -> Iterator[str]:
     """Yield everything about one, then the commands that get and use it."""
-    from birefvideo.models.hub import stored
+    from birefvideo.family.hub import stored
 
     found = stored(row)
     pin = f"commit {row.revision}, SHA-256 {row.sha256}" if row.sha256 else "not pinned: the first download locks it"
-    size = _input(row) or "not stated: 1024×1024 is used"
+    size = row.input or "not stated: 1024×1024 is used"
     facts = [
         ("best for", row.best_for),
         ("not for", row.avoid),
@@ -207,8 +198,8 @@ def _explanation(row: Variant) -> Iterator[str]:
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:
-    from birefvideo.models.hub import WEIGHTS
-    from birefvideo.models.variants import VARIANTS
+    from birefvideo.family.hub import WEIGHTS
+    from birefvideo.family.variants import VARIANTS
 
     if row.hub_id:
         yield "get it"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from birefvideo.errors import with_flags
 
 if TYPE_CHECKING:
+    from birefvideo.family.checkpoints import Checkpoint
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.run import Progress, Result
-    from birefvideo.models.checkpoints import Checkpoint
 
 
 def print_error(error: object) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from birefvideo.family.hub import stored
+from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.plan import DEFAULT_FORMATS
 from birefvideo.media.formats import FORMATS, PAIRS
 from birefvideo.media.writing.availability import why_unavailable
@@ -57,3 +60,50 @@ def formats() -> list[FormatInfo]:
             )
         )
     return rows
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of the family: what `birefvideo models` lists. A text is '' where no source states it."""
+
+    name: str
+    """What `model` takes."""
+    best_for: str
+    """One line."""
+    avoid: str
+    """When another one is better."""
+    input: str
+    """Size at which it sees pictures, in words."""
+    backbone: str
+    """Its encoder."""
+    licence: str
+    """Licence of the weights."""
+    access: str
+    """What must be done before they can be fetched."""
+    page: str
+    """Where its makers describe it."""
+    weights: Path | None
+    """The weights on this machine, or None where they are not here."""
+
+
+def models() -> list[ModelInfo]:
+    """Return every model that has a name, the embedded one first; no connection is opened.
+
+    Raises:
+        ModelError: the record of a download is damaged.
+    """
+    found = ((row, stored(row)) for row in VARIANTS.values())
+    return [
+        ModelInfo(
+            name=row.name,
+            best_for=row.best_for,
+            avoid=row.avoid,
+            input=row.input,
+            backbone=row.backbone,
+            licence=row.licence,
+            access=row.access,
+            page=row.page,
+            weights=weights.path if weights else None,
+        )
+        for row, weights in found
+    ]

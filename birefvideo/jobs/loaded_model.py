@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from birefvideo.family import checkpoints
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
-from birefvideo.models import checkpoints
 
 
 class LoadedModel:

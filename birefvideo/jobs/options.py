@@ -8,7 +8,7 @@ that type checkers know the keyword); then use it where it acts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Integral, Rational, Real
@@ -30,10 +30,6 @@ RGB: TypeAlias = "tuple[int, int, int]"
 Time: TypeAlias = "int | float | Fraction | str"
 """Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
 
-AUDIO_CHOICES = ("all", "first", "none")
-"""Which of the source's audio tracks go into the outputs."""
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-"""What the network can compute in."""
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""
 
@@ -142,19 +138,27 @@ def _model(value: Any) -> str:
 
 
 def _device(value: Any) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", str(value)):
-        raise ValueError("give auto, cpu, mps, cuda or cuda:N")
+    from birefvideo.matting.devices import check_name  # torch: seconds that --help need not take
+
+    return check_name(str(value))
+
+
+def _dtype(value: Any) -> str:
+    from birefvideo.matting.devices import DTYPES
+
+    return _one_of(str(value).removeprefix("torch."), DTYPES)
+
+
+def _tracks(value: Any) -> str:
+    from birefvideo.media.writing.audio import TRACKS
+
+    return _one_of(value, TRACKS)
+
+
+def _one_of(value: Any, allowed: Collection[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"give one of {', '.join(allowed)}")
     return str(value)
-
-
-def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        text = str(value).removeprefix("torch.")
-        if text not in allowed:
-            raise ValueError(f"give one of {', '.join(allowed)}")
-        return text
-
-    return parse
 
 
 def _whole(least: int, allowed: str) -> Callable[[Any], int | None]:
@@ -269,7 +273,7 @@ class Options:
     )
     audio: str = _option(
         "all",
-        _one_of(AUDIO_CHOICES),
+        _tracks,
         "Which of the input's audio tracks to keep: all, first or none.",
         metavar="TRACKS",
     )
@@ -279,7 +283,7 @@ class Options:
     device: str = _option("auto", _device, "auto, cuda, cuda:N, mps or cpu.", metavar="DEVICE")
     dtype: str = _option(
         "auto",
-        _one_of(DTYPES),
+        _dtype,
         "What the network computes in: auto (by device), float32, bfloat16 or float16.",
         metavar="DTYPE",
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birefvideo.errors import InputError, OutputError, named
+from birefvideo.family.checkpoints import Checkpoint
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
@@ -42,8 +44,6 @@ from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.writer import open_review_writer, open_writer
-from birefvideo.models.checkpoints import Checkpoint
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from birefvideo.errors import DeviceError, OptionError
+from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend
 
 Level = tuple[int, int]
@@ -200,7 +200,8 @@ class Device:
             OptionError: the name is unknown.
             DeviceError: the device cannot do it.
         """
-        check_dtype(name)
+        if name not in DTYPES:
+            raise OptionError(f"{named('dtype')} is {name!r}: give one of {', '.join(DTYPES)}")
         level, rows = self.kind.level(self.torch_device), self.kind.arithmetic
         if name == "auto":
             return next(row.dtype for row in rows if row.chosen is not None and level >= row.chosen)
@@ -209,7 +210,7 @@ class Device:
             names = [str(r.dtype).removeprefix("torch.") for r in rows if level >= r.able]
             raise DeviceError(
                 f"{name} needs {self.kind.level_name} {row.able[0]}.{row.able[1]} or newer and {self} has "
-                f"{level[0]}.{level[1]}: choose --dtype auto, {' or '.join(names)}"
+                f"{level[0]}.{level[1]}: choose {named('dtype')} auto, {' or '.join(names)}"
             )
         return row.dtype
 
@@ -227,35 +228,34 @@ def find_device(name: str | torch.device = "auto") -> Device:
     """
     if name == "auto":
         name = [kind.name for kind in KINDS.values() if kind.count()][-1]
-    kind, number = _kind_and_number(name)
+    try:
+        kind, number = _kind_and_number(name)
+    except ValueError as error:
+        raise OptionError(f"{named('device')} is {str(name)!r}: {error}") from None
     count = kind.count()
     if number >= count:
         raise DeviceError(f"device {str(name)!r} {kind.absent.format(count=count)}: choose auto or cpu")
     return Device(torch.device(kind.name, number) if kind.numbered else torch.device(kind.name), kind)
 
 
-def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
-    if isinstance(name, torch.device):
-        kind, number = KINDS.get(name.type), name.index or 0
-    else:
-        word, colon, digits = name.partition(":")
-        kind, number = KINDS.get(word), int(digits) if digits.isdecimal() else 0
-        if colon and not (kind and kind.numbered and digits.isdecimal()):
-            kind = None
-    if kind is None:
-        known = ", ".join(f"{kind.name}, {kind.name}:N" if kind.numbered else kind.name for kind in KINDS.values())
-        raise OptionError(f"device {str(name)!r} is not one of auto, {known}")
-    return kind, number
-
-
-def check_dtype(name: str) -> None:
-    """Refuse a dtype that is not one of DTYPES.
+def check_name(name: str) -> str:
+    """Return the name of a device, or 'auto'; whether it is there is not looked at.
 
     Raises:
-        OptionError: the message lists them.
+        ValueError: there is no such kind of device; the message lists them.
     """
-    if name not in DTYPES:
-        raise OptionError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
+    if name != "auto":
+        _kind_and_number(name)
+    return name
+
+
+def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
+    word, colon, digits = str(name).partition(":")
+    kind = KINDS.get(word)
+    if kind is None or (colon and not (kind.numbered and digits.isdecimal() and len(digits) < 4)):
+        known = ", ".join(f"{kind.name}, {kind.name}:N" if kind.numbered else kind.name for kind in KINDS.values())
+        raise ValueError(f"give one of auto, {known}")
+    return kind, int(digits or 0)
 
 
 def fitting_batch(wanted: int, free: int, needed: int) -> int:

@@ -7,17 +7,6 @@ from dataclasses import dataclass
 from birefvideo.errors import OptionError
 
 
-def check_size(size: object) -> None:
-    """Refuse what `InputSize.overridden` cannot take.
-
-    Raises:
-        OptionError: it is neither one number nor two, or one of them is below 64 or not a multiple of 32.
-    """
-    sides = size if isinstance(size, tuple) else (size,)
-    if len(sides) > 2 or not sides or any(not isinstance(side, int) or side < 64 or side % 32 for side in sides):
-        raise OptionError(f"size {size} is neither (width, height) nor one number, in multiples of 32 from 64 on")
-
-
 @dataclass(frozen=True)
 class InputSize:
     """The size of the network's input: `fixed`, or the picture's aspect with a given `long_side` or within `sides`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 
-from birefvideo.errors import DeviceError, OptionError
+from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.frames import Frame
 from birefvideo.matting.devices import is_out_of_memory
 from birefvideo.matting.engine import Engine
@@ -125,7 +125,8 @@ class Predictor:
                 return False
             if "not implemented for" in str(error):
                 raise DeviceError(
-                    f"{self.report.device} cannot compute this network in {self.report.dtype}: choose --dtype auto"
+                    f"{self.report.device} cannot compute this network in {self.report.dtype}: "
+                    f"choose {named('dtype', 'auto')}"
                 ) from error
             raise
         return True
@@ -139,7 +140,7 @@ class Predictor:
             if slot.overflowed(index):
                 raise DeviceError(
                     f"the network overflowed in {self.report.dtype} on {self.report.device} at "
-                    f"{float(frame.seconds):.3f} s: run again with --dtype float32"
+                    f"{float(frame.seconds):.3f} s: run again with {named('dtype', 'float32')}"
                 )
             self.report.frames += 1
             yield replace(frame, alpha=slot.alpha(index, frame.picture))

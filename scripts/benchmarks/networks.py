@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from birefvideo.family.checkpoints import find, load
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.matting.input_size import InputSize
-from birefvideo.models.checkpoints import find, load
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES

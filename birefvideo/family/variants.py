@@ -68,6 +68,15 @@ class Variant:
         return _PACKAGE_WEIGHTS / self.name if self.embedded else None
 
     @property
+    def input(self) -> str:
+        """The native input in words; '' where no source states it."""
+        if self.long_side:
+            return f"long side {self.long_side}"
+        if self.sides:
+            return f"{self.sides[0]}² to {self.sides[1]}²"
+        return f"{self.size[0]}×{self.size[1]}" if self.size else ""
+
+    @property
     def keeps_aspect(self) -> bool:
         """Whether its input has the picture's aspect."""
         return self.sides is not None or self.long_side is not None

@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
-from birefvideo.models.checkpoints import geometry_from_config, geometry_from_keys
-from birefvideo.models.hub import WEIGHTS
-from birefvideo.models.variants import is_hub_id, variant
+from birefvideo.family.checkpoints import geometry_from_config, geometry_from_keys
+from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.variants import is_hub_id, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import WindowAttention, relative_position_index
 

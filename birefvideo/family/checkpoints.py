@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from birefvideo.errors import ModelError, OptionError
+from birefvideo.errors import ModelError, OptionError, named
+from birefvideo.family import hub
+from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
 from birefvideo.matting.input_size import InputSize
-from birefvideo.models import hub
-from birefvideo.models.hub import WEIGHTS
-from birefvideo.models.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES
 
@@ -96,10 +96,10 @@ def _missing(row: Variant) -> str:
     """Return the ways out where a variant is not on this machine, in one line."""
     fetch = f"run birefvideo models --download {row.name} (with HF_ENDPOINT=URL where only a mirror is reached), "
     where = f"{row.page}/resolve/main/{WEIGHTS}" if row.hub_id else "its .safetensors or .pth file"
-    take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else "pass --model FILE"
+    take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else f"pass {named('model', 'FILE')}"
     return (
         f"the weights of {row.name!r} are not on this machine: {fetch if row.hub_id else ''}"
-        f"or fetch {where} on another machine and {take}, or use the embedded --model {EMBEDDED}"
+        f"or fetch {where} on another machine and {take}, or use the embedded {named('model', EMBEDDED)}"
     )
 
 
@@ -148,7 +148,7 @@ def import_weights(name: str, source: Path) -> Checkpoint:
     row = VARIANTS.get(name)
     if row is None or row.embedded:
         names = ", ".join(known.name for known in VARIANTS.values() if not known.embedded)
-        raise OptionError(f"cannot import as {name!r}: name one of {names}, or use it with --model FILE")
+        raise OptionError(f"cannot import as {name!r}: name one of {names}, or use it with {named('model', 'FILE')}")
     file = _weights_in(source.expanduser())
     geometry = Geometry(row.backbone) if row.backbone else None
     brought = Checkpoint(name, file, native_size(row), geometry)

@@ -25,8 +25,8 @@ from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
-from birefvideo.errors import ModelError
-from birefvideo.models.variants import VARIANTS, Variant
+from birefvideo.errors import ModelError, named
+from birefvideo.family.variants import VARIANTS, Variant
 
 WEIGHTS = "model.safetensors"
 # What the client's HTTP library raises, whichever it is: requests' errors are OSErrors, httpx' share this base.
@@ -212,14 +212,16 @@ def adopt(row: Variant, path: Path) -> Stored:
     """
     sha256 = sha256_of(path)
     if row.sha256 and sha256 != row.sha256:
-        raise ModelError(f"that is not the published {row.name} (SHA-256 {sha256[:12]}…): use it with --model FILE")
+        raise ModelError(
+            f"that is not the published {row.name} (SHA-256 {sha256[:12]}…): use it with {named('model', 'FILE')}"
+        )
     kept = path.with_name(f"{sha256}.safetensors")
     path.replace(kept)
     kept.chmod(0o644)
     _write_lock(row, Lock(sha256))
-    named = {json.loads(lock.read_text())["sha256"] for lock in _own("locks").glob("*.json")}
+    in_use = {json.loads(lock.read_text())["sha256"] for lock in _own("locks").glob("*.json")}
     for old in kept.parent.glob("*.safetensors"):
-        if old.stem not in named:
+        if old.stem not in in_use:
             old.unlink()
     return Stored(kept, sha256, imported=True)
 
@@ -275,7 +277,8 @@ def _explained(row: Variant, error: Any) -> ModelError:
     """Return what to do about an error of the client, in one line."""
     where = constants.ENDPOINT
     known = row.name in VARIANTS
-    bring = f"bring the file with {f'birefvideo models {row.name} --from' if known else '--model'} FILE"
+    way = f"birefvideo models {row.name} --from FILE" if known else named("model", "FILE")
+    bring = f"bring the file with {way}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     first = (str(error).splitlines() or [""])[0] or type(error).__name__
     if isinstance(error, OfflineModeIsEnabled):
