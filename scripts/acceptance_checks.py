@@ -29,7 +29,7 @@ from browser import Browser, find_chromium  # noqa: E402
 from birefvideo.cli.inputs import VIDEO_SUFFIXES  # noqa: E402
 from birefvideo.media.formats import FORMATS, get_format  # noqa: E402
 from birefvideo.media.reading.alpha import alpha_of  # noqa: E402
-from birefvideo.media.verification.finished_output import read_film  # noqa: E402
+from birefvideo.media.verification.finished_output import read_finished_output  # noqa: E402
 from birefvideo.media.writing.availability import why_unavailable  # noqa: E402
 
 Outcome = tuple[bool | None, str]
@@ -166,7 +166,7 @@ def same_as(reported: dict[str, object], wanted: dict[str, str]) -> Outcome:
 
 def straight(path: Path, name: str, index: int) -> tuple[RGB, np.ndarray]:
     """Read one picture ourselves: R'G'B' codes, and alpha (height, width, 1)."""
-    for number, picture in enumerate(read_film(path, get_format(name)).pictures()):
+    for number, picture in enumerate(read_finished_output(path, get_format(name)).pictures()):
         if number == index:
             alpha = alpha_of(picture)
             assert alpha is not None
@@ -239,7 +239,7 @@ def played(webm: Path, folder: Path) -> Outcome:
     """Show the WebM at its own size over plain colours, and compare the screen with our own blend."""
     wanted, _ = over(webm, "webm", BACKGROUNDS[0])
     height, width = wanted.shape[:2]
-    times = read_film(webm, get_format("webm")).times
+    times = read_finished_output(webm, get_format("webm")).times
     middle = float(times[PICTURE] + times[PICTURE + 1]) / 2
     page = folder / "play.html"
     page.write_text(

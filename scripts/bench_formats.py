@@ -33,7 +33,7 @@ from birefvideo.media.output_format import output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification.finished_output import read_film
+from birefvideo.media.verification.finished_output import read_finished_output
 from birefvideo.media.writing.availability import why_unavailable
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
@@ -92,7 +92,7 @@ def encode(folder: Path, format: Format, info: VideoInfo, frames: list[Frame], t
 
 def decoded(output: Path, format: Format) -> Iterator[av.VideoFrame]:
     if format.is_animation:
-        yield from read_film(output, format).pictures()
+        yield from read_finished_output(output, format).pictures()
         return
     paths = sorted(output.glob(f"*{format.picture_suffix}")) if format.is_sequence else [output]
     for path in paths:

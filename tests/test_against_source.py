@@ -23,7 +23,7 @@ from birefvideo.cli import app
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
-from birefvideo.media.verification.against_source import Check, Promise, prove
+from birefvideo.media.verification.against_source import Check, Claims, prove
 from birefvideo.media.verification.premultiplication import EdgeColour
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.writer import open_writer
@@ -36,9 +36,9 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["verify", *map(str, arguments)])
 
 
-def proof(output: Path, name: str, source: Path | None = None, promise: Promise | None = None) -> dict[str, Check]:
+def proof(output: Path, name: str, source: Path | None = None, claims: Claims | None = None) -> dict[str, Check]:
     """The checks of an output by their names."""
-    return {check.name: check for check in prove(output, get_format(name), source, promise or Promise())}
+    return {check.name: check for check in prove(output, get_format(name), source, claims or Claims())}
 
 
 def failed(checks: dict[str, Check]) -> list[str]:
@@ -53,7 +53,7 @@ def test_a_good_output_passes_with_and_without_its_source(
     output, _, frames, _ = make_output(tmp_path, get_format(name), clip(clip_name), cuts=(5,))
     alone, beside = proof(output, name), proof(output, name, clip(clip_name))
     assert failed(alone) == failed(beside) == []
-    assert beside["frames"].said == f"{len(frames)}, as the source has"
+    assert beside["frames"].finding == f"{len(frames)}, as the source has"
     assert beside["times"].passed and beside["duration"].passed and beside["sound"].passed and beside["tags"].passed
     assert ("pixels" in beside) == get_format(name).has_alpha
 
@@ -70,14 +70,14 @@ def test_a_missing_picture_and_another_time_are_found(clip: GetClip, tmp_path: P
     assert failed(proof(output, "prores", clip("plain"))) == ["frames", "gaps", "sound"]
     output, *_ = make_output(tmp_path, get_format("prores"), clip("plain"))
     assert "times" in failed(proof(output, "prores", clip("vfr")))
-    assert failed(proof(output, "prores", promise=Promise(frames=13))) == ["frames"]
+    assert failed(proof(output, "prores", claims=Claims(frames=13))) == ["frames"]
 
 
 def test_another_picture_is_found(clip: GetClip, tmp_path: Path) -> None:
     info, frames = matted(clip("plain"))
     shifted = [replace(frame, picture=frames[(index + 4) % 12].picture) for index, frame in enumerate(frames)]
     (part,) = write_parts(tmp_path, get_format("prores"), info, shifted)
-    assert failed(proof(part, "prores", clip("plain"), Promise(sounds=0))) == ["pixels"]
+    assert failed(proof(part, "prores", clip("plain"), Claims(sounds=0))) == ["pixels"]
 
 
 @pytest.mark.parametrize(("level", "words"), [(0.0, "empty"), (1.0, "the same everywhere")])
@@ -89,7 +89,7 @@ def test_a_matte_without_a_subject_or_a_background_is_found(
     for name in ("prores", "matte"):
         (part,) = write_parts(tmp_path, get_format(name), info, flat)
         checks = proof(part, name)
-        assert failed(checks) == ["alpha"] and words in checks["alpha"].said
+        assert failed(checks) == ["alpha"] and words in checks["alpha"].finding
 
 
 @pytest.mark.parametrize("name", ["prores", "ffv1"])
@@ -102,8 +102,8 @@ def test_premultiplied_colour_is_told_from_straight(
     with open_writer(part, get_format(name), info, EncodeSettings(premultiplied=is_multiplied)) as writer:
         for frame in frames:
             writer.write(frame)
-    assert failed(proof(part, name, promise=Promise(premultiplied=is_multiplied))) == []
-    assert failed(proof(part, name, promise=Promise(premultiplied=not is_multiplied))) == ["colour"]
+    assert failed(proof(part, name, claims=Claims(premultiplied=is_multiplied))) == []
+    assert failed(proof(part, name, claims=Claims(premultiplied=not is_multiplied))) == ["colour"]
 
 
 def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp
         plane_array(frame.picture, 0)[frame.alpha < 0.98] = 16
     (part,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
     colour = proof(part, "ffv1")["colour"]
-    assert colour.passed is None and "tells neither" in colour.said
+    assert colour.passed is None and "tells neither" in colour.finding
 
 
 def test_light_beyond_white_tells_nothing() -> None:
@@ -169,8 +169,8 @@ def speech(seconds: float, seed: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("late", [0, 1, -1, 5, -40, 800])
 def test_sound_is_placed_to_the_sample(late: int) -> None:
     sound = speech(6)
-    source = audio_sync.Heard(Fraction(0), sound)
-    output = audio_sync.Heard(Fraction(max(late, 0), audio_sync.RATE), sound[max(-late, 0) :])
+    source = audio_sync.MonoAudio(Fraction(0), sound)
+    output = audio_sync.MonoAudio(Fraction(max(late, 0), audio_sync.RATE), sound[max(-late, 0) :])
     found = audio_sync.offset(source, output, Fraction(0))
     assert found.windows == 9 and found.different == 0
     assert abs(found.worst) == Fraction(abs(late), audio_sync.RATE)
@@ -186,7 +186,7 @@ def test_sound_begins_with_its_first_frame_however_short(tmp_path: Path) -> None
             out.mux(stream.encode(frame))
             written += count
         out.mux(stream.encode(None))
-    heard = audio_sync.hear(path, 0)
+    heard = audio_sync.read_mono_audio(path, 0)
     assert heard is not None and heard.start == 0
     assert abs(heard.end - Fraction(written, rate)) <= Fraction(1, audio_sync.RATE)
 
@@ -194,15 +194,15 @@ def test_sound_begins_with_its_first_frame_however_short(tmp_path: Path) -> None
 def test_drift_is_found_at_its_worst() -> None:
     sound = speech(8)
     stretched = np.interp(np.arange(len(sound)) * 1.002, np.arange(len(sound)), sound).astype(np.int16)
-    before, after = (audio_sync.Heard(Fraction(0), one) for one in (sound, stretched))
+    before, after = (audio_sync.MonoAudio(Fraction(0), one) for one in (sound, stretched))
     found = audio_sync.offset(before, after, Fraction(0))
     assert abs(found.worst) > Fraction(10, 1000)
 
 
 def test_other_sound_and_silence_are_told() -> None:
-    one, other = (audio_sync.Heard(Fraction(0), speech(4, seed)) for seed in (1, 2))
+    one, other = (audio_sync.MonoAudio(Fraction(0), speech(4, seed)) for seed in (1, 2))
     assert audio_sync.offset(one, other, Fraction(0)).different > 0
-    silent = audio_sync.Heard(Fraction(0), np.zeros(4 * audio_sync.RATE, np.int16))
+    silent = audio_sync.MonoAudio(Fraction(0), np.zeros(4 * audio_sync.RATE, np.int16))
     assert audio_sync.offset(silent, one, Fraction(0)).windows == 0
 
 

@@ -31,8 +31,8 @@ from birefvideo.media.formats import Format, get_format
 from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.verification.against_source import Promise, prove
-from birefvideo.media.verification.finished_output import read_film
+from birefvideo.media.verification.against_source import Claims, prove
+from birefvideo.media.verification.finished_output import read_finished_output
 from birefvideo.media.writing import availability
 from birefvideo.media.writing.animation_frames import scaled
 from birefvideo.media.writing.composer import EncodeSettings
@@ -70,11 +70,13 @@ def made(folder: Path, format: Format, info: VideoInfo, frames: Sequence[Frame])
 
 
 def alphas(path: Path, format: Format) -> list[Alpha]:
-    return [alpha for picture in read_film(path, format).pictures() if (alpha := alpha_of(picture)) is not None]
+    return [
+        alpha for picture in read_finished_output(path, format).pictures() if (alpha := alpha_of(picture)) is not None
+    ]
 
 
 def rgba(path: Path, format: Format) -> list[Codes]:
-    pictures = read_film(path, format).pictures()
+    pictures = read_finished_output(path, format).pictures()
     return [cast(Codes, picture.reformat(format="rgba", threads=1).to_ndarray()) for picture in pictures]
 
 
@@ -114,16 +116,16 @@ def test_every_kind_of_clip_passes_and_keeps_its_times(
     found = verify(output, format, info, expected)
     # Of the clip of varying rate two pictures come 8.3 and 0.1 ms after the one before.
     kept = [0, 1, 2, 3, 5, 6, 8, 9, 10, 11] if name == "vfr" else list(range(len(frames)))
-    film = read_film(output, format)
+    finished = read_finished_output(output, format)
     tick = Fraction(1, format.clock or 1)
     assert (found.frames, found.decoded) == (len(kept), len(kept))
-    for time, index in zip(film.times, kept, strict=True):
+    for time, index in zip(finished.times, kept, strict=True):
         assert abs(time - (frames[index].seconds - frames[0].seconds)) <= tick / 2
     length = frames[-1].seconds + frames[-1].duration * info.time_base - frames[0].seconds
-    assert abs(film.end - length) <= tick / 2
+    assert abs(finished.end - length) <= tick / 2
     assert report.origin == frames[0].seconds
     assert loops_of(output) == 0
-    assert all(check.passed is not False for check in prove(output, format, clip(name), Promise()))
+    assert all(check.passed is not False for check in prove(output, format, clip(name), Claims()))
 
 
 @every_animation
@@ -132,9 +134,9 @@ def test_a_last_picture_that_goes_on_for_minutes_ends_after_one(format: Format, 
         tmp_path / "slides.mp4", frames=2, rate=Fraction(1, 700), time_base=Fraction(1, 12000), audio_tracks=0
     )
     (output,) = birefvideo.matte(source, to=format.name, model=str(network), end=5).outputs
-    assert read_film(output, format).end == 60
-    promise = Promise(span=Span(end=5 * 12000))
-    assert all(check.passed is not False for check in prove(output, format, source, promise) if check.name != "alpha")
+    assert read_finished_output(output, format).end == 60
+    claims = Claims(span=Span(end=5 * 12000))
+    assert all(check.passed is not False for check in prove(output, format, source, claims) if check.name != "alpha")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +157,9 @@ def test_a_last_picture_shorter_than_can_be_shown_is_shown_a_little_longer(forma
     source = write_clip(tmp_path / "fast.mp4", pts=[*range(0, 700, 100)], rate=Fraction(120), audio_tracks=0)
     output, info, frames, report = make_output(tmp_path, format, source)
     verify(output, format, info, expectation(frames, report))
-    end = read_film(output, format).end
+    end = read_finished_output(output, format).end
     assert end > frames[-1].seconds + frames[-1].duration * info.time_base, "no case for this test"
-    assert all(check.passed is not False for check in prove(output, format, source, Promise()))
+    assert all(check.passed is not False for check in prove(output, format, source, Claims()))
 
 
 @every_animation
@@ -165,9 +167,9 @@ def test_60_pictures_a_second_become_30_only_where_the_file_s_clock_asks_for_it(
     source = write_clip(tmp_path / "sixty.mp4", pts=SIXTY, rate=Fraction(60), audio_tracks=0)
     output, info, frames, report = make_output(tmp_path, format, source)
     assert verify(output, format, info, expectation(frames, report)).frames == (6 if format.name == "gif" else 12)
-    lengths = np.diff([*map(float, (film := read_film(output, format)).times), float(film.end)])
+    lengths = np.diff([*map(float, (finished := read_finished_output(output, format)).times), float(finished.end)])
     assert lengths.min() >= (0.02 if format.name == "gif" else 0.011)
-    assert all(check.passed is not False for check in prove(output, format, source, Promise()))
+    assert all(check.passed is not False for check in prove(output, format, source, Claims()))
 
 
 @every_animation
@@ -259,7 +261,7 @@ def test_chromium_plays_all_three_transparent(clip: GetClip, tmp_path: Path) -> 
     with Browser(tmp_path / "profile") as browser:
         browser.open(path.as_uri())
         browser.until("[...document.images].every(image => image.complete && image.naturalWidth === 96)")
-        browser.run("new Promise(done => setTimeout(done, 700))")  # longer than the first round
+        browser.run("new Claims(done => setTimeout(done, 700))")  # longer than the first round
         shot = browser.shot().astype(int)
         for number, format in enumerate(ANIMATIONS):
             picture = shot[100 * (number + 1) :][:64, :96]
@@ -323,7 +325,7 @@ def test_stickers_are_at_most_512_pixels_long_and_never_enlarged(
 def test_a_large_clip_is_written_small(format: Format, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "large.mp4", size=(1024, 128), frames=2, audio_tracks=0)
     output, info, frames, report = make_output(tmp_path, format, source)
-    assert read_film(output, format).size == (512, 64)
+    assert read_finished_output(output, format).size == (512, 64)
     assert verify(output, format, info, replace(expectation(frames, report), coverage=report.coverage)).frames == 2
 
 
@@ -364,8 +366,8 @@ def test_pictures_become_a_sticker_at_their_rate(network: Path, tmp_path: Path) 
         assert cv2.imwrite(str(tmp_path / f"shot_{number:03d}.png"), picture)
     source = tmp_path / "shot_%03d.png"
     (output,) = birefvideo.matte(source, to="apng", model=str(network), fps=10).outputs
-    film = read_film(output, get_format("apng"))
-    assert film.times == tuple(Fraction(n, 10) for n in range(4)) and film.end == Fraction(4, 10)
+    finished = read_finished_output(output, get_format("apng"))
+    assert finished.times == tuple(Fraction(n, 10) for n in range(4)) and finished.end == Fraction(4, 10)
 
 
 @every_animation
@@ -422,12 +424,12 @@ def test_a_damaged_file_fails_verification_and_proof(format: Format, clip: GetCl
     output, info, frames, report = make_output(tmp_path, format, clip("plain"))
     expected = replace(expectation(frames, report), coverage=report.coverage)
     whole = output.read_bytes()
-    promise = Promise(frames=len(frames))
+    claims = Claims(frames=len(frames))
     for damaged in (b"", whole[:5], whole[: len(whole) // 2], whole[: len(whole) * 9 // 10], whole[9:]):
         output.write_bytes(damaged)
         with pytest.raises(OutputError, match="failed verification"):
             verify(output, format, info, expected)
-        assert any(check.passed is False for check in prove(output, format, None, promise))
+        assert any(check.passed is False for check in prove(output, format, None, claims))
     output.unlink()
     with pytest.raises(OutputError, match="failed verification"):
         verify(output, format, info, expected)

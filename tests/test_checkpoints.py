@@ -101,7 +101,7 @@ def test_an_unknown_name_is_refused_with_all_names() -> None:
 def test_weights_that_are_not_here_give_one_line_with_the_ways_out(name: str) -> None:
     with pytest.raises(ModelError) as error:
         find(name)
-    line = str(error.value)
+    line = error.value.for_terminal()
     assert "\n" not in line
     assert "on another machine" in line and f"--model {EMBEDDED}" in line
     row = VARIANTS.get(name)

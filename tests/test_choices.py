@@ -20,7 +20,7 @@ from birefvideo.jobs.receipt import read
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification.against_source import Promise, prove
+from birefvideo.media.verification.against_source import Claims, prove
 
 GetClip = Callable[[str], Path]
 
@@ -86,8 +86,8 @@ def test_fields_that_were_kept_are_not_called_wrong_without_a_receipt(tmp_path: 
     info = replace(probe(source), deinterlace=False)
     frames = [replace(frame, alpha=disc(frame)) for frame in read_frames(info)]
     (output,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
-    for promise in (Promise(sounds=0), Promise(sounds=0, deinterlaced=False)):
-        checks = prove(output, get_format("ffv1"), source, promise)
+    for claims in (Claims(sounds=0), Claims(sounds=0, deinterlaced=False)):
+        checks = prove(output, get_format("ffv1"), source, claims)
         assert all(check.passed is not False for check in checks) and any(check.name == "pixels" for check in checks)
 
 

@@ -24,7 +24,7 @@ from birefvideo.jobs import plan
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.verification.against_source import Promise, prove
+from birefvideo.media.verification.against_source import Claims, prove
 from birefvideo.media.writing.rgb_frames import linear_table
 from birefvideo.planes import plane_array, to_444
 
@@ -231,7 +231,7 @@ def test_a_folder_can_be_moved_and_its_pattern_names_the_pictures_whatever_the_c
     moved = folder.rename(tmp_path / "elsewhere")
     told = json.loads((moved / "sequence.json").read_text())
     assert all((moved / (told["pictures"] % (told["first"] + index))).exists() for index in range(told["frames"]))
-    assert all(check.passed is not False for check in prove(moved, get_format("png"), source, Promise()))
+    assert all(check.passed is not False for check in prove(moved, get_format("png"), source, Claims()))
 
 
 def test_a_job_goes_on_from_its_last_segment_and_gives_the_same_folder(

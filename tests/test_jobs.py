@@ -23,7 +23,7 @@ from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan, run
 from birefvideo.jobs.plan import plan_segments
-from birefvideo.jobs.receipt import promise_of, read, still_the_same
+from birefvideo.jobs.receipt import claims_of, read, still_the_same
 from birefvideo.media.formats import format_for_suffix
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.against_source import prove
@@ -312,7 +312,7 @@ def test_a_name_that_is_not_utf8_goes_all_the_way(clip: GetClip, network: Path, 
     for output in made.outputs:
         entry = read(output)
         assert [check.passed for check in still_the_same(output, source, entry)] == [True, True]
-        proof = prove(output, format_for_suffix(output), source, promise_of(entry))
+        proof = prove(output, format_for_suffix(output), source, claims_of(entry))
         assert {check.name: check.passed for check in proof}["frames"]
 
 

@@ -21,7 +21,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
 from birefvideo.jobs import plan, warnings
-from birefvideo.matting import predict
+from birefvideo.matting import engine
 from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.writing.sinks import FileSink
 from birefvideo.planes import plane_array
@@ -125,7 +125,7 @@ def planes(path: Path) -> list[np.ndarray]:
 
 def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The network's own alpha is soft everywhere; pull most of it to 0 and 1.
-    monkeypatch.setattr(predict, "solidified", lambda alpha: ((alpha - alpha.mean()) * 2000 + 0.5).clamp_(0, 1))
+    monkeypatch.setattr(engine, "solidified", lambda alpha: ((alpha - alpha.mean()) * 2000 + 0.5).clamp_(0, 1))
     frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
     solid = frame.alpha >= OPAQUE
     assert 20 < solid.sum() < solid.size
@@ -304,7 +304,7 @@ def _failing(*_: object, **__: object) -> object:
     "stage",
     [
         "birefvideo.media.reading.decode.prepare",
-        "birefvideo.matting.predict.Predictor._infer",
+        "birefvideo.matting.engine.Engine._infer",
         "birefvideo.matting.temporal._smooth",
         "birefvideo.matting.foreground.estimate_foreground",
         "birefvideo.media.writing.composer.OpaqueComposer.compose",

@@ -22,7 +22,8 @@ from birefvideo.cli import app
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
 from birefvideo.media.formats import Format, get_format
-from birefvideo.media.metadata import Chapter, Tags, read_tags
+from birefvideo.media.metadata import Chapter, Metadata
+from birefvideo.media.reading.metadata import read_metadata
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.sidecar import SIDECAR
 from birefvideo.media.timecode import Timecode, track_rate
@@ -59,7 +60,7 @@ def remuxed(
 def made_of(source: Path, format: Format, folder: Path, span: Span | None = None) -> Path:
     info, frames = matted(source, span)
     output = folder / f"out{format.suffix}"
-    join(write_parts(folder, format, info, frames), output, format, info, span or Span(), read_tags(info))
+    join(write_parts(folder, format, info, frames), output, format, info, span or Span(), read_metadata(info))
     return output
 
 
@@ -95,7 +96,7 @@ def test_what_a_phone_says_gets_plain_names(tmp_path: Path) -> None:
         lambda new: new.metadata.update({f"com.apple.quicktime.{name}": value for name, value in apple.items()}),
         {"movflags": "use_metadata_tags"},
     )
-    assert read_tags(probe(phone)).texts == {
+    assert read_metadata(probe(phone)).texts == {
         "make": "Apple", "model": "iPhone", "date": "2023-05-01T12:00:00+0200",
         "location": "+48.1000+011.5000+500.000/",
     }  # fmt: skip
@@ -182,7 +183,7 @@ def test_a_time_code_that_counts_half_of_the_frames_keeps_its_own_rate(tmp_path:
     step = 1001
     timed(path, "10:00:00;10", time_base=Fraction(1, 60000), pts=[step * i for i in range(12)], audio_tracks=0)
     info = probe(path)
-    assert read_tags(info).timecode == Timecode("10:00:00;10", RATE, Fraction(0))
+    assert read_metadata(info).timecode == Timecode("10:00:00;10", RATE, Fraction(0))
     output = made_of(path, get_format("prores"), tmp_path, Span(start=8 * step))
     assert labels(output)[-1] == ("data", "10:00:00;14") and track_rate(output) == RATE
 
@@ -196,12 +197,12 @@ def test_pictures_that_start_after_the_sound_keep_their_label(tmp_path: Path) ->
 
 def test_a_tag_of_the_whole_file_is_a_time_code_too(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "clip.mkv", metadata={"timecode": "05:00:00:12"}, audio_tracks=0)
-    assert read_tags(probe(source)) == Tags(timecode=Timecode("05:00:00:12", Fraction(24), Fraction(0)))
+    assert read_metadata(probe(source)) == Metadata(timecode=Timecode("05:00:00:12", Fraction(24), Fraction(0)))
 
 
 def test_a_time_code_that_is_none_is_told(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "clip.mkv", metadata={"timecode": "25:61:61:99"}, audio_tracks=0)
-    tags = read_tags(probe(source))
+    tags = read_metadata(probe(source))
     assert tags.timecode is None
     assert tags.left_out([get_format("prores")]) == "1 unreadable time code is left out"
 
@@ -242,7 +243,7 @@ def test_matroska_keeps_chapters_moved_and_clipped_and_movies_get_no_further_tra
     clip: GetClip, tmp_path: Path, name: str
 ) -> None:
     source = remuxed(clip("silent"), tmp_path / name, with_chapters)
-    tags = read_tags(probe(source))
+    tags = read_metadata(probe(source))
     assert [chapter.title for chapter in tags.chapters] == ["Part 1", "Part 2", "Part 3"] and not tags.others
     for format in (get_format("ffv1"), get_format("webm")):
         assert chapters(made_of(source, format, tmp_path)) == [
@@ -262,13 +263,13 @@ def test_matroska_keeps_chapters_moved_and_clipped_and_movies_get_no_further_tra
 def test_what_is_left_out_is_told_in_one_line() -> None:
     prores, ffv1 = get_format("prores"), get_format("ffv1")
     part = Chapter("", Fraction(0), Fraction(1))
-    assert Tags().left_out([prores]) == ""
-    assert Tags(others={"subtitle track": 2}).left_out([prores]) == "2 subtitle tracks are left out"
-    assert Tags(others={"data track": 1}).left_out([ffv1]) == "1 data track is left out"
-    both = Tags(others={"subtitle track": 1, "attachment": 3}, chapters=(part,) * 4)
+    assert Metadata().left_out([prores]) == ""
+    assert Metadata(others={"subtitle track": 2}).left_out([prores]) == "2 subtitle tracks are left out"
+    assert Metadata(others={"data track": 1}).left_out([ffv1]) == "1 data track is left out"
+    both = Metadata(others={"subtitle track": 1, "attachment": 3}, chapters=(part,) * 4)
     assert both.left_out([prores]) == "1 subtitle track, 3 attachments and 4 chapters are left out"
     assert both.left_out([ffv1]) == "1 subtitle track and 3 attachments are left out"
-    assert Tags(chapters=(part,)).left_out([ffv1, prores]) == "1 chapter (in _alpha.mov) is left out"
+    assert Metadata(chapters=(part,)).left_out([ffv1, prores]) == "1 chapter (in _alpha.mov) is left out"
 
 
 def test_a_job_tells_of_subtitles_and_attachments_and_not_of_covers_or_time_code(
@@ -283,7 +284,7 @@ def test_a_job_tells_of_subtitles_and_attachments_and_not_of_covers_or_time_code
     made = birefvideo.matte(source, to="matte", model=str(network))
     assert "2 subtitle tracks and 1 attachment are left out" in made.warnings
     for quiet in (clip("with_cover"), timed(tmp_path / "tc.mov", "01:00:00:00", Fraction(25))):
-        assert read_tags(probe(quiet)).others == {}
+        assert read_metadata(probe(quiet)).others == {}
 
 
 def test_jobs_with_tags_give_the_same_bytes_stopped_or_not_and_pass_verify(
@@ -313,7 +314,7 @@ def test_jobs_with_tags_give_the_same_bytes_stopped_or_not_and_pass_verify(
 
 def test_the_copies_of_a_review_page_say_nothing(network: Path, tmp_path: Path) -> None:
     source = timed(tmp_path / "clip.mov", "01:00:00:00", Fraction(25), frames=4, metadata={"location": "+48.1+011.5/"})
-    seen: list[Tags] = []
+    seen: list[Metadata] = []
     real = join
 
     def noting(*arguments: Any) -> Any:
@@ -327,10 +328,10 @@ def test_the_copies_of_a_review_page_say_nothing(network: Path, tmp_path: Path) 
 
 
 def test_a_source_that_says_nothing_gives_an_output_that_says_nothing(clip: GetClip, tmp_path: Path) -> None:
-    assert read_tags(probe(clip("plain"))) == Tags()
+    assert read_metadata(probe(clip("plain"))) == Metadata()
     info, frames = matted(clip("plain"))
     for format in FILES:
         parts = write_parts(tmp_path, format, info, frames)
-        join(parts, tmp_path / "with", format, info, Span(), read_tags(info))
+        join(parts, tmp_path / "with", format, info, Span(), read_metadata(info))
         join(parts, tmp_path / "without", format, replace(info, path=Path(shutil.copy(info.path, tmp_path))), Span())
         assert (tmp_path / "with").read_bytes() == (tmp_path / "without").read_bytes()

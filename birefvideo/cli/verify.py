@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +54,7 @@ def verify(
             with failures.caught(output):
                 checks = _checked(output, source, to, span)
                 passed = all(check.passed is not False for check in checks)
-                whole.append({"file": str(output), "passed": passed, "checks": [asdict(check) for check in checks]})
+                whole.append({"file": str(output), "passed": passed, "checks": [_as_json(check) for check in checks]})
                 if not as_json:
                     _print(output, checks)
     if as_json and whole:
@@ -77,16 +77,20 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 
 
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
-    from birefvideo.jobs.receipt import promise_of, read, still_the_same
+    from birefvideo.jobs.receipt import claims_of, read, still_the_same
     from birefvideo.media.formats import format_for_suffix, get_format
     from birefvideo.media.verification.against_source import prove
 
     entry = read(output)
-    promise = promise_of(entry)
+    claims = claims_of(entry)
     if span is not None:
-        promise = replace(promise, span=span)
-    format = get_format(to) if to else promise.format or format_for_suffix(output)
-    return [*still_the_same(output, source, entry), *prove(output, format, source, promise)]
+        claims = replace(claims, span=span)
+    format = get_format(to) if to else claims.format or format_for_suffix(output)
+    return [*still_the_same(output, source, entry), *prove(output, format, source, claims)]
+
+
+def _as_json(check: Check) -> dict[str, object]:
+    return {"name": check.name, "passed": check.passed, "said": check.finding}
 
 
 def _print(output: Path, checks: list[Check]) -> None:
@@ -94,7 +98,7 @@ def _print(output: Path, checks: list[Check]) -> None:
     print(printable(output))
     for check in checks:
         mark = {True: good, False: bad, None: open_}[check.passed]
-        print(f"  {mark} {check.name:8} {printable(check.said)}")
+        print(f"  {mark} {check.name:8} {printable(check.finding)}")
     failed = sum(check.passed is False for check in checks)
     open_count = sum(check.passed is None for check in checks)
     rest = f", {open_count} could not be checked" if open_count else ""

@@ -138,9 +138,9 @@ def _model(value: Any) -> str:
 
 
 def _device(value: Any) -> str:
-    from birefvideo.matting.devices import check_name  # torch: seconds that --help need not take
+    from birefvideo.matting.devices import device_name  # torch: seconds that --help need not take
 
-    return check_name(str(value))
+    return device_name(value)
 
 
 def _dtype(value: Any) -> str:

@@ -16,7 +16,7 @@ from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
 from birefvideo.media.formats import FORMATS
 from birefvideo.media.reading.image_series import members
-from birefvideo.media.verification.against_source import Check, Promise
+from birefvideo.media.verification.against_source import Check, Claims
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1
@@ -51,13 +51,13 @@ def read(output: Path) -> Entry | None:
     return entry if isinstance(entry, dict) else None
 
 
-def promise_of(entry: Entry | None) -> Promise:
-    """Return what a receipt's entry promises to a proof; a missing or foreign entry promises nothing."""
+def claims_of(entry: Entry | None) -> Claims:
+    """Return what a receipt's entry claims; a missing or foreign entry claims nothing."""
     if entry is None:
-        return Promise()
+        return Claims()
     try:
         verified, options = entry["verified"], entry["options"]
-        return Promise(
+        return Claims(
             format=FORMATS.get(entry["format"]),
             frames=int(verified["frames"]),
             sounds=len(verified["sounds"]),
@@ -68,7 +68,7 @@ def promise_of(entry: Entry | None) -> Promise:
             deinterlaced=bool(options.get("deinterlace", True)),
         )
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
-        return Promise()
+        return Claims()
 
 
 def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> list[Check]:

@@ -37,7 +37,8 @@ from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.expected import Expected
-from birefvideo.media.metadata import Tags, read_tags
+from birefvideo.media.metadata import Metadata
+from birefvideo.media.reading.metadata import read_metadata
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.against_plan import verify
 from birefvideo.media.writing.background import check_background
@@ -103,7 +104,7 @@ def run(
     started = time.monotonic()
     progress = progress or Progress()
     info = as_asked(probe(source), options)
-    tags = read_tags(info)
+    tags = read_metadata(info)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
@@ -198,14 +199,16 @@ def _run_segment(
     return report
 
 
-def _finish_all(plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Tags) -> list[VerifiedOutput]:
+def _finish_all(
+    plan: Plan, folder: JobFolder, reports: Sequence[SegmentReport], tags: Metadata
+) -> list[VerifiedOutput]:
     """Join the parts of every output with sound and tags and verify the results; the page's copies have no tags."""
     with_frames = [(s, r) for s, r in zip(plan.segments, reports, strict=True) if r.pts]
     finished: list[VerifiedOutput] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
         output, info = folder.joined(target.path), plan.shown(target)
-        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Tags())
+        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,

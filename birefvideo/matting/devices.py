@@ -238,18 +238,21 @@ def find_device(name: str | torch.device = "auto") -> Device:
     return Device(torch.device(kind.name, number) if kind.numbered else torch.device(kind.name), kind)
 
 
-def check_name(name: str) -> str:
-    """Return the name of a device, or 'auto'; whether it is there is not looked at.
+def device_name(name: str | torch.device) -> str:
+    """Return the name of a device, or 'auto', as `find_device` takes it; whether it is there is not checked.
 
     Raises:
         ValueError: there is no such kind of device; the message lists them.
     """
-    if name != "auto":
-        _kind_and_number(name)
-    return name
+    if name == "auto":
+        return "auto"
+    kind, _ = _kind_and_number(name)
+    return str(name) if kind.numbered else kind.name
 
 
 def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
+    if isinstance(name, torch.device) and name.type in KINDS:
+        return KINDS[name.type], name.index or 0
     word, colon, digits = str(name).partition(":")
     kind = KINDS.get(word)
     if kind is None or (colon and not (kind.numbered and digits.isdecimal() and len(digits) < 4)):

@@ -346,6 +346,5 @@ def format_for_suffix(path: Path) -> Format:
         if row.extension and name.endswith(row.extension):
             return row
     known = ", ".join(row.suffix for row in _ROWS if row.extension)
-    raise OptionError(
-        f"cannot tell the output format from {path.name!r}: end it with one of {known}, or use {named('to')}"
-    )
+    ways = f"end it with one of {known}, or use {named('to')}"
+    raise OptionError(f"cannot find the output format of {path.name!r}: {ways}")

@@ -26,16 +26,17 @@ from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
 from birefvideo.media.animation_files import is_animated_webp, read_webp
 from birefvideo.media.reading.alpha import (
-    ALPHA_DECODERS,
     decoder_with_alpha,
     exact_alpha,
     has_alpha,
+    hides_alpha,
     is_float,
     level,
     little_endian,
 )
 from birefvideo.media.reading.decode import open_input, read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
+from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.sidecar import SIDECAR, read_sidecar
 from birefvideo.planes import plane_array, to_444
@@ -139,18 +140,15 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
     with open_input(path) as container:
         stream = _stream(container, path)
         format = stream.codec_context.format
-        opaque = not (_hides_alpha(stream) or any(part.is_alpha for part in (format.components if format else ())))
-        times = []
+        opaque = not (hides_alpha(stream) or any(part.is_alpha for part in (format.components if format else ())))
         try:
-            for packet in container.demux(stream):
-                pts = packet.dts if packet.pts is None else packet.pts
-                if pts is not None and packet.size and not packet.is_discard:
-                    times.append(pts * _time_base(stream))
+            scan = scan_packets(container.demux(stream), stream)
         except av.FFmpegError as error:
             raise InputError(f"{path} cannot be read to its end ({error.strerror}); make it again") from error
+        times = tuple(pts * _time_base(stream) for pts, _ in scan.pictures)
     if not times:
         raise InputError(f"{path} has no frame with a time; make it again in another container")
-    return MatteVideo(path, tuple(sorted(times)), not opaque, min(_time_base(stream) / 2, _COARSEST))
+    return MatteVideo(path, times, not opaque, min(_time_base(stream) / 2, _COARSEST))
 
 
 def read_colours(path: Path) -> Iterator[tuple[Fraction, RGB]]:
@@ -248,22 +246,11 @@ def _stream(container: InputContainer, path: Path) -> VideoStream:
     return container.streams.video[0]
 
 
-def _hides_alpha(stream: VideoStream) -> bool:
-    """Whether a stream holds alpha that FFmpeg's own decoder drops."""
-    metadata = {key.lower(): value for key, value in stream.metadata.items()}
-    return metadata.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
-
-
-def _decoder(stream: VideoStream) -> VideoCodecContext:
-    return decoder_with_alpha(stream) if _hides_alpha(stream) else stream.codec_context
-
-
 def _pictures(
     container: InputContainer, stream: VideoStream, decoder: VideoCodecContext, path: Path
 ) -> Iterator[av.VideoFrame]:
     try:
-        for packet in container.demux(stream):
-            yield from decoder.decode(packet if packet.size else None)
+        yield from decode_packets(container.demux(stream), decoder)
     except av.FFmpegError as error:
         raise InputError(f"{path} cannot be decoded ({error.strerror}); make it again") from error
 
@@ -276,7 +263,7 @@ def _timed(path: Path) -> Generator[tuple[av.VideoFrame, Fraction | None], None,
         return
     with open_input(path) as container:
         stream = _stream(container, path)
-        decoder = _decoder(stream)
+        decoder = decoder_with_alpha(stream) if hides_alpha(stream) else stream.codec_context
         decoder.thread_count = 1
         for picture in _pictures(container, stream, decoder, path):
             yield picture, _time(picture, stream)

@@ -15,7 +15,7 @@ from birefvideo.colour import FULL_RANGE, code_scale
 from birefvideo.frames import Alpha
 from birefvideo.planes import bit_depth, plane_array
 
-ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
+_ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 """Decoders that give alpha, where FFmpeg's own drops it."""
 _PACKED = {
     "rgba": ("u1", 4, 3),
@@ -36,8 +36,18 @@ _PACKED = {
 def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext:
     """Returns a decoder of a stream that keeps alpha: the stream's own, but for VP8 and VP9."""
     context = stream.codec_context
-    name = ALPHA_DECODERS.get(context.codec.canonical_name)
+    name = _ALPHA_DECODERS.get(context.codec.canonical_name)
     return cast(VideoCodecContext, av.CodecContext.create(name, "r")) if name else context
+
+
+def alpha_mode(stream: VideoStream) -> str:
+    """Return what Matroska's AlphaMode says of a stream: '1' for alpha beside the pictures, else mostly ''."""
+    return {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode", "")
+
+
+def hides_alpha(stream: VideoStream) -> bool:
+    """Return whether a stream has alpha that FFmpeg's own decoder drops."""
+    return alpha_mode(stream) == "1" and stream.codec_context.codec.canonical_name in _ALPHA_DECODERS
 
 
 def has_alpha(picture: av.VideoFrame) -> bool:

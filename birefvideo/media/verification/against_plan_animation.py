@@ -14,7 +14,7 @@ from birefvideo.media.expected import Expected, Verification, wrong
 from birefvideo.media.formats import Format
 from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
-from birefvideo.media.verification.finished_output import read_film
+from birefvideo.media.verification.finished_output import read_finished_output
 
 _EXACT = 1e-4
 """How far mean alpha may be from what the encoder was given: it is lossless, and this is rounding."""
@@ -31,30 +31,32 @@ def verify_animation(output: Path, format: Format, info: VideoInfo, expected: Ex
     plan = schedule(source, source[-1] + expected.last_duration * info.time_base, format)
     wanted = [Fraction(tick, format.clock) for tick in plan.ticks]
     try:
-        film = read_film(output, format)
+        finished = read_finished_output(output, format)
         found: list[tuple[str, object, object]] = [
-            ("codec", film.codec, format.written_codec),
-            ("size", film.size, output_size(format, info)),
-            ("number of pictures", len(film.times), len(plan.indices)),
+            ("codec", finished.codec, format.written_codec),
+            ("size", finished.size, output_size(format, info)),
+            ("number of pictures", len(finished.times), len(plan.indices)),
         ]
         for what, got, meant in found:
             if got != meant:
                 raise wrong(output, f"its {what} is {got} instead of {meant}")
-        for index, (time, meant_time) in enumerate(zip((*film.times, film.end), wanted, strict=True)):
+        for index, (time, meant_time) in enumerate(zip((*finished.times, finished.end), wanted, strict=True)):
             if time != meant_time:
                 raise wrong(output, f"picture {index} begins, or the last ends, at {time} s instead of {meant_time} s")
-        shares = [_share(picture, index, output) for index, picture in enumerate(film.pictures())]
+        shares = [_share(picture, index, output) for index, picture in enumerate(finished.pictures())]
     except (av.FFmpegError, InputError) as error:
         raise wrong(output, f"it cannot be read back ({error})") from error
-    if len(shares) != len(film.times):
-        raise wrong(output, f"{len(shares)} of {len(film.times)} pictures can be decoded")
+    if len(shares) != len(finished.times):
+        raise wrong(output, f"{len(shares)} of {len(finished.times)} pictures can be decoded")
     off = [abs(got - meant) for got, meant in zip(shares, expected.coverage, strict=False)]
     if off and max(off) > _EXACT:
         index = off.index(max(off))
         got, meant = shares[index], expected.coverage[index]
         raise wrong(output, f"alpha covers {got:.2%} of picture {index} instead of {meant:.2%}")
-    errors = [abs(time - (source[i] - source[0])) for i, time in zip(plan.indices, film.times, strict=True)]
-    return Verification(len(film.times), len(shares), film.end, max(errors), 0, round(max(off), 6) if off else None)
+    errors = [abs(time - (source[i] - source[0])) for i, time in zip(plan.indices, finished.times, strict=True)]
+    return Verification(
+        len(finished.times), len(shares), finished.end, max(errors), 0, round(max(off), 6) if off else None
+    )
 
 
 def _share(picture: av.VideoFrame, index: int, output: Path) -> float:

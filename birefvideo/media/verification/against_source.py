@@ -19,8 +19,8 @@ from birefvideo.media.output_format import output_aspect, output_colour, output_
 from birefvideo.media.reading.image_series import at_rate
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification import audio_sync
-from birefvideo.media.verification.finished_output import Film, read_film
-from birefvideo.media.verification.frame_pass import Found, watch
+from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
+from birefvideo.media.verification.frame_pass import Observations, observe
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
@@ -38,12 +38,12 @@ class Check:
     """One word."""
     passed: bool | None
     """Whether it is as it should be; None where nothing tells."""
-    said: str
+    finding: str
     """What was found, in words."""
 
 
 @dataclass(frozen=True)
-class Promise:
+class Claims:
     """What a receipt, or the user, says of an output."""
 
     format: Format | None = None
@@ -65,36 +65,36 @@ class Promise:
     passes too: half of the lines are the same, and the median of pixels is compared."""
 
 
-def prove(output: Path, format: Format, source: Path | None, promise: Promise) -> list[Check]:
+def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> list[Check]:
     """Reopens an output, decodes all of it, and says what was found; with the source, compares it frame by frame.
 
     Raises:
         InputError: the source cannot be read.
     """
-    info = None if source is None else _read_as_meant(source, promise)
+    info = None if source is None else _read_as_meant(source, claims)
     try:
-        film = read_film(output, format)
+        finished = read_finished_output(output, format)
     except (av.FFmpegError, InputError) as error:
         return [Check("file", False, f"it cannot be read: {_reason(error)}")]
-    if not film.times:
-        return [_codec(film, format), Check("frames", False, "no pictures")]
-    found = Found(film)
+    if not finished.times:
+        return [_codec(finished, format), Check("frames", False, "no pictures")]
+    seen = Observations(finished)
     broken: list[Check] = []
     try:
-        watch(found, format, info, promise.span, compared=not promise.recoloured)
+        observe(seen, format, info, claims.span, compared=not claims.recoloured)
     except (av.FFmpegError, InputError) as error:
-        broken = [Check("file", False, f"decoding stops at picture {found.decoded}: {_reason(error)}")]
+        broken = [Check("file", False, f"decoding stops at picture {seen.decoded}: {_reason(error)}")]
     return [
         *broken,
-        _codec(film, format),
-        _size(film, format, info),
-        _tags(found, format, info),
-        _frames(found, promise),
-        *_times(found),
-        _gaps(found),
-        *_matte(found, format, promise),
-        *_pixels(found),
-        *_sound(found, info, promise),
+        _codec(finished, format),
+        _size(finished, format, info),
+        _tags(seen, format, info),
+        _frames(seen, claims),
+        *_times(seen),
+        _gaps(seen),
+        *_matte(seen, format, claims),
+        *_pixels(seen),
+        *_sound(seen, info, claims),
     ]
 
 
@@ -102,24 +102,26 @@ def _reason(error: av.FFmpegError | InputError) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _read_as_meant(source: Path, promise: Promise) -> VideoInfo:
-    return replace(at_rate(probe(source), promise.fps), deinterlace=promise.deinterlaced)
+def _read_as_meant(source: Path, claims: Claims) -> VideoInfo:
+    return replace(at_rate(probe(source), claims.fps), deinterlace=claims.deinterlaced)
 
 
-def _codec(film: Film, format: Format) -> Check:
-    if film.codec != format.written_codec:
-        return Check("codec", False, f"{film.codec} instead of {format.written_codec}, as --to {format.name} has it")
-    if format.codec_tag is not None and film.codec_tag != format.codec_tag:
-        wrong = f"tagged {film.codec_tag} instead of {format.codec_tag}"
-        return Check("codec", False, f"{film.codec} {wrong}: programs drop its alpha")
-    if format.tags_alpha and film.alpha_mode != "1":
-        return Check("codec", False, f"{film.codec} without AlphaMode: browsers show it opaque")
-    tag = f" ({film.codec_tag})" if format.codec_tag else ""
-    return Check("codec", True, f"{film.codec}{tag}: {format.description}")
+def _codec(finished: FinishedOutput, format: Format) -> Check:
+    if finished.codec != format.written_codec:
+        return Check(
+            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.name} has it"
+        )
+    if format.codec_tag is not None and finished.codec_tag != format.codec_tag:
+        wrong = f"tagged {finished.codec_tag} instead of {format.codec_tag}"
+        return Check("codec", False, f"{finished.codec} {wrong}: programs drop its alpha")
+    if format.tags_alpha and finished.alpha_mode != "1":
+        return Check("codec", False, f"{finished.codec} without AlphaMode: browsers show it opaque")
+    tag = f" ({finished.codec_tag})" if format.codec_tag else ""
+    return Check("codec", True, f"{finished.codec}{tag}: {format.description}")
 
 
-def _size(film: Film, format: Format, info: VideoInfo | None) -> Check:
-    (width, height), shape = film.size, film.aspect
+def _size(finished: FinishedOutput, format: Format, info: VideoInfo | None) -> Check:
+    (width, height), shape = finished.size, finished.aspect
     said = f"{width}×{height}" + ("" if shape == 1 else f", pixels {shape.numerator}:{shape.denominator}")
     if info is None:
         return Check("size", None if width and height else False, said)
@@ -127,23 +129,23 @@ def _size(film: Film, format: Format, info: VideoInfo | None) -> Check:
         output_size(format, info),
         info.sample_aspect_ratio if format.is_sequence else output_aspect(format, info),
     )
-    if (film.size, shape) == wanted:
+    if (finished.size, shape) == wanted:
         return Check("size", True, f"{said}, right for the source")
     (width, height), shape = wanted
     return Check("size", False, f"{said} instead of {width}×{height}, pixels {shape.numerator}:{shape.denominator}")
 
 
-def _tags(found: Found, format: Format, info: VideoInfo | None) -> Check:
+def _tags(seen: Observations, format: Format, info: VideoInfo | None) -> Check:
     # Of RGB the tags do not matter here, and an APNG has them on its first picture alone.
-    if len(found.pix_fmts) != 1 or not (len(found.colours) == 1 or (found.colours and format.is_rgb)):
-        few = "no picture to read them from" if not found.colours else "pictures differ in tags or pixel format"
+    if len(seen.pix_fmts) != 1 or not (len(seen.colours) == 1 or (seen.colours and format.is_rgb)):
+        few = "no picture to read them from" if not seen.colours else "pictures differ in tags or pixel format"
         return Check("tags", False, few)
-    colour, pix_fmt = next(iter(found.colours)), next(iter(found.pix_fmts))
+    colour, pix_fmt = next(iter(seen.colours)), next(iter(seen.pix_fmts))
     if format.is_rgb:
         return Check("tags", None, f"{pix_fmt}, which needs none")
-    got = (colour.matrix, colour.range, *found.film.tags)
+    got = (colour.matrix, colour.range, *seen.finished.tags)
     said = "matrix {} range {} primaries {} transfer {}".format(*got) + f", {pix_fmt}"
-    if colour.guessed or {0, 2} & set(found.film.tags):
+    if colour.guessed or {0, 2} & set(seen.finished.tags):
         return Check("tags", False, f"{said}: some are unspecified, so programs guess")
     if info is None:
         return Check("tags", True, f"{said}, all given")
@@ -154,131 +156,133 @@ def _tags(found: Found, format: Format, info: VideoInfo | None) -> Check:
     return Check("tags", False, f"{said} instead of {' '.join(map(str, expected))}")
 
 
-def _frames(found: Found, promise: Promise) -> Check:
-    count = len(found.film.times)
-    if found.decoded != count or found.damaged:
-        return Check("frames", False, f"{found.decoded} of {count} can be decoded, {found.damaged} are damaged")
-    if found.source_times and len(found.source_times) != count:
-        is_told = promise.frames is not None or promise.span != Span()
+def _frames(seen: Observations, claims: Claims) -> Check:
+    count = len(seen.finished.times)
+    if seen.decoded != count or seen.damaged:
+        return Check("frames", False, f"{seen.decoded} of {count} can be decoded, {seen.damaged} are damaged")
+    if seen.source_times and len(seen.source_times) != count:
+        is_told = claims.frames is not None or claims.span != Span()
         hint = "" if is_told else "; was it trimmed? Pass the --start and --end it was made with"
-        return Check("frames", False, f"{count}, the source has {len(found.source_times)}{hint}")
-    if promise.frames not in (None, count):
-        return Check("frames", False, f"{count}, the receipt says {promise.frames}")
-    by = "as the source has" if found.source_times else "as the receipt says" if promise.frames else "all decoded"
+        return Check("frames", False, f"{count}, the source has {len(seen.source_times)}{hint}")
+    if claims.frames not in (None, count):
+        return Check("frames", False, f"{count}, the receipt says {claims.frames}")
+    by = "as the source has" if seen.source_times else "as the receipt says" if claims.frames else "all decoded"
     return Check("frames", True, f"{count}, {by}")
 
 
-def _times(found: Found) -> Iterator[Check]:
-    film, source = found.film, found.source_times
-    whole = f"{float(film.times[0]):.3f} to {float(film.end):.3f} s"
-    doubled = sum(one == other for one, other in pairwise(film.times))
-    if film.times[0] < 0:
+def _times(seen: Observations) -> Iterator[Check]:
+    finished, source = seen.finished, seen.source_times
+    whole = f"{float(finished.times[0]):.3f} to {float(finished.end):.3f} s"
+    doubled = sum(one == other for one, other in pairwise(finished.times))
+    if finished.times[0] < 0:
         yield Check("times", False, f"{whole}: they start below 0")
     elif doubled and not source:  # which a clock of 1 ms may do to a clip of odd times
         yield Check("times", None, f"{whole}, {doubled} pictures have the time of the one before")
-    elif len(source) != len(film.times):
+    elif len(source) != len(finished.times):
         yield Check("times", None if source else True, f"{whole}, each after the one before")
     else:
-        shift = source[0] - film.times[0]
-        slack = max(film.tick, Fraction(1, 1000))
-        worst = max(abs(b - a - shift) for a, b in zip(film.times, source, strict=True))
+        shift = source[0] - finished.times[0]
+        slack = max(finished.tick, Fraction(1, 1000))
+        worst = max(abs(b - a - shift) for a, b in zip(finished.times, source, strict=True))
         yield Check("times", worst <= slack, f"{whole}, at most {float(worst) * 1000:.2f} ms from the source's")
-        end = found.source_end - shift
-        if film.format.is_animation:
-            end = shown_until(film.times[-1], end, film.format)
-        late = film.end - end
-        told = " with the sound's last packet" if film.end_slack else ""
-        said = f"{float(film.end - film.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
-        yield Check("duration", abs(late) <= 2 * slack + film.end_slack, said)
+        end = seen.source_end - shift
+        if finished.format.is_animation:
+            end = shown_until(finished.times[-1], end, finished.format)
+        late = finished.end - end
+        told = " with the sound's last packet" if finished.end_slack else ""
+        said = (
+            f"{float(finished.end - finished.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
+        )
+        yield Check("duration", abs(late) <= 2 * slack + finished.end_slack, said)
 
 
-def _gaps(found: Found) -> Check:
-    film = found.film
-    lengths = [b - a for a, b in pairwise([*film.times, film.end])]
-    if film.end_slack and len(lengths) > 1:
+def _gaps(seen: Observations) -> Check:
+    finished = seen.finished
+    lengths = [b - a for a, b in pairwise([*finished.times, finished.end])]
+    if finished.end_slack and len(lengths) > 1:
         lengths.pop()
     longest, usual = max(lengths), median(lengths)
-    at = film.times[lengths.index(longest)]
+    at = finished.times[lengths.index(longest)]
     said = f"longest picture {float(longest) * 1000:.0f} ms, usual {float(usual) * 1000:.0f} ms"
-    if found.source_times:
-        is_same = len(found.source_times) == len(film.times)
+    if seen.source_times:
+        is_same = len(seen.source_times) == len(finished.times)
         return Check("gaps", is_same, f"{said}, {'as' if is_same else 'not as'} in the source")
     if longest >= _GAP[0] and longest > _GAP[1] * usual:
         return Check("gaps", None, f"{said}, at {float(at):.3f} s: --source tells whether the clip has it too")
     return Check("gaps", True, said)
 
 
-def _matte(found: Found, format: Format, promise: Promise) -> Iterator[Check]:
+def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check]:
     """Whether there is a matte, and colour to go with it."""
     if format.has_alpha or format.content is Content.MATTE:
-        said = f"from {found.least:.2f} to {found.most:.2f}"
-        if found.most < found.least:
+        said = f"from {seen.least:.2f} to {seen.most:.2f}"
+        if seen.most < seen.least:
             yield Check("alpha", False, "there is none")
             return
-        if found.most <= _EMPTY:
+        if seen.most <= _EMPTY:
             yield Check("alpha", False, f"empty: {said}; the model found nobody")
-        elif found.most - found.least <= _EMPTY:
+        elif seen.most - seen.least <= _EMPTY:
             yield Check("alpha", False, f"the same everywhere: {said}")
         else:
             yield Check("alpha", True, said)
     if not format.has_alpha:
         return
-    darkening = found.edges.darkening
+    darkening = seen.edges.darkening
     if darkening is None:
         yield Check("colour", None, "too few soft edges beside solid picture to tell straight from premultiplied")
         return
-    kind, said = found.edges.kind, f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
+    kind, said = seen.edges.kind, f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
     if kind is None:
         yield Check("colour", None, f"{said}, which tells neither")
         return
-    meant = promise.premultiplied if format.premultiplied is None else format.premultiplied
+    meant = claims.premultiplied if format.premultiplied is None else format.premultiplied
     yield Check("colour", (kind == "premultiplied") == meant, f"{kind}: {said}")
 
 
-def _pixels(found: Found) -> Iterator[Check]:
-    if not found.wrong_luma:
+def _pixels(seen: Observations) -> Iterator[Check]:
+    if not seen.wrong_luma:
         return
-    worst = max(found.wrong_luma)
+    worst = max(seen.wrong_luma)
     said = f"where alpha is 1, brightness is within {worst * 255:.1f}/255 of the source's"
-    yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(found.wrong_luma)} pictures)")
+    yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(seen.wrong_luma)} pictures)")
 
 
-def _sound(found: Found, info: VideoInfo | None, promise: Promise) -> Iterator[Check]:
+def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
     """Whether every track is there, as long as it should be, and in time with the pictures."""
-    sounds = found.film.sounds
-    if found.film.format.is_sequence or found.film.format.is_animation:
+    sounds = seen.finished.sounds
+    if seen.finished.format.is_sequence or seen.finished.format.is_animation:
         return
-    wanted = promise.sounds if promise.sounds is not None else None if info is None else len(info.audio)
+    wanted = claims.sounds if claims.sounds is not None else None if info is None else len(info.audio)
     if wanted is not None and len(sounds) != wanted:
-        is_open = promise.sounds is None and len(sounds) < wanted
+        is_open = claims.sounds is None and len(sounds) < wanted
         hint = "; was it made with --audio? Its receipt would tell" if is_open else ""
         yield Check("sound", None if is_open else False, f"{len(sounds)} tracks instead of {wanted}{hint}")
         if not is_open:
             return
     elif not sounds:
         yield Check("sound", None if wanted is None else True, "none" + ("" if wanted is None else ", as meant"))
-    for track, index in enumerate(sounds):
-        heard = audio_sync.hear(found.film.path, index)
+    for track, sound in enumerate(sounds):
+        heard = audio_sync.read_mono_audio(seen.finished.path, sound.index)
         if heard is None:
             yield Check("sound", False, f"track {track + 1} cannot be heard")
             continue
         said = f"track {track + 1}: {float(heard.start):.3f} to {float(heard.end):.3f} s"
-        if info is None or not found.source_times or track >= len(info.audio):
+        if info is None or not seen.source_times or track >= len(info.audio):
             yield Check("sound", None if info else True, said)
         else:
-            yield _synchrony(said, heard, info, track, found, promise)
+            yield _synchrony(said, heard, info, track, seen, claims)
 
 
 def _synchrony(
-    said: str, heard: audio_sync.Heard, info: VideoInfo, track: int, found: Found, promise: Promise
+    said: str, heard: audio_sync.MonoAudio, info: VideoInfo, track: int, seen: Observations, claims: Claims
 ) -> Check:
-    source = audio_sync.hear(info.path, info.audio[track].index)
+    source = audio_sync.read_mono_audio(info.path, info.audio[track].index)
     if source is None:
         return Check("sound", None, f"{said}; the source's cannot be heard")
-    shift = found.source_times[0] - found.film.times[0]
+    shift = seen.source_times[0] - seen.finished.times[0]
     end = source.end - shift
-    if promise.span.end is not None:
-        end = min(end, promise.span.end * info.time_base - shift)
+    if claims.span.end is not None:
+        end = min(end, claims.span.end * info.time_base - shift)
     slack = max(Fraction(1, 20), Fraction(2048, info.audio[track].rate))  # a packet of any codec, and its padding
     if abs(heard.end - end) > slack:
         return Check("sound", False, f"{said}, but the source's ends at {float(end):.3f} s")

@@ -33,7 +33,7 @@ Samples = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
-class Heard:
+class MonoAudio:
     """A whole audio stream as a player lets it be heard."""
 
     start: Fraction
@@ -59,7 +59,7 @@ class Offset:
     """Stretches that do not sound alike anywhere near."""
 
 
-def hear(path: Path, index: int) -> Heard | None:
+def read_mono_audio(path: Path, index: int) -> MonoAudio | None:
     """Decodes stream `index` of a file, or returns None where nothing of it can be heard; holes are silence."""
     start: Fraction | None = None
     blocks: list[Samples] = []
@@ -79,7 +79,7 @@ def hear(path: Path, index: int) -> Heard | None:
     samples: Samples = np.concatenate(blocks)
     if start < 0:  # what a decoder needs before the first sample heard
         samples, start = samples[round(-start * RATE) :], Fraction(0)
-    return Heard(start, samples)
+    return MonoAudio(start, samples)
 
 
 def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tuple[Fraction, Samples]]:
@@ -109,7 +109,7 @@ def _joined(frames: Iterable[av.AudioFrame]) -> Samples:
     return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
 
 
-def offset(source: Heard, output: Heard, shift: Fraction) -> Offset:
+def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
     """Measures how far an output's sound is from where the source's is, at places spread over the whole.
 
     A moment t of the output is t + `shift` of the source. Correlation is normalised; of places that fit as well, the
@@ -135,10 +135,10 @@ def offset(source: Heard, output: Heard, shift: Fraction) -> Offset:
     return Offset(windows, worst, different)
 
 
-def _cut(heard: Heard, start: Fraction, end: Fraction) -> NDArray[np.float64]:
+def _cut(sound: MonoAudio, start: Fraction, end: Fraction) -> NDArray[np.float64]:
     """The sound between two times, silent where there is none."""
-    first, last = round((start - heard.start) * RATE), round((end - heard.start) * RATE)
-    inside = heard.samples[max(0, first) : max(0, last)] / 32768
+    first, last = round((start - sound.start) * RATE), round((end - sound.start) * RATE)
+    inside = sound.samples[max(0, first) : max(0, last)] / 32768
     return np.pad(inside, (max(0, -first), max(0, last - first - len(inside) - max(0, -first))))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +16,9 @@ from av.video.stream import VideoStream
 from birefvideo.errors import InputError
 from birefvideo.media.animation_files import read_webp
 from birefvideo.media.formats import Format
-from birefvideo.media.reading.alpha import decoder_with_alpha
+from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
 from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.sidecar import SIDECAR, read_sidecar
 
@@ -26,7 +27,21 @@ _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictur
 
 
 @dataclass(frozen=True)
-class Film:
+class FinishedSound:
+    """One audio stream, as its packets say."""
+
+    index: int
+    """Index of the stream in the file."""
+    codec: str
+    """FFmpeg's name of the codec."""
+    start: Fraction
+    """Where the first packet begins, in seconds; what a decoder needs before the first sample heard lies before 0."""
+    end: Fraction
+    """Where the last packet ends."""
+
+
+@dataclass(frozen=True)
+class FinishedOutput:
     """What is known of an output before a picture is decoded."""
 
     path: Path
@@ -45,8 +60,8 @@ class Film:
     """Width to height of one pixel."""
     tags: tuple[int, int]
     """Primaries and transfer function as the container says (ITU-T H.273)."""
-    sounds: tuple[int, ...]
-    """Indices of the audio streams."""
+    sounds: tuple[FinishedSound, ...]
+    """The audio streams, in order."""
     codec: str
     """FFmpeg's name of the codec."""
     end_slack: Fraction = Fraction(0)
@@ -59,7 +74,7 @@ class Film:
     """File names of a folder's pictures, in order."""
 
     def pictures(self) -> Generator[av.VideoFrame, None, None]:
-        """Decodes every picture, in order.
+        """Decode every picture, in order.
 
         Raises:
             FFmpegError: one cannot be decoded.
@@ -76,12 +91,35 @@ class Film:
         with open_input(self.path) as container:
             stream = container.streams.video[0]
             decoder = _decoder(stream, self.format)
-            for packet in container.demux(stream):
-                yield from decoder.decode(packet if packet.size else None)
+            yield from decode_packets(container.demux(stream), decoder)
+
+    def pictures_at(self, indices: Iterable[int]) -> Generator[tuple[int, av.VideoFrame | None], None, None]:
+        """Decode some pictures of a file or a folder, each from the key frame before it.
+
+        Yields (index, picture), or None for a picture that does not show.
+
+        Raises:
+            FFmpegError: one cannot be decoded.
+            InputError: a file of the folder is missing.
+        """
+        if self.format.is_sequence:
+            for index in indices:
+                with open_input(self.path / self.names[index]) as container:
+                    yield index, next(container.decode(video=0), None)
+            return
+        with open_input(self.path) as container:
+            stream = container.streams.video[0]
+            for index in indices:
+                target = round(self.times[index] / self.tick)
+                container.seek(target, stream=stream)
+                decoder = _decoder(stream, self.format)
+                decoder.flush_buffers()
+                pictures = decode_packets(container.demux(stream), decoder)
+                yield index, next((one for one in pictures if one.pts is not None and one.pts >= target), None)
 
 
-def read_film(path: Path, format: Format) -> Film:
-    """Reads what an output is, and every packet of its pictures.
+def read_finished_output(path: Path, format: Format) -> FinishedOutput:
+    """Read what an output is, and every packet.
 
     Raises:
         InputError: it is not there, cannot be read, or has another number of video streams than one.
@@ -96,44 +134,45 @@ def read_film(path: Path, format: Format) -> Film:
             raise InputError(f"{len(container.streams.video)} video streams instead of 1")
         stream = container.streams.video[0]
         context = stream.codec_context
-        times, end, is_exact = _scanned(container, stream)
-        metadata = {key.lower(): value for key, value in stream.metadata.items()}
-        return Film(
+        scan = scan_packets(container.demux(), stream)
+        end, is_exact = _end_of(scan, container, stream)
+        tick = stream.time_base or Fraction(1, 1000)
+        return FinishedOutput(
             path=path,
             format=format,
-            times=times,
+            times=tuple(pts * tick for pts, _ in scan.pictures),
             end=end,
-            tick=stream.time_base or Fraction(1, 1000),
+            tick=tick,
             size=(context.width, context.height),
             aspect=stream.sample_aspect_ratio or Fraction(1),
             tags=(context.color_primaries, context.color_trc),
-            sounds=tuple(audio.index for audio in container.streams.audio),
+            sounds=tuple(
+                FinishedSound(audio.index, codec_name(audio), *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))))
+                for audio in container.streams.audio
+            ),
             codec=codec_name(stream),
             end_slack=Fraction(0) if is_exact or not container.streams.audio else _SOUND_BEYOND,
             codec_tag=context.codec_tag,
-            alpha_mode=metadata.get("alpha_mode", ""),
+            alpha_mode=alpha_mode(stream),
         )
 
 
-def _scanned(container: InputContainer, stream: VideoStream) -> tuple[tuple[Fraction, ...], Fraction, bool]:
-    """When the pictures begin, when the last one ends, and whether that is told of the picture itself."""
-    tick = stream.time_base or Fraction(1, 1000)
-    packets = [(p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None and p.size]
-    if not packets:
-        return (), Fraction(0), True
-    last, duration = max(packets)
-    times = tuple(pts * tick for pts, _ in sorted(packets))
+def _end_of(scan: Scan, container: InputContainer, stream: VideoStream) -> tuple[Fraction, bool]:
+    """Return when the last picture ends, and whether that is said of the picture itself."""
+    if not scan.pictures:
+        return Fraction(0), True
+    last, duration = scan.pictures[-1]
     if duration:
-        return times, (last + duration) * tick, True
-    # Matroska may leave out how long a picture is shown; then a tag tells when the track ends, or the head when all is.
+        return (last + duration) * (stream.time_base or Fraction(1, 1000)), True
+    # Matroska may leave out how long a picture is shown; then a tag says when the track ends, or the head when all is.
     told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
     if told:
         hours, minutes, seconds = map(Fraction, told.groups())
-        return times, 3600 * hours + 60 * minutes + seconds, True
-    return times, Fraction(container.duration or 0, av.time_base), False
+        return 3600 * hours + 60 * minutes + seconds, True
+    return Fraction(container.duration or 0, av.time_base), False
 
 
-def _read_folder(path: Path, format: Format) -> Film:
+def _read_folder(path: Path, format: Format) -> FinishedOutput:
     try:
         told = read_sidecar(path)
         if told.pts and not told.names:
@@ -147,19 +186,21 @@ def _read_folder(path: Path, format: Format) -> Film:
             size, codec = (context.width, context.height), codec_name(container.streams.video[0])
             tags = (context.color_primaries, context.color_trc)
     aspect = told.sample_aspect_ratio
-    return Film(path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names)
+    return FinishedOutput(
+        path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names
+    )
 
 
-def _read_webp(path: Path, format: Format) -> Film:
+def _read_webp(path: Path, format: Format) -> FinishedOutput:
     webp = read_webp(path)
     *times, end = webp.times
-    return Film(
+    return FinishedOutput(
         path, format, tuple(times), end, Fraction(1, 1000), webp.size, Fraction(1), (0, 0), (), format.written_codec
     )
 
 
 def _decoder(stream: VideoStream, format: Format) -> VideoCodecContext:
     decoder = decoder_with_alpha(stream) if format.has_alpha else stream.codec_context
-    if decoder is stream.codec_context:
+    if decoder is stream.codec_context and not decoder.is_open:
         decoder.thread_type, decoder.thread_count = "SLICE", 0  # by frame, closing early can hang
     return decoder

@@ -18,7 +18,7 @@ from birefvideo.media.output_format import output_colour
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import resolve_colour
-from birefvideo.media.verification.finished_output import Film
+from birefvideo.media.verification.finished_output import FinishedOutput
 from birefvideo.media.verification.premultiplication import EdgeColour
 from birefvideo.planes import bit_depth, plane_array
 
@@ -29,10 +29,10 @@ _OPAQUE = 0.995
 
 
 @dataclass
-class Found:
+class Observations:
     """What one pass over an output found."""
 
-    film: Film
+    finished: FinishedOutput
     """What was read of it before."""
     decoded: int = 0
     """Pictures that could be decoded."""
@@ -56,57 +56,57 @@ class Found:
     """When the last of the source's pictures ends."""
 
 
-def watch(found: Found, format: Format, info: VideoInfo | None, span: Span, *, compared: bool) -> None:
-    """Decodes every picture of `found.film`, beside the source's where there is one, and notes what it sees.
+def observe(seen: Observations, format: Format, info: VideoInfo | None, span: Span, *, compared: bool) -> None:
+    """Decodes every picture of `seen.finished`, beside the source's where there is one, and notes what it sees.
 
     Args:
-        found: is added to; after an error it holds what was seen until then.
-        format: what the film was written as.
+        seen: is added to; after an error it holds what was seen until then.
+        format: what the output was written as.
         info: the source.
-        span: the part of the source that the film shows.
+        span: the part of the source that the output shows.
         compared: whether solid colour is meant to be the source's, so that pixels can be compared.
 
     Raises:
-        InputError: the film or the source is damaged, or the source cannot be read.
-        FFmpegError: the film is damaged.
+        InputError: the output or the source is damaged, or the source cannot be read.
+        FFmpegError: the output is damaged.
     """
-    with closing(found.film.pictures()) as pictures:
+    with closing(seen.finished.pictures()) as pictures:
         if info is not None:
-            step = max(1, len(found.film.times) // _COMPARED)
+            step = max(1, len(seen.finished.times) // _COMPARED)
             with closing(read_frames(info, span)) as frames:
                 for index, frame in enumerate(frames):
-                    found.source_end = frame.seconds + frame.duration * frame.time_base
+                    seen.source_end = frame.seconds + frame.duration * frame.time_base
                     if format.is_animation and not is_shown(
-                        frame.seconds, found.source_times[-1] if found.source_times else None, format
+                        frame.seconds, seen.source_times[-1] if seen.source_times else None, format
                     ):
                         continue
-                    found.source_times.append(frame.seconds)
+                    seen.source_times.append(frame.seconds)
                     for picture in islice(pictures, 1):
-                        alpha = _look(picture, format, found)
+                        alpha = _look(picture, format, seen)
                         if compared and index % step == 0:
-                            _compare(picture, alpha, frame, format, info, found)
+                            _compare(picture, alpha, frame, format, info, seen)
         for picture in pictures:
-            _look(picture, format, found)
+            _look(picture, format, seen)
 
 
-def _look(picture: av.VideoFrame, format: Format, found: Found) -> Alpha | None:
+def _look(picture: av.VideoFrame, format: Format, seen: Observations) -> Alpha | None:
     """Takes in one picture; returns its alpha."""
-    found.decoded += 1
-    found.damaged += picture.is_corrupt
-    found.colours.add(resolve_colour(picture))
-    found.pix_fmts.add(picture.format.name)
+    seen.decoded += 1
+    seen.damaged += picture.is_corrupt
+    seen.colours.add(resolve_colour(picture))
+    seen.pix_fmts.add(picture.format.name)
     alpha = luma_matte(picture) if format.content is Content.MATTE else alpha_of(picture)
     if alpha is None:
         return None
-    found.least = min(found.least, float(alpha.min()))
-    found.most = max(found.most, float(alpha.max()))
+    seen.least = min(seen.least, float(alpha.min()))
+    seen.most = max(seen.most, float(alpha.max()))
     if format.has_alpha:
-        found.edges.add(picture, alpha)
+        seen.edges.add(picture, alpha)
     return alpha
 
 
 def _compare(
-    picture: av.VideoFrame, alpha: Alpha | None, frame: Frame, format: Format, info: VideoInfo, found: Found
+    picture: av.VideoFrame, alpha: Alpha | None, frame: Frame, format: Format, info: VideoInfo, seen: Observations
 ) -> None:
     """Notes how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
     colour = output_colour(format, info.colour)
@@ -121,4 +121,4 @@ def _compare(
     for one, tag in ((picture, colour), (frame.picture, info.colour)):
         scale, offset = code_scale(tag.range, bit_depth(one))
         lumas.append((plane_array(one, 0)[solid].astype(np.float32) - np.float32(offset[0])) / np.float32(scale[0]))
-    found.wrong_luma.append(float(np.median(np.abs(lumas[0] - lumas[1]))))
+    seen.wrong_luma.append(float(np.median(np.abs(lumas[0] - lumas[1]))))

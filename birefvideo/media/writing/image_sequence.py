@@ -11,7 +11,7 @@ from pathlib import Path
 from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.formats import Format
-from birefvideo.media.metadata import Tags
+from birefvideo.media.metadata import Metadata
 from birefvideo.media.sidecar import SIDECAR, Sidecar, part_name, picture_name, read_sidecar, write_sidecar
 from birefvideo.media.writing.muxing import cannot_write
 
@@ -21,9 +21,9 @@ def join_folders(
     output: Path,
     format: Format,
     info: VideoInfo,
-    tags: Tags = Tags(),  # noqa: B008 - frozen
+    metadata: Metadata = Metadata(),  # noqa: B008 - frozen
 ) -> tuple[int, Fraction]:
-    """Gathers the pictures of `parts` in a new folder `output`, numbered through; the sidecar has `tags` too.
+    """Gather the pictures of `parts` in a new folder `output`, numbered through; the sidecar says `metadata` too.
 
     Returns the number of pictures, and the source's time in seconds that became the output's 0: the first picture's.
 
@@ -45,7 +45,7 @@ def join_folders(
         first = (info.start + pts[0]) * info.time_base
         moved = tuple(time - pts[0] for time in pts)
         told = Sidecar(moved, last_duration, info.time_base, info.sample_aspect_ratio)
-        write_sidecar(output, told, format, info, beside=tags.as_json(first))
+        write_sidecar(output, told, format, info, beside=metadata.as_json(first))
     except OSError as error:
         raise cannot_write(output, error) from error
     return len(pts), first

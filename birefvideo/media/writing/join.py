@@ -19,7 +19,7 @@ from birefvideo.errors import BirefvideoError, OutputError
 from birefvideo.frames import AudioInfo, Span, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.formats import Format
-from birefvideo.media.metadata import Tags
+from birefvideo.media.metadata import Metadata
 from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.animation import join_pictures
 from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
@@ -52,7 +52,7 @@ def join(
     format: Format,
     source: VideoInfo,
     span: Span,
-    tags: Tags = Tags(),  # noqa: B008 - frozen
+    metadata: Metadata = Metadata(),  # noqa: B008 - frozen
 ) -> JoinReport:
     """Copies the packets of `parts`, in order, into `output` and puts the source's sound beside them.
 
@@ -67,7 +67,7 @@ def join(
         format: the parts' and the output's format.
         source: the clip that the parts came from.
         span: the stretch of the clip that the job covers; sound is cut to it.
-        tags: descriptions, time code and chapters that go along.
+        metadata: descriptions, time code and chapters that go along.
 
     Raises:
         OutputError: there are no parts, a part is damaged or was made with other settings, or `output` cannot be
@@ -76,19 +76,19 @@ def join(
     if not parts:
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
     if format.is_sequence:
-        count, origin = join_folders(parts, output, format, source, tags)
+        count, origin = join_folders(parts, output, format, source, metadata)
         return JoinReport(count, origin, (), _silence(output, format, source))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
         return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
     try:
-        return _join(parts, output, format, source, span, tags)
+        return _join(parts, output, format, source, span, metadata)
     except SoundError as error:
         lost = error
     except (av.FFmpegError, OSError) as error:
         raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
     rest = tuple(audio for audio in source.audio if audio.index != lost.index)
-    report = join(parts, output, format, replace(source, audio=rest), span, tags)
+    report = join(parts, output, format, replace(source, audio=rest), span, metadata)
     return replace(report, warnings=(str(lost), *report.warnings))
 
 
@@ -96,13 +96,15 @@ def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]
     return (f"{output.name} has no sound: {format.name} cannot hold any",) if source.audio else ()
 
 
-def _join(parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, tags: Tags) -> JoinReport:
+def _join(
+    parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, metadata: Metadata
+) -> JoinReport:
     with ExitStack() as stack:
         first = stack.enter_context(_opened_part(parts[0]))
         window = _window(first, source, span)
-        container = stack.enter_context(finished(_opened_output(output, format, source, tags), output))
+        container = stack.enter_context(finished(_opened_output(output, format, source, metadata), output))
         pictures = _Pictures(parts, first, container, format, source, window)
-        tags.describe(container, format, pictures.stream, window.origin, _first_time(first, source), window.end)
+        metadata.describe(container, format, pictures.stream, window.origin, _first_time(first, source), window.end)
         tracks, warnings = _open_tracks(stack, container, format, source, window)
         for _, rank, packet in _interleaved(pictures, tracks):
             _mux(container, packet, tracks[rank - 1].audio if rank else None)
@@ -255,11 +257,11 @@ def _opened_part(path: Path) -> InputContainer:
     raise OutputError(f"{path} holds no pictures: remove it and run again")
 
 
-def _opened_output(path: Path, format: Format, source: VideoInfo, tags: Tags) -> OutputContainer:
+def _opened_output(path: Path, format: Format, source: VideoInfo, metadata: Metadata) -> OutputContainer:
     options = {
         **movie_options(format, source),
         **format.container_options,
-        **tags.muxer_options(format, source.time_base),
+        **metadata.muxer_options(format, source.time_base),
         # Packets come in order, so there is nothing for the muxer to hold back: by default it keeps up to ten seconds
         # of pictures in memory where one stream has ended before the others.
         "max_interleave_delta": "1",
