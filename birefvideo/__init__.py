@@ -9,20 +9,56 @@ for frame in birefvideo.mattes("clip.mp4"):
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from birefvideo.api import load_model, matte, mattes
-    from birefvideo.errors import BirefvideoError
+    from birefvideo.api import formats, load_model, matte, mattes, models
+    from birefvideo.errors import (
+        BirefvideoError,
+        DeviceError,
+        InputError,
+        ModelError,
+        OptionError,
+        OutputError,
+    )
+    from birefvideo.frames import Frame
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.run import Result
 
-__version__ = "0.1.0"
-__all__ = ["BirefvideoError", "load_model", "matte", "mattes"]
+__version__ = "0.2.0"
+
+_HOMES = {
+    **dict.fromkeys(("formats", "load_model", "matte", "mattes", "models"), "api"),
+    **dict.fromkeys(
+        ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
+    ),
+    "Frame": "frames",
+    "Options": "jobs.options",
+    "Result": "jobs.run",
+}
+"""Public names, and the module that each comes from."""
+
+__all__ = [
+    "BirefvideoError",
+    "DeviceError",
+    "Frame",
+    "InputError",
+    "ModelError",
+    "OptionError",
+    "Options",
+    "OutputError",
+    "Result",
+    "formats",
+    "load_model",
+    "matte",
+    "mattes",
+    "models",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: torch alone takes seconds, and `birefvideo --help` needs none of it.
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from birefvideo import api, errors
-
-    return getattr(errors if name == "BirefvideoError" else api, name)
+    return getattr(import_module(f"birefvideo.{_HOMES[name]}"), name)

@@ -1,154 +1,128 @@
-"""The library's front door: three functions that do what the commands do."""
+"""The library's front door: functions that do what the commands do.
+
+Every option of `birefvideo matte` is a keyword of `matte`, and every one that does not concern files also of `mattes`:
+see `birefvideo.Options`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from fractions import Fraction
-from os import PathLike, fspath
+from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birefvideo.errors import OptionError, named, with_arguments
+from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
-from birefvideo.jobs.options import Options, parse_despill, parse_fps, parse_premultiplied
-from birefvideo.jobs.plan import DEFAULT_FORMATS, plan_targets, trimmed_span
-from birefvideo.jobs.review import render
-from birefvideo.jobs.run import Matter, Progress, Result, as_asked, run
-from birefvideo.matting.devices import choose_device
+from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.options import FrameArguments, JobArguments, Options
+from birefvideo.jobs.plan import DEFAULT_FORMATS, as_asked, plan_targets, trimmed_span
+from birefvideo.jobs.run import Progress, Result, run
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.background import parse_background
-from birefvideo.models import checkpoints
 from birefvideo.pipeline import matted_frames, spill_light
 
 if TYPE_CHECKING:
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    import torch
+    from typing_extensions import Unpack
 
-Path_ = str | PathLike[str]
-Seconds = int | float | Fraction | None
-Size = int | tuple[int, int] | None
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
+
+__all__ = ["formats", "load_model", "matte", "mattes", "models"]
+
+_FOR_FILES = tuple(JobArguments.__annotations__.keys() - FrameArguments.__annotations__.keys())
+"""Options that only concern files."""
 
 
 def matte(
-    source: Path_,
-    out: Path_ | None = None,
+    source: str | PathLike[str],
+    out: str | PathLike[str] | None = None,
     to: str | Sequence[str] = DEFAULT_FORMATS,
     *,
-    model: str = "auto",
-    size: Size = None,
-    background: str | PathLike[str] = "green",
-    smooth: int = 2,
-    despill: str | None = None,
-    premultiplied: bool | str = False,
-    fps: int | float | Fraction | str | None = None,
-    audio: str = "all",
-    deinterlace: bool = True,
-    start: Seconds = None,
-    end: Seconds = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch: int | None = None,
+    options: Options | None = None,
     review: bool = False,
     receipts: bool = True,
     overwrite: bool = False,
     progress: Callable[[], object] | None = None,
+    **choices: Unpack[JobArguments],
 ) -> Result:
-    """Mattes one clip into files, as `birefvideo matte` does; `progress` is called after each frame.
+    """Matte one clip into files, as `birefvideo matte` does.
 
-    `model` is a variant's name, a hub id, a checkpoint folder or a weights file; `size` what the network sees instead
-    of the model's own: (width, height), or one number for a square or, where the model keeps aspect, the long side;
-    `dtype` what it computes in: auto (by device), float32, bfloat16 or float16.
-    `despill` takes the light of a coloured wall out of the edges: a colour's name, '#rrggbb', or 'auto'.
-    `background` under a composite is a colour, or the name of a picture or of a video, which loops.
-    `source` may be pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png', shown at `fps`.
-    `premultiplied` multiplies colour by alpha, over black, in outputs with alpha.
-    `audio` is which of the source's tracks go along: all, first or none. `deinterlace` makes frames that are flagged
-    interlaced progressive.
-
-    `review` adds a page to judge the matte with in a browser; `receipts` are what `birefvideo verify` reads.
+    Args:
+        source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
+        out: the file or folder to write; None: beside the source.
+        to: names of formats, see `formats`.
+        options: the options to start from; None: the defaults.
+        review: add a page to judge the matte with in a browser.
+        receipts: write the receipts that `birefvideo verify` reads.
+        overwrite: replace outputs that exist.
+        progress: called after each frame.
+        **choices: options that replace those of `options`; see `Options`.
 
     Raises:
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
-    formats = [to] if isinstance(to, str) else to
-    options = Options(
-        model=model,
-        background=parse_background(fspath(background)),
-        smooth=smooth,
-        start=_exact(start),
-        end=_exact(end),
-        device=device,
-        batch=batch,
-        size=size,
-        dtype=dtype,
-        despill=parse_despill(despill),
-        premultiplied=parse_premultiplied(premultiplied),
-        fps=parse_fps(fps),
-        audio=audio,
-        deinterlace=deinterlace,
+    names = [to] if isinstance(to, str) else list(to)
+    if not names:
+        raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
+    chosen = (options or Options()).changed(**choices)
+    check_machine(chosen)
+    targets = plan_targets(Path(source), None if out is None else Path(out), names)
+    callbacks = Progress(frame=progress) if progress else None
+    result = run(
+        Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks
     )
-    targets = plan_targets(Path(source), None if out is None else Path(out), formats)
-    told = Progress(frame=progress) if progress else None
-    page = render if review else None
-    return run(Path(source), targets, options, overwrite=overwrite, receipts=receipts, page=page, progress=told)
+    return replace(result, warnings=[with_arguments(warning) for warning in result.warnings])
 
 
 def mattes(
-    source: Path_,
-    *,
-    model: str = "auto",
-    size: Size = None,
-    smooth: int = 2,
-    despill: str | None = None,
-    fps: int | float | Fraction | str | None = None,
-    deinterlace: bool = True,
-    start: Seconds = None,
-    end: Seconds = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch: int | None = None,
+    source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]
 ) -> Iterator[Frame]:
-    """Yields the frames of a clip, lazily, with `alpha`, `foreground`, `pts` and `time_base` (see `Frame`).
+    """Return an iterator over the frames of a clip with their alpha and foreground; frames are computed as asked for.
+
+    Args:
+        source: as of `matte`.
+        options: the options to start from; None: the defaults.
+        **choices: options that replace those of `options`; see `Options`. Those of files do not apply.
 
     Raises:
-        BirefvideoError: as `matte`, at the first frame.
+        OptionError: an option has a value that is not allowed; at once.
+        BirefvideoError: as `matte`; at the first frame.
     """
-    options = Options(
-        model=model,
-        size=size,
-        smooth=smooth,
-        device=device,
-        dtype=dtype,
-        batch=batch,
-        fps=parse_fps(fps),
-        deinterlace=deinterlace,
-    )
-    info = as_asked(probe(Path(source)), options)
-    matter = Matter(options)
-    span = trimmed_span(info, _exact(start), _exact(end))
-    spill = spill_light(parse_despill(despill), info.colour)
-    with closing(matted_frames(info, span, matter.predictor, smooth, DecodeReport(), spill)) as frames:
+    for name in _FOR_FILES:
+        if name in choices:
+            raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte")
+    return _frames(Path(source), (options or Options()).changed(**choices))
+
+
+def _frames(source: Path, options: Options) -> Iterator[Frame]:
+    info = as_asked(probe(source), options)
+    span = trimmed_span(info, options.start, options.end)
+    model = LoadedModel(options)
+    predictor, smoother = model.predictor(), make_smoother(options.smooth)
+    spill = spill_light(options.despill, info.colour)
+    with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:
         yield from frames
 
 
-def load_model(name: str = "auto", device: str = "cpu") -> BiRefNetForImageSegmentation:
-    """A checkpoint as a transformers model in eval mode: by variant name, hub id, folder or weights file.
+def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = "cpu") -> BiRefNetForImageSegmentation:
+    """Return a checkpoint as a transformers model in eval mode: by variant name, hub id, folder or weights file.
 
     Raises:
         OptionError: no such variant.
         ModelError: its weights are not on this machine, or do not fit.
     """
-    from dataclasses import asdict
+    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
-    from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
-
-    target = choose_device(device)
-    checkpoint = checkpoints.find(name, has_gpu=target.type == "cuda")
+    chosen = Options(model=name, device=device)
+    target = find_device(chosen.device)
+    checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
     model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)), network)
-    return model.eval().to(target)  # type: ignore[no-any-return]
-
-
-def _exact(seconds: Seconds) -> Fraction | None:
-    return None if seconds is None else Fraction(seconds).limit_denominator(10**6)
+    return model.eval().to(target.torch_device)  # type: ignore[no-any-return]

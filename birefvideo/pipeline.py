@@ -12,7 +12,7 @@ from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.writer import Writer
 from birefvideo.prefetch import Fanout, prefetch
@@ -51,27 +51,32 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
 
 
 def matted_frames(
-    info: VideoInfo, span: Span, predictor: Predictor, radius: int, report: DecodeReport, spill: Spill | None = None
+    info: VideoInfo,
+    span: Span,
+    predictor: Predictor,
+    smoother: Smoother,
+    report: DecodeReport,
+    spill: Spill | None = None,
 ) -> Generator[Frame, None, None]:
     """Return the frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
-    frames = prefetch(read_frames(info, span, context=radius, report=report), AHEAD)
+    frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     mattes = prefetch(predictor.predict(frames), AHEAD)
     with closing(frames), closing(mattes):
-        yield from estimate(smooth(mattes, radius), spill)
+        yield from estimate(smooth(mattes, smoother), spill)
 
 
 def matte_segment(
     info: VideoInfo,
     span: Span,
     predictor: Predictor,
-    radius: int,
+    smoother: Smoother,
     writers: Sequence[Writer],
     on_frame: Callable[[], object],
     spill: Spill | None = None,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport()
-    finished = matted_frames(info, span, predictor, radius, report.decode, spill)
+    finished = matted_frames(info, span, predictor, smoother, report.decode, spill)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)

@@ -1,4 +1,4 @@
-"""Threads between the stages, and the only module that knows them: read ahead, and feed several sinks at once."""
+"""Threads between the stages, and only here: read ahead, and feed several sinks at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class _Channel(Generic[T]):
-    """A bounded first-in-first-out buffer between one writing and one reading thread, that either can end."""
+    """A bounded first-in-first-out buffer between one writing and one reading thread; either can end it."""
 
     def __init__(self, depth: int) -> None:
         if depth < 1:
@@ -24,7 +24,7 @@ class _Channel(Generic[T]):
         self._cancelled = False
 
     def put(self, item: T) -> bool:
-        """Append once there is room; False, without it, once the channel is cancelled."""
+        """Append `item` once there is room and return True; return False if the channel is cancelled."""
         with self._changed:
             self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._depth)
             if not self._cancelled:
@@ -33,13 +33,13 @@ class _Channel(Generic[T]):
             return not self._cancelled
 
     def end(self) -> None:
-        """Let the reader stop after what is in the channel."""
+        """Let the reader stop after the items that are in the channel."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def cancel(self) -> None:
-        """Stop both sides now and forget what is in the channel."""
+        """Stop both sides now and drop the items that are in the channel."""
         with self._changed:
             self._cancelled = True
             self._items.clear()
@@ -60,9 +60,9 @@ class _Channel(Generic[T]):
 def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Yield `items` while a thread of its own works up to `depth` of them ahead.
 
-    The thread starts with the first item asked for. An error of `items` is raised here, with its traceback, after
+    The thread starts when the first item is requested. An error in `items` is raised here, with its traceback, after
     the items before it. When this generator ends or is closed, the thread closes `items` (if they can be closed) and
-    is joined; that takes as long as the item it is working on, and errors nobody got to are dropped.
+    is joined. That waits for the item being worked on; errors that the consumer did not reach are dropped.
     """
     channel: _Channel[T] = _Channel(depth)
     errors: list[BaseException] = []
@@ -85,7 +85,7 @@ def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
         finally:
             channel.end()
 
-    # Daemonic, so that a generator nobody closed cannot keep the interpreter from ending.
+    # A daemon, so that a generator that was never closed cannot keep the interpreter from exiting.
     thread = threading.Thread(target=produce, name="birefvideo-prefetch", daemon=True)
     thread.start()
     try:
@@ -104,9 +104,9 @@ class Fanout(Generic[T]):
             for frame in frames:
                 fanout.put(frame)
 
-    A sink that has not taken `depth` items yet holds `put` back. The error of a sink stops all sinks, and is raised
-    by the next `put` or when the block ends. A block that ends well waits until every sink has taken every item; one
-    that ends with an error drops what waits. Either way no thread is left.
+    `put` waits while a sink has `depth` items still to take. An error in a sink stops all sinks, and is raised by the
+    next `put` or when the block ends. A block that ends normally waits until every sink has taken every item; one
+    that ends with an error drops the waiting items. Either way no thread is left.
     """
 
     def __init__(self, sinks: Sequence[Callable[[T], object]], depth: int = 4) -> None:
@@ -123,7 +123,7 @@ class Fanout(Generic[T]):
         return self
 
     def put(self, item: T) -> None:
-        """Hand one item to every sink, waiting for room; raises the first error that a sink had."""
+        """Hand one item to every sink, waiting for room; raise the first error that a sink had."""
         if not all(channel.put(item) for channel in self._channels):
             self._raise()
             raise RuntimeError("put on a Fanout that has ended")
@@ -163,6 +163,6 @@ class Fanout(Generic[T]):
 
 
 def _join(thread: threading.Thread) -> None:
-    # The garbage collector can run a forgotten generator's end in its own thread, which cannot wait for itself.
+    # The garbage collector may close a forgotten generator from the generator's own thread, which cannot join itself.
     if thread is not threading.current_thread():
         thread.join()

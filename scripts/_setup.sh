@@ -5,7 +5,7 @@
 #   BIREFVIDEO_TORCH   what to ask pip for as torch, e.g. "torch" for the newest (default: the pin in constraints.txt).
 #
 # On Linux, pip's usual torch is the CUDA build, several gigabytes. For the small build without CUDA, or one for
-# another CUDA, give pip PyTorch's own index (their install page tells which) in pip's variable PIP_EXTRA_INDEX_URL and
+# another CUDA, give pip PyTorch's own index (their install page lists them) in pip's variable PIP_EXTRA_INDEX_URL and
 # name the build, e.g. BIREFVIDEO_TORCH="torch==2.13.0+cpu".
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,7 +29,7 @@ make_venv() {
     fi
     command -v "$python" >/dev/null || fail "$python was not found: install Python 3.10 or newer, or set PYTHON to it"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        fail "$("$python" --version 2>&1) does not do: birefvideo needs Python 3.10 or newer; set PYTHON to one"
+        fail "$("$python" --version 2>&1) is too old: birefvideo needs Python 3.10 or newer; set PYTHON to one"
     "$python" -m venv --clear "$venv" >&2 ||
         fail "could not make $venv: see above; on Debian and Ubuntu install python3-venv"
     echo "$python" >"$venv/made-with"
@@ -50,7 +50,7 @@ install_package() {
     grep -v '^torch==' "$constraints" >"$venv/constraints.txt"
     echo "Setting up $venv, once: $torch, which is large ..."
     if [[ $(uname -sm) == "Linux x86_64" && -z ${BIREFVIDEO_TORCH:-} ]] && ! command -v nvidia-smi >/dev/null; then
-        echo "(No NVIDIA GPU was found: \"Choosing torch\" in the README tells how to get the smaller build without CUDA.)"
+        echo "(No NVIDIA GPU was found: for the smaller build without CUDA see \"Choosing torch\" in the README.)"
     fi
     pip_install "$torch"
     "$venv/bin/python" -c 'import importlib.metadata as m; print("torch==" + m.version("torch"))' >>"$venv/constraints.txt"

@@ -1,6 +1,6 @@
-"""What other programs make of our outputs, as one line a check; exit code 1 where one fails.
+"""Check how other programs read our outputs, one line a check; exit code 1 if one fails.
 
-Run by scripts/acceptance. Checks whose program is not there are left out, and told.
+Run by scripts/acceptance. Checks whose program is missing are listed as left out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")  # read when OpenCV is imported
@@ -25,14 +26,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, find_chromium  # noqa: E402
 
-from birefvideo.cli.matte import VIDEO_SUFFIXES  # noqa: E402
+from birefvideo.cli.inputs import VIDEO_SUFFIXES  # noqa: E402
 from birefvideo.media.formats import FORMATS, get_format  # noqa: E402
 from birefvideo.media.reading.alpha import alpha_of  # noqa: E402
 from birefvideo.media.verification.finished_output import read_finished_output  # noqa: E402
 from birefvideo.media.writing.availability import why_unavailable  # noqa: E402
 
 Outcome = tuple[bool | None, str]
-"""Whether it is right, None where that cannot be told here, and what was found."""
+"""Whether it passed (None if that cannot be checked here), and what was found."""
 RGB = np.ndarray
 """R'G'B' codes as float64 (height, width, 3), 0 to 255."""
 BACKGROUNDS = [(48, 96, 192), (255, 255, 255), (0, 0, 0), (208, 52, 44)]
@@ -42,9 +43,11 @@ PICTURE = 12  # which picture is compared
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path, default=ROOT / "samples/talking_head.mp4")
-    parser.add_argument("--end", default="1", help="seconds of it")
+    parser.add_argument("--end", default="1", help="seconds of the clip to matte")
     parser.add_argument("--keep", type=Path, help="write the outputs here and leave them")
-    parser.add_argument("--corners", type=Path, metavar="FOLDER", help="clips to matte into every format, and verify")
+    parser.add_argument(
+        "--corners", type=Path, metavar="FOLDER", help="matte every clip of this folder into every format, and verify"
+    )
     arguments = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,11 +70,11 @@ def main() -> int:
 
 
 def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
-    """The program that each check needs, its name, and the check, in order."""
+    """Yield the program that each check needs, the check's name, and the check, in order."""
     mov, webm = folder / "clip_alpha.mov", folder / "clip_alpha.webm"
     yield None, "birefvideo matte", lambda: matted(clip, folder, end)
     for name in ("clip_alpha.mov", "clip_alpha.webm", "clip_green.mp4", "clip_matte.mp4", "clip_png", "clip_exr"):
-        yield None, f"birefvideo verify {name}", lambda name=name: verified(folder / name, clip)
+        yield None, f"birefvideo verify {name}", partial(verified, folder / name, clip)
     yield "ffprobe", "ffprobe reads ProRes", lambda: ffprobe(mov, PRORES_TAGS)
     yield "ffprobe", "ffprobe reads WebM", lambda: ffprobe(webm, WEBM_TAGS)
     yield "mediainfo", "MediaInfo reads ProRes", lambda: mediainfo(mov, MEDIAINFO_PRORES)
@@ -84,13 +87,13 @@ def checks(clip: Path, folder: Path, end: str) -> Iterator[tuple[str | None, str
 
 
 def corner_cases(clips: Path | None, folder: Path) -> Iterator[tuple[str | None, str, Callable[[], Outcome]]]:
-    """A check for every file of a folder, as `checks` has them."""
+    """Yield a check for every file of a folder, in the form of `checks`."""
     for clip in sorted(path for path in clips.iterdir() if path.suffix in VIDEO_SUFFIXES) if clips else ():
-        yield None, f"{clip.name} in every format", lambda clip=clip: corner_case(clip, folder / "corners")
+        yield None, f"{clip.name} in every format", partial(corner_case, clip, folder / "corners")
 
 
 def corner_case(clip: Path, folder: Path) -> Outcome:
-    """Mattes a clip's beginning into every format that there is here and verifies all, or has one line why not."""
+    """Matte a clip's beginning into every available format and verify all; a refusal in one line also passes."""
     formats = [word for name in FORMATS if not why_unavailable(name) for word in ("--to", name)]
     command = [sys.executable, "-m", "birefvideo", "matte", str(clip), "-o", str(folder), "--end", "0.3", *formats]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -98,8 +101,8 @@ def corner_case(clip: Path, folder: Path) -> Outcome:
     outputs = [path for path in folder.iterdir() if path.suffix != ".json"] if folder.exists() else []
     try:
         if done.returncode:
-            told = len(said.splitlines()) == 1 and "unexpected" not in said and not outputs
-            return told, f"refused: {said or 'without a word'}"
+            refused = len(said.splitlines()) == 1 and "unexpected" not in said and not outputs
+            return refused, f"refused: {said or 'without a word'}"
         results = [(path.name, *verified(path, clip)) for path in outputs]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -150,10 +153,10 @@ def mediainfo(path: Path, wanted: dict[str, str]) -> Outcome:
     return same_as(next(track for track in tracks if track["@type"] == "Video"), wanted)
 
 
-def same_as(told: dict[str, object], wanted: dict[str, str]) -> Outcome:
-    """Compares what a program told, names in any case, with what it should have."""
-    flat = {name.lower(): value for name, value in told.items()}
-    for outer, value in told.items():
+def same_as(reported: dict[str, object], wanted: dict[str, str]) -> Outcome:
+    """Compare what a program reported with what it should report; upper and lower case of names do not matter."""
+    flat = {name.lower(): value for name, value in reported.items()}
+    for outer, value in reported.items():
         if isinstance(value, dict):
             flat |= {f"{outer}.{name}".lower(): inner for name, inner in value.items()}
     wrong = [f"{name} is {flat.get(name.lower())} instead of {value}" for name, value in wanted.items()
@@ -162,7 +165,7 @@ def same_as(told: dict[str, object], wanted: dict[str, str]) -> Outcome:
 
 
 def straight(path: Path, name: str, index: int) -> tuple[RGB, np.ndarray]:
-    """Our own reading of one picture: R'G'B' codes, and alpha (height, width, 1)."""
+    """Read one picture ourselves: R'G'B' codes, and alpha (height, width, 1)."""
     for number, picture in enumerate(read_finished_output(path, get_format(name)).pictures()):
         if number == index:
             alpha = alpha_of(picture)
@@ -176,7 +179,7 @@ def straight(path: Path, name: str, index: int) -> tuple[RGB, np.ndarray]:
 
 
 def over(path: Path, name: str, colour: tuple[int, int, int]) -> tuple[RGB, np.ndarray]:
-    """What a program should show of an output over a colour, and the alpha."""
+    """Return what a program should show of an output over a colour, and the alpha."""
     rgb, alpha = straight(path, name, PICTURE)
     return alpha * rgb + (1 - alpha) * np.array(colour), alpha
 
@@ -233,7 +236,7 @@ def opencv_exr(pictures: Path, mov: Path) -> Outcome:
 
 
 def played(webm: Path, folder: Path) -> Outcome:
-    """Shows the WebM at its own size over plain colours, and compares the screen with our own blend."""
+    """Show the WebM at its own size over plain colours, and compare the screen with our own blend."""
     wanted, _ = over(webm, "webm", BACKGROUNDS[0])
     height, width = wanted.shape[:2]
     times = read_finished_output(webm, get_format("webm")).times
@@ -257,7 +260,7 @@ def played(webm: Path, folder: Path) -> Outcome:
 
 
 def at_rest(browser: Browser) -> RGB:
-    """A screenshot that the next one agrees with."""
+    """Take screenshots until two in a row agree; return the last."""
     last = browser.shot()
     for _ in range(50):
         browser.run("new Promise(done => setTimeout(done, 150))")
@@ -265,11 +268,11 @@ def at_rest(browser: Browser) -> RGB:
         if (shot == last).all():
             return shot
         last = shot
-    raise AssertionError("the page does not come to rest")
+    raise AssertionError("the page keeps changing")
 
 
 def reviewed(page: Path) -> Outcome:
-    """Opens the review page and looks at pixels beside the subject, over each background."""
+    """Open the review page and check pixels beside the subject over each background."""
     off = 0
     with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
         browser.open(page.as_uri())

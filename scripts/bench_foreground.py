@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures foreground colour on clips where it is known, against pymatting's ML and blur fusion.
+"""Measure foreground colour on clips where it is known, against pymatting's ML and blur fusion.
 
     python scripts/bench_foreground.py [--cutouts FOLDER ...] [--most 6] [--frames 4] [--rounds 7] [--size 1920x1080]
 
@@ -57,10 +57,10 @@ class Layers:
     background: Array
 
     def seen(self, rng: np.random.Generator) -> av.VideoFrame:
-        """The frame as a camera gives it."""
+        """Composite the layers into the frame that a camera would record."""
         a = self.alpha[..., None]
         mixed = a * self.foreground + (1 - a) * self.background
-        mixed += rng.normal(0, NOISE, mixed.shape).astype(np.float32)
+        mixed += np.asarray(rng.normal(0, NOISE, mixed.shape), np.float32)
         codes = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
         picture = av.VideoFrame.from_ndarray(codes, format="bgr24")
         picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
@@ -69,7 +69,7 @@ class Layers:
 
 
 def rgb(picture: av.VideoFrame) -> Array:
-    """A picture as float32 BGR in [0, 1], its chroma enlarged as the project does it."""
+    """Convert a picture to float32 BGR in [0, 1], with chroma enlarged as the project does it."""
     full = picture if picture.format.name.startswith("yuv444p") else to_444(picture)
     codes = full.reformat(format="bgr24", src_colorspace="ITU709", src_color_range="MPEG", threads=1).to_ndarray()
     return np.float32(codes / 255)
@@ -104,7 +104,7 @@ METHODS: dict[str, Method | None] = {
 
 
 def pattern(size: tuple[int, int], rng: np.random.Generator) -> Array:
-    """A hard background: saturated stripes and patches with sharp edges."""
+    """Draw a hard background: saturated stripes and patches with sharp edges."""
     width, height = size
     patches = np.float32(rng.uniform(0, 1, (9, 16, 3)))
     return cv2.resize(patches, size, interpolation=cv2.INTER_NEAREST)[:height, :width]
@@ -116,10 +116,10 @@ def backgrounds(size: tuple[int, int], rng: np.random.Generator) -> dict[str, Ar
 
 
 def person(size: tuple[int, int], frames: int) -> Iterator[tuple[Array, Array]]:
-    """The samples' person talking: straight colours and alpha of every frame."""
+    """Yield straight colours and alpha of every frame of the samples' talking person."""
     width, height = size
     cutout = load_person(SAMPLES / "astronaut_rgba.png")
-    times = np.arange(frames, dtype=np.float32) / 5
+    times = np.arange(frames, dtype=np.float32) / np.float32(5)
     poses: list[Pose] = make_poses(times, np.full(frames, 0.5, np.float32), np.random.default_rng(1))
     for pose in poses:
         drawn = draw_person(cutout, pose, size, 2 * height / 720, (0.49 * width, 0.1 * height))
@@ -127,7 +127,7 @@ def person(size: tuple[int, int], frames: int) -> Iterator[tuple[Array, Array]]:
 
 
 def moved(cutout: Array, size: tuple[int, int], frames: int) -> Iterator[tuple[Array, Array]]:
-    """A cut-out (BGR, alpha), filling the height, that drifts and turns."""
+    """Yield a cut-out (BGR, alpha) that fills the height, drifts and turns."""
     width, height = size
     scale = height / cutout.shape[0]
     for step in range(frames):
@@ -180,19 +180,20 @@ def soft_band(alpha: Array) -> NDArray[np.bool_]:
 def measure(subject: list[tuple[Array, Array]], behind: Array, seed: int) -> dict[str, Errors]:
     """Errors of every method on one clip, moving and still."""
     rng = np.random.default_rng(seed)
-    errors = {name: Errors() for name, method in METHODS.items() if method}
+    methods = {name: method for name, method in METHODS.items() if method}
+    errors = {name: Errors() for name in methods}
     clip = [Layers(f, np.float32(np.rint(a * 255) / 255), behind) for f, a in subject]
     for layers in clip:
         picture = layers.seen(rng)
         mixed = rgb(picture)
         for name, result in errors.items():
-            result.add(METHODS[name](picture, mixed, layers.alpha), layers)
+            result.add(methods[name](picture, mixed, layers.alpha), layers)
     still: dict[str, list[Array]] = {name: [] for name in errors}
     for _ in clip:
         picture = clip[0].seen(rng)
         mixed = rgb(picture)
         for name, found in still.items():
-            found.append(METHODS[name](picture, mixed, clip[0].alpha))
+            found.append(methods[name](picture, mixed, clip[0].alpha))
     for name, found in still.items():
         errors[name].add_flicker(found, clip[0].alpha)
     return errors
@@ -234,7 +235,7 @@ def print_rows(title: str, errors: list[dict[str, Errors]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cutouts", type=Path, action="append", default=[], metavar="FOLDER")
-    parser.add_argument("--most", type=int, default=6, help="cut-outs used of each folder")
+    parser.add_argument("--most", type=int, default=6, help="cut-outs to use of each folder")
     parser.add_argument("--frames", type=int, default=4, help="frames of every clip")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", default="1920x1080")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures every output format: error of alpha and colour, time and size; prints a Markdown table.
+"""Measure every output format: error of alpha and colour, time and size; print a Markdown table.
 
     python scripts/bench_formats.py [--frames 12] [--size 1920x1080] [--threads 1] [--rounds 2] [--to NAME …]
 
@@ -48,7 +48,7 @@ _CHANNELS = {"argb": [1, 2, 3], "rgba": [0, 1, 2], "bgra": [2, 1, 0]}
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one format."""
+    """The measurements of one format."""
 
     alpha: tuple[float, float] | None
     colour: tuple[float, float] | None
@@ -66,7 +66,7 @@ def scaled(picture: av.VideoFrame, size: tuple[int, int], colour: Colour) -> av.
 
 
 def load(size: tuple[int, int], count: int) -> tuple[VideoInfo, list[Frame]]:
-    """The sample's frames at a size, with matte and foreground."""
+    """Return the sample's frames at a size, with matte and foreground."""
     info = probe(SAMPLES / "talking_head.mp4")
     matte = probe(SAMPLES / "talking_head_alpha.mkv")
     frames = []
@@ -79,7 +79,7 @@ def load(size: tuple[int, int], count: int) -> tuple[VideoInfo, list[Frame]]:
 
 
 def encode(folder: Path, format: Format, info: VideoInfo, frames: list[Frame], threads: int) -> tuple[Path, float]:
-    """The finished output, and CPU seconds of composing and encoding."""
+    """Return the finished output, and the CPU seconds of composing and encoding."""
     part, output = folder / f"part{format.extension}", folder / f"out{format.suffix}"
     begun = time.process_time()
     with open_writer(part, format, info, EncodeSettings(threads=threads)) as writer:

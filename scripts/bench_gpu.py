@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures prediction on a GPU: the network alone, prediction from decoded pictures, and whole jobs.
+"""Measure prediction on a GPU: the network alone, prediction from decoded pictures, and whole jobs.
 
     python scripts/bench_gpu.py [--model lite] [--model general] [--dtype float16] [--batch N] [--plain] [--compile]
     python scripts/bench_gpu.py --count                          # launches, FLOP and bytes on paper, without a GPU
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,22 @@ from benchmarks.networks import BACKBONES, default_size, our_model
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Frame, Span
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
-from birefvideo.jobs.run import Matter, run
+from birefvideo.jobs.run import run
 from birefvideo.matting.device_scaling import PictureScaling
-from birefvideo.matting.devices import DTYPES, choose_device, choose_dtype
-from birefvideo.matting.network_input import InputSize, PictureScaler
+from birefvideo.matting.devices import DTYPES, Device, find_device
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Stream
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.models.variants import EMBEDDED
 from birefvideo.network.fuse import fuse
 
 MODELS = (*BACKBONES, "talk")
@@ -54,7 +58,7 @@ META = torch.device("meta")
 
 
 class TimedCuda(CudaBackend):
-    """Notes when the compute stream begins and ends each piece of work, by its own clock."""
+    """Records when the compute stream begins and ends each piece of work, by its own clock."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -75,7 +79,7 @@ class TimedCuda(CudaBackend):
         self._spans.append((start, end))
 
     def take_seconds(self) -> list[float]:
-        """How long each piece of work took since the last call; waits for all of it."""
+        """Return how long each piece of work took since the last call; wait for all of it."""
         torch.cuda.synchronize()
         seconds = [start.elapsed_time(end) / 1000 for start, end in self._spans]
         self._spans.clear()
@@ -102,7 +106,7 @@ class TimedSerial(SerialBackend):
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one model."""
+    """The measurements of one model."""
 
     model: str
     batch: int
@@ -136,9 +140,9 @@ def sides(text: str) -> tuple[int, int]:
     return width, height
 
 
-def time_network(predictor: Predictor, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
+def time_network(engine: Engine, backend: Any, size: tuple[int, int], batch: int, rounds: int) -> float:
     """Seconds a frame of the network alone: pixels are on the device, logits stay there."""
-    network = predictor.network
+    network = engine.network
     weight = next(network.parameters())
     pixels = torch.randn(batch, 3, size[1], size[0], device=weight.device, dtype=weight.dtype)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -163,38 +167,37 @@ def timed_frames(run: Callable[[], int], backend: Any) -> tuple[float, float]:
     return frames / wall, sum(backend.take_seconds()) / wall
 
 
-def whole_job(clip: Path, matter: Matter) -> int:
+def whole_job(clip: Path, model: LoadedModel) -> int:
     targets = plan_targets(clip, clip.with_suffix(".mov"), ["prores"])
-    return run(clip, targets, matter.options, overwrite=True, receipts=False, load=lambda: matter).frames
+    return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda: model).frames
 
 
-def measure(name: str, options: argparse.Namespace, device: torch.device, clip: Path) -> Row:
-    backend: Backend[Any] = TimedCuda(device) if device.type == "cuda" else TimedSerial(device)
+def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
+    backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
     size = network_size(name, options)
-    dtype = choose_dtype(device, options.dtype)
-    predictor = Predictor(
-        network_of(name, options), InputSize(fixed=size), device, dtype=dtype, batch=options.batch, backend=backend
-    )
+    dtype = device.dtype_called(options.dtype)
+    engine = Engine(network_of(name, options), InputSize(fixed=size), device, dtype=dtype, backend=backend)
     pictures = list(islice(read_frames(probe(clip), Span()), 16))
     kind = PictureKind.of(pictures[0].picture)
-    batch = options.batch or predictor.batch_for(kind)
-    network = time_network(predictor, backend, size, batch, max(3, options.frames // batch // 2))
+    batch = options.batch or engine.batch_for(kind)
+    network = time_network(engine, backend, size, batch, max(3, options.frames // batch // 2))
 
     def supply(frames: int) -> Iterator[Frame]:
         return islice(cycle(pictures), frames)
 
+    predictor = Predictor(engine, batch)
     for _ in predictor.predict(supply(3 * batch)):  # warm up
         pass
     predict = timed_frames(lambda: sum(1 for _ in predictor.predict(supply(options.frames))), backend)
     # The weights that a job would load are exchanged for the benchmark's.
-    matter = Matter(Options(EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
-    matter.predictor = predictor
-    job = timed_frames(lambda: whole_job(clip, matter), backend)
+    model = LoadedModel(Options(model=EMBEDDED, size=size, device=options.device, dtype=options.dtype, batch=batch))
+    model.engine = engine
+    job = timed_frames(lambda: whole_job(clip, model), backend)
     return Row(name, batch, network, *predict, *job, predictor.report.not_captured)
 
 
 def count_network(name: str, options: argparse.Namespace) -> tuple[Count, float]:
-    """The counts of one frame, and the bytes of the weights."""
+    """Return the counts of one frame, and the bytes of the weights."""
     network = network_of(name, options).to(META, torch.float16)
     width, height = network_size(name, options)
     pixels = torch.empty(options.batch or 1, 3, height, width, dtype=torch.float16, device=META)
@@ -248,8 +251,8 @@ def print_host_costs(options: argparse.Namespace) -> None:
     print("| | before the network, ms/frame | after it, ms/frame |\n|---|---|---|")
     for name, slot in slots.items():
         slot.keep(ramp)
-        before = milliseconds(lambda slot=slot: slot.fill(frames))
-        after = milliseconds(lambda slot=slot: slot.alpha(0, picture))
+        before = milliseconds(partial(slot.fill, frames))
+        after = milliseconds(partial(slot.alpha, 0, picture))
         print(f"| {name} | {before:.2f} | {after:.2f} |")
 
 
@@ -279,28 +282,28 @@ def print_rows(rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=MODELS, help="repeatable (default: lite and general)")
-    parser.add_argument("--size", metavar="WxH", help="of the network's input (default: the model's own)")
-    parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="of the clip")
-    parser.add_argument("--frames", type=int, help="to predict (default: 240, on a CPU 4)")
-    parser.add_argument("--batch", type=int, help="default: what the job would choose")
+    parser.add_argument("--size", metavar="WxH", help="size of the network's input (default: the model's own)")
+    parser.add_argument("--picture", metavar="WxH", default="1920x1080", help="size of the clip")
+    parser.add_argument("--frames", type=int, help="number of frames to predict (default: 240, on a CPU 4)")
+    parser.add_argument("--batch", type=int, help="frames a batch (default: what the job would choose)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, mps or cpu")
-    parser.add_argument("--plain", action="store_true", help="the network without its inference rewrites")
-    parser.add_argument("--compile", action="store_true", help="through torch.compile")
-    parser.add_argument("--count", action="store_true", help="count on paper and measure nothing")
-    parser.add_argument("--host", action="store_true", help="measure what a frame costs the host, and nothing else")
+    parser.add_argument("--plain", action="store_true", help="run the network without its inference rewrites")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--count", action="store_true", help="count operations and bytes without measuring")
+    parser.add_argument("--host", action="store_true", help="measure only what a frame costs the host")
     options = parser.parse_args()
     options.model = options.model or list(BACKBONES)
     if options.count or options.host:
         (print_counts if options.count else print_host_costs)(options)
         return
     try:
-        device = choose_device(options.device)
-        dtype = choose_dtype(device, options.dtype)
+        device = find_device(options.device)
+        dtype = device.dtype_called(options.dtype)
     except BirefvideoError as error:
         sys.exit(f"bench_gpu: {error}; --device cpu --size 256x256 only tries the script out")
-    options.frames = options.frames or (4 if device.type == "cpu" else 240)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    options.frames = options.frames or (4 if device.kind.name == "cpu" else 240)
+    where = device.name
     print(f"{where}, torch {torch.__version__}, {dtype}, pictures {options.picture}\n", flush=True)
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name) / "clip.mp4"

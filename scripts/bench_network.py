@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Measures the network: seconds, multiplications, memory and parity of the published code, ours plain and ours fused.
+"""Measure the network: seconds, multiplications, memory and parity of the published code, ours plain and ours fused.
 
     python scripts/bench_network.py --model lite --published FOLDER [--openvino] [--threads 2] [--repeats 5]
 
 FOLDER is a checkout of github.com/ZhengPeng7/BiRefNet, whose code runs as it is; it needs torchvision, timm, kornia and
 einops. All sides have the weights of the parity tests (talk: its own), a process each, and take turns frame by frame
-(A B C A B C); medians are printed. A side that cannot run says so, and without the published one there are no ratios.
+(A B C A B C); medians are printed. A side that cannot run is listed with the reason. Ratios need the published one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SOURCE = (1280, 720)
 
 @dataclass
 class Result:
-    """What is known of one side."""
+    """The measurements of one side."""
 
     side: Side
     turns: list[Turn] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far one side's answer lies from another's."""
+    """How far one side's result is from another's."""
 
     max_logit: float
     rms: float
@@ -74,11 +74,11 @@ def noise_frame(width: int, height: int) -> Tensor:
 
 
 def video_frame(path: Path, width: int, height: int) -> Tensor:
-    """The first frame of a video or picture at that size, normalised."""
+    """Read the first frame of a video or picture at that size, normalised."""
     with av.open(str(path)) as container:
         picture = next(container.decode(video=0))
     pixels = picture.to_ndarray(width=width, height=height, format="rgb24").astype(np.float32) / 255
-    normal = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    normal = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
     return torch.from_numpy(normal.transpose(2, 0, 1).copy()).unsqueeze(0)
 
 
@@ -94,7 +94,7 @@ def choose_sides(model: str, device: str, openvino: bool, only: list[str]) -> li
 
 
 def measure(sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats: int, turns_only: bool) -> list[Result]:
-    """Measures every side: one frame for memory, one for multiplications unless `turns_only`, then frames in turns."""
+    """Measure every side: one frame for memory, one for multiplications unless `turns_only`, then frames in turns."""
     (first, noise), (second, natural) = frames.items()
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(side, setup)) for side in sides]  # they build at the same time
@@ -193,9 +193,11 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="SIDE", help="measure this side, as in 'fused bf16'"
     )
-    parser.add_argument("--turns-only", action="store_true", help="leave out multiplications and the natural frame")
+    parser.add_argument(
+        "--turns-only", action="store_true", help="skip the count of multiplications and the natural frame"
+    )
     parser.add_argument("--frame", type=Path, default=SAMPLE, help="video or picture of the natural frame")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
     options = parser.parse_args()
     width, height = default_size(options.model, *SOURCE)
     if options.size:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures the pipeline: each stage alone, the whole against the bound that the stages set, and peak memory.
+"""Measure the pipeline: each stage alone, the whole against the limit that the stages set, and peak memory.
 
     python scripts/bench_pipeline.py [CLIP] [--frames 150] [--rounds 3] [--size 1920x1080] [--memory]
 
@@ -22,16 +22,17 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 
 from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.run import Matter
 from birefvideo.matting.foreground import estimate
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -58,7 +59,7 @@ def timed(work: Callable[[], object]) -> Cost:
 
 
 def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float) -> None:
-    """Writes `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with a tone."""
+    """Write `seconds` of `source`, scaled and repeated, as H.264 at its own rate, with a tone."""
     info = probe(source)
     pictures = [
         frame.picture.reformat(*size, format="yuv420p", threads=1)
@@ -83,7 +84,7 @@ def loop_clip(source: Path, target: Path, size: tuple[int, int], seconds: float)
 
 
 def tone(block: int) -> av.AudioFrame:
-    """The block-th 1024 samples of 220 Hz at 48 kHz."""
+    """Return the block-th 1024 samples of 220 Hz at 48 kHz."""
     phase = 2 * np.pi * 220 / 48_000 * np.arange(block * 1024, (block + 1) * 1024)
     frame = av.AudioFrame.from_ndarray((0.2 * np.sin(phase)).astype(np.float32)[None], format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = 48_000, block * 1024, Fraction(1, 48_000)
@@ -96,8 +97,8 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
             writer.write(frame)
 
 
-def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> dict[str, Cost]:
-    """Runs every stage by itself over the same frames, each fed from a list."""
+def stages_alone(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> dict[str, Cost]:
+    """Run every stage by itself over the same frames, each fed from a list."""
     costs: dict[str, Cost] = {}
     frames: list[Frame] = []
 
@@ -107,23 +108,23 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
         frames[:] = result
 
     run("decode", lambda: read_frames(info, span))
-    run("predict", lambda: matter.predictor.predict(list(frames)))
-    run("smooth", lambda: smooth(list(frames)))
+    run("predict", lambda: model.predictor().predict(list(frames)))
+    run("smooth", lambda: smooth(list(frames), make_smoother()))
     run("foreground", lambda: estimate(list(frames)))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
-        costs[f"encode {name}"] = timed(lambda writer=writer: write_all(writer, frames))
+        costs[f"encode {name}"] = timed(partial(write_all, writer, frames))
     return costs
 
 
-def whole(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> Cost:
+def whole(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> Cost:
     def work() -> None:
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, matter.predictor, 2, writers, lambda: None)
+            matte_segment(info, span, model.predictor(), make_smoother(), writers, lambda: None)
 
     return timed(work)
 
@@ -135,17 +136,15 @@ def median(costs: Sequence[Cost]) -> Cost:
 def bench_stages(clip: Path, folder: Path, frames: int, rounds: int) -> None:
     info = probe(clip)
     span = Span(end=info.start + round(frames / info.rate / info.time_base))
-    matter = Matter(Options())
-    whole(info, replace(span, end=info.start + round(5 / info.rate / info.time_base)), matter, folder)  # warm up
+    model = LoadedModel(Options())
+    whole(info, replace(span, end=info.start + round(5 / info.rate / info.time_base)), model, folder)  # warm up
     rows: list[dict[str, Cost]] = []
     wholes: list[Cost] = []
     for _ in range(rounds):
-        rows.append(stages_alone(info, span, matter, folder))
-        wholes.append(whole(info, span, matter, folder))
+        rows.append(stages_alone(info, span, model, folder))
+        wholes.append(whole(info, span, model, folder))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(
-        f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {matter.predictor.report.dtype}"
-    )
+    print(f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {model.engine.dtype}")
     print("\n| stage alone | ms/frame | CPU ms/frame |\n|---|---|---|")
     for name in rows[0]:
         cost = median([row[name] for row in rows])
@@ -170,13 +169,13 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def peak_memory(code: str) -> float:
-    """MiB of resident memory that a Python process running `code` takes at most."""
+    """Return the peak resident memory, in MiB, of a Python process that runs `code`."""
     done = subprocess.run([sys.executable, "-c", code + PEAK], stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.splitlines()[-1]) / 1024
 
 
 def bench_memory(source: Path, folder: Path, size: tuple[int, int]) -> None:
-    """Prints the peak memory of `birefvideo matte` on a short and on a long clip."""
+    """Print the peak memory of `birefvideo matte` on a short and on a long clip."""
     print("\n| clip | peak RSS, MiB | seconds |\n|---|---|---|", flush=True)
     print(f"| none: imports only | {peak_memory('import birefvideo.jobs.run'):.0f} | |", flush=True)
     clip = folder / "long.mp4"

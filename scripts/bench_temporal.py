@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prints what temporal smoothing does to mattes of clips with known alpha, beside a causal EMA and a plain median.
+"""Print what temporal smoothing does to mattes of clips with known alpha, beside a causal EMA and a plain median.
 
     python scripts/bench_temporal.py --clips FOLDER [--alpha 'peers/{clip}_rvm.mkv'] [--only degraded] [--frames 40]
     python scripts/bench_temporal.py --cost [CLIP]
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -29,17 +30,20 @@ import torch
 from degrade import HELD_OUT, TUNING, degrade
 from numpy.typing import NDArray
 
+from birefvideo.family import checkpoints
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Alpha, Frame, Span
-from birefvideo.matting.devices import choose_device
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import DEFAULT_RADIUS, smooth
+from birefvideo.matting.smoother import make_smoother, smooth
+from birefvideo.matting.temporal import DEFAULT_RADIUS
 from birefvideo.media.formats import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.writer import open_writer
-from birefvideo.models import checkpoints
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import dtssd, edge_band, mad
 
@@ -63,10 +67,10 @@ class Clip:
 
 
 def grays(path: Path, most: int) -> list[Alpha]:
-    """The first `most` pictures of a gray file, as alpha."""
+    """Read the first `most` pictures of a gray file as alpha."""
     with av.open(str(path)) as container:
         pictures = itertools.islice(container.decode(video=0), most)
-        return [plane_array(picture, 0).astype(np.float32) / 255 for picture in pictures]
+        return [plane_array(picture, 0).astype(np.float32) / np.float32(255) for picture in pictures]
 
 
 def first_frames(path: Path, most: int) -> list[Frame]:
@@ -76,19 +80,25 @@ def first_frames(path: Path, most: int) -> list[Frame]:
     )
 
 
+def alpha_of(frame: Frame) -> Alpha:
+    """Return the alpha of a frame that has been matted."""
+    assert frame.alpha is not None
+    return frame.alpha
+
+
 def ema(frames: list[Frame]) -> Iterator[Alpha]:
-    """What live tools do: half the frame, half of what went before."""
-    mean = frames[0].alpha
+    """Average as live tools do: half the frame, half the mean so far."""
+    mean = alpha_of(frames[0])
     for frame in frames:
-        mean = (mean + frame.alpha) / 2
+        mean = (mean + alpha_of(frame)) / np.float32(2)
         yield mean
 
 
 def median(frames: list[Frame]) -> Iterator[Alpha]:
-    """Each pixel's median over three frames."""
+    """Yield each pixel's median over three frames."""
     for i, frame in enumerate(frames):
-        before, after = frames[max(i - 1, 0)].alpha, frames[min(i + 1, len(frames) - 1)].alpha
-        yield np.clip(frame.alpha, np.minimum(before, after), np.maximum(before, after))
+        before, after = alpha_of(frames[max(i - 1, 0)]), alpha_of(frames[min(i + 1, len(frames) - 1)])
+        yield np.clip(alpha_of(frame), np.minimum(before, after), np.maximum(before, after))
 
 
 def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha]) -> Errors:
@@ -106,37 +116,44 @@ def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha])
 
 
 def model_source(name: str) -> Source:
-    """Mattes of a checkpoint, unsmoothed."""
+    """Return a source of a checkpoint's mattes, unsmoothed."""
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
-    predictor = Predictor(network, checkpoint.size, choose_device("cpu"), dtype=torch.float32)
-    return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
+    predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
+    return lambda clip: [alpha_of(frame) for frame in predictor.predict(iter(clip.frames))]
+
+
+def degraded(clip: Clip, kind: str, seed: int) -> list[Alpha]:
+    """Return a clip's exact alpha with one kind of noise."""
+    return list(degrade(clip.truth, kind, seed))
+
+
+def peer(clip: Clip, pattern: str) -> list[Alpha]:
+    """Read another tool's mattes of a clip from the file that `pattern` names."""
+    return grays(clip.folder.parent / pattern.format(clip=clip.folder.name), len(clip.frames))
 
 
 def sources(options: argparse.Namespace) -> dict[str, Source]:
-    """Everything to smooth by its heading."""
+    """Return everything to smooth, by heading."""
     found: dict[str, Source] = {}
     if options.only in f"model {options.model}":
         found[f"model {options.model}"] = model_source(options.model)
     for heading, kinds, seed in (("tuning", TUNING, TUNING_SEED), ("held out", HELD_OUT, HELD_OUT_SEED)):
         for kind in kinds:
-            found[f"degraded truth, {heading}: {kind}"] = lambda clip, kind=kind, seed=seed: list(
-                degrade(clip.truth, kind, seed)
-            )
+            found[f"degraded truth, {heading}: {kind}"] = partial(degraded, kind=kind, seed=seed)
     names = {path.stem.rsplit("_", 1)[-1] for path in options.clips.glob("peers/*_*.mkv")}
     for pattern in options.alpha or [f"peers/{{clip}}_{name}.mkv" for name in sorted(names)]:
-        found[pattern] = lambda clip, pattern=pattern: grays(
-            clip.folder.parent / pattern.format(clip=clip.folder.name), len(clip.frames)
-        )
+        found[pattern] = partial(peer, pattern=pattern)
     return {heading: source for heading, source in found.items() if options.only in heading}
 
 
 def compare(options: argparse.Namespace) -> None:
+    ours = make_smoother(options.radius)
     smoothers: dict[str, Smoother] = {
-        "none": lambda frames: [frame.alpha for frame in frames],
+        "none": lambda frames: [alpha_of(frame) for frame in frames],
         "EMA 0.5": ema,
         "median 3": median,
-        f"ours, radius {options.radius}": lambda frames: (f.alpha for f in smooth(frames, options.radius)),
+        f"ours, radius {options.radius}": lambda frames: (alpha_of(frame) for frame in smooth(frames, ours)),
     }
     folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not folders:
@@ -170,14 +187,14 @@ def print_table(heading: str, columns: list[str], clips: list[str], rows: list[l
 
 
 def cost(path: Path) -> None:
-    """Times a frame of smoothing, of foreground colour and of the ProRes encode in turn; medians of the rounds."""
-    small = model_source(checkpoints.EMBEDDED)
+    """Time smoothing, foreground colour and ProRes encoding per frame, in turn; print medians of the rounds."""
+    small = model_source(EMBEDDED)
     decoded = first_frames(path, COST_FRAMES)
     pictures = [frame.picture.reformat(*COST_SIZE, format="yuv420p", threads=1) for frame in decoded]
     frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
     raw = [replace(f, alpha=alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
-    finished = list(estimate(smooth(raw)))
+    finished = list(estimate(smooth(raw, make_smoother())))
     with tempfile.TemporaryDirectory() as folder:
 
         def encode() -> None:
@@ -186,7 +203,7 @@ def cost(path: Path) -> None:
                     writer.write(frame)
 
         stages: dict[str, Callable[[], object]] = {
-            "smooth": lambda: list(smooth(raw)),
+            "smooth": lambda: list(smooth(raw, make_smoother())),
             "foreground": lambda: list(estimate(raw)),
             "encode prores": encode,
         }
@@ -206,9 +223,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, metavar="FOLDER")
     parser.add_argument("--alpha", action="append", metavar="PATTERN", help="gray files in FOLDER, {clip} for its name")
-    parser.add_argument("--model", default=checkpoints.EMBEDDED)
-    parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains this")
-    parser.add_argument("--frames", type=int, default=40, help="of each clip")
+    parser.add_argument("--model", default=EMBEDDED)
+    parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains TEXT")
+    parser.add_argument("--frames", type=int, default=40, help="number of frames of each clip")
     parser.add_argument("--radius", type=int, default=DEFAULT_RADIUS)
     parser.add_argument("--cost", type=Path, nargs="?", const=SAMPLE, metavar="CLIP")
     options = parser.parse_args()

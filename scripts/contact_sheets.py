@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws contact sheets to look at: three moments of every clip, as it is, over green and over a picture.
+"""Draw contact sheets: three moments of every clip, as it is, over green and over a picture.
 
     python scripts/contact_sheets.py --out FOLDER CLIP… [--model talk] [--picture room.jpg]
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import BirefvideoError, InputError
 from birefvideo.frames import Frame, VideoInfo
+from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import trimmed_span
-from birefvideo.jobs.run import Matter
 from birefvideo.matting.network_input import network_input, resize_alpha
+from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -34,24 +35,26 @@ MOMENTS = (0.15, 0.5, 0.85)
 """Shares of a clip's length."""
 
 
-def frame_at(moment: float, info: VideoInfo, matter: Matter) -> Frame:
-    """The matted frame at this share of the clip's length, smoothed with those that follow it."""
+def frame_at(moment: float, info: VideoInfo, model: LoadedModel) -> Frame:
+    """Return the matted frame at this share of the clip's length, smoothed with the frames that follow it."""
     start = Fraction(moment).limit_denominator(100) * info.duration
     span = trimmed_span(info, start, start + Fraction(1, 5))
-    with closing(matted_frames(info, span, matter.predictor, matter.options.smooth, DecodeReport())) as frames:
+    smoother = make_smoother(model.options.smooth)
+    with closing(matted_frames(info, span, model.predictor(), smoother, DecodeReport())) as frames:
         for frame in frames:
             return frame
-    raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave it out")
+    raise InputError(f"{info.path} shows no new picture at {float(start):.1f} s: leave this clip out")
 
 
-def tiles(clip: Path, matter: Matter, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """The pictures of one row, each (HEIGHT, w, 3) RGB: for every moment the source, over green, over `backdrop`."""
+def tiles(clip: Path, model: LoadedModel, backdrop: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the pictures of a row, (HEIGHT, w, 3) RGB: at every moment the source, over green and over `backdrop`."""
     info = probe(clip)
     row = []
     for moment in MOMENTS:
-        frame = frame_at(moment, info, matter)
+        frame = frame_at(moment, info, model)
+        assert frame.alpha is not None and frame.foreground is not None
         size = (round(frame.picture.width * HEIGHT / frame.picture.height), HEIGHT)
-        source, foreground = (network_input(f, size).astype(np.float32) for f in (frame.picture, frame.foreground))
+        source, foreground = (network_input(p, size).astype(np.float32) for p in (frame.picture, frame.foreground))
         alpha = resize_alpha(frame.alpha, *size)[..., None]
         fitted = cv2.resize(backdrop, size, interpolation=cv2.INTER_AREA)
         below = (np.full_like(source, NAMED_COLOURS["green"]), fitted.astype(np.float32))
@@ -60,7 +63,7 @@ def tiles(clip: Path, matter: Matter, backdrop: NDArray[np.uint8]) -> list[NDArr
 
 
 def labelled(row: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """The row with a name in its upper left corner, legible over anything."""
+    """Write a name into the upper left corner of a row, legible over anything."""
     letters = cv2.putText(np.zeros(row.shape[:2], np.uint8), text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
     row[cv2.dilate(letters, np.ones((3, 3), np.uint8)) > 0] = 0
     row[letters > 0] = 255
@@ -72,7 +75,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="talk")
-    parser.add_argument("--picture", type=Path, help="what to show the people over; without it a grey ramp")
+    parser.add_argument("--picture", type=Path, help="picture behind the people (default: a grey ramp)")
     options = parser.parse_args()
     ramp = np.broadcast_to(np.linspace(20, 235, 160, dtype=np.uint8)[None, :, None], (90, 160, 3))
     backdrop = cv2.imread(str(options.picture)) if options.picture else np.ascontiguousarray(ramp)
@@ -81,10 +84,10 @@ def main() -> None:
     backdrop = cv2.cvtColor(backdrop, cv2.COLOR_BGR2RGB)
     rows = []
     try:
-        matter = Matter(Options(model=options.model))
+        model = LoadedModel(Options(model=options.model))
         for clip in options.clips:
             name = clip.parent.name if clip.stem == "clip" else clip.stem
-            rows.append(labelled(np.hstack(tiles(clip, matter, backdrop)), name))
+            rows.append(labelled(np.hstack(tiles(clip, model, backdrop)), name))
     except BirefvideoError as error:
         raise SystemExit(str(error)) from error
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Frame-wise noise like a network's on true mattes: what a temporal smoother has to take away again.
+"""Add a network's kind of frame-by-frame noise to true mattes, for a temporal smoother to remove.
 
 A network that sees frames alone errs anew in each: its edges jitter and swell, its blur changes, hair boils, a part
 drops out or a phantom shows for a frame. `degrade` imitates that: each frame's noise is drawn from the clip's seed and
@@ -28,7 +28,7 @@ def field(rng: np.random.Generator, shape: tuple[int, int], wavelength: float) -
     size = (round(columns * wavelength), round(rows * wavelength))
     coarse = cv2.resize(rng.standard_normal((rows, columns)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     # A random offset, so that the coarse grid does not stand still.
-    top, left = (int(rng.integers(0, wavelength)) for _ in range(2))
+    top, left = (int(rng.integers(0, int(wavelength))) for _ in range(2))
     return coarse[top : top + shape[0], left : left + shape[1]] / np.float32(0.72)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Scores checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
+"""Score checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
 
     python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--json]
 
@@ -17,14 +17,16 @@ import av
 import numpy as np
 import torch
 
+from birefvideo.family import checkpoints
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span
-from birefvideo.matting.devices import choose_device
-from birefvideo.matting.network_input import InputSize
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.temporal import smooth
+from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.models import checkpoints
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import ClipScore, Score
 
@@ -32,32 +34,33 @@ COLUMNS = ("mad", "mse", "grad", "dtssd", "band_mad")
 
 
 def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
-    """Scores one clip's first `most` frames."""
+    """Score one clip's first `most` frames."""
     info = probe(clip / "clip.mp4")
     total = ClipScore(with_conn=False)
     with av.open(str(clip / "alpha.mkv")) as truths:
         frames = read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base)))
-        for frame, truth in zip(smooth(predictor.predict(frames), radius), truths.decode(video=0), strict=False):
-            total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / 255)
+        smoothed = smooth(predictor.predict(frames), make_smoother(radius))
+        for frame, truth in zip(smoothed, truths.decode(video=0), strict=False):
+            assert frame.alpha is not None
+            total.add(frame.alpha, plane_array(truth, 0).astype(np.float32) / np.float32(255))
     return total.score()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--model", default=checkpoints.EMBEDDED)
+    parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--smooth", type=int, default=2)
     parser.add_argument("--long-side", type=int, help="network input, instead of the checkpoint's own")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--frames", type=int, default=10_000, help="score only so many frames of each clip")
+    parser.add_argument("--frames", type=int, default=10_000, help="number of frames of each clip to score")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     checkpoint = checkpoints.find(options.model)
     size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
-    predictor = Predictor(
-        checkpoints.load(checkpoint), size, choose_device(options.device), dtype=getattr(torch, options.dtype)
-    )
+    device, dtype = find_device(options.device), getattr(torch, options.dtype)
+    predictor = Predictor(Engine(checkpoints.load(checkpoint), size, device, dtype=dtype))
     clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not clips:
         raise SystemExit(f"{options.clips} holds no */clip.mp4")

@@ -1,9 +1,10 @@
-"""Matte every sample into every format and print the SHA-256 of each file: are a change's outputs the same bytes?
+"""Matte every sample into every format and compare SHA-256 of the files: does a change alter any output?
 
     python scripts/fingerprint.py --out before.json        # at the old commit
     python scripts/fingerprint.py --against before.json    # at the new one; exit code 1 where a byte differs
 
-Run both on one machine with the same packages and the same number of threads.
+The package in the current folder runs, so call it inside the checkout to look at. Use the same machine, the same
+packages and the same number of threads for both.
 """
 
 from __future__ import annotations
@@ -30,31 +31,35 @@ RUNS: dict[str, tuple[str, ...]] = {
     "video": ("--to", "green", "--to", "webm", "--background", str(SAMPLES / "vfr.mp4"), "--review", "--end", "0.6"),
     "raw": ("--to", "matte", "--smooth", "0", "--dtype", "float32", "--audio", "none", "--size", "256x160"),
 }
-"""Name of a run: its options."""
+"""Options of `birefvideo matte`, by the name of the run."""
 
 
 def outputs(clip: Path, options: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
-    """Matte one clip; yield the name and the SHA-256 of every media file that this wrote."""
+    """Matte one clip into `folder`; yield the name and the SHA-256 of every file that must not change.
+
+    If the job fails, yield its message under the name 'error' first.
+    """
     command = [sys.executable, "-m", "birefvideo", "matte", str(clip), "-o", str(folder), "--quiet", *options]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        yield "error", done.stderr.strip()
+        yield "error", done.stderr.strip().replace(str(folder), "FOLDER")
     for path in sorted(folder.rglob("*")):
-        # Receipts and the page hold the time of the run; the page's videos are checked by their own runs' formats.
-        if path.is_file() and path.suffix not in (".html",) and not path.name.endswith(("_alpha.json", "_green.json")):
-            if path.suffix == ".json" and path.name != "sequence.json":
-                continue
+        if path.is_file() and not holds_the_time(path):
             yield str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def holds_the_time(path: Path) -> bool:
+    """Return whether a file differs from run to run: receipts and the review page record when they were made."""
+    return path.suffix == ".html" or (path.suffix == ".json" and path.name != "sequence.json")
+
+
 def fingerprints(wanted: list[str]) -> dict[str, str]:
-    """Matte all clips in all runs; return SHA-256 by 'run/clip/file'."""
+    """Matte all samples, or the `wanted` ones by stem, in all runs; return SHA-256 by 'run/clip/file'."""
     found: dict[str, str] = {}
     clips = [path for path in sorted(SAMPLES.iterdir()) if path.suffix in (".mp4", ".webm")]
+    clips = [clip for clip in clips if not wanted or clip.stem in wanted]
     for name, options in RUNS.items():
         for clip in clips:
-            if wanted and clip.stem not in wanted:
-                continue
             with tempfile.TemporaryDirectory() as folder:
                 for file, digest in outputs(clip, options, Path(folder)):
                     found[f"{name}/{clip.stem}/{file}"] = digest
@@ -63,11 +68,11 @@ def fingerprints(wanted: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print, store or compare."""
+    """Write the hashes, compare them with earlier ones, or both."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the hashes here as JSON")
     parser.add_argument("--against", type=Path, help="compare with hashes that --out wrote")
-    parser.add_argument("clips", nargs="*", help="stems of samples; default: all")
+    parser.add_argument("clips", nargs="*", help="names of samples without suffix (default: all)")
     arguments = parser.parse_args()
     found = fingerprints(arguments.clips)
     if arguments.out:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes samples/before_after.jpg: one frame of the talking head, its matte, and the foreground over green.
+"""Make samples/before_after.jpg: one frame of the talking head, its matte, and the foreground over green.
 
 python scripts/make_readme_picture.py [SECONDS]
 """

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -77,7 +78,7 @@ CLIPS = (
 
 
 def frame_times(clip: Clip, rng: np.random.Generator) -> list[int]:
-    """When each frame is shown, in ticks of 1/90000 s."""
+    """Return when each frame is shown, in ticks of 1/90000 s."""
     steps = np.full(clip.frames, 90000 // clip.rate)
     if clip.vfr:  # as phones do: jitter, half the rate for a while (dim light), one hitch
         steps = steps + rng.integers(-450, 450, clip.frames)
@@ -87,9 +88,9 @@ def frame_times(clip: Clip, rng: np.random.Generator) -> list[int]:
 
 
 def render(clip: Clip, ticks: list[int], voice: Array, rng: np.random.Generator) -> Iterator[tuple[Picture, Picture]]:
-    """Every frame as it is shown, uint8 BGR (height, width, 3), and its alpha (height, width)."""
+    """Yield every frame as it is shown, uint8 BGR (height, width, 3), and its alpha (height, width)."""
     width, height = clip.shown_size
-    times = np.array(ticks, np.float32) / 90000
+    times = np.array(ticks, np.float32) / np.float32(90000)
     person = load_person(SAMPLES / "astronaut_rgba.png")
     margin = 1.12
     room = draw_room((round(width * margin), round(height * margin)), clip.blur, rng)
@@ -115,7 +116,7 @@ def render(clip: Clip, ticks: list[int], voice: Array, rng: np.random.Generator)
 
 
 def to_video_frame(picture: Picture, pix_fmt: str, pts: int) -> av.VideoFrame:
-    """A picture as a BT.709 limited-range frame (or its codes as they are, for gray)."""
+    """Convert a picture to a BT.709 limited-range frame; gray codes stay as they are."""
     # One thread: swscale's slices corrupt rows of odd widths otherwise.
     if pix_fmt == "gray":
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray")
@@ -130,9 +131,9 @@ def to_video_frame(picture: Picture, pix_fmt: str, pts: int) -> av.VideoFrame:
 def add_video(
     container: OutputContainer, size: tuple[int, int], rate: int, codec: str, options: dict[str, str]
 ) -> VideoStream:
-    """A video stream on a 1/90000 s clock."""
+    """Add a video stream on a 1/90000 s clock."""
     pix_fmt = "gray" if codec == "ffv1" else "yuv420p"
-    stream = container.add_stream(codec, rate=rate, options={**options, "flags": "+bitexact"})
+    stream = cast(VideoStream, container.add_stream(codec, rate=rate, options={**options, "flags": "+bitexact"}))
     stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
     context = stream.codec_context
     context.time_base = Fraction(1, 90000)
@@ -178,7 +179,7 @@ def make_clip(clip: Clip, folder: Path) -> None:
         for pts, (picture, alpha) in zip(ticks, render(clip, ticks, voice, rng), strict=True):
             coded = np.rot90(picture) if clip.rotation else picture
             for container, stream, image in ((film, video, coded), (mask, alpha_video, alpha)):
-                container.mux(stream.encode(to_video_frame(image, stream.pix_fmt, pts)))
+                container.mux(stream.encode(to_video_frame(image, stream.pix_fmt or "", pts)))
         for container, stream in ((film, video), (mask, alpha_video)):
             container.mux(stream.encode(None))
         if audio is not None:
@@ -189,7 +190,7 @@ def make_clip(clip: Clip, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="file names to make; all of them without")
+    parser.add_argument("names", nargs="*", help="names of the files to make (default: all)")
     parser.add_argument("--out", type=Path, default=SAMPLES, help="folder to write to (default: samples/)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Trains the embedded checkpoint from a folder of portraits with mattes and rooms, on a CPU or a GPU.
+"""Train the embedded checkpoint from a folder of portraits with mattes and rooms, on a CPU or a GPU.
 
     python scripts/train.py --data FOLDER --run runs/talk
-    python scripts/train.py --data FOLDER --run runs/talk            # again: goes on where it stopped
+    python scripts/train.py --data FOLDER --run runs/talk            # again: continues where it stopped
     python scripts/train.py --data FOLDER --run runs/next --init birefvideo/weights/talk
     python scripts/train.py --data FOLDER --run runs/tuned --init NEXT --tune --steps 500 --rate 2.5e-4
     python scripts/train.py --export birefvideo/weights/talk --run runs/talk
@@ -33,7 +33,7 @@ from training.cutouts import Cutout, Material, load_material, surroundings
 from training.losses import matting_loss
 from training.muon import Muon
 
-from birefvideo.models.checkpoints import load_folder, save_folder
+from birefvideo.family.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.convnet import CONV_SIZES, ResidualBlock
 
@@ -97,7 +97,7 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def sizes_at(progress: float) -> tuple[tuple[int, int], ...]:
-    """The picture sizes in use after `progress`, 0 to 1, of the run."""
+    """Return the picture sizes in use after `progress`, 0 to 1, of the run."""
     done = 0.0
     for share, sizes in STAGES:
         done += share
@@ -106,12 +106,12 @@ def sizes_at(progress: float) -> tuple[tuple[int, int], ...]:
     return STAGES[-1][1]
 
 
-def _planes(samples: list[Sample]) -> tuple[list, list]:
+def _planes(samples: list[Sample]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     return [s.alpha for s in samples], [s.trust for s in samples]
 
 
 def split(material: Material) -> tuple[Material, Material]:
-    """Every 20th person is kept out of training, for validation."""
+    """Keep every 20th person out of training, for validation."""
     held = material.cutouts[::20]
     kept = [c for i, c in enumerate(material.cutouts) if i % 20]
     return (
@@ -125,7 +125,7 @@ def _surroundings(cutouts: list[Cutout]) -> list[NDArray[np.uint8]]:
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Warm-up over 200 steps, or a tenth of a short run, then a cosine to 1 % of the peak."""
+    """Warm up over 200 steps, or a tenth of a short run, then follow a cosine to 1 % of the peak."""
     warm = min(200, max(1, steps // 10))
     if step < warm:
         return peak * (step + 1) / warm
@@ -135,9 +135,9 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 @torch.no_grad()
 def grow(model: BiRefNet, smaller: BiRefNet) -> None:
-    """Takes over every weight of `smaller`; residual blocks that it lacks start as the identity.
+    """Copy every weight of `smaller`; residual blocks that it lacks start as the identity.
 
-    Raises SystemExit where `smaller` is no part of `model`.
+    Raises SystemExit if `smaller` is not a part of `model`.
     """
     taken = smaller.state_dict()
     missing, foreign = model.load_state_dict(taken, strict=False)
@@ -146,12 +146,12 @@ def grow(model: BiRefNet, smaller: BiRefNet) -> None:
     if foreign or strangers:
         raise SystemExit(f"--init does not fit this geometry: {[*foreign, *strangers][:3]}")
     for name in blocks:
-        nn.init.zeros_(model.get_submodule(f"{name}.conv2.1").weight)
+        nn.init.zeros_(model.get_parameter(f"{name}.conv2.1.weight"))
 
 
 @torch.no_grad()
 def average(target: nn.Module, source: nn.Module, step: int) -> None:
-    """Moves the averaged weights and statistics toward the current ones; the memory grows to 1,000 steps."""
+    """Move the averaged weights and statistics toward the current ones, over up to 1,000 steps."""
     decay = min(0.999, (step + 1) / (step + 10))
     pairs = list(zip(target.state_dict().values(), source.state_dict().values(), strict=True))
     old, new = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
@@ -163,7 +163,7 @@ def average(target: nn.Module, source: nn.Module, step: int) -> None:
 
 @torch.no_grad()
 def blend(target: nn.Module, earlier: nn.Module, share: float) -> None:
-    """Mixes weights with those that they were tuned from: target ← share · target + (1 − share) · earlier.
+    """Mix weights with those that they were tuned from: target ← share · target + (1 − share) · earlier.
 
     Keeps what the earlier ones knew better (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
@@ -174,7 +174,7 @@ def blend(target: nn.Module, earlier: nn.Module, share: float) -> None:
 
 @torch.inference_mode()
 def validate(model: BiRefNet, batches: Batches) -> float:
-    """Mean absolute error ×10³ over trusted pixels of fixed composites of people never trained on."""
+    """Return the mean absolute error ×10³ over trusted pixels of fixed composites of people never trained on."""
     model.eval()
     error = weight = 0.0
     for i in range(len(batches)):
@@ -187,26 +187,28 @@ def validate(model: BiRefNet, batches: Batches) -> float:
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """uint8 RGB (N, 3, H, W) -> float32, ImageNet mean and deviation, channels last."""
+    """Normalise uint8 RGB (N, 3, H, W) by ImageNet's mean and deviation: float32, channels last."""
     return ((pictures.float() - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with index.csv, portraits/ and rooms/")
-    parser.add_argument("--run", type=Path, help="folder of this run; an old one is continued")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where foreground colours are kept")
+    parser.add_argument("--run", type=Path, help="folder of this run; an old run is continued")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/cache"), help="folder for estimated foreground colours"
+    )
     parser.add_argument("--init", type=Path, help="start from this checkpoint folder instead of random weights")
     parser.add_argument("--export", type=Path, help="write the averaged weights as a checkpoint folder and stop")
     parser.add_argument(
-        "--blend", type=Path, help="with --export: mix in this checkpoint folder, which the run began with"
+        "--blend", type=Path, help="with --export: mix in this checkpoint folder, which the run started from"
     )
-    parser.add_argument("--share", type=float, default=0.75, help="how much of the mixture is the run's")
+    parser.add_argument("--share", type=float, default=0.75, help="share of this run in the mixture")
     parser.add_argument(
         "--tune", action="store_true", help="a short run from finished weights: norms frozen, no small pictures"
     )
     parser.add_argument("--score", type=Path, help="print the error of this checkpoint folder and stop")
-    parser.add_argument("--backbone", choices=CONV_SIZES, help=f"of a new run; without it {TALK.backbone}")
+    parser.add_argument("--backbone", choices=CONV_SIZES, help=f"backbone of a new run (default: {TALK.backbone})")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
@@ -219,12 +221,12 @@ def parse() -> argparse.Namespace:
 
 
 def score(checkpoint: Path, known: Material, held: Material) -> None:
-    """Prints the error over composites of people and rooms that training used and of those that it did not.
+    """Print the error on composites of people and rooms that training used, and on those that it did not.
 
-    Alike, they say that the network has not learnt its pictures by heart: more steps or a larger network would help.
-    Far apart, that it lacks people.
+    If the two are close, the network has not memorised its pictures, and more steps or a larger network would help.
+    If they are far apart, it needs more people.
     """
-    model = load_folder(checkpoint).to(memory_format=torch.channels_last)
+    model = load_folder(checkpoint).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, material in (("trained on", known), ("never seen", held)):
         print(f"people {name}: MAD {validate(model, Batches(material, 24, 8, seed=10_000)):.2f}", flush=True)
 
@@ -238,8 +240,8 @@ class Run:
         self.model = BiRefNet(replace(TALK, backbone=self._backbone(options.backbone)))
         if options.init:
             grow(self.model, load_folder(options.init))
-        self.model = self.model.to(memory_format=torch.channels_last)
-        self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = BiRefNet(self.model.geometry).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
         self.averaged.load_state_dict(self.model.state_dict())
         for norm in self._norms():
             norm.momentum = 0.01  # a hundred batches: what is frozen must not be the last ten's
@@ -260,11 +262,11 @@ class Run:
             self.step, self.seconds = saved["step"], saved["seconds"]
 
     def _backbone(self, wanted: str | None) -> str:
-        """The backbone of a run that has begun is that of its recipe; SystemExit where another is wanted."""
+        """Return the backbone of a run: an old one keeps that of its recipe; raise SystemExit if `wanted` differs."""
         recipe = self.folder / "recipe.json"
         begun = json.loads(recipe.read_text())["geometry"]["backbone"] if recipe.exists() else None
         if wanted and begun and wanted != begun:
-            raise SystemExit(f"{self.folder} has the backbone {begun}; name another --run for {wanted}")
+            raise SystemExit(f"{self.folder} has the backbone {begun}; for {wanted}, choose another --run")
         return begun or wanted or TALK.backbone
 
     def _norms(self) -> list[nn.BatchNorm2d]:
@@ -275,7 +277,7 @@ class Run:
         return self.folder / "state.pt"
 
     def save(self) -> None:
-        """Writes the whole state; an old one is replaced only by a complete new one."""
+        """Write the whole state; an old one is replaced only by a complete new one."""
         saved = {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -288,7 +290,7 @@ class Run:
         temporary.replace(self.state)
 
     def train_step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float, frozen: bool) -> dict[str, float]:
-        """One update, with the norms' statistics `frozen` or learnt; returns the terms of the loss."""
+        """Do one update, with the norms' statistics `frozen` or learnt; return the terms of the loss."""
         pictures, alpha, trust = batch
         self.model.train()
         if frozen:
@@ -311,7 +313,7 @@ class Run:
 
 
 def batches_from(dataset: Batches, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The run's batches from `start` on, made by one process beside the training."""
+    """Yield the run's batches from `start` on, made by one process beside the training."""
     loader = DataLoader(dataset, batch_size=None, sampler=range(start, len(dataset)), num_workers=1, prefetch_factor=6)
     yield from loader
 
@@ -321,7 +323,9 @@ def main() -> None:
     if options.export:
         run = Run(options)
         if not run.state.exists():
-            raise SystemExit(f"{options.run} holds no finished steps: name a run that {Path(__file__).name} has made")
+            raise SystemExit(
+                f"{options.run} holds no finished steps: name a folder that {Path(__file__).name} --run wrote"
+            )
         weights = run.averaged
         if options.blend:
             blend(weights, load_folder(options.blend), options.share)
@@ -339,7 +343,8 @@ def main() -> None:
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
     dataset = Batches(material, options.steps, options.batch, options.seed, options.tune)
     validation = Batches(held, 8, 8, seed=10_000)
-    started, sums = time.monotonic(), {}
+    started = time.monotonic()
+    sums: dict[str, float] = {}
     with (options.run / "log.jsonl").open("a") as log:
         for batch in batches_from(dataset, run.step):
             rate = learning_rate(run.step, options.steps, options.rate)

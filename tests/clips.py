@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -75,7 +75,7 @@ def fielded_frame(
         return yuv_frame(pictures(index), pix_fmt, tags)
     first, second = (yuv_frame(pictures(2 * index + late), pix_fmt, tags) for late in (0, 1))
     for plane, later in zip(first.planes, second.planes, strict=True):
-        rows, lines = (np.frombuffer(p, np.uint8).reshape(-1, p.line_size) for p in (plane, later))
+        rows, lines = (np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size) for p in (plane, later))
         late = slice(1, None, 2) if order == "tff" else slice(0, None, 2)
         woven = rows.copy()
         woven[late] = lines[late]
@@ -109,7 +109,7 @@ def write_clip(
     cover: bool = False,
     sample_aspect_ratio: Fraction | None = None,
     container_options: Mapping[str, str] | None = None,
-    pictures: Callable[[int, int, int], RGB] = picture,
+    pictures: Callable[..., RGB] = picture,
     fields: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     timecode: str = "",
@@ -173,7 +173,7 @@ def _write_tone(out: av.container.OutputContainer, stream: av.AudioStream, secon
 
 
 def _add_cover(out: av.container.OutputContainer) -> av.VideoStream:
-    art = cast(av.VideoStream, out.add_stream("png"))
+    art = out.add_stream("png")
     art.width = art.height = 32
     art.pix_fmt = "rgb24"
     art.disposition = Disposition.attached_pic
@@ -286,7 +286,7 @@ def _size_change(folder: Path, name: str = "size_change", fields: Sequence[str] 
 
 
 _OPEN_GOP = {"x264-params": "open-gop=1:keyint=6:min-keyint=6:bframes=2:b-adapt=0:scenecut=0"}
-_PRORES = {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}
+_PRORES: dict[str, Any] = {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}
 _X265 = "log-level=none:pools=none:frame-threads=1"
 _FIELDS = ("tff",)
 _SHORT_GOPS = {"x264-params": "keyint=5:min-keyint=5:bframes=2:b-adapt=0:scenecut=0"}

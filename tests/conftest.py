@@ -17,8 +17,8 @@ import torch
 import tqdm
 from clips import CLIPS
 
-from birefvideo.jobs.run import TONE_MAPS_FROM
-from birefvideo.models.checkpoints import save_folder
+from birefvideo.family.checkpoints import save_folder
+from birefvideo.jobs.warnings import TONE_MAPS_FROM
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 TONE_MAPS = int(av.__version__.split(".")[0]) >= TONE_MAPS_FROM
@@ -26,6 +26,21 @@ GetClip = Callable[[str], Path]
 
 tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --slow."""
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests marked slow, unless --slow is given."""
+    if config.getoption("--slow"):
+        return
+    skipped = pytest.mark.skip(reason="slow; --slow runs it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skipped)
 
 
 class _ErrorLog(logging.Handler):

@@ -194,7 +194,8 @@ def test_sound_begins_with_its_first_frame_however_short(tmp_path: Path) -> None
 def test_drift_is_found_at_its_worst() -> None:
     sound = speech(8)
     stretched = np.interp(np.arange(len(sound)) * 1.002, np.arange(len(sound)), sound).astype(np.int16)
-    found = audio_sync.offset(*(audio_sync.MonoAudio(Fraction(0), one) for one in (sound, stretched)), Fraction(0))
+    before, after = (audio_sync.MonoAudio(Fraction(0), one) for one in (sound, stretched))
+    found = audio_sync.offset(before, after, Fraction(0))
     assert abs(found.worst) > Fraction(10, 1000)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -76,7 +77,7 @@ def alphas(path: Path, format: Format) -> list[Alpha]:
 
 def rgba(path: Path, format: Format) -> list[Codes]:
     pictures = read_finished_output(path, format).pictures()
-    return [picture.reformat(format="rgba", threads=1).to_ndarray() for picture in pictures]
+    return [cast(Codes, picture.reformat(format="rgba", threads=1).to_ndarray()) for picture in pictures]
 
 
 def loops_of(path: Path) -> int:
@@ -217,9 +218,9 @@ def test_colour_is_the_clip_s_within_the_codec_s_error(clip: GetClip, tmp_path: 
     for name, mean in (("gif", 3.0), ("webp-anim", 4.5)):
         (tmp_path / name).mkdir()
         found = rgba(made(tmp_path / name, get_format(name), info, frames), get_format(name))
-        for colours, wanted in zip(found, true, strict=True):
-            opaque = wanted[..., 3] == 255
-            assert np.abs(colours[..., :3].astype(int) - wanted[..., :3])[opaque].mean() < mean, name
+        for colours, apng in zip(found, true, strict=True):
+            opaque = apng[..., 3] == 255
+            assert np.abs(colours[..., :3].astype(int) - apng[..., :3])[opaque].mean() < mean, name
 
 
 def test_apng_is_tagged_srgb(clip: GetClip, tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_chromium_plays_all_three_transparent(clip: GetClip, tmp_path: Path) -> 
     info, frames = jumping(clip("plain"))
     whole = [replace(frame, alpha=disc(frame)) for frame in frames]
     page = ["<body style='margin:0;background:rgb(255,0,255)'>"]
-    files = []
+    files: list[str] = []
     for format in ANIMATIONS:
         for pictures in (whole, frames):
             folder = tmp_path / f"{format.name}{len(files)}"
@@ -375,7 +376,7 @@ def test_more_than_a_minute_is_refused_before_anything_is_computed(
 ) -> None:
     pts = [0, 12000 * 30, 12000 * 61]
     source = write_clip(tmp_path / "long.mp4", pts=pts, audio_tracks=0)
-    monkeypatch.setattr("birefvideo.jobs.run.Matter", None)
+    monkeypatch.setattr("birefvideo.jobs.run.LoadedModel", None)
     result = CliRunner().invoke(app, ["matte", str(source), "--to", format.name, "--model", str(network)])
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()

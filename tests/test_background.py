@@ -19,7 +19,7 @@ from birefvideo.frames import Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Plan
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.background import BackgroundFile, check_background, parse_background
+from birefvideo.media.writing.background import BackgroundFile, check_background
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
@@ -101,7 +101,7 @@ def test_the_picture_at_a_moment_does_not_depend_on_where_reading_began(tmp_path
 def test_a_video_begins_with_the_output_where_the_start_is_trimmed(
     tmp_path: Path, clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("birefvideo.matting.predict.solidified", lambda alpha: alpha * 0)
+    monkeypatch.setattr("birefvideo.matting.engine.solidified", lambda alpha: alpha * 0)
     below = grey_steps(tmp_path / "below.mp4", 5)
     made = birefvideo.matte(
         clip("plain"), tmp_path / "out.mp4", "green", background=below, start=0.125, smooth=0, model=str(network)
@@ -117,11 +117,11 @@ def test_a_background_is_a_colour_or_a_file_that_holds_a_picture(
     monkeypatch.chdir(tmp_path)
     halves(tmp_path / "below.png", 8, 8)
     (tmp_path / "notes.txt").write_text("nothing to see\n")
-    assert parse_background("#102030") == (16, 32, 48)
-    assert parse_background("below.png") == Path("below.png")
-    with pytest.raises(OptionError, match=r"--background 'lost\.png' is not a colour: .*, or the name of a picture"):
-        parse_background("lost.png")
-    with pytest.raises(OptionError, match=r"--background: notes\.txt is"):
+    assert Options(background="#102030").background == (16, 32, 48)
+    assert Options(background="below.png").background == Path("below.png")
+    with pytest.raises(OptionError, match=r"background is 'lost\.png': give #rrggbb.*, or the name of a picture"):
+        Options(background="lost.png")
+    with pytest.raises(OptionError, match=r"background: notes\.txt is"):
         check_background(Path("notes.txt"))
 
 

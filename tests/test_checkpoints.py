@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import birefvideo
 from birefvideo.errors import ModelError, OptionError
-from birefvideo.models import hub
-from birefvideo.models.checkpoints import find, import_weights, load, native_size, save_folder
-from birefvideo.models.variants import EMBEDDED, VARIANTS
+from birefvideo.family import hub
+from birefvideo.family.checkpoints import find, import_weights, load, native_size, save_folder
+from birefvideo.family.variants import EMBEDDED, VARIANTS
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES, SwinSize
 
@@ -93,14 +94,14 @@ def test_auto_with_a_gpu_takes_official_weights_only_if_they_are_cached(tmp_path
 def test_an_unknown_name_is_refused_with_all_names() -> None:
     with pytest.raises(OptionError) as error:
         find("birefnet")
-    assert all(name in str(error.value) for name in [EMBEDDED, *VARIANTS])
+    assert all(name in str(error.value) for name in VARIANTS)
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, "somebody/their-model"])
+@pytest.mark.parametrize("name", [*(name for name in VARIANTS if name != EMBEDDED), "somebody/their-model"])
 def test_weights_that_are_not_here_give_one_line_with_the_ways_out(name: str) -> None:
     with pytest.raises(ModelError) as error:
         find(name)
-    line = str(error.value)
+    line = error.value.for_terminal()
     assert "\n" not in line
     assert "on another machine" in line and f"--model {EMBEDDED}" in line
     row = VARIANTS.get(name)
@@ -143,6 +144,7 @@ def test_native_sizes_are_the_published_ones() -> None:
     assert sizes.pop("lite-2k") == (2560, 1440)
     assert sizes.pop("general-512") == (512, 512)
     assert sizes.pop("dynamic") == (1920, 1088)
+    assert sizes.pop(EMBEDDED) == (640, 352)
     assert set(sizes.values()) == {(1024, 1024)}
 
 
@@ -229,7 +231,7 @@ def test_weights_that_do_not_fit_name_the_first_differing_keys(folder: Path, tmp
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
+        def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "run",))
 
     torch.save({"weight": Evil()}, tmp_path / "evil.pth")
@@ -342,7 +344,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 def test_load_model_is_a_transformers_model_that_saves_and_loads(folder: Path, tmp_path: Path) -> None:
     from transformers import PreTrainedModel
 
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     model = birefvideo.load_model(str(folder))
     assert isinstance(model, PreTrainedModel)
@@ -361,13 +363,18 @@ def test_load_model_is_a_transformers_model_that_saves_and_loads(folder: Path, t
 def test_load_model_builds_the_network_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     real = BiRefNet.__init__
-    monkeypatch.setattr(BiRefNet, "__init__", lambda self, geometry: (built.append(geometry), real(self, geometry))[1])
+
+    def noted(self: BiRefNet, geometry: Geometry) -> None:
+        built.append(geometry)
+        real(self, geometry)
+
+    monkeypatch.setattr(BiRefNet, "__init__", noted)
     birefvideo.load_model(str(folder))
     assert built == [SMALL]
 
 
 def test_published_keys_load_through_from_pretrained(tmp_path: Path) -> None:
-    from birefvideo.models.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
     torch.manual_seed(2)
     published = BiRefNet(SMALL).eval()
@@ -383,7 +390,7 @@ def test_published_keys_load_through_from_pretrained(tmp_path: Path) -> None:
 def test_from_pretrained_reads_weights_with_a_config_that_tells_nothing(
     small_swin: BiRefNet, tmp_path: Path, indices: bool
 ) -> None:
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     state = {k: v for k, v in small_swin.state_dict().items() if indices or not k.endswith("position_index")}
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})

@@ -96,7 +96,7 @@ def test_deep_gray_is_rounded_to_ten_bits(bits: int, clip: Clip) -> None:
 
 
 def replaced(info: VideoInfo, **changes: object) -> VideoInfo:
-    return VideoInfo(**{**vars(info), **changes})  # type: ignore[arg-type]
+    return VideoInfo(**{**vars(info), **changes})
 
 
 @pytest.mark.parametrize(("name", "bits"), [("rgb", 8), ("rgb_deep", 10)])

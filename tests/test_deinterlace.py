@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -160,7 +160,7 @@ def test_a_lone_picture_and_a_change_of_size_are_taken(clip: Clip) -> None:
         assert not any(p.interlaced_frame for p, _ in got)
 
 
-def enumerated(pictures: list[av.VideoFrame]) -> object:
+def enumerated(pictures: list[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, int]]:
     return ((picture, index) for index, picture in enumerate(pictures))
 
 

@@ -16,7 +16,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.colour import Colour
 from birefvideo.errors import OptionError
-from birefvideo.jobs.options import Options, parse_despill
+from birefvideo.jobs.options import Options, parse_option
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.foreground import estimate_foreground
 from birefvideo.pipeline import spill_light
@@ -138,18 +138,18 @@ def test_frames_can_be_had_despilled(clip: GetClip, network: Path) -> None:
 
 
 def test_what_can_be_said_of_spill() -> None:
-    assert parse_despill(None) is None
-    assert parse_despill("Auto") == "auto"
-    assert parse_despill("#00ff00") == (0, 255, 0)
+    assert parse_option("despill", None) is None
+    assert parse_option("despill", "Auto") == "auto"
+    assert parse_option("despill", "#00ff00") == (0, 255, 0)
     assert spill_light(None, BT709) is None
     assert spill_light("auto", BT709) == Spill()
     assert str(Options(despill="auto")) != str(Options())  # so that a job is not resumed with another choice
     for text in ("grey", "128,130,128", "no colour"):
         with pytest.raises(OptionError):
-            parse_despill(text)
+            parse_option("despill", text)
 
 
 def test_a_colour_without_hue_is_a_bad_option(clip: GetClip) -> None:
     result = CliRunner().invoke(app, ["matte", str(clip("plain")), "--despill", "white"])
     assert result.exit_code == 2
-    assert "--despill white has no hue" in result.stderr
+    assert "--despill is 'white': it has no hue" in result.stderr

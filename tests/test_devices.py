@@ -9,18 +9,17 @@ import torch
 
 from birefvideo.errors import DeviceError, OptionError
 from birefvideo.matting.devices import (
-    ARITHMETIC,
     DTYPES,
-    choose_device,
-    choose_dtype,
+    KINDS,
+    Device,
+    find_device,
     fitting_batch,
     is_out_of_memory,
-    wanted_batch,
 )
 
-CPU = torch.device("cpu")
-CUDA = torch.device("cuda", 0)
-MPS = torch.device("mps")
+CPU = Device.of(torch.device("cpu"))
+CUDA = Device.of(torch.device("cuda", 0))
+MPS = Device.of(torch.device("mps"))
 CPU_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
@@ -57,21 +56,36 @@ def test_a_device_is_found_by_name(
     monkeypatch: pytest.MonkeyPatch, gpus: int, mps: bool, name: str, device: str
 ) -> None:
     with_devices(monkeypatch, gpus, mps)
-    assert str(choose_device(name)) == device
+    assert str(find_device(name)) == device
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_a_device_that_is_not_there_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with_devices(monkeypatch, gpus=int(name == "cuda:1"))
     with pytest.raises(DeviceError, match=f"'{name}'.*choose auto or cpu") as caught:
-        choose_device(name)
+        find_device(name)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps:0", "cpu:1", ""])
 def test_an_unknown_device_name_is_a_wrong_option(name: str) -> None:
     with pytest.raises(OptionError):
-        choose_device(name)
+        find_device(name)
+
+
+def test_a_device_is_found_by_pytorchs_own_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_devices(monkeypatch, gpus=1)
+    for given, device in (("cpu", "cpu"), ("cpu:0", "cpu"), ("cuda", "cuda:0"), ("cuda:0", "cuda:0")):
+        assert str(find_device(torch.device(given))) == device
+    with pytest.raises(DeviceError, match="'cuda:1' is not there, PyTorch sees 1 CUDA GPUs: choose auto or cpu"):
+        find_device(torch.device("cuda:1"))
+    with pytest.raises(OptionError, match="'meta' is not one of auto, cpu, mps, cuda, cuda:N"):
+        find_device(torch.device("meta"))
+
+
+def test_manifests_name_the_gpus_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card in {device}")
+    assert [device.name for device in (CPU, MPS, CUDA)] == ["cpu", "mps", "card in cuda:0"]
 
 
 # Dtypes
@@ -92,29 +106,29 @@ def test_cuda_computes_in_fp16_where_it_has_tensor_cores(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
 ) -> None:
     with_devices(monkeypatch, gpus=1, capability=capability)
-    assert choose_dtype(CUDA) == dtype
+    assert CUDA.dtype_called() == dtype
 
 
 @pytest.mark.parametrize("probe", CPU_PROBES)
 def test_a_cpu_computes_in_bf16_where_it_has_the_instructions(monkeypatch: pytest.MonkeyPatch, probe: str) -> None:
     for name in CPU_PROBES:
         monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert choose_dtype(CPU) == torch.float32
+    assert CPU.dtype_called() == torch.float32
     monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
-    assert choose_dtype(CPU) == torch.float32
+    assert CPU.dtype_called() == torch.float32
     monkeypatch.setattr(torch.cpu, probe, lambda: True, raising=False)
-    assert choose_dtype(CPU) == torch.bfloat16
+    assert CPU.dtype_called() == torch.bfloat16
 
 
 def test_mps_computes_in_fp16() -> None:
-    assert choose_dtype(MPS) == torch.float16
+    assert MPS.dtype_called() == torch.float16
 
 
 @pytest.mark.parametrize("able", [True, False])
 @pytest.mark.parametrize("name", DTYPES[1:])
 def test_a_cpu_does_every_dtype_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, name: str, able: bool) -> None:
     with_cpu(monkeypatch, able)
-    assert choose_dtype(CPU, name) == getattr(torch, name)
+    assert CPU.dtype_called(name) == getattr(torch, name)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +143,7 @@ def test_a_dtype_beyond_the_gpu_is_an_error_in_one_line(
 ) -> None:
     with_devices(monkeypatch, gpus=1, capability=capability)
     with pytest.raises(DeviceError, match=says) as caught:
-        choose_dtype(CUDA, name)
+        CUDA.dtype_called(name)
     assert "\n" not in str(caught.value)
 
 
@@ -137,21 +151,21 @@ def test_a_dtype_beyond_the_gpu_is_an_error_in_one_line(
 def test_bf16_on_mps_needs_macos_14(monkeypatch: pytest.MonkeyPatch, system: str, fits: bool) -> None:
     monkeypatch.setattr(platform, "mac_ver", lambda: (system, ("", "", ""), ""))
     if fits:
-        assert choose_dtype(MPS, "bfloat16") == torch.bfloat16
+        assert MPS.dtype_called("bfloat16") == torch.bfloat16
     else:
         with pytest.raises(DeviceError, match=r"needs macOS 14\.0 or newer and mps has 13\.6"):
-            choose_dtype(MPS, "bfloat16")
+            MPS.dtype_called("bfloat16")
 
 
 @pytest.mark.parametrize("name", ["fp16", "float64", "half", ""])
 def test_an_unknown_dtype_is_a_wrong_option_that_lists_the_known(name: str) -> None:
     with pytest.raises(OptionError, match="auto, float32, bfloat16, float16"):
-        choose_dtype(CPU, name)
+        CPU.dtype_called(name)
 
 
 @pytest.mark.parametrize("kind", ["cpu", "mps", "cuda"])
 def test_every_kind_of_device_has_every_dtype_and_always_one_to_choose(kind: str) -> None:
-    rows = [row for row in ARITHMETIC if row.device == kind]
+    rows = KINDS[kind].arithmetic
     assert {str(row.dtype).removeprefix("torch.") for row in rows} == set(DTYPES[1:])
     assert any(row.chosen == (0, 0) for row in rows)
     assert all(row.chosen is None or row.chosen >= row.able for row in rows)
@@ -171,7 +185,7 @@ def test_every_kind_of_device_has_every_dtype_and_always_one_to_choose(kind: str
     ],
 )
 def test_the_wanted_batch_fills_the_device(device: str, size: tuple[int, int], batch: int) -> None:
-    assert wanted_batch(torch.device(device), size) == batch
+    assert Device.of(torch.device(device)).wanted_batch(size) == batch
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 from clips import yuv_frame
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from outputs import SEQUENCES, WRITABLE, make_output
 from typer.testing import CliRunner, Result
 
@@ -137,7 +138,7 @@ def test_gray_is_read_in_its_depth(tmp_path: Path, pix_fmt: str) -> None:
     assert np.abs(read(path)[0] - ramp()).max() <= (0.51 / 255 if pix_fmt == "gray" else 0.51 / 1023)
 
 
-PACKED = {
+PACKED: dict[str, tuple[str, str, DTypeLike, int]] = {
     "rgba": ("png", ".mov", np.uint8, 3),
     "rgba64be": ("png", ".mov", ">u2", 3),
     "argb": ("qtrle", ".mov", np.uint8, 0),
@@ -178,6 +179,7 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_its_numbers(tmp_path: Path
     folder.mkdir()
     for step in range(8, 12):  # 8, 9, 10, 11: by name 10 would come first
         level = ramp(step)
+        codes: NDArray[Any]
         codes = np.rint(level * 65535).astype(np.uint16) if kind == "gray16" else np.rint(level * 255).astype(np.uint8)
         if kind == "rgba":
             codes = np.dstack([*[np.full_like(codes, 90)] * 2, np.full_like(codes, 30), codes])

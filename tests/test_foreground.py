@@ -88,7 +88,8 @@ def test_opaque_pixels_keep_the_source_codes(layout: str, deep: bool) -> None:
 def test_far_from_the_subject_it_is_black(deep: bool, full: bool) -> None:
     foreground, background = colours()
     alpha = soft_disc()
-    found = arrays(estimate_foreground(picture_of((foreground + background) / 2, "420", deep, full), alpha))
+    mixed = np.float32(0.5) * (foreground + background)
+    found = arrays(estimate_foreground(picture_of(mixed, "420", deep, full), alpha))
     black = np.array([0 if full else 16, 128, 128]) * (4 if deep else 1)
     assert (found[:, :20, :20] == black[:, None, None]).all()
 
@@ -177,7 +178,7 @@ def test_noise_in_the_picture_is_not_amplified() -> None:
     mixed = alpha * foreground + (1 - alpha) * background
     rng = np.random.default_rng(2)
     found = [
-        arrays(estimate_foreground(picture_of(mixed + rng.normal(0, 2, mixed.shape).astype(np.float32)), alpha))
+        arrays(estimate_foreground(picture_of(mixed + np.asarray(rng.normal(0, 2, mixed.shape), np.float32)), alpha))
         for _ in range(8)
     ]
     noise, soft = np.std(found, axis=0), (alpha > 0.02) & (alpha < 0.98)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
-from birefvideo.cli.optional_value import with_value
+from birefvideo.cli.parse import with_values
 from birefvideo.errors import OptionError
 from birefvideo.media.formats import FORMATS, PAIRS
 from birefvideo.media.writing import availability
@@ -49,7 +50,7 @@ def test_a_format_is_unavailable_exactly_where_its_encoder_refuses_a_picture() -
     said = {row["name"]: row["unavailable"] for row in json.loads(invoke("formats", "--json").stdout)}
     for name, row in FORMATS.items():
         try:
-            context = av.CodecContext.create(row.codec, "w")
+            context = cast(av.VideoCodecContext, av.CodecContext.create(row.codec, "w"))
             context.width = context.height = 64
             context.pix_fmt, context.time_base = row.pix_fmt, Fraction(1, 25)
             context.options = dict(row.codec_options)
@@ -93,7 +94,7 @@ def test_an_encoder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_premultiplied_may_stand_without_its_colour(words: list[str], wanted: list[str]) -> None:
-    assert with_value(words) == wanted
+    assert with_values(words) == wanted
 
 
 def test_premultiplied_reaches_the_file(copy: GetClip, network: Path) -> None:

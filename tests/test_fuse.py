@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,14 @@ def error(result: Tensor, expected: Tensor) -> tuple[float, float]:
     return difference.max().item(), (difference * inner).max().item()
 
 
-@pytest.mark.parametrize("image", [noise(1, 3, 256, 256), noise(2, 3, 96, 160), scene(320, 448)])
+@pytest.mark.parametrize(
+    "image",
+    [
+        noise(2, 3, 96, 160),
+        pytest.param(noise(1, 3, 256, 256), marks=pytest.mark.slow),
+        pytest.param(scene(320, 448), marks=pytest.mark.slow),
+    ],
+)
 def test_fused_network_gives_the_same_logits_to_the_border(lite: BiRefNet, image: Tensor) -> None:
     with torch.inference_mode():
         expected, result = lite(image), fuse(lite)(image)
@@ -98,6 +106,7 @@ def relative(result: Tensor, expected: Tensor) -> float:
     return ((result.float() - expected).square().mean() / expected.square().mean()).sqrt().item()
 
 
+@pytest.mark.slow
 def test_bf16_is_close_to_fp32_and_closer_than_the_plain_network(lite: BiRefNet) -> None:
     image = scene(160, 160)
     plain = BiRefNet(LITE).eval()
@@ -129,7 +138,7 @@ def test_fp16_is_close_to_fp32() -> None:
         replace(LITE, multi_scale_input="", context=False, attention=("",) * 5, head="subpixel"),
     ],
 )
-@pytest.mark.parametrize("size", [(1, 3, 32, 64), (2, 3, 96, 128)])
+@pytest.mark.parametrize("size", [(1, 3, 32, 64), pytest.param((2, 3, 96, 128), marks=pytest.mark.slow)])
 def test_every_geometry_can_be_fused(geometry: Geometry, size: tuple[int, int, int, int]) -> None:
     model = filled(geometry)
     image = noise(*size)
@@ -142,11 +151,13 @@ def test_every_geometry_can_be_fused(geometry: Geometry, size: tuple[int, int, i
 BRIDGES = [fast_decoder.PlainBridge, fast_decoder.TapBridge, fast_decoder.NarrowBridge]
 
 
-@pytest.mark.parametrize("mode", ["cat", "add", ""])
+@pytest.mark.parametrize(
+    "mode", ["cat", pytest.param("add", marks=pytest.mark.slow), pytest.param("", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind", BRIDGES)
 def test_every_bridge_gives_what_the_plain_decoder_does(kind: type[nn.Module], mode: str) -> None:
     model = filled(replace(LITE, multi_scale_input=mode, attention=("",) * 5))
-    decoder = model.decoder
+    decoder: Any = model.decoder
     block, after, lateral = decoder.decoder_block4, decoder.decoder_block3, decoder.lateral_block4
     channels = block.conv_out.out_channels
     out = folding.fold_norm(block.conv_out, block.bn_out)
@@ -164,8 +175,8 @@ def test_every_bridge_gives_what_the_plain_decoder_does(kind: type[nn.Module], m
     torch.testing.assert_close(result, expected, atol=2e-4, rtol=0)
 
 
-def test_wide_stages_take_the_narrow_bridge_and_small_networks_the_plain_one() -> None:
-    assert [type(b) for b in fuse(BiRefNet(LITE)).decoder.bridges] == [*[BRIDGES[2]] * 2, BRIDGES[1]]
+def test_wide_stages_take_the_narrow_bridge_and_small_networks_the_plain_one(lite: BiRefNet) -> None:
+    assert [type(b) for b in fuse(lite).decoder.bridges] == [*[BRIDGES[2]] * 2, BRIDGES[1]]
     assert [type(b) for b in fuse(BiRefNet(TALK)).decoder.bridges] == [BRIDGES[0]] * 3
 
 
@@ -248,6 +259,7 @@ def test_logits_have_the_dtype_of_the_image() -> None:
 DEFORMABLE = replace(TALK, multi_scale_input="cat", attention=("", "", "", "", "deformable"), head="linear")
 
 
+@pytest.mark.slow
 def test_fused_network_can_be_exported() -> None:
     fused = fuse(filled(DEFORMABLE))
     image = noise(1, 3, 128, 128)

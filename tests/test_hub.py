@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hub_server import HubServer
 from huggingface_hub import constants, try_to_load_from_cache
 
 from birefvideo.errors import ModelError
-from birefvideo.models import hub
-from birefvideo.models.variants import VARIANTS
+from birefvideo.family import hub
+from birefvideo.family.variants import VARIANTS
 
 ROW = VARIANTS["portrait"]
 CONTENT = os.urandom(700_001)
@@ -235,7 +235,7 @@ def test_too_little_room_is_told_before_a_byte_is_fetched(server: HubServer, mon
 
 
 def test_a_disk_that_fills_up_keeps_what_came(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = hub.http_get
+    real = hub.http_get  # type: ignore[attr-defined]
 
     def full(url: str, file: object, **more: object) -> None:
         file.write(CONTENT[:1000])  # type: ignore[attr-defined]
@@ -268,7 +268,7 @@ def test_from_pretrained_fetches_published_weights_whose_config_tells_nothing(
     import torch
     from safetensors.torch import save
 
-    from birefvideo.models.modeling import BiRefNetForImageSegmentation
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
     from birefvideo.network.birefnet import BiRefNet, Geometry
     from birefvideo.network.swin import SWIN_SIZES, SwinSize
 
@@ -284,6 +284,6 @@ def test_from_pretrained_fetches_published_weights_whose_config_tells_nothing(
         with torch.inference_mode():
             torch.testing.assert_close(model.eval()(image).logits, published(image))
         before = len(server.requests)
-        options = {"cache_dir": tmp_path / "hub", "local_files_only": True, "revision": commit}
+        options: dict[str, Any] = {"cache_dir": tmp_path / "hub", "local_files_only": True, "revision": commit}
         BiRefNetForImageSegmentation.from_pretrained(name, **options)
         assert len(server.requests) == before

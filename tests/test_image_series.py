@@ -19,7 +19,7 @@ from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
-from birefvideo.jobs.options import Options, parse_fps
+from birefvideo.jobs.options import Options, parse_option
 from birefvideo.jobs.receipt import read, still_the_same
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.image_series import at_rate, members, series_of, stem_of
@@ -104,13 +104,13 @@ def test_the_rate_is_the_user_s_or_25(tmp_path: Path, clip: GetClip) -> None:
     ],
 )
 def test_a_rate_is_read(text: str | float | None, rate: Fraction | None) -> None:
-    assert parse_fps(text) == rate
+    assert parse_option("fps", text) == rate
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "fast", "1/0", "1e9", ""])
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(OptionError, match="is not pictures a second"):
-        parse_fps(text)
+    with pytest.raises(OptionError, match="give pictures a second"):
+        parse_option("fps", text)
 
 
 def test_a_gap_several_series_and_missing_numbers_are_told(tmp_path: Path) -> None:

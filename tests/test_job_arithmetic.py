@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from birefvideo.cli import app
 from birefvideo.errors import DeviceError, OptionError
 from birefvideo.jobs import plan
 from birefvideo.matting import devices
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.slots import PictureKind
+from birefvideo.matting.slots import PictureKind, Slot
 
 GetClip = Callable[[str], Path]
 
@@ -33,22 +35,21 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, str]]:
     """The batch and dtype of every job that starts."""
     seen: list[tuple[int | None, str]] = []
-    plain = Predictor.begin
+    plain = Predictor.__init__
 
-    def noted(predictor: Predictor, batch: int | None) -> None:
-        plain(predictor, batch)
-        if batch is not None:
-            seen.append((batch, predictor.report.dtype))
+    def noted(predictor: Predictor, engine: Engine, batch: int | None = None) -> None:
+        plain(predictor, engine, batch)
+        seen.append((batch, predictor.report.dtype))
 
-    monkeypatch.setattr(Predictor, "begin", noted)
+    monkeypatch.setattr(Predictor, "__init__", noted)
     return seen
 
 
 def with_room_for(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    def batch_for(predictor: Predictor, kind: PictureKind) -> int:
+    def batch_for(engine: Engine, kind: PictureKind) -> int:
         return batch
 
-    monkeypatch.setattr(Predictor, "batch_for", batch_for)
+    monkeypatch.setattr(Engine, "batch_for", batch_for)
 
 
 def stop_at(frame: int) -> Callable[[], None]:
@@ -135,9 +136,10 @@ def test_a_dtype_that_the_device_cannot_do_is_an_error_before_anything_is_writte
     copy: GetClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = copy("short_gops")
-    too_old = devices.Arithmetic("cpu", torch.float16, able=(2, 0), chosen=None)
-    monkeypatch.setattr(devices, "ARITHMETIC", (*(r for r in devices.ARITHMETIC if r.dtype != torch.float16), too_old))
-    monkeypatch.setitem(devices._LEVEL_NAMES, "cpu", "level")
+    cpu = devices.KINDS["cpu"]
+    too_old = devices.Arithmetic(torch.float16, able=(2, 0), chosen=None)
+    rows = (*(row for row in cpu.arithmetic if row.dtype != torch.float16), too_old)
+    monkeypatch.setitem(devices.KINDS, "cpu", replace(cpu, arithmetic=rows, level_name="level"))
     result = CliRunner().invoke(app, ["matte", str(source), "--dtype", "float16"])
     assert result.exit_code == 1
     with pytest.raises(DeviceError, match=r"float16 needs level 2\.0 or newer and cpu has"):
@@ -151,6 +153,30 @@ def test_mattes_computes_in_the_dtype_asked_for(copy: GetClip, network: Path) ->
     alphas = [frame.alpha for frame in first]
     assert all(alpha is not None for alpha in alphas)
     assert len({alpha.tobytes() for alpha in alphas if alpha is not None}) == 3
+
+
+@pytest.mark.parametrize("batch", [3, None])
+def test_mattes_computes_in_the_batches_asked_for(
+    copy: GetClip,
+    network: Path,
+    begun: list[tuple[int | None, str]],
+    batch: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    launch, with_default = Engine.launch, 4
+
+    def noted(engine: Engine, slot: Slot) -> object:
+        event = launch(engine, slot)
+        seen.append(len(slot.pixels(torch.float32)))
+        return event
+
+    monkeypatch.setattr(Engine, "launch", noted)
+    with_room_for(monkeypatch, with_default)
+    frames = list(birefvideo.mattes(copy("short_gops"), model=str(network), batch=batch, smooth=0))
+    assert len(frames) == 24 and [given for given, _ in begun] == [batch]
+    size = batch or with_default
+    assert seen == [size] * (24 // size)
 
 
 def test_the_manifest_holds_the_dtype_and_batch(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outputs import ANIMATIONS, SEQUENCES, WRITABLE, full_disk
@@ -60,12 +61,12 @@ class Stop:
             raise KeyboardInterrupt
 
 
-def stopped(source: Path, network: Path, **options: object) -> None:
+def stopped(source: Path, network: Path, **options: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         birefvideo.matte(source, model=str(network), progress=Stop(15), **options)
 
 
-def frames_of_next_run(source: Path, network: Path, **options: object) -> int:
+def frames_of_next_run(source: Path, network: Path, **options: Any) -> int:
     counted = Stop()
     birefvideo.matte(source, model=str(network), progress=counted, **options)
     return counted.seen
@@ -343,7 +344,7 @@ def test_a_fault_of_our_own_in_one_clip_does_not_stop_the_rest(
     source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Path(shutil.copy(source, source.with_name("other.mp4")))
-    real = birefvideo.jobs.run.probe
+    real = birefvideo.jobs.run.probe  # type: ignore[attr-defined]
 
     def faulty(path: Path) -> object:
         if path == source:

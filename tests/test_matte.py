@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -19,8 +20,8 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
-from birefvideo.jobs import plan, run
-from birefvideo.matting import predict
+from birefvideo.jobs import plan, warnings
+from birefvideo.matting import engine
 from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.writing.sinks import FileSink
 from birefvideo.planes import plane_array
@@ -83,9 +84,9 @@ def _has_audio(path: Path) -> bool:
 
 def test_one_decode_feeds_all_outputs(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    real = birefvideo.pipeline.read_frames
+    real = birefvideo.pipeline.read_frames  # type: ignore[attr-defined]
 
-    def counting(*arguments: object, **more: object) -> object:
+    def counting(*arguments: Any, **more: Any) -> Iterator[Any]:
         for frame in real(*arguments, **more):
             decoded.append(frame.pts)
             yield frame
@@ -124,11 +125,11 @@ def planes(path: Path) -> list[np.ndarray]:
 
 def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The network's own alpha is soft everywhere; pull most of it to 0 and 1.
-    monkeypatch.setattr(predict, "solidified", lambda alpha: ((alpha - alpha.mean()) * 2000 + 0.5).clamp_(0, 1))
+    monkeypatch.setattr(engine, "solidified", lambda alpha: ((alpha - alpha.mean()) * 2000 + 0.5).clamp_(0, 1))
     frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
     solid = frame.alpha >= OPAQUE
     assert 20 < solid.sum() < solid.size
-    luma, source = plane_array(frame.foreground, 0), plane_array(frame.picture, 0)
+    luma, source = plane_array(cast(av.VideoFrame, frame.foreground), 0), plane_array(frame.picture, 0)
     assert (luma[solid] == source[solid]).all()
     assert (luma[~solid] != source[~solid]).any()
 
@@ -239,7 +240,7 @@ def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Pa
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LEAST_COVERAGE", 1.1)
+    monkeypatch.setattr(warnings, "LEAST_COVERAGE", 1.1)
     result = invoke(copy("plain"), "--model", network, "--to", "matte")
     assert "found no person" in result.stdout
 
@@ -303,7 +304,7 @@ def _failing(*_: object, **__: object) -> object:
     "stage",
     [
         "birefvideo.media.reading.decode.prepare",
-        "birefvideo.matting.predict.Predictor._infer",
+        "birefvideo.matting.engine.Engine._infer",
         "birefvideo.matting.temporal._smooth",
         "birefvideo.matting.foreground.estimate_foreground",
         "birefvideo.media.writing.composer.OpaqueComposer.compose",
@@ -340,7 +341,7 @@ def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> N
     assert first.alpha.shape == (first.picture.height, first.picture.width)
     assert first.alpha.dtype == np.float32
     assert first.foreground.format.name == "yuv444p"
-    frames.close()
+    frames.close()  # type: ignore[attr-defined]
 
 
 def test_mattes_of_a_missing_file_raises_at_the_first_frame(network: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -49,8 +50,8 @@ def test_depth_zero_is_refused() -> None:
 
 
 def test_works_ahead_by_depth_and_not_further() -> None:
-    made = []
-    source = prefetch((made.append(i) or i for i in range(100)), depth=3)
+    made: list[int] = []
+    source = prefetch((made.append(i) or i for i in range(100)), depth=3)  # type: ignore[func-returns-value]
     assert next(source) == 0
     wait_until(lambda: len(made) == 5)  # one handed on, three waiting, one in the producer's hand
     time.sleep(0.02)
@@ -184,7 +185,7 @@ def test_fanout_hands_every_item_to_every_sink_in_order() -> None:
 
 def test_fanout_calls_each_sink_in_one_thread_of_its_own() -> None:
     seen: list[set[int]] = [set(), set()]
-    with Fanout([lambda _, s=s: s.add(threading.get_ident()) for s in seen]) as fanout:
+    with Fanout([partial(lambda s, _: s.add(threading.get_ident()), s) for s in seen]) as fanout:
         for i in range(10):
             fanout.put(i)
     assert [len(s) for s in seen] == [1, 1]
@@ -211,7 +212,7 @@ def test_fanout_holds_the_producer_back_to_its_slowest_sink() -> None:
 
 
 def test_an_error_of_a_sink_reaches_the_producer_and_stops_the_others() -> None:
-    taken = []
+    taken: list[object] = []
 
     def fails(item: int) -> None:
         if item == 3:
@@ -320,7 +321,7 @@ def test_random_fanouts_end_cleanly() -> None:
 
         will_break = broken is not None and fail_at < items
         try:
-            feed([lambda item, i=i, s=sink: s(item, i) for i in range(count)])
+            feed([partial(sink, index=i) for i in range(count)])
         except TroubleError:
             assert will_break, seed
         except KeyError:

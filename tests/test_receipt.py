@@ -109,7 +109,7 @@ def test_an_output_that_is_not_right_stays_in_the_jobs_folder(
 def test_alpha_that_did_not_come_through_is_found(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = verification.alpha_of
+    real = verification.alpha_of  # type: ignore[attr-defined]
     monkeypatch.setattr(verification, "alpha_of", lambda picture: real(picture) * 0.9)
     with pytest.raises(OutputError, match=r"alpha covers .*% of the picture at 0\.000 s instead of"):
         birefvideo.matte(copy("one_frame"), to=["prores"], model=str(network))

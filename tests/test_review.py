@@ -20,8 +20,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.frames import Alpha
 from birefvideo.jobs import side_files
-from birefvideo.jobs.review import render
-from birefvideo.jobs.side_files import Clip, Reviewable
+from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe

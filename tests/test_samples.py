@@ -89,7 +89,7 @@ def test_the_sound_is_heard_and_pauses() -> None:
 
 
 def test_the_vfr_clip_has_a_variable_frame_rate() -> None:
-    steps = np.diff(packet_times(SAMPLES / "vfr.mp4")).astype(float)
+    steps = np.diff(np.array(packet_times(SAMPLES / "vfr.mp4"), dtype=float))
     assert steps.min() > 0
     assert steps.max() > 3 * steps.min()
     assert len(np.unique(steps.round(4))) > 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -12,16 +13,17 @@ import pytest
 import torch
 from deferred import DeferredBackend, Site
 from numpy.typing import NDArray
+from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
-from birefvideo.frames import Frame
-from birefvideo.matting import predict
-from birefvideo.matting.devices import MAX_BATCH
-from birefvideo.matting.network_input import InputSize
+from birefvideo.frames import Alpha, Frame
+from birefvideo.matting import engine as engine_module
+from birefvideo.matting.devices import MAX_BATCH, find_device
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
-from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Staging, Stream, backend_for
+from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Staging, Stream
 
 SIZE = InputSize(fixed=(8, 8), multiple=8)
 CPU = torch.device("cpu")
@@ -56,8 +58,8 @@ def clip(count: int = 12) -> list[Frame]:
 FRAMES = clip()
 
 
-def mattes(backend: Backend[object], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
-    predictor = Predictor(Tint(), SIZE, CPU, dtype=torch.float32, batch=batch, on_device=on_device, backend=backend)
+def mattes(backend: Backend[Any], batch: int, on_device: bool = False) -> list[NDArray[np.float32]]:
+    predictor = predictor_of(Tint(), SIZE, CPU, dtype=torch.float32, batch=batch, on_device=on_device, backend=backend)
     frames = list(predictor.predict(FRAMES))
     assert [frame.pts for frame in frames] == [frame.pts for frame in FRAMES]
     return [frame.alpha for frame in frames if frame.alpha is not None]
@@ -125,8 +127,9 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
 
     def wrong(seed: int) -> bool:
         backend = DeferredBackend(seed)
-        predictor = Hasty(Tint(), SIZE, CPU, dtype=torch.float32, batch=2, on_device=on_device, backend=backend)
-        return not np.array_equal([frame.alpha for frame in predictor.predict(FRAMES)], expected)
+        engine = engine_of(Tint(), SIZE, CPU, dtype=torch.float32, on_device=on_device, backend=backend)
+        predictor = Hasty(engine, 2)
+        return not np.array_equal([cast(Alpha, frame.alpha) for frame in predictor.predict(FRAMES)], expected)
 
     assert any(map(wrong, range(24)))
 
@@ -134,22 +137,22 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
 def test_a_captured_network_that_does_not_get_new_pixels_is_noticed(
     expected: list[NDArray[np.float32]], on_device: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(captured: predict._Captured, pixels: torch.Tensor) -> torch.Tensor:
+    def forgetful(captured: engine_module._Captured, pixels: torch.Tensor) -> torch.Tensor:
         assert captured._repeat is not None and captured._output is not None
         captured._repeat()
         return captured._output
 
-    monkeypatch.setattr(predict._Captured, "__call__", forgetful)
+    monkeypatch.setattr(engine_module._Captured, "__call__", forgetful)
     assert not is_right(DeferredBackend(0, captures=True), 2, expected, on_device)
 
 
 def test_a_capture_serves_clip_after_clip_and_only_the_last_shape() -> None:
     backend = DeferredBackend(0, captures=True)
-    predictor = Predictor(Tint(), InputSize(long_side=32, multiple=8), CPU, batch=2, backend=backend)
+    engine = engine_of(Tint(), InputSize(long_side=32, multiple=8), CPU, backend=backend)
     tall = [replace(frame, picture=frame.picture.reformat(12, 16, threads=1)) for frame in FRAMES]
     for frames, captured in ((FRAMES, 1), (FRAMES, 1), (tall, 2), (FRAMES, 3)):
-        list(predictor.predict(frames))
-        assert (backend.captured, len(predictor._captured)) == (captured, 1)
+        list(Predictor(engine, 2).predict(frames))
+        assert (backend.captured, len(engine._captured)) == (captured, 1)
 
 
 def test_work_that_nobody_waited_for_is_counted_as_left_over() -> None:
@@ -176,7 +179,7 @@ def test_frames_held_are_bounded_by_depth_and_batch(depth: int) -> None:
             read.append(frame.pts)
             yield frame
 
-    predictor = Predictor(Tint(), SIZE, CPU, batch=batch, backend=DeferredBackend(2, depth))
+    predictor = predictor_of(Tint(), SIZE, CPU, batch=batch, backend=DeferredBackend(2, depth))
     held = [len(read) - given for given, _ in enumerate(predictor.predict(source()))]
     assert max(held) == depth * batch
 
@@ -200,7 +203,7 @@ def test_buffers_are_made_once_for_each_slot_whatever_the_length(depth: int, mon
 
 def test_closing_early_finishes_what_was_under_way() -> None:
     backend = DeferredBackend(seed=4)
-    frames: Iterator[Frame] = Predictor(Tint(), SIZE, CPU, batch=2, backend=backend).predict(FRAMES)
+    frames: Iterator[Frame] = predictor_of(Tint(), SIZE, CPU, batch=2, backend=backend).predict(FRAMES)
     next(frames)
     frames.close()  # type: ignore[attr-defined]
     assert backend.left_over > 0
@@ -217,7 +220,7 @@ def test_serial_work_is_done_at_once_and_cpu_buffers_are_not_copied() -> None:
 
 
 def test_a_cpu_gets_serial_work() -> None:
-    assert isinstance(backend_for(CPU), SerialBackend)
+    assert isinstance(find_device("cpu").backend(), SerialBackend)
 
 
 class FakeGraph:
@@ -307,7 +310,7 @@ def test_cuda_streams_give_what_the_cpu_gives(
     def refuse(*_: object) -> None:
         raise AssertionError("the whole device was synchronised")
 
-    predictor = Predictor(Tint(), SIZE, CUDA, dtype=torch.float32, batch=batch, on_device=on_device)
+    predictor = predictor_of(Tint(), SIZE, CUDA, dtype=torch.float32, batch=batch, on_device=on_device)
     close([frame.alpha for frame in predictor.predict(FRAMES)], expected, on_device)
     assert predictor.report.not_captured == ""
     monkeypatch.setattr(torch.cuda, "synchronize", refuse)  # the capture may, nothing after it
@@ -327,14 +330,14 @@ def test_cuda_streams_are_right_when_each_batch_takes_long(
             torch.cuda._sleep(5_000_000)
             return super().forward(pixels)
 
-    predictor = Predictor(Slow(), SIZE, CUDA, dtype=torch.float32, batch=2, on_device=on_device)
+    predictor = predictor_of(Slow(), SIZE, CUDA, dtype=torch.float32, batch=2, on_device=on_device)
     close([frame.alpha for frame in predictor.predict(FRAMES)], expected, on_device)
 
 
 @pytest.mark.cuda
 @needs_cuda
 def test_cuda_closing_early_lets_the_next_clip_run(expected: list[NDArray[np.float32]], on_device: bool) -> None:
-    predictor = Predictor(Tint(), SIZE, CUDA, dtype=torch.float32, batch=2, on_device=on_device)
+    predictor = predictor_of(Tint(), SIZE, CUDA, dtype=torch.float32, batch=2, on_device=on_device)
     for _ in range(10):
         frames = predictor.predict(FRAMES)
         next(frames)
@@ -345,5 +348,5 @@ def test_cuda_closing_early_lets_the_next_clip_run(expected: list[NDArray[np.flo
 @pytest.mark.cuda
 @needs_cuda
 def test_cuda_tells_what_a_frame_takes() -> None:
-    predictor = Predictor(Tint(), SIZE, CUDA, dtype=torch.float32)
-    assert predictor.batch_for(PictureKind.of(FRAMES[0].picture)) == MAX_BATCH
+    engine = engine_of(Tint(), SIZE, CUDA, dtype=torch.float32)
+    assert engine.batch_for(PictureKind.of(FRAMES[0].picture)) == MAX_BATCH

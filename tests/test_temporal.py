@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import Frame
-from birefvideo.matting.temporal import TemporalSmoother, smooth
+from birefvideo.matting import smoother as seam
+from birefvideo.matting.smoother import make_smoother
+from birefvideo.matting.temporal import DEFAULT_RADIUS, TemporalSmoother
 from birefvideo.planes import plane_array
 
 HEIGHT, WIDTH = 48, 64
 Array = NDArray[np.float32]
+
+
+def smooth(frames: Iterable[Frame], radius: int = DEFAULT_RADIUS) -> Iterator[Frame]:
+    return seam.smooth(frames, make_smoother(radius))
 
 
 def texture(seed: int) -> NDArray[np.uint8]:
@@ -179,7 +185,7 @@ def test_a_hole_in_one_frame_is_repaired_from_both_sides() -> None:
 
 def test_a_hole_in_one_frame_is_repaired_in_motion() -> None:
     frames = moving(9)
-    holed = frames[4].alpha.copy()  # type: ignore[union-attr]
+    holed = frames[4].alpha.copy()
     holed[20:27, 24:32] = 0
     frames[4] = replace(frames[4], alpha=holed)
     assert alphas(smooth(frames))[4][20:27, 24:32].min() > 0.95
@@ -374,7 +380,7 @@ def test_no_input_is_written_to() -> None:
 
 def test_bad_radius_and_missing_alpha_are_refused() -> None:
     with pytest.raises(OptionError, match="smoothing radius -1"):
-        next(smooth([], -1))
+        make_smoother(-1)
     bare = frame_of(texture(1), disc(32), 7)
     with pytest.raises(ValueError, match="pts 7 has no alpha"):
         list(smooth([Frame(bare.picture, bare.pts, bare.time_base, bare.duration)]))

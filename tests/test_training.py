@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from birefvideo.models.checkpoints import find, load
+from birefvideo.family.checkpoints import find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
@@ -49,7 +53,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     rows = ["name,source,licence,release,teacher_iou,untrusted"]
     for i in range(21):
         rows.append(f"portraits/p{i},drawn,CC0,{'sa' if i == 3 else 'yes'},0.99,0.0")
-        np.savez(cache / f"p{i}.npz", **drawn_person(i))
+        np.savez(cache / f"p{i}.npz", **cast(Any, drawn_person(i)))
     rows += ["portraits/bad,drawn,CC0,yes,0.5,0.0", "portraits/unclear,drawn,?,no,0.99,0.0"]
     for i in range(41):
         rows.append(f"rooms/r{i},drawn,CC0,background,,")
@@ -68,6 +72,7 @@ def steps(run_folder: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (run_folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +94,7 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
         torch.testing.assert_close(state[name], parameter, msg=name)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_backbone_and_frozen_norms_their_statistics(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +212,7 @@ def test_the_head_is_found_where_it_was_drawn() -> None:
 
 
 @pytest.mark.parametrize("draw", [styles.strands, styles.big_hair, styles.headphones, styles.cap, styles.raised_arm])
-def test_what_is_worn_or_raised_becomes_person_and_takes_nothing_away(draw) -> None:
+def test_what_is_worn_or_raised_becomes_person_and_takes_nothing_away(draw: Callable[..., Any]) -> None:
     arrays = drawn_person(1)
     arrays["foreground"][:] = (120, 140, 190)
     head = styles.find_head(arrays["alpha"])
@@ -224,10 +230,13 @@ def test_bare_shoulders_change_colours_below_the_head_only_and_no_alpha() -> Non
     arrays["foreground"][:] = (120, 140, 190)
     arrays["foreground"][75:] = (40, 200, 40)
     head = styles.find_head(arrays["alpha"])
+    assert head is not None
     for seed in range(8):
         rng = np.random.default_rng(seed)
         texture = np.full((120, 100, 3), 90, np.uint8)
-        colours, alpha = styles.bare_shoulders((arrays["foreground"], arrays["alpha"]), head, lambda t=texture: t, rng)
+        colours, alpha = styles.bare_shoulders(
+            (arrays["foreground"], arrays["alpha"]), head, partial(np.copy, texture), rng
+        )
         assert (alpha == arrays["alpha"]).all()
         assert (colours[:50] == arrays["foreground"][:50]).all()
         assert (colours[90:] != arrays["foreground"][90:]).any()
@@ -255,7 +264,7 @@ def test_the_temporal_loss_is_zero_for_a_constant_error_and_counts_flicker() -> 
 
 
 def test_a_deeper_network_starts_as_the_checkpoint_that_it_grows_from() -> None:
-    small = BiRefNet(Geometry(**(train.asdict(train.TALK) | {"backbone": "conv_t"}))).eval()
+    small = BiRefNet(replace(train.TALK, backbone="conv_t")).eval()
     large = BiRefNet(train.TALK).eval()
     train.grow(large, small)
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))

@@ -18,7 +18,7 @@ def picture_of(luma: np.ndarray, pix_fmt: str = "yuv420p") -> av.VideoFrame:
     picture = av.VideoFrame(luma.shape[1], luma.shape[0], pix_fmt)
     dtype = np.uint16 if "10" in pix_fmt else np.uint8
     for index, plane in enumerate(picture.planes):
-        view = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
+        view = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)[:, : plane.width]
         view[:] = luma if index == 0 else 128
     return picture
 

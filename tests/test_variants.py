@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from birefvideo.errors import OptionError
-from birefvideo.models.variants import TALK, VARIANTS, Variant, is_hub_id, variant
+from birefvideo.family import hub
+from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, variant
 from birefvideo.network.birefnet import BACKBONES
 
 
-@pytest.mark.parametrize("row", [TALK, *VARIANTS.values()], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", VARIANTS.values(), ids=lambda row: row.name)
 def test_every_row_is_complete_and_consistent(row: Variant) -> None:
     assert row.best_for and "\n" not in row.best_for
     assert row.backbone in ("", *BACKBONES)
-    assert is_hub_id(row.hub_id) or row.access or row is TALK
-    assert not (row.size and row.sides)
+    assert is_hub_id(row.hub_id) or row.access or row.embedded
+    assert sum(kind is not None for kind in (row.size, row.sides, row.long_side)) <= 1
     assert all(side % 32 == 0 for side in row.size or row.sides or ())
     assert all(figure.text and figure.source for figure in row.figures)
     assert row.page == (f"https://huggingface.co/{row.hub_id}" if row.hub_id else "")
@@ -25,7 +28,15 @@ def test_names_and_repositories_are_unique() -> None:
     ids = [row.hub_id.lower() for row in VARIANTS.values() if row.hub_id]
     assert len(set(ids)) == len(ids)
     assert all(name == row.name for name, row in VARIANTS.items())
-    assert TALK.name not in VARIANTS
+
+
+def test_the_embedded_one_comes_first_and_says_what_its_config_says() -> None:
+    row = next(iter(VARIANTS.values()))
+    assert [known.name for known in VARIANTS.values() if known.embedded] == [row.name] == [EMBEDDED]
+    assert row.folder is not None and (row.folder / "README.md").is_file()
+    config = json.loads((row.folder / "config.json").read_text())
+    assert (row.backbone, row.long_side) == (config["backbone"], config["long_side"])
+    assert hub.stored(row) == hub.download(row) == hub.Stored(row.folder / hub.WEIGHTS)
 
 
 def test_a_gated_and_non_commercial_one_says_so() -> None:
@@ -61,7 +72,7 @@ NEITHER = (
 def test_what_is_neither_name_nor_repository_is_refused_with_all_names(name: str) -> None:
     with pytest.raises(OptionError) as error:
         variant(name)
-    assert all(known in str(error.value) for known in ("talk", *VARIANTS))
+    assert all(known in str(error.value) for known in VARIANTS)
 
 
 def test_the_hubs_client_takes_every_repository_that_we_take() -> None:

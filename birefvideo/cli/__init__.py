@@ -14,7 +14,7 @@ from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
 from birefvideo.cli.models import models
-from birefvideo.cli.optional_value import OptionalValueCommand
+from birefvideo.cli.parse import OptionalValueCommand
 from birefvideo.cli.verify import verify
 
 app = typer.Typer(
@@ -54,5 +54,5 @@ def main() -> None:
 
 
 def _terminated(number: int, frame: object) -> None:
-    """Ends a job as Ctrl-C does: threads joined, unfinished files removed."""
+    """End a job as Ctrl-C does: threads joined, unfinished files removed."""
     raise KeyboardInterrupt

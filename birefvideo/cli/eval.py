@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birefvideo.cli.matte import parse_time
-from birefvideo.cli.paths import path
-from birefvideo.cli.report import print_error, quiet_libraries
-from birefvideo.errors import BirefvideoError, OptionError
+from birefvideo.cli.errors import reported
+from birefvideo.cli.parse import parse_times, path
+from birefvideo.cli.report import quiet_libraries
+from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
     from birefvideo.scoring.evaluate import Evaluation
@@ -45,10 +45,10 @@ def evaluate(
     from birefvideo.scoring.plot import write_plot
 
     quiet_libraries()
-    try:
+    with reported(debug):
         if plot is not None and plot.suffix.lower() != ".png":
             raise OptionError(f"--plot {plot} is not a PNG file: end its name with .png")
-        first, last = (None if text is None else parse_time(text) for text in (start, end))
+        times = parse_times(start, end)
         tqdm.monitor_interval = 0  # no watchdog thread
         with tqdm(unit=" frames", leave=False, disable=None) as bar:
 
@@ -56,14 +56,16 @@ def evaluate(
                 bar.total = total
                 bar.update()
 
-            found = evaluate(truth, result, truth_foreground=truth_foreground, start=first, end=last, on_frame=count)
+            found = evaluate(
+                truth,
+                result,
+                truth_foreground=truth_foreground,
+                start=times.start,
+                end=times.end,
+                on_frame=count,
+            )
         if plot is not None:
             write_plot(found, plot)
-    except BirefvideoError as error:
-        if debug:
-            raise
-        print_error(error)
-        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))
     else:

@@ -6,19 +6,18 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birefvideo.cli.paths import path
+from birefvideo.cli.parse import path
 from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
-    from birefvideo.models.hub import Stored
-    from birefvideo.models.variants import Variant
+    from birefvideo.family.variants import Variant
 
 
 def models(
@@ -81,20 +80,20 @@ def _check(names: list[str], download: bool, update: bool, source: Path | None) 
 
 
 def _download_all(names: list[str], update: bool, debug: bool) -> None:
-    """Fetches one after another; one that fails stops no other."""
+    """Fetch one after another; one that fails stops no other."""
     from huggingface_hub.utils import logging
 
-    from birefvideo.models import hub
-    from birefvideo.models.variants import EMBEDDED, variant
+    from birefvideo.family import hub
+    from birefvideo.family.variants import variant
 
     logging.set_verbosity_error()  # what matters reaches the user as one line of ours
     failed = 0
     for name in names:
         try:
-            if name == EMBEDDED:
+            row = variant(name)
+            if row.embedded:
                 print(f"{name}: part of the package")
                 continue
-            row = variant(name)
             got = hub.download(row, update=update)
             _check_fit(row.name)
             state = "downloaded" if got.fetched else "already here"
@@ -109,72 +108,43 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
 
 
 def _check_fit(name: str) -> None:
-    from birefvideo.models import checkpoints  # torch: seconds that a failed download need not take
+    from birefvideo.family import checkpoints  # torch: seconds that a failed download need not take
 
     checkpoints.load(checkpoints.find(name), dtype=None)
 
 
 def _import(name: str, source: Path) -> None:
-    from birefvideo.models import checkpoints
+    from birefvideo.family import checkpoints
 
     found = checkpoints.import_weights(name, source)
     print(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
 
 
 def _rows(names: list[str]) -> list[Variant]:
-    """The rows of names, or all of them."""
-    from birefvideo.models.variants import EMBEDDED, VARIANTS, variant
+    """Return the rows of names, or all of them."""
+    from birefvideo.family.variants import VARIANTS, variant
 
-    return [_talk() if name == EMBEDDED else variant(name) for name in names or (EMBEDDED, *VARIANTS)]
-
-
-def _talk() -> Variant:
-    from birefvideo.models.variants import TALK
-
-    return replace(TALK, backbone=_embedded_config()["backbone"])
+    return [variant(name) for name in names or VARIANTS]
 
 
-def _embedded_config() -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((_embedded_folder() / "config.json").read_text())
-    return config
-
-
-def _embedded_folder() -> Path:
-    import birefvideo
-    from birefvideo.models.variants import EMBEDDED
-
-    return Path(birefvideo.__file__).parent / "weights" / EMBEDDED
-
-
-def _stored(row: Variant) -> Stored | None:
-    from birefvideo.models.hub import WEIGHTS, Stored, stored
-    from birefvideo.models.variants import EMBEDDED
-
-    return Stored(_embedded_folder() / WEIGHTS) if row.name == EMBEDDED else stored(row)
+_IN_OTHER_WORDS = ("long_side", "embedded")
+"""Fields that programs find in 'input' and in 'weights'."""
 
 
 def _as_data(row: Variant) -> dict[str, Any]:
-    """A row for programs; 'weights' is where they lie, or null."""
-    found = _stored(row)
+    """Return a row for programs; 'weights' is where they lie, or null."""
+    from birefvideo.family.hub import stored
+
+    found = stored(row)
     here = {"weights": str(found.path) if found else None, "locked_sha256": found.sha256 if found else ""}
-    return {**asdict(row), "input": _input(row), "page": row.page, **here}
-
-
-def _input(row: Variant) -> str:
-    """The native input in words; '' where no source states it."""
-    from birefvideo.models.variants import EMBEDDED
-
-    if row.name == EMBEDDED:
-        return f"long side {_embedded_config()['long_side']}"
-    if row.sides:
-        return f"{row.sides[0]}² to {row.sides[1]}²"
-    return f"{row.size[0]}×{row.size[1]}" if row.size else ""
+    facts = {name: value for name, value in asdict(row).items() if name not in _IN_OTHER_WORDS}
+    return {**facts, "input": row.input, "page": row.page, **here}
 
 
 def _table(rows: list[Variant]) -> Iterator[str]:
-    """The list, as wide as the terminal."""
+    """Yield the list, as wide as the terminal."""
     head = ("name", "input", "backbone", "licence", "here", "best for")
-    cells = [(r.name, _input(r), r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
+    cells = [(r.name, r.input, r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)][:-1]
     room = max(30, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
     for cell, avoid in zip((head, *cells), ("", *(r.avoid for r in rows)), strict=True):
@@ -183,7 +153,7 @@ def _table(rows: list[Variant]) -> Iterator[str]:
         lefts += [[" " * width for width in widths]] * (len(last) - 1)
         yield from ("  ".join([*left, text]).rstrip() for left, text in zip(lefts, last or [""], strict=True))
     yield ""
-    yield "birefvideo models NAME tells more: data, figures, how to get it. Empty: no source states it."
+    yield "birefvideo models NAME shows more: data, figures, how to get it. Empty cells: not stated by any source."
 
 
 def _terms(row: Variant) -> str:
@@ -191,47 +161,45 @@ def _terms(row: Variant) -> str:
 
 
 def _here(row: Variant) -> str:
-    from birefvideo.models.variants import EMBEDDED
+    from birefvideo.family.hub import stored
 
-    found = _stored(row)
-    if row.name == EMBEDDED:
+    if row.embedded:
         return "embedded"
+    found = stored(row)
     return "no" if found is None else "imported" if found.imported else "cached"
 
 
 def _explanation(row: Variant) -> Iterator[str]:
-    """Everything about one, then the commands that get and use it."""
-    from birefvideo.models.variants import EMBEDDED
+    """Yield everything about one, then the commands that get and use it."""
+    from birefvideo.family.hub import stored
 
-    found = _stored(row)
-    embedded = row.name == EMBEDDED
+    found = stored(row)
     pin = f"commit {row.revision}, SHA-256 {row.sha256}" if row.sha256 else "not pinned: the first download locks it"
-    size = _input(row) or "not stated: 1024×1024 is used"
-    card = f"{_embedded_folder() / 'README.md'}"
+    size = row.input or "not stated: 1024×1024 is used"
     facts = [
         ("best for", row.best_for),
         ("not for", row.avoid),
-        ("input", f"{size}, the picture's aspect kept" if embedded or row.sides else size),
-        ("backbone", row.backbone or "told by the weights"),
+        ("input", f"{size}, the picture's aspect kept" if row.keeps_aspect else size),
+        ("backbone", row.backbone or "read from the weights"),
         ("trained on", row.training),
         *(("published", f"{figure.text} ({figure.source})") for figure in row.figures),
         ("licence", row.licence or "not stated"),
         ("access", row.access),
-        ("card", card if embedded else row.page),
-        ("pinned", "" if embedded or not row.hub_id else pin),
+        ("card", str(row.folder / "README.md") if row.folder else row.page),
+        ("pinned", pin if row.hub_id else ""),
         ("here", f"{_here(row)}: {found.path}" if found else "no"),
     ]
     yield row.name
     yield from (f"  {name:10}  {text}" for name, text in facts if text)
-    if not embedded:
+    if not row.embedded:
         yield from _how_to_get(row)
     yield "use it"
     yield f"  birefvideo matte CLIP --model {row.name}"
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:
-    from birefvideo.models.hub import WEIGHTS
-    from birefvideo.models.variants import VARIANTS
+    from birefvideo.family.hub import WEIGHTS
+    from birefvideo.family.variants import VARIANTS
 
     if row.hub_id:
         yield "get it"

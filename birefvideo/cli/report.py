@@ -11,10 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.errors import with_flags
+
 if TYPE_CHECKING:
+    from birefvideo.family.checkpoints import Checkpoint
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.run import Progress, Result
-    from birefvideo.models.checkpoints import Checkpoint
 
 
 def print_error(error: object) -> None:
@@ -28,7 +30,7 @@ def printable(text: object) -> str:
 
 
 def quiet_libraries() -> None:
-    """Keeps FFmpeg's own messages off the terminal: what matters in them reaches the user as one line of ours."""
+    """Keep FFmpeg's own messages off the terminal: what matters in them reaches the user as one line of ours."""
     import av.logging
 
     av.logging.set_level(av.logging.PANIC)
@@ -99,7 +101,7 @@ def _length(plan: Plan) -> Fraction:
 
 
 def print_result(result: Result) -> None:
-    """The closing summary of one clip."""
+    """Return the closing summary of one clip."""
     rate = result.frames / result.seconds if result.seconds else 0.0
     frames = "1 frame" if result.frames == 1 else f"{result.frames} frames"
     print(f"  {frames} in {_duration(result.seconds)} ({rate:.1f} fps)")
@@ -110,7 +112,7 @@ def print_result(result: Result) -> None:
     if result.review is not None:
         print(f"  review it in a browser: {_short(result.review)}")
     for warning in result.warnings:
-        print(f"  note: {warning}")
+        print(f"  note: {printable(with_flags(warning))}")
 
 
 def _size(path: Path) -> int:
@@ -123,7 +125,7 @@ def _megabytes(size: int) -> str:
 
 
 def _short(path: Path) -> str:
-    """A path as the terminal shows it, relative to the working directory where that is shorter."""
+    """Return a path as the terminal shows it, relative to the working directory where that is shorter."""
     try:
         relative = os.path.relpath(path)
     except ValueError:  # another drive on Windows

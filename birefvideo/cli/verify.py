@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birefvideo.cli.matte import parse_time
-from birefvideo.cli.paths import path
-from birefvideo.cli.report import print_error, printable, quiet_libraries
-from birefvideo.errors import BirefvideoError, OptionError
+from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.parse import parse_times, path
+from birefvideo.cli.report import printable, quiet_libraries
+from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
     from birefvideo.frames import Span
@@ -30,10 +30,11 @@ def verify(
         typer.Option("--source", metavar="IN", parser=path, help="Compare with the clip they were made from."),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", help="What they were written as, where neither receipt nor name tells.")
+        str | None, typer.Option("--to", help="Their format, if neither a receipt nor the name shows it.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="With --source: the --start that OUT was made with; else its receipt tells.")
+        str | None,
+        typer.Option(help="With --source: the --start that OUT was made with; default: as its receipt says."),
     ] = None,
     end: Annotated[str | None, typer.Option(help="The --end that OUT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
@@ -41,53 +42,38 @@ def verify(
 ) -> None:
     """Reopen each OUT, decode all of it, and prove frames, times, tags, alpha, colour and sound.
 
-    The receipt beside it (clip_alpha.json) tells what it was meant to hold and whether a byte has changed since;
+    The receipt beside it (clip_alpha.json) says what it should hold, and its hash shows whether a byte has changed.
     --source compares pictures, times and sound with the clip itself. Exit code 1: a check failed.
     """
     quiet_libraries()
     whole: list[dict[str, object]] = []
-    errors: list[Exception] = []
-    try:
+    failures = Failures(debug)
+    with reported(debug):
         span = _span(source, start, end)
-    except BirefvideoError as error:
-        if debug:
-            raise
-        print_error(error)
-        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
-    for output in outputs:
-        try:
-            checks = _checked(output, source, to, span)
-        except Exception as error:
-            if debug:
-                raise
-            known = isinstance(error, BirefvideoError)
-            what = error if known else f"{output}: {type(error).__name__}: {error} (unexpected; --debug shows where)"
-            print_error(what)
-            errors.append(error)
-            continue
-        passed = all(check.passed is not False for check in checks)
-        whole.append({"file": str(output), "passed": passed, "checks": [_as_json(check) for check in checks]})
-        if not as_json:
-            _print(output, checks)
+        for output in outputs:
+            with failures.caught(output):
+                checks = _checked(output, source, to, span)
+                passed = all(check.passed is not False for check in checks)
+                whole.append({"file": str(output), "passed": passed, "checks": [_as_json(check) for check in checks]})
+                if not as_json:
+                    _print(output, checks)
     if as_json and whole:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
-    if any(isinstance(error, OptionError) for error in errors):
-        raise typer.Exit(2)
-    if errors or not all(one["passed"] for one in whole):
-        raise typer.Exit(1)
+    if failures.errors or not all(one["passed"] for one in whole):
+        raise typer.Exit(max(1, failures.exit_code))
 
 
 def _span(source: Path | None, start: str | None, end: str | None) -> Span | None:
-    """The part of the source that outputs are said to show; None where nothing is said."""
+    """Return the part of the source that outputs are said to show; None where nothing is said."""
     from birefvideo.jobs.plan import trimmed_span
     from birefvideo.media.reading.probe import probe
 
     if start is None and end is None:
         return None
-    times = [None if text is None else parse_time(text) for text in (start, end)]
+    times = parse_times(start, end)
     if source is None:
         raise OptionError("--start and --end are times of the clip that OUT was made from: name it with --source")
-    return trimmed_span(probe(source), *times)
+    return trimmed_span(probe(source), times.start, times.end)
 
 
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
@@ -115,7 +101,7 @@ def _print(output: Path, checks: list[Check]) -> None:
         print(f"  {mark} {check.name:8} {printable(check.finding)}")
     failed = sum(check.passed is False for check in checks)
     open_count = sum(check.passed is None for check in checks)
-    rest = f", {open_count} cannot be told" if open_count else ""
+    rest = f", {open_count} could not be checked" if open_count else ""
     print(f"  {failed} of {len(checks)} checks failed{rest}" if failed else f"  all good{rest}")
 
 

@@ -77,7 +77,7 @@ class JobFolder:
         return self
 
     def _prepare(self) -> None:
-        """Removes what another plan has left, and writes the manifest."""
+        """Remove what another plan has left, and writes the manifest."""
         if not self.resumes():
             for old in self.path.iterdir():
                 if old.name != "lock":
@@ -108,16 +108,16 @@ class JobFolder:
         return (self.path / "renaming").exists() and self.resumes()
 
     def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
-        """The media file of one segment and output; another name while it is being written."""
+        """Return the media file of one segment and output; another name while it is being written."""
         name = f"part_{segment.number:05d}_{target.format.name}"
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
 
     def joined(self, path: Path) -> Path:
-        """The finished file before it gets its place at `path`."""
+        """Return the finished file before it gets its place at `path`."""
         return self.path / "joined" / path.name
 
     def finish(self, segment: Segment, report: SegmentReport) -> None:
-        """Marks a segment as done: its parts get their names, then its report is written."""
+        """Mark a segment as done: its parts get their names, then its report is written."""
         for target in self._plan.targets:
             written = self.part(segment, target, finished=False)
             if written.exists():
@@ -131,7 +131,7 @@ class JobFolder:
         temporary.replace(path)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
-        """The report of a segment that an earlier run finished and whose parts are all there, or None."""
+        """Return the report of a segment that an earlier run finished and whose parts are all there, or None."""
         try:
             values = json.loads(self._report_path(segment).read_text())
             parsed = {"decode": DecodeReport(**values["decode"]), "curve": Curve(**values["curve"])}
@@ -142,7 +142,7 @@ class JobFolder:
         return report if not report.pts or all(part.exists() for part in parts) else None
 
     def discard(self) -> None:
-        """Forgets all finished segments, so that another run makes them again; joined outputs stay to be looked at."""
+        """Forget all finished segments, so that another run makes them again; joined outputs stay to be looked at."""
         self._keeps_joined = True
         for segment in self._plan.segments:
             self._report_path(segment).unlink(missing_ok=True)
@@ -150,7 +150,7 @@ class JobFolder:
                 _remove(self.part(segment, target))
 
     def rename(self, overwrite: bool, files: Sequence[Path], receipts: Sequence[Path] = ()) -> None:
-        """Moves what lies in `joined` to its names: `files`, which must be new, then `receipts`, which need not.
+        """Move what lies in `joined` to its names: `files`, which must be new, then `receipts`, which need not.
 
         Raises:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
@@ -176,7 +176,7 @@ class JobFolder:
 
 
 def _remove(path: Path) -> None:
-    """Removes a file or a folder, if there is one."""
+    """Remove a file or a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

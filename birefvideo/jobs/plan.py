@@ -18,12 +18,13 @@ import cv2
 import numpy as np
 import torch
 
-from birefvideo.errors import OptionError, OutputError
+from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.media.formats import FORMATS, Format, format_for_suffix, get_formats
-from birefvideo.media.reading.image_series import members, stem_of
+from birefvideo.media.reading.image_series import at_rate, members, stem_of
 from birefvideo.media.sidecar import is_sequence
+from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
 
@@ -84,7 +85,7 @@ class Plan:
         return tuple(target for target in self.targets if target.delivered)
 
     def shown(self, target: Target) -> VideoInfo:
-        """What the clip is as an output has it."""
+        """Return what the clip is as an output has it."""
         return self.source if target.delivered else proxy_info(self.source)
 
     def manifest(self) -> str:
@@ -106,7 +107,7 @@ class Plan:
 
 
 def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
-    """Refuses `Options.premultiplied` where no output has alpha that may be either.
+    """Refuse `Options.premultiplied` where no output has alpha that may be either.
 
     Raises:
         OptionError: as above.
@@ -114,11 +115,12 @@ def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
     if options.premultiplied and not any(
         target.format.has_alpha and target.format.premultiplied is None for target in targets
     ):
-        raise OptionError("--premultiplied is for video with alpha: add one, such as --to prores, or leave it out")
+        name, example = named("premultiplied"), named("to", "prores")
+        raise OptionError(f"{name} is for video with alpha: add one, such as {example}, or leave it out")
 
 
 def with_earlier_batch(plan: Plan) -> Plan:
-    """The plan with the batch of an earlier, unfinished run that is otherwise the same.
+    """Return the plan with the batch of an earlier, unfinished run that is otherwise the same.
 
     Free memory may have changed since, but batches of another shape would not give the same bytes.
     """
@@ -146,7 +148,9 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
         (wanted,) = asked
         check_available(wanted)
         if wanted.extension != out.suffix.lower():
-            raise OptionError(f"{out} does not go with --to {wanted.name}, which makes a {wanted.extension} file")
+            raise OptionError(
+                f"{out} does not go with {named('to', wanted.name)}, which makes a {wanted.extension} file"
+            )
         return (Target(wanted, out),)
     if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
         raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
@@ -158,7 +162,7 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
 
 
 def review_targets(source: Path, targets: Sequence[Target], options: Options) -> tuple[Target, ...]:
-    """The copies that a review page needs: of the source, and of the matte where no straight WebM is among outputs."""
+    """Return the copies that a review page needs: the source, and the matte if no output is a straight WebM."""
     folder = targets[0].path.parent
     has_matte = any(target.format.name == "webm" for target in targets) and not options.premultiplied
     needed = [SOURCE_PROXY] if has_matte else [MATTE_PROXY, SOURCE_PROXY]
@@ -171,7 +175,7 @@ def review_page(source: Path, targets: Sequence[Target]) -> Path:
 
 
 def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
-    """Refuses inputs of one command whose outputs would be each other, or another input.
+    """Refuse inputs of one command whose outputs would be each other, or another input.
 
     Raises:
         OptionError: names the two.
@@ -182,14 +186,18 @@ def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
         for target in targets:
             path = target.path.resolve()
             if path in inputs - {source.resolve()}:
-                raise OptionError(f"{source} would overwrite the input {target.path}: choose another folder with -o")
+                raise OptionError(
+                    f"{source} would overwrite the input {target.path}: choose another folder with {named('out')}"
+                )
             other = makers.setdefault(path, source)
             if other is not source:
-                raise OptionError(f"{other} and {source} would both write {target.path}: run them with different -o")
+                raise OptionError(
+                    f"{other} and {source} would both write {target.path}: run them with different {named('out')}"
+                )
 
 
 def check_targets(source: Path, targets: Sequence[Target]) -> None:
-    """Refuses outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
+    """Refuse outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
 
     Raises:
         OutputError: as above; nothing has been written by then.
@@ -198,11 +206,13 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
         path = target.path
         try:
             if path.is_dir() and not (target.format.is_sequence and is_sequence(path)):
-                raise OutputError(f"{path} is a folder: remove it or choose another -o")
+                raise OutputError(f"{path} is a folder: remove it or choose another {named('out')}")
             if target.format.is_sequence and path.is_file():
-                raise OutputError(f"{path} is a file where a folder is to be: remove it or choose another -o")
+                raise OutputError(
+                    f"{path} is a file where a folder is to be: remove it or choose another {named('out')}"
+                )
             if path.exists() and source.exists() and path.samefile(source):
-                raise OutputError(f"{path} is the input itself: choose another -o")
+                raise OutputError(f"{path} is the input itself: choose another {named('out')}")
             # Folders that are missing are made when there is something to put into them.
             nearest = next(folder for folder in path.absolute().parents if folder.exists())
             probe = nearest / f".birefvideo-{os.getpid()}"
@@ -210,32 +220,33 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
             probe.unlink()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise OutputError(f"cannot write into {path.parent} ({reason}): choose another folder with -o") from error
+            raise OutputError(
+                f"cannot write into {path.parent} ({reason}): choose another folder with {named('out')}"
+            ) from error
 
 
 def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
-    """Refuses outputs, and a review page, that exist.
+    """Refuse outputs, and a review page, that exist.
 
     Raises:
         OutputError: names the first.
     """
     for path in [*(target.path for target in targets), *([page] if page else [])]:
         if path.exists():
-            raise OutputError(f"{path} exists already: pass --overwrite to replace it, or choose another -o")
+            replaces = f"pass {named('overwrite', True)} to replace it"
+            raise OutputError(f"{path} exists already: {replaces}, or choose another {named('out')}")
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
-    """The part of the clip between two times, counted in seconds from its first frame.
+    """Return the part of the clip between two times (see `Options`), counted in seconds from its first frame.
 
     Raises:
-        OptionError: the times are negative, in the wrong order, or past the clip's end.
+        OptionError: `start` is past the clip's end.
     """
-    if start is not None and start < 0:
-        raise OptionError(f"--start is {_seconds(start)}, must not be negative")
-    if end is not None and end <= (start or 0):
-        raise OptionError(f"--end {_seconds(end)} is not after --start {_seconds(start or Fraction(0))}")
     if start is not None and info.duration and start >= info.duration:
-        raise OptionError(f"--start {_seconds(start)} is past the end of {info.path.name} ({_seconds(info.duration)})")
+        raise OptionError(
+            f"{named('start')} {_seconds(start)} is past the end of {info.path.name} ({_seconds(info.duration)})"
+        )
 
     def ticks(time: Fraction | None) -> int | None:
         return None if time is None else info.start + -int(-time // info.time_base)
@@ -243,8 +254,17 @@ def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) 
     return Span(ticks(start), ticks(end))
 
 
+def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
+    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields.
+
+    Raises:
+        OptionError: the rate is given for a video, which has its own times.
+    """
+    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+
+
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cuts a span into segments of about ten seconds; the outer bounds stay those of the span."""
+    """Cut a span into segments of about ten seconds; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
@@ -265,7 +285,7 @@ def _seconds(time: Fraction) -> str:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Identifies a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
+    """Identify a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
     if path.is_dir() or not path.exists():
         stats = [(file.name, file.stat()) for file in members(path)]
         return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}

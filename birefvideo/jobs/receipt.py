@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from birefvideo.errors import OutputError
+from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
 from birefvideo.media.formats import FORMATS
 from birefvideo.media.reading.image_series import members
@@ -33,24 +33,26 @@ def receipt_path(output: Path) -> Path:
 
 
 def check_receipts(outputs: Sequence[Path]) -> None:
-    """Refuses receipts that would replace a file of someone else's.
+    """Refuse receipts that would replace a file of someone else's.
 
     Raises:
         OutputError: names the first.
     """
     for path in map(receipt_path, outputs):
         if path.exists() and _outputs(path) is None:
-            raise OutputError(f"{path} is in the way and is no receipt of birefvideo: move it, or pass --no-receipt")
+            raise OutputError(
+                f"{path} is in the way and is no receipt of birefvideo: move it, or pass {named('receipts', False)}"
+            )
 
 
 def read(output: Path) -> Entry | None:
-    """What the receipt beside an output says of it, or None where there is none."""
+    """Return what the receipt beside an output says of it, or None where there is none."""
     entry = (_outputs(receipt_path(output)) or {}).get(output.name)
     return entry if isinstance(entry, dict) else None
 
 
 def claims_of(entry: Entry | None) -> Claims:
-    """What a receipt's entry claims; a missing or foreign entry claims nothing."""
+    """Return what a receipt's entry claims; a missing or foreign entry claims nothing."""
     if entry is None:
         return Claims()
     try:
@@ -94,7 +96,7 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
 
 
 def merged(path: Path, entries: Mapping[str, Entry]) -> str:
-    """The text of the receipt at `path` with the entries of some outputs added or replaced.
+    """Return the text of the receipt at `path` with the entries of some outputs added or replaced.
 
     Entries of files that are no longer there are dropped.
     """
@@ -126,7 +128,7 @@ def _of_file(path: Path) -> str:
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:
-    """The entries of a receipt, or None where the file is none."""
+    """Return the entries of a receipt, or None where the file is none."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
         outputs = whole["outputs"] if whole[_MARK] else None

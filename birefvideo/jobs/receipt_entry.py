@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 
+from birefvideo.errors import with_flags
 from birefvideo.jobs.plan import Plan, Target, versions
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
@@ -22,7 +23,7 @@ from birefvideo.media.writing.join import JoinReport
 
 
 @dataclass(frozen=True)
-class Finished:
+class VerifiedOutput:
     """One output that was joined and proven."""
 
     target: Target
@@ -34,7 +35,7 @@ class Finished:
 
 
 def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str]) -> Entry:
-    """What is true of every output of a job."""
+    """Return what is true of every output of a job."""
     source, settings = plan.source, plan.settings
     return {
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -61,12 +62,12 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
             "batches_halved_for_memory": list(computed.out_of_memory),
         },
         "versions": _versions(),
-        "warnings": list(warnings),
+        "warnings": [with_flags(warning) for warning in warnings],
     }
 
 
-def output_facts(plan: Plan, finished: Finished, path: Path, digest: str) -> Entry:
-    """What is true of one output, which lies at `path` for now."""
+def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) -> Entry:
+    """Return what is true of one output, which lies at `path` for now."""
     target, found = finished.target, finished.found
     colour = output_colour(target.format, plan.source.colour)
     return {
@@ -99,7 +100,7 @@ def output_facts(plan: Plan, finished: Finished, path: Path, digest: str) -> Ent
 
 
 def matte_facts(coverage: Sequence[float], flicker: Sequence[float]) -> Entry:
-    """The matte in figures."""
+    """Return the matte in figures."""
     return {
         "coverage": {"mean": round(fmean(coverage), 6), "least": min(coverage), "most": max(coverage)},
         "flicker": {"mean": round(fmean(flicker), 6), "most": max(flicker)},
@@ -108,7 +109,7 @@ def matte_facts(coverage: Sequence[float], flicker: Sequence[float]) -> Entry:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON has it."""
+    """Return a value as JSON has it."""
     if isinstance(value, Fraction):
         return round(float(value), 6)
     if isinstance(value, tuple | list):

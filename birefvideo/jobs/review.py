@@ -6,18 +6,55 @@ import base64
 import json
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from birefvideo.jobs.side_files import Clip, Reviewable
+from birefvideo.jobs.receipt import Entry
+from birefvideo.matting.flicker import Suspect
 
 _TEMPLATE = Path(__file__).with_name("review.html")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A video of the review page."""
+
+    path: Path
+    """Where it lies while the page is written."""
+    name: str | None
+    """Its file name beside the page, or None where the page is to hold it."""
+
+
+@dataclass(frozen=True)
+class Reviewable:
+    """What a review page shows."""
+
+    title: str
+    """The clip's name."""
+    matte: Clip
+    """WebM with alpha."""
+    source: Clip
+    """The clip itself, frame by frame alike."""
+    size: tuple[int, int]
+    """Width and height of the picture in square pixels."""
+    times: Sequence[float]
+    """When each picture begins, in seconds on both clips' clock, and last when the last one ends."""
+    coverage: Sequence[float]
+    """Share of each picture that is foreground, 0 to 1."""
+    flicker: Sequence[float]
+    """How much of each picture's matte comes and goes, 0 to 1."""
+    suspects: Sequence[Suspect]
+    """Frames to look at."""
+    receipts: dict[str, Entry]
+    """What the receipt says of each output."""
+
+
 def render(reviewable: Reviewable) -> str:
-    """Returns the page's HTML; it holds the videos, or refers to those that lie beside it."""
+    """Return the page's HTML; it holds the videos, or refers to those that lie beside it."""
     width, height = reviewable.size
     data = {
         "title": reviewable.title,
@@ -49,5 +86,5 @@ def _content(clip: Clip) -> str:
 
 
 def _for_script(data: object) -> str:
-    """JSON that no text in it can break out of a script element with."""
+    """Return JSON that no text in it can break out of a script element with."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

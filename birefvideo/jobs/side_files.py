@@ -1,8 +1,8 @@
-"""What goes beside the outputs of a job: receipts, and the review page with its copies."""
+"""The files beside the outputs of a job: receipts, and the review page with its copies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,9 @@ from pathlib import Path
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, content_digest, input_digest, merged, receipt_path
-from birefvideo.jobs.receipt_entry import Finished, job_facts, matte_facts, output_facts
-from birefvideo.matting.flicker import Suspect, joined, suspects
+from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
+from birefvideo.jobs.review import Clip, Reviewable, render
+from birefvideo.matting.flicker import joined, suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
 from birefvideo.pipeline import SegmentReport
@@ -21,45 +22,7 @@ EMBEDDED_BYTES = 30_000_000
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A video of the review page."""
-
-    path: Path
-    """Where it lies while the page is written."""
-    name: str | None
-    """Its file name beside the page, or None where the page is to hold it."""
-
-
-@dataclass(frozen=True)
-class Reviewable:
-    """What a review page shows."""
-
-    title: str
-    """The clip's name."""
-    matte: Clip
-    """WebM with alpha."""
-    source: Clip
-    """The clip itself, frame by frame alike."""
-    size: tuple[int, int]
-    """Width and height of the picture in square pixels."""
-    times: Sequence[float]
-    """When each picture begins, in seconds on both clips' clock, and last when the last one ends."""
-    coverage: Sequence[float]
-    """Share of each picture that is foreground, 0 to 1."""
-    flicker: Sequence[float]
-    """How much of each picture's matte comes and goes, 0 to 1."""
-    suspects: Sequence[Suspect]
-    """Frames to look at."""
-    receipts: dict[str, Entry]
-    """What the receipt says of each output."""
-
-
-Page = Callable[[Reviewable], str]
-"""Makes the page's HTML."""
-
-
-@dataclass(frozen=True)
-class Delivery:
+class SideFiles:
     """Names of what a job leaves; the files lie in the job's folder until they get them."""
 
     files: tuple[Path, ...]
@@ -70,22 +33,22 @@ class Delivery:
     """The review page."""
 
 
-def deliver(
+def write_side_files(
     plan: Plan,
     folder: JobFolder,
-    finished: Sequence[Finished],
+    finished: Sequence[VerifiedOutput],
     reports: Sequence[SegmentReport],
     computed: PredictReport,
     warnings: Sequence[str],
     *,
     receipts: bool,
-    page: Page | None,
-) -> Delivery:
-    """Writes receipts and the review page, as asked, into the job's folder beside the proven outputs."""
+    review: bool,
+) -> SideFiles:
+    """Write receipts and the review page, as asked, into the job's folder beside the proven outputs."""
     coverage, flicker = joined([report.curve for report in reports])
     outputs = [target.path for target in plan.delivered]
     entries: dict[str, Entry] = {}
-    if receipts or page:
+    if receipts or review:
         entries = _entries(plan, folder, finished, computed, warnings)
         facts = matte_facts(coverage, flicker)
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
@@ -95,22 +58,22 @@ def deliver(
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
             _write(folder.joined(path), merged(path, mine))
             written.append(path)
-    if page is None:
-        return Delivery(tuple(outputs), tuple(written), None)
+    if not review:
+        return SideFiles(tuple(outputs), tuple(written), None)
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
-    html = page(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
+    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
     place = review_page(plan.source.path, plan.targets)
     _write(folder.joined(place), html)
-    return Delivery((*outputs, *beside, place), tuple(written), place)
+    return SideFiles((*outputs, *beside, place), tuple(written), place)
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
+    """Write UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _entries(
-    plan: Plan, folder: JobFolder, finished: Sequence[Finished], computed: PredictReport, warnings: Sequence[str]
+    plan: Plan, folder: JobFolder, finished: Sequence[VerifiedOutput], computed: PredictReport, warnings: Sequence[str]
 ) -> dict[str, Entry]:
     wanted = [one for one in finished if one.target.delivered]
     paths = [folder.joined(one.target.path) for one in wanted]
@@ -127,7 +90,7 @@ def _entries(
 def _reviewable(
     plan: Plan,
     folder: JobFolder,
-    finished: Sequence[Finished],
+    finished: Sequence[VerifiedOutput],
     reports: Sequence[SegmentReport],
     coverage: Sequence[float],
     flicker: Sequence[float],
@@ -153,11 +116,11 @@ def _reviewable(
     )
 
 
-def _clip(folder: JobFolder, one: Finished) -> Clip:
+def _clip(folder: JobFolder, one: VerifiedOutput) -> Clip:
     path = one.target.path
     return Clip(folder.joined(path), _name_beside(folder, path))
 
 
 def _name_beside(folder: JobFolder, path: Path) -> str | None:
-    """The name by which the page refers to a video, or None where it holds the video itself."""
+    """Return the name by which the page refers to a video, or None where it holds the video itself."""
     return path.name if folder.joined(path).stat().st_size > EMBEDDED_BYTES else None

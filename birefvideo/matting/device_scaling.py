@@ -1,6 +1,6 @@
-"""Pictures to the network's pixels and alpha to the picture's size, in torch: the host's way, for a device to go.
+"""Pictures to the network's pixels and alpha to the picture's size, in torch, on a device.
 
-Same filters as `PictureScaler` and `enlarge_alpha`, so that the network sees the same pixels on every device.
+The filters are those of `PictureScaler` and `enlarge_alpha`, so that the network sees the same pixels on every device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEFT = 0.25
 
 
 def triangle(inputs: int, outputs: int, offset: float = 0.0) -> NDArray[np.float64]:
-    """Weights (outputs, inputs) of bilinear scaling, widened where an axis shrinks; edges repeat outwards.
+    """Return weights (outputs, inputs) of bilinear scaling, widened where an axis shrinks; edges repeat outwards.
 
     `offset` moves the samples taken to the right, in input steps. Source: swscale's bilinear filter.
     """
@@ -42,7 +42,7 @@ def triangle(inputs: int, outputs: int, offset: float = 0.0) -> NDArray[np.float
 
 
 def area(inputs: int, outputs: int) -> NDArray[np.float64]:
-    """Weights (outputs, inputs) of the mean over areas where an axis shrinks, else of bilinear scaling."""
+    """Return weights (outputs, inputs) of the mean over areas where an axis shrinks, else of bilinear scaling."""
     if inputs <= outputs:
         return triangle(inputs, outputs)
     edges = np.arange(outputs + 1) * (inputs / outputs)
@@ -69,7 +69,7 @@ class _Axis:
         self._weights = torch.tensor(np.take_along_axis(weights, index, 1), dtype=torch.float32, device=device)
 
     def __call__(self, planes: Tensor) -> Tensor:
-        """(N, inputs, M) float32, contiguous -> (N, outputs, M)."""
+        """Scale (N, inputs, M), contiguous float32, to (N, outputs, M)."""
         count, _, columns = planes.shape
         images = torch.arange(count, dtype=torch.int32, device=planes.device) * self._inputs
         index = (images.view(-1, 1, 1) + self._index).flatten(0, 1)
@@ -86,7 +86,7 @@ class Resampler:
         self._across = _Axis(across, device)
 
     def __call__(self, planes: Tensor) -> Tensor:
-        """(N, rows, columns) float32 -> the same at the new size."""
+        """Scale (N, rows, columns) float32 to the new size."""
         return self._across(self._down(planes).transpose(1, 2).contiguous()).transpose(1, 2)
 
 
@@ -113,7 +113,7 @@ class PictureScaling:
             self._resize = Resampler(area(rows, height), area(columns, width), device)
 
     def rgb(self, planes: Planes, colour: Tensor) -> Tensor:
-        """Planes and the affine maps to RGB, (N, 3, 4) float32 -> (N, 3, h, w) float32 of whole codes, 0 to 255."""
+        """Convert planes by affine maps to RGB, (N, 3, 4) float32 -> (N, 3, h, w) float32 of whole codes, 0 to 255."""
         luma, *chroma = (plane.to(torch.float32) for plane in planes)
         scaled = torch.stack([self._luma(luma), *map(self._chroma, chroma)], 1)
         # Rounded where the host rounds: of 8-bit pictures 96 % of the samples are then the host's.
@@ -122,7 +122,7 @@ class PictureScaling:
         return rgb.view(len(rgb), 3, *scaled.shape[2:])
 
     def enlarged(self, alpha: Tensor, luma: Tensor) -> Tensor:
-        """Alpha (N, h, w) float32 and luma codes -> alpha (N, height, width) float32; see `enlarge_alpha`."""
+        """Enlarge alpha (N, h, w) float32 by luma codes -> alpha (N, height, width) float32; see `enlarge_alpha`."""
         if not self._enlarges:
             return self._resize(alpha).clamp_(0, 1)
         luma = luma.to(torch.float32)
@@ -134,7 +134,7 @@ class PictureScaling:
 
 
 def _slope(guide: Tensor, alpha: Tensor) -> Tensor:
-    """How alpha changes with the guide around each pixel, least squares over its window: (N, h, w)."""
+    """Return how alpha changes with the guide around each pixel, least squares over its window: (N, h, w)."""
     window = 2 * RADIUS + 1
     products = torch.stack([guide, alpha, guide * guide, guide * alpha], 1)
     # Repeating the edge is OpenCV's reflection for a radius of one pixel.

@@ -17,7 +17,7 @@ from birefvideo.frames import Alpha
 _GRID = 54
 """Least number of samples along a picture's short side, where it has as many pixels."""
 _WINDOW = 5
-"""Frames before and after that say what is normal for a frame."""
+"""Frames before and after a frame that define what is normal for it."""
 _LEAST_COVERAGE = 0.01
 """Share of the picture under which a subject is too small to be missed."""
 _LEAST_FLICKER = 0.004
@@ -48,7 +48,7 @@ class Curve:
         self._last = [_decoded(text) for text in self.tail]
 
     def add(self, alpha: Alpha) -> None:
-        """Takes note of the next frame's alpha."""
+        """Take note of the next frame's alpha."""
         samples = _sampled(alpha)
         self.coverage.append(round(float(alpha.mean()), 6))
         if len(self._last) == 2:
@@ -71,9 +71,9 @@ class Suspect:
 
 
 def joined(curves: Sequence[Curve]) -> tuple[list[float], list[float]]:
-    """Returns (coverage, flicker) of every frame of the segments' curves in order.
+    """Return (coverage, flicker) of every frame of the segments' curves in order.
 
-    What flickers at either end of the clip cannot be told: there the figure is that of the frame beside.
+    At either end of the clip flicker cannot be measured: there the figure is that of the frame beside.
     """
     coverage: list[float] = []
     flicker: list[float] = []
@@ -100,7 +100,7 @@ def joined(curves: Sequence[Curve]) -> tuple[list[float], list[float]]:
 
 
 def suspects(coverage: Sequence[float], flicker: Sequence[float]) -> list[Suspect]:
-    """Finds the frames to look at, in order; of a run of flickering frames, only the worst."""
+    """Return the frames to look at, in order; of a run of flickering frames, only the worst."""
     shares, shakes = np.asarray(coverage, float), np.asarray(flicker, float)
     found: dict[int, str] = {}
     for index in range(len(shares)):
@@ -124,7 +124,7 @@ def _is_dropout(share: float, before: NDArray[np.float64], after: NDArray[np.flo
 
 
 def _is_jump(shares: NDArray[np.float64], index: int) -> bool:
-    """Whether coverage steps to another level at `index` and stays there."""
+    """Return whether coverage steps to another level at `index` and stays there."""
     before = shares[max(0, index - _WINDOW) : index]
     after = shares[index : index + _WINDOW]
     if len(before) < 2 or len(after) < 2:
@@ -136,7 +136,7 @@ def _is_jump(shares: NDArray[np.float64], index: int) -> bool:
 
 
 def _flickering(shakes: NDArray[np.float64]) -> list[int]:
-    """The worst frame of every run whose flicker stands out from the frames around."""
+    """Return the worst frame of every run whose flicker stands out from the frames around."""
     usual = np.array([np.median(shakes[max(0, i - 2 * _WINDOW) : i + 2 * _WINDOW + 1]) for i in range(len(shakes))])
     runs: list[list[int]] = []
     for index in np.flatnonzero(shakes > np.maximum(_LEAST_FLICKER, 5 * usual)):

@@ -1,4 +1,4 @@
-"""What moved from one frame to the next, told on small pictures: dense motion both ways, cuts and repeated frames.
+"""What moved from one frame to the next, found on small pictures: dense motion both ways, and repeated frames.
 
 Everything here is a function of the two frames it is given: no motion is carried on from earlier frames, so that a clip
 cut into segments gives the same answers.
@@ -23,15 +23,11 @@ Flow = Map
 _LEAST_SIDE, _WIDEST = 32, 3
 """The flow fails on pictures smaller than this, and on those wider than this many times their height."""
 _STILL = 0.15
-"""Motion of this many cells is none: what the flow finds in noise must not blur mattes by resampling them."""
+"""Motion of fewer cells counts as none: what the flow finds in noise must not blur mattes by resampling them."""
 _ASTRAY, _ASTRAY_SHARE = 1.0, 0.1
 """A cell that, brought there and back, ends this far off (plus this share of the way) is trusted to a quarter."""
 _CHROMA = 0.5
 """Weight of a change of U or of V against one of luma."""
-_CUT_CHANGE, _CUT_ASTRAY, _CUT_SHARE = 16.0, 2.0, 0.5
-"""A cut is where more than this share of cells either changed by this many codes or went astray by this many cells."""
-_CUT_STRIDE = 4
-"""Of so many rows and columns of cells one is looked at for a cut."""
 _ROW = 256
 """Cells being followed are held in rows of this length: OpenCV maps no picture of more than 32,767 rows."""
 
@@ -48,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Motion between two successive frames of one scene."""
+    """Motion between two successive frames."""
 
     onward: Flow
     """Where each cell of the earlier frame lies in the later one, relative to its place."""
@@ -70,7 +66,7 @@ def look_at(picture: av.VideoFrame, grid: Grid) -> Look:
 
 
 def is_repeat(one: av.VideoFrame, other: av.VideoFrame) -> bool:
-    """Tell whether two pictures are the same, bit for bit."""
+    """Return whether two pictures are the same, bit for bit."""
     if (one.format.name, one.width, one.height) != (other.format.name, other.width, other.height):
         return False
     return all(np.array_equal(plane_array(one, index), plane_array(other, index)) for index in range(3))
@@ -88,10 +84,9 @@ class MotionSearch:
         self._flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # type: ignore[attr-defined,unused-ignore]
         self._flow.setFinestScale(1)
 
-    def between(self, earlier: Look, later: Look) -> Motion | None:
-        """Return the motion between two successive frames, or None where a cut or a flash parts them."""
-        motion = Motion(self._search(earlier.luma, later.luma), self._search(later.luma, earlier.luma))
-        return None if _is_cut(earlier, later, motion) else motion
+    def between(self, earlier: Look, later: Look) -> Motion:
+        """Return the motion between two successive frames, found across a cut or a flash too (see scene_cuts)."""
+        return Motion(self._search(earlier.luma, later.luma), self._search(later.luma, earlier.luma))
 
     def _search(self, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Flow:
         rows, columns = one.shape
@@ -176,21 +171,6 @@ def _unless_still(step: Map) -> Map:
     kept = 1 - np.square(_STILL / np.maximum(length(step), _STILL))
     shrunk: Map = step * kept[..., None]
     return shrunk
-
-
-def _is_cut(earlier: Look, later: Look, motion: Motion) -> bool:
-    """Tell whether most of neither frame is the other's picture moved."""
-    return _is_lost(earlier, later, motion) and _is_lost(later, earlier, motion.reversed())
-
-
-def _is_lost(own: Look, other: Look, motion: Motion) -> bool:
-    marked = np.zeros(own.luma.shape, np.bool_)
-    marked[::_CUT_STRIDE, ::_CUT_STRIDE] = True
-    cells = Cells(marked)
-    ends = cells.home + sample(motion.onward, cells.home)
-    astray = length(ends + sample(motion.back, ends) - cells.home)
-    changed = change(cells.pick(own.colours), sample(other.colours, ends))
-    return float(np.mean((astray > _CUT_ASTRAY) | (changed > _CUT_CHANGE))) > _CUT_SHARE
 
 
 def _to_8_bits(plane: NDArray[np.generic], scale: float) -> NDArray[np.uint8]:

@@ -95,7 +95,7 @@ class Slot(ABC):
 
     @abstractmethod
     def overflowed(self, index: int) -> bool:
-        """Host: whether the network's answer to a frame holds something that is no number."""
+        """Host: whether the network's answer to a frame holds NaN."""
 
     @abstractmethod
     def alpha(self, index: int, picture: av.VideoFrame) -> Alpha:
@@ -216,7 +216,7 @@ class DeviceSlot(Slot):
         colours[len(frames) :] = colours[len(frames) - 1]
 
     def _split(self, samples: np.ndarray) -> list[np.ndarray]:
-        """Views of the planes that lie one after another in `samples`."""
+        """Return views of the planes that lie one after another in `samples`."""
         ends = np.cumsum([rows * columns for rows, columns in self._shapes])
         return [part.reshape(shape) for part, shape in zip(np.split(samples, ends[:-1]), self._shapes, strict=True)]
 
@@ -258,3 +258,35 @@ class DeviceSlot(Slot):
         """Bring 16 bits back to 0 … 1, both ends exact."""
         codes = self._alpha.host.numpy()[index]
         return np.asarray(cv2.addWeighted(codes, 1 / 65535, codes, 0, 32768 / 65535, dtype=cv2.CV_32F), np.float32)
+
+
+class SlotMaker:
+    """Makes slots for pictures of one `kind` seen at the network's `size`; None: of any kind, scaled by the host."""
+
+    def __init__(
+        self,
+        kind: PictureKind | None,
+        size: Size,
+        scaler: PictureScaler,
+        staging: NewStaging,
+        device: torch.device,
+    ) -> None:
+        self._kind = kind
+        self._size = size
+        self._scaler = scaler
+        self._staging = staging
+        self._device = device
+        self._scaling: PictureScaling | None = None
+        """What the device scales with, shared by all slots; made with the first one."""
+
+    def takes(self, frame: Frame) -> bool:
+        """Return whether a frame's picture fits into these slots."""
+        return self._kind is None or self._kind == PictureKind.of(frame.picture)
+
+    def __call__(self, count: int) -> Slot:
+        """Return a new slot of `count` frames."""
+        if self._kind is None:
+            return HostSlot(count, self._size, self._scaler, self._staging, self._device)
+        if self._scaling is None:
+            self._scaling = PictureScaling(self._kind.shapes, self._kind.bits, self._size, self._device)
+        return DeviceSlot(count, self._kind, self._scaling, self._size, self._scaler, self._staging)

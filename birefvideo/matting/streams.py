@@ -1,8 +1,8 @@
 """Where device work runs: three CUDA streams beside the host, or the host itself on CPU and MPS.
 
-The inference stage is written once against `Backend`. Work is handed to a stream with `run`; what must come first is
-said with events: `record` marks a point of a stream, `wait` holds another stream until it is reached, `host_wait`
-holds the caller.
+The inference stage is written once against `Backend`. Work is handed to a stream with `run`, and ordered by
+events: `record` marks a point of a stream, `wait` holds another stream until it is reached, `host_wait` holds the
+caller.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -82,12 +82,12 @@ class Backend(ABC, Generic[EventT]):
     def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
         """Return what repeats the kernels of `work`, on the same memory, at less cost to the host than `work` itself.
 
-        To be called within work of Stream.COMPUTE. Returns None where the device knows no such thing, or refuses.
+        To be called within work of Stream.COMPUTE. Returns None where the device cannot, or refuses.
         """
         return None
 
     def free_memory(self) -> int | None:
-        """Return the bytes of the device's memory that more work could take, or None where nobody can say."""
+        """Return the bytes of the device's memory that more work could take, or None where that is not known."""
         return None
 
     def peak_memory(self, work: Callable[[], None]) -> int:
@@ -200,7 +200,7 @@ class CudaBackend(Backend[torch.cuda.Event]):
         return graph.replay
 
     def free_memory(self) -> int:
-        """What the driver has free, and what PyTorch holds without using it."""
+        """Return what the driver has free, and what PyTorch holds without using it."""
         free, _ = torch.cuda.mem_get_info(self._device)
         idle = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return int(free + idle)
@@ -216,8 +216,3 @@ class CudaBackend(Backend[torch.cuda.Event]):
         """Empty PyTorch's cache of freed memory."""
         with torch.cuda.device(self._device):
             torch.cuda.empty_cache()
-
-
-def backend_for(device: torch.device) -> Backend[Any]:
-    """Return the backend of `device`."""
-    return CudaBackend(device) if device.type == "cuda" else SerialBackend(device)

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from birefvideo.errors import OptionError
 from birefvideo.frames import Alpha, Frame
 from birefvideo.matting.grid import Grid, Map, Mask
 from birefvideo.matting.motion import (
@@ -37,6 +36,7 @@ from birefvideo.matting.motion import (
     look_at,
     sample,
 )
+from birefvideo.matting.scene_cuts import is_cut
 from birefvideo.matting.working_size import add_correction, to_working_size
 
 DEFAULT_RADIUS = 2
@@ -95,18 +95,17 @@ _Ring = list[_Neighbour]
 
 
 class TemporalSmoother:
-    """Smooths the alpha of frames pushed in order; each comes back once the `radius` frames after it are known.
+    """Smooths the alpha of frames pushed in order; each comes back once the `radius` ≥ 1 frames after it are known.
 
-    Holds 2 · radius + 1 frames.
-
-    Raises:
-        OptionError: radius is negative.
+    Alpha changes only where it is soft or disputed within the window. Nothing is carried across a cut or a flash. A
+    frame repeated up to `radius` times comes out the same each time; of one repeated more often, each is smoothed with
+    its own repeats only. Holds 2 · radius + 1 frames. It is a `Smoother`.
     """
 
     def __init__(self, radius: int = DEFAULT_RADIUS) -> None:
-        if radius < 0:
-            raise OptionError(f"smoothing radius {radius}: give 0 (off) or a number of frames, e.g. {DEFAULT_RADIUS}")
-        self._radius = radius
+        assert radius >= 1
+        self.radius = radius
+        """Frames on each side of the window."""
         self._search = MotionSearch()
         self.reset()
 
@@ -117,20 +116,13 @@ class TemporalSmoother:
         """Position in the window of the next frame to come out."""
 
     def push(self, frame: Frame) -> Frame | None:
-        """Take the next frame; return the one `radius` frames before it, if there is one and it is core.
-
-        Raises:
-            ValueError: the frame has no alpha.
-        """
-        if frame.alpha is None:
-            raise ValueError(f"the frame at pts {frame.pts} has no alpha: predict before smoothing")
-        if self._radius == 0:
-            return frame if frame.core else None
+        """Take the next frame, with alpha; return the one `radius` frames before it, if there is one and it is core."""
+        assert frame.alpha is not None
         self._window.append(self._see(frame, frame.alpha))
-        return self._emit() if len(self._window) - self._due > self._radius else None
+        return self._emit() if len(self._window) - self._due > self.radius else None
 
     def flush(self) -> Iterator[Frame]:
-        """Return the frames still held, at the end of the stream, and forget them."""
+        """Yield the frames still held, at the end of the stream, and forget them."""
         while self._due < len(self._window):
             frame = self._emit()
             if frame is not None:
@@ -144,7 +136,10 @@ class TemporalSmoother:
         small = Grid(*working.shape).reduce(working)
         before = self._window[-1] if self._window else None
         repeats = before is not None and is_repeat(before.frame.picture, frame.picture)
-        motion = self._search.between(before.look, look) if before is not None and not repeats else None
+        motion = None
+        if before is not None and not repeats:
+            found = self._search.between(before.look, look)
+            motion = None if is_cut(before.look, look, found) else found
         return _Seen(frame, alpha, working, small, look, motion, repeats)
 
     def _emit(self) -> Frame | None:
@@ -152,30 +147,12 @@ class TemporalSmoother:
         seen = self._window[self._due]
         smoothed = None
         if seen.frame.core:
-            smoothed = replace(seen.frame, alpha=_smooth(list(self._window), self._due, self._radius))
-        if self._due == self._radius:
+            smoothed = replace(seen.frame, alpha=_smooth(list(self._window), self._due, self.radius))
+        if self._due == self.radius:
             self._window.popleft()
         else:
             self._due += 1
         return smoothed
-
-
-def smooth(frames: Iterable[Frame], radius: int = DEFAULT_RADIUS) -> Iterator[Frame]:
-    """Yield the core frames with their alpha smoothed over `radius` frames on each side; 0 passes them through.
-
-    Alpha changes only where it is soft or disputed within the window. Nothing is carried across a cut or a flash. A
-    frame repeated up to `radius` times comes out the same each time; of one repeated more often, only its repeats tell.
-
-    Raises:
-        OptionError: radius is negative.
-        ValueError: a frame has no alpha.
-    """
-    smoother = TemporalSmoother(radius)
-    for frame in frames:
-        smoothed = smoother.push(frame)
-        if smoothed is not None:
-            yield smoothed
-    yield from smoother.flush()
 
 
 def _smooth(window: Sequence[_Seen], due: int, radius: int) -> Alpha:

@@ -42,7 +42,7 @@ def enlarge_alpha(alpha: Alpha, picture: av.VideoFrame) -> Alpha:
 
 
 def _slope(guide: Alpha, alpha: Alpha) -> Alpha:
-    """How alpha changes with the guide around each pixel, least squares over its window."""
+    """Return how alpha changes with the guide around each pixel, least squares over its window."""
     mean_guide, mean_alpha = _mean(guide), _mean(alpha)
     variance = _mean(guide * guide) - mean_guide * mean_guide
     covariance = _mean(guide * alpha) - mean_guide * mean_alpha

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from birefvideo.errors import OptionError
+from birefvideo.errors import OptionError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.output_format import Format
 
@@ -77,9 +77,11 @@ def check_length(formats: Iterable[Format], info: VideoInfo, span: Span) -> None
     seconds = (min(ends, default=Fraction(begin)) - begin) * info.time_base
     for format in formats:
         if format.is_animation and seconds > LONGEST:
-            raise OptionError(f"{too_long(format)}, not {float(seconds):g} s: choose a part with --start and --end")
+            raise OptionError(
+                f"{too_long(format)}, not {float(seconds):g} s: choose a part with {named('start')} and {named('end')}"
+            )
 
 
 def too_long(format: Format) -> str:
     """Return the beginning of a message about a format's longest span."""
-    return f"--to {format.name} is for up to {LONGEST} s"
+    return f"{named('to', format.name)} is for up to {LONGEST} s"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from birefvideo.errors import OptionError
-
 NAMED_COLOURS = {
     "green": (0, 177, 64),  # the chroma-key paint, not the primary: it keys better against skin and clips no channel
     "blue": (0, 71, 187),
@@ -23,7 +21,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     """Return the (red, green, blue) codes, 0–255, of a name, '#rgb', '#rrggbb' or 'r,g,b'.
 
     Raises:
-        OptionError: `text` is none of these.
+        ValueError: `text` is none of these.
     """
     word = text.strip().lower()
     if word in NAMED_COLOURS:
@@ -40,4 +38,4 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     except ValueError:
         pass
     names = ", ".join(NAMED_COLOURS)
-    raise OptionError(f"{text!r} is not a colour: give #rrggbb, r,g,b (0–255) or one of {names}")
+    raise ValueError(f"give #rrggbb, r,g,b (0–255) or one of {names}")

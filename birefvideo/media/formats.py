@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
-from birefvideo.errors import OptionError
+from birefvideo.errors import OptionError, named
 from birefvideo.media.output_format import ColourPolicy, Container, Content, Format
 
 __all__ = ["FORMATS", "PAIRS", "Content", "Format", "format_for_suffix", "get_format", "get_formats"]
@@ -346,4 +346,5 @@ def format_for_suffix(path: Path) -> Format:
         if row.extension and name.endswith(row.extension):
             return row
     known = ", ".join(row.suffix for row in _ROWS if row.extension)
-    raise OptionError(f"cannot tell the output format from {path.name!r}: end it with one of {known}, or use --to")
+    ways = f"end it with one of {known}, or use {named('to')}"
+    raise OptionError(f"cannot find the output format of {path.name!r}: {ways}")

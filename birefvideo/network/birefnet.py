@@ -51,7 +51,7 @@ class Geometry:
 
 @dataclass
 class TrainingOutputs:
-    """What supervision looks at; every tensor holds logits (N, 1, h, w)."""
+    """Outputs for the training losses; every tensor holds logits (N, 1, h, w)."""
 
     logits: Tensor
     """The matte at the input's size."""
@@ -62,13 +62,13 @@ class TrainingOutputs:
 
 
 def resize(x: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
-    """Bilinear resize with aligned corners, as the published network uses it throughout."""
+    """Resize bilinearly with aligned corners, as the published network does throughout."""
     size = tuple(like.shape[-2:]) if isinstance(like, Tensor) else like
     return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 def fold(image: Tensor, like: Tensor) -> Tensor:
-    """Folds the image's pixels into channels until it has the size of `like`: 'b c (g h) (k w) -> b (c g k) h w'.
+    """Fold the image's pixels into channels until it has the size of `like`: 'b c (g h) (k w) -> b (c g k) h w'.
 
     The grid is of far-apart patches, not of neighbouring pixels: this is what the published weights expect.
     """
@@ -92,7 +92,7 @@ class AsppBranch(nn.Module):
 
 
 class _Pooled(nn.Module):
-    """What both ASPPs share: the branch of the global mean, and the projection of all branches."""
+    """The parts that both ASPPs share: the branch of the global mean, and the projection of all branches."""
 
     def __init__(self, channels: int, width: int, branches: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _Pooled(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
 
     def join(self, x: Tensor, branches: list[Tensor]) -> Tensor:
-        """Concatenates the branches and the global mean of `x`, and projects them to x's channels."""
+        """Concatenate the branches and the global mean of `x`, and project them to the channels of `x`."""
         mean = self.global_avg_pool(x).expand(-1, -1, *x.shape[-2:])
         out = F.relu(self.bn1(self.conv1(torch.cat([*branches, mean], dim=1))))
         return F.dropout(out, 0.5, self.training)
@@ -299,7 +299,7 @@ class BiRefNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, 3, H, W), ImageNet-normalised, sides multiples of 32 -> logits (N, 1, H, W).
 
-        Raises ValueError where a side is no multiple of 32.
+        Raises ValueError if a side is not a multiple of 32.
         """
         self.check_size(image)
         logits: Tensor = self.decoder(image, self.encode(image))
@@ -314,6 +314,6 @@ class BiRefNet(nn.Module):
 
     @staticmethod
     def check_size(image: Tensor) -> None:
-        """Raises ValueError where a side of an image (N, C, H, W) is no multiple of 32."""
+        """Raise ValueError if a side of the image (N, C, H, W) is not a multiple of 32."""
         if image.shape[-2] % 32 or image.shape[-1] % 32:
             raise ValueError(f"image sides must be multiples of 32, got {tuple(image.shape[-2:])}")

@@ -29,7 +29,7 @@ CONV_SIZES = {
 
 
 def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """A 3×3 convolution and its batch norm."""
+    """Return a 3×3 convolution followed by its batch norm."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
 
 

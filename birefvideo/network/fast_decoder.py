@@ -1,9 +1,8 @@
 """BiRefNet's decoder for inference, with every run of linear layers done in its cheapest order.
 
-Between two activations the plain decoder makes wide maps only to narrow them again. Here what flows from
-stage to stage is the `block_width` (64) channels inside a decoder block: its convolution to the next
-stage's channels, the skip and the image's references are all taken straight to the next block's first
-convolution, and added up there.
+Between two activations the plain decoder makes wide maps only to narrow them again. Here only the `block_width`
+(64) channels inside a decoder block pass from stage to stage. The block's convolution to the next stage's channels,
+the skip and the image's references go straight to the next block's first convolution and are added up there.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from birefvideo.network.folding import (
 )
 
 UPSAMPLED_CONV_COST = 20_000
-"""What `upsampled_conv` costs a pixel of its result, in multiplications of a convolution that take as long."""
+"""Cost of `upsampled_conv` per pixel of its result, in multiplications of a convolution that take as long."""
 
 
 def fast_attention(block: DecoderBlock) -> nn.Module:
-    """The attention inside a decoder block, in its fastest form: (N, C, H, W) -> same."""
+    """Return the attention inside a decoder block in its fastest form: (N, C, H, W) -> same."""
     attention = block.dec_att
     return FastAsppDeformable(attention) if isinstance(attention, AsppDeformable) else without_norms(attention)
 
@@ -61,10 +60,10 @@ class Lateral:
 
 
 class SmallSkip(nn.Module):
-    """What of the skip joins before the upsampling: the half-size image's share, and the bias.
+    """The part of the skip that is added before the upsampling: the half-size image's share, and the bias.
 
-    Upsampling acts on each channel alone as a 1×1 convolution does on each pixel, so they change places; and it
-    keeps constants.
+    Upsampling acts on each channel alone and a 1×1 convolution on each pixel alone, so their order does not matter;
+    and upsampling keeps constants.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -72,12 +71,12 @@ class SmallSkip(nn.Module):
         self.weight, self.bias = frozen(weight[..., None, None]), frozen(bias)
 
     def forward(self, small: Tensor | None) -> Tensor:
-        """(N, inputs, h, w) -> (N, C, h, w), or (1, C, 1, 1) where there is no half-size image."""
+        """(N, inputs, h, w) -> (N, C, h, w), or (1, C, 1, 1) without a half-size image."""
         return self.bias.view(1, -1, 1, 1) if small is None else F.conv2d(small, self.weight, self.bias)
 
 
 def edge_gate(decoder: Decoder, stage: int) -> tuple[nn.Conv2d, nn.Module]:
-    """The gradient attention of a stage: its convolution C -> 16 with the norm folded, and what makes the gate."""
+    """Return a stage's gradient attention: its convolution C -> 16 with the norm folded, and the layers of the gate."""
     convs, gate = decoder.get_submodule(f"gdt_convs_{stage}"), decoder.get_submodule(f"gdt_convs_attn_{stage}")
     assert isinstance(convs, nn.Sequential)
     return fold_norm(convs[0], convs[1]), nn.Sequential(nn.ReLU(), without_norms(gate), nn.Sigmoid())
@@ -99,7 +98,7 @@ class PlainBridge(nn.Module):
 
 
 class GatedOut(nn.Module):
-    """All that a plain bridge upsamples."""
+    """Everything in a plain bridge before the upsampling."""
 
     def __init__(self, out: nn.Conv2d, gate: tuple[nn.Conv2d, nn.Module], lateral: Lateral) -> None:
         super().__init__()
@@ -116,7 +115,7 @@ class GatedOut(nn.Module):
 class TapBridge(nn.Module):
     """`PlainBridge` with the next block's convolution begun before the upsampling (see `upsampled_conv`).
 
-    What comes from the small size costs a quarter there, and the lateral convolution of the full-size map is
+    Work at the small size costs a quarter, and the lateral convolution of the full-size map is
     merged into the 3×3 convolution after it. The lateral bias passes through the taps, so, like the plain one, it
     is missing only where a tap lies outside the image.
     """
@@ -135,9 +134,9 @@ class TapBridge(nn.Module):
 
 
 class NarrowBridge(nn.Module):
-    """`TapBridge` that never makes the outward convolution's channels.
+    """`TapBridge` that never computes the outward convolution's channels.
 
-    All that sees them is linear: the taps of the next block's convolution (the gate is one factor a pixel, so
+    Everything that reads them is linear: the taps of the next block's convolution (the gate is one factor a pixel, so
     it may come after) and the taps of the edge convolution. Both are taken from the width inside the block by
     one 3×3 convolution to 9·(width + 16) channels, which is less work where the stage has many channels.
     """
@@ -163,7 +162,7 @@ class NarrowBridge(nn.Module):
 
 
 def bridge(out: nn.Conv2d, gate: tuple[nn.Conv2d, nn.Module], lateral: Lateral, inward: nn.Conv2d) -> nn.Module:
-    """The bridge of fewest multiplications a pixel of the larger size; all three give the same result."""
+    """Return the bridge with the fewest multiplications a pixel of the larger size; all three give the same result."""
     channels, width, next_width = out.out_channels, out.in_channels, inward.out_channels
     edges, full, small = gate[0].out_channels, lateral.full.shape[1], lateral.small.shape[1]
     gated = channels * (9 * width + 9 * edges + small)
@@ -251,7 +250,7 @@ class FastDecoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the maps are computed in."""
+        """Dtype in which the maps are computed."""
         return self.get_parameter("squeeze.0.weight").dtype
 
     def forward(self, image: Tensor, deepest: Tensor, full: list[Tensor], small: list[Tensor | None]) -> Tensor:
@@ -278,10 +277,10 @@ def _block(decoder: Decoder, stage: int) -> DecoderBlock:
 
 
 def _from_fold(conv: nn.Conv2d) -> nn.Conv2d:
-    """A copy for the folded image, which comes channel by channel and may have thousands of channels.
+    """Copy a convolution of the folded image, which is stored channel by channel and may have thousands of channels.
 
-    Turning those to channels-last would take half as long again as the convolution: where they are many, the
-    filters keep torch's plain layout, which the image then keeps as well.
+    Converting that image to channels-last would take half as long again as the convolution. With many channels the
+    filters keep torch's plain layout, and so does the image.
     """
     copied = conv_like(conv.weight, conv.bias)
     if conv.in_channels > 2 * conv.out_channels:

@@ -16,17 +16,17 @@ from birefvideo.network.folding import bias_of, fold_norm, frozen, norm_scale
 BAND_PIXELS = 1024
 """Pixels sampled at a time on a CPU: 60 taps of 64 channels are 8 MB in bf16, which the outer caches hold."""
 WIDE_BAND_PIXELS = 16384
-"""The same on other devices, which want many pixels at once: 126 MB."""
+"""The same on other devices, which need many pixels at once: 126 MB."""
 
 
 def bilinear_corners(
     y: Tensor, x: Tensor, modulation: Tensor, size: tuple[int, int], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """What bilinear sampling reads: four rows of a table of pixels, and their weights.
+    """Return what bilinear sampling reads: four rows of a table of pixels, and their weights.
 
     The table is the map with a frame of zeros, one pixel above and left and two below and right. A position is
-    first clamped to one pixel outside, where it already reads zeros only, so any finite or infinite position is
-    in the table and no corner needs a test of its own.
+    first clamped to one pixel outside, where it reads only zeros. So any finite or infinite position is in the
+    table, and no corner needs a check of its own.
 
     Args:
         y, x: positions in pixels of the map (…), fp32. Overwritten.
@@ -44,7 +44,7 @@ def bilinear_corners(
     y -= top
     x -= left
     first = torch.add(left, top, alpha=pitch).add_(pitch + 1).to(torch.int32)
-    # Not-a-number has no place; it must still be inside the table. Its weights carry it on.
+    # NaN converts to an arbitrary index, which must still be inside the table. The weights carry the NaN on.
     first.clamp_(0, (height + 1) * pitch + width + 1)
     index = torch.stack((first, first + 1, first + pitch, first + (pitch + 1)), dim=-1)
     lower = modulation * y
@@ -57,7 +57,7 @@ def bilinear_corners(
 
 
 def pixel_table(x: Tensor) -> Tensor:
-    """A map (C, H, W) as rows of a table with a frame of zeros: ((H + 3)·(W + 3), C)."""
+    """Lay out a map (C, H, W) as rows of a table with a frame of zeros: ((H + 3)·(W + 3), C)."""
     return F.pad(x.permute(1, 2, 0), (0, 0, 1, 2, 1, 2)).flatten(0, 1)
 
 
@@ -108,8 +108,8 @@ class FastAsppDeformable(nn.Module):
 
     All taps of all branches are sampled at once into a matrix (pixels, taps·C); a branch is a matrix product on
     its columns. Norms are folded. The branch of the global mean is the same at every pixel, so it enters as
-    the bias of the projection. Bands of pixels go all the way, so neither the samples nor the branches ever
-    exist for the whole map.
+    the bias of the projection. Each band of pixels runs through all steps before the next, so neither the samples
+    nor the branches ever exist for the whole map.
     """
 
     def __init__(self, aspp: AsppDeformable) -> None:

@@ -1,4 +1,4 @@
-"""Linear layers of rows for inference; on a CPU, what follows them is done by the product itself."""
+"""Linear layers for inference; on a CPU, the operation that follows is fused into the matrix product."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _FUSED: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-"""oneDNN's linear layer with an activation or a sum behind it, which torch's own compiler calls; None where torch was
-built without. A result is written once and no bias is copied under it first, as `F.linear` does in fp32."""
+"""oneDNN's linear layer with an activation or a sum fused in, which torch's own compiler calls; None if torch was built
+without it. It writes the result once, where `F.linear` in fp32 first fills it with the bias."""
 
 _DTYPES = {torch.float32}
-"""What it computes in here; without the instructions for bf16 oneDNN refuses where `F.linear` is merely slow."""
+"""Dtypes to use it with. On a CPU without bf16 instructions oneDNN refuses bf16, and `F.linear` is only slow."""
 if _FUSED is not None and torch.ops.mkldnn._is_mkldnn_bf16_supported():
     _DTYPES.add(torch.bfloat16)
 
@@ -40,5 +40,5 @@ def add_linear(other: Tensor, x: Tensor, layer: nn.Linear) -> Tensor:
 def _can_fuse(x: Tensor) -> bool:
     if _FUSED is None or x.device.type != "cpu" or x.dtype not in _DTYPES:
         return False
-    # Compilers fuse by themselves; a fake tensor has no values; oneDNN's form has no gradient.
+    # Compilers fuse on their own, fake tensors have no values, and oneDNN's form has no gradient.
     return not torch.compiler.is_compiling() and type(x) is Tensor and not torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""Swin Transformer for inference: the plain backbone's result with a fraction of its copies, and no padding.
+"""Swin Transformer for inference: the plain backbone's result with far fewer copies and no padding.
 
 Everything but attention acts on single tokens, so tokens lie in window order while they pass through a block, and one
 gather takes them to the order of the next. Windows are never padded or masked: see `Attention` and `segments`.
@@ -21,7 +21,7 @@ from birefvideo.network.fast_linear import add_linear, linear, linear_gelu
 from birefvideo.network.swin import SwinBlock, SwinStage, SwinTransformer
 
 CACHE_BYTES = 16 << 20
-"""Size on a CPU of the widest tensor of a block in fp32: little enough for the caches, enough rows for fast matmuls."""
+"""Size on a CPU of a block's widest tensor in fp32: small enough for the caches, with enough rows for fast matmuls."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class Segment:
 
 
 def segments(length: int, window: int, shift: int) -> list[Segment]:
-    """Cuts one side of a map as shifted windows do, where tokens that may not attend to each other lie apart.
+    """Cut one side of a map into shifted windows, so that tokens that may not attend to each other are apart.
 
-    Rolling the padded map brings its two ends into one window and the mask parts them again. Without either, they are
-    two smaller windows, and position biases depend on differences only. What holds nothing but padding is left out.
+    In the plain network a roll of the padded map brings its two ends into one window, and a mask separates them again.
+    Here they are two smaller windows; position biases depend on differences only. Segments of nothing but padding are
+    left out.
     """
     padded = length + -length % window
     cuts = [0, *range(shift or window, padded, window), padded]
@@ -75,7 +76,7 @@ class Order:
 
 
 def window_order(ids: Tensor, window: int, shift: int, limit: int) -> Order:
-    """Window order of the tokens `ids` (N, H, W), in chunks of about `limit` tokens."""
+    """Put the tokens `ids` (N, H, W) into window order, in chunks of about `limit` tokens."""
     n, h, w = ids.shape
     columns = segments(w, window, shift)
     images = min(n, max(1, limit // (h * w)))
@@ -99,7 +100,7 @@ def window_order(ids: Tensor, window: int, shift: int, limit: int) -> Order:
 
 
 def _runs(parts: Sequence[Segment]) -> list[list[Segment]]:
-    """Neighbours of equal shape."""
+    """Group neighbours of equal shape."""
     runs: list[list[Segment]] = []
     for part in parts:
         # Not itertools.groupby, which torch.compile cannot follow.
@@ -125,7 +126,7 @@ class Plan:
 
 
 def make_plan(n: int, h: int, w: int, window: int, depth: int, limit: int, device: torch.device) -> Plan:
-    """The `Plan` of a stage of `depth` blocks."""
+    """Return the `Plan` of a stage of `depth` blocks."""
     ids = torch.arange(n * h * w, device=device).view(n, h, w)
     even, odd = (window_order(ids, window, shift, limit) for shift in (0, window // 2))
     to_even, to_odd = (torch.empty_like(o.tokens).scatter_(0, o.tokens, ids.flatten()) for o in (even, odd))
@@ -141,7 +142,7 @@ _cached_plan = lru_cache(maxsize=32)(make_plan)
 
 
 class Unrounded(nn.Module):
-    """A copy of a module that stays in fp32 when the network is cast to bf16, whose 8 bits do not suffice for it."""
+    """A copy of a module that stays in fp32 when the network is cast to bf16, whose 8 bits are not enough for it."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -157,16 +158,15 @@ class Unrounded(nn.Module):
         return self
 
     def forward(self, x: Tensor, *rest: Any) -> Any:
-        """What the module makes of `x` in the module's own precision."""
+        """Run the module on `x`, converted to the module's own dtype."""
         return self.module(x.to(next(self.parameters()).dtype), *rest)
 
 
 class Attention(nn.Module):
     """Window attention over windows of any shape.
 
-    Padded tokens are zeros behind the norm: keys and values that are the projection's bias, the same for all. Their
-    weights add up, so they are one token whose position bias is the log of the sum of their exponentials. As queries
-    they are of no use.
+    Padded tokens are zeros after the norm, so their keys and values are all the projection's bias. Their weights add
+    up, so they act as one token whose position bias is the logsumexp of theirs. Their own results are not needed.
     """
 
     bias: Tensor
@@ -248,7 +248,7 @@ class FastStage(nn.Module):
         limit = n * h * w
         if x.device.type == "cpu" and eager:
             limit = max(1, CACHE_BYTES // (4 * dim * x.element_size()))
-        # A fake tensor's plan would be fake too.
+        # The plan of a fake tensor would be fake too, and must not be cached.
         planner = _cached_plan if eager and type(x) is Tensor else make_plan
         plan = planner(n, h, w, self.window, len(self.blocks), limit, x.device)
         for i, block in enumerate(self.blocks):
@@ -278,7 +278,7 @@ class FastSwin(nn.Module):
         for i, stage in enumerate(swin.layers):
             assert isinstance(stage, SwinStage)
             self.stages.append(FastStage(stage, swin.get_submodule(f"norm{i}")))
-        # Where bf16 does most harm: over half of the error variance that a bf16 backbone brings to the logits.
+        # bf16 does the most harm here: over half of the error variance that a bf16 backbone adds to the logits.
         self.stages[0] = Unrounded(self.stages[0])
 
     def forward(self, image: Tensor) -> Sequence[Tensor]:
@@ -295,10 +295,10 @@ class FastSwin(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the network was cast to."""
+        """Dtype that the network was cast to."""
         return self.get_parameter("stages.3.blocks.0.fc1.weight").dtype
 
 
 def fast_swin(swin: SwinTransformer) -> FastSwin:
-    """Makes an inference module with the weights and the result of `swin`, which it leaves as it is."""
+    """Make an inference module with the weights and the result of `swin`; `swin` itself is not changed."""
     return FastSwin(swin).eval().requires_grad_(False)

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TILE = 32
-"""Side of a tile: 26 of its 32 pixels come out right for 7×7, at 3.2 multiplications a filter instead of 49."""
+"""Side of a tile. With a 7×7 kernel 26 of its 32 pixels are valid, at 3.2 multiplications a filter instead of 49."""
 LEAST_PIXELS = {torch.float32: 1024, torch.bfloat16: 4096, torch.float16: 1024}
-"""Smaller maps, by their dtype, are convolved faster directly: they fill too few tiles for the filters to load."""
+"""Pixels, by dtype, below which the direct convolution is faster: too few tiles to be worth loading the filters."""
 LEAST_PIXELS_OF_5X5 = 16384
 """The same for a 5×5 kernel in fp32."""
 BAND_ELEMENTS = 1_000_000
-"""Complex numbers in flight: 8 MB, which the allocator hands out again; large buffers are mapped anew, page by page."""
+"""Complex numbers in use at a time: 8 MB. The allocator reuses buffers of that size; larger ones are mapped anew."""
 
 
 class FftConv2d(nn.Module):
@@ -27,10 +27,10 @@ class FftConv2d(nn.Module):
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        """Takes filters (O, I, k, k), k odd, and bias (O,)."""
+        """Transform the filters (O, I, k, k), k odd; the bias is (O,)."""
         super().__init__()
         self.reach = weight.shape[-1] // 2
-        # A convolution in torch is a correlation: turned round, it becomes the product of transforms.
+        # A convolution in torch is a correlation: with flipped filters it becomes the product of transforms.
         spectrum = torch.fft.rfft2(weight.detach().float().flip(2, 3), s=(TILE, TILE)).permute(2, 3, 0, 1)
         # Plain attributes, not buffers: a cast must not round them, and a GPU has no use for them.
         self.spectrum: Tensor = spectrum.flatten(0, 1).contiguous()
@@ -62,7 +62,7 @@ class FftConv2d(nn.Module):
         frequencies = torch.fft.rfft2(tiles).reshape(inputs * down * across, -1)
         product = self.spectrum @ frequencies.t().contiguous().view(-1, inputs, down * across)
         product = product.view(product.shape[0], -1).t().contiguous().view(outputs, down, across, TILE, -1)
-        # The first 2·reach rows and columns wrapped around: dropped between the two directions, and after.
+        # The first 2·reach rows and columns wrapped around: rows are dropped here, columns after the second transform.
         rows = torch.fft.ifft(product, dim=-2)[..., 2 * self.reach :, :]
         values = torch.fft.irfft(rows, n=TILE, dim=-1)[..., 2 * self.reach :]
         out: Tensor = values.transpose(2, 3).reshape(outputs, down * values.shape[-2], across * values.shape[-1])

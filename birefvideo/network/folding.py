@@ -16,7 +16,7 @@ from birefvideo.network.fft_conv import WideConv2d
 
 
 def fold_norm(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
-    """A convolution that equals `norm(conv(x))` in eval mode, for any geometry of the convolution.
+    """Return a convolution that equals `norm(conv(x))` in eval mode, for any geometry of the convolution.
 
     A batch norm at inference is y·s + t per channel, s = γ/√(σ²+ε) and t = β − μ·s: s scales the filters.
     """
@@ -27,14 +27,14 @@ def fold_norm(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
 
 
 def norm_scale(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and shift, each (channels,), that a batch norm in eval mode amounts to."""
+    """Return the scale and shift, each (channels,), that a batch norm applies in eval mode."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
 def conv_like(weight: Tensor, bias: Tensor | None, like: nn.Conv2d | None = None) -> nn.Conv2d:
-    """A convolution with these weights (O, I, kh, kw), frozen; stride, padding and dilation of `like`.
+    """Make a frozen convolution with these weights (O, I, kh, kw), and the stride, padding and dilation of `like`.
 
     Without `like`: stride 1 and the padding that keeps the size.
     """
@@ -50,32 +50,32 @@ def conv_like(weight: Tensor, bias: Tensor | None, like: nn.Conv2d | None = None
 
 
 def frozen(tensor: Tensor) -> nn.Parameter:
-    """A copy of a tensor as a parameter that needs no gradient."""
+    """Copy a tensor into a parameter that needs no gradient."""
     return nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def after_pointwise(conv: Tensor, pointwise: Tensor) -> Tensor:
-    """Filters of `conv(pointwise(x))`: (O, M, kh, kw) and (M, I) -> (O, I, kh, kw)."""
+    """Return the filters of `conv(pointwise(x))`: (O, M, kh, kw) and (M, I) -> (O, I, kh, kw)."""
     return torch.einsum("omyx,mi->oiyx", conv, pointwise)
 
 
 def before_pointwise(pointwise: Tensor, conv: Tensor) -> Tensor:
-    """Filters of `pointwise(conv(x))`: (O, M) and (M, I, kh, kw) -> (O, I, kh, kw)."""
+    """Return the filters of `pointwise(conv(x))`: (O, M) and (M, I, kh, kw) -> (O, I, kh, kw)."""
     return torch.einsum("om,miyx->oiyx", pointwise, conv)
 
 
 def taps_of(weight: Tensor) -> Tensor:
-    """The nine taps of a 3×3 convolution (O, I, 3, 3), each as a pointwise map: (9·O, I), tap-major."""
+    """Return the nine taps of a 3×3 convolution (O, I, 3, 3), each as a pointwise map: (9·O, I), tap-major."""
     return weight.permute(2, 3, 0, 1).reshape(-1, weight.shape[1])
 
 
 class TwoConvs(nn.Module):
     """Two zero-padded 3×3 convolutions with nothing between them, as one of 5×5 and a correction of the border.
 
-    The 5×5 filters are the full convolution of both. They also count what the first convolution would give
-    one pixel *outside* the image, where the second one sees zero padding. Those values reach only the outermost
-    ring of the result, so they are computed along the four sides, where most taps meet nothing, and taken off.
-    It saves work whenever 25·I·O < 9·M·(I+O); the map of M channels is never made.
+    The 5×5 filters are the full convolution of both. They also include what the first convolution would give one
+    pixel *outside* the image, where the second one sees zero padding. Those values reach only the outermost ring of
+    the result, so they are computed along the four sides, where most taps read padding, and subtracted. This saves
+    work whenever 25·I·O < 9·M·(I+O); the map of M channels is never computed.
     """
 
     def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
@@ -109,12 +109,12 @@ class TwoConvs(nn.Module):
 
 
 def bias_of(conv: nn.Conv2d) -> Tensor:
-    """A convolution's bias (O,), zeros where it has none."""
+    """Return a convolution's bias (O,), or zeros if it has none."""
     return conv.weight.new_zeros(conv.weight.shape[0]) if conv.bias is None else conv.bias
 
 
 def joined(first: nn.Conv2d, second: nn.Conv2d) -> nn.Module:
-    """`second(first(x))` in whichever form needs fewer multiplications: two 3×3 convolutions or one 5×5."""
+    """Return `second(first(x))` in the form with fewer multiplications: two 3×3 convolutions or one 5×5."""
     inputs, width, outputs = first.in_channels, first.out_channels, second.out_channels
     if 25 * inputs * outputs < 9 * width * (inputs + outputs):
         return TwoConvs(first, second)
@@ -129,9 +129,9 @@ def _lerp(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _tap_sources(size: int, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where the three taps of a row of a 3-tap filter over an upsampled axis come from.
+    """Find where a 3-tap filter over an upsampled axis reads the axis before the upsampling.
 
-    Returns index into the axis interleaved with taps (target, 6) and weights (target, 6): tap t of output i
+    Returns an index into the axis interleaved with taps (target, 6) and weights (target, 6): tap t of output i
     reads upsampled position i + t − 1, which mixes two source positions, or nothing beyond the ends.
     """
     at = torch.arange(target, device=device).unsqueeze(1) + torch.arange(-1, 2, device=device)
@@ -143,10 +143,10 @@ def _tap_sources(size: int, target: int, device: torch.device) -> tuple[Tensor, 
 
 
 def upsampled_conv(taps: Tensor, size: tuple[int, int]) -> Tensor:
-    """A 3×3 convolution of an upsampled map, from the taps applied before the upsampling.
+    """Convolve an upsampled map by 3×3, from the taps applied before the upsampling.
 
-    Bilinear upsampling (aligned corners) acts on each channel alone, so it changes places with the pointwise
-    map of a tap: conv(up(x))[p] = Σ_t up(W_t x)[p + t]. The W_t x are made at the small size, a quarter of the
+    Bilinear upsampling (aligned corners) acts on each channel alone, so it can follow the pointwise map of
+    a tap: conv(up(x))[p] = Σ_t up(W_t x)[p + t]. The W_t x are made at the small size, a quarter of the
     pixels; then every output row is a weighted sum of six (tap, row) pairs, and every pixel of six columns.
 
     Args:
@@ -170,7 +170,7 @@ def upsampled_conv(taps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _bags(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums of rows: (N, R, C), (a, b, k) and weights alike -> (N, a·b, C)."""
+    """Compute weighted sums of rows: (N, R, C), (a, b, k) and weights alike -> (N, a·b, C)."""
     index = index.reshape(-1, index.shape[-1]).int()
     weight = weight.reshape(index.shape).to(rows.dtype)
     return torch.stack([F.embedding_bag(index, r, mode="sum", per_sample_weights=weight) for r in rows])
@@ -181,7 +181,7 @@ _NORMED = (("conv_in", "bn_in"), ("conv_out", "bn_out"), ("conv1", "bn1"), ("con
 
 
 def without_norms(module: nn.Module) -> nn.Module:
-    """A copy of a module in eval mode whose batch norms are folded, wherever they follow a convolution."""
+    """Copy a module in eval mode, with every batch norm that follows a convolution folded into it."""
     module = copy.deepcopy(module).eval().requires_grad_(False)
     for part in list(module.modules()):
         names = [n for n, _ in part.named_children()] if isinstance(part, nn.Sequential) else []

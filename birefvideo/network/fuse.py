@@ -1,4 +1,4 @@
-"""The inference form of a BiRefNet: the same answer from fewer, larger and better placed operations."""
+"""The inference form of a BiRefNet: the same result from fewer, larger and better ordered operations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from birefvideo.network.swin import SwinTransformer
 
 
 def fuse(model: BiRefNet) -> nn.Module:
-    """An inference network with the same logits as `model` up to rounding: (N, 3, H, W) -> (N, 1, H, W).
+    """Return an inference network with the same logits as `model` up to rounding: (N, 3, H, W) -> (N, 1, H, W).
 
     Its weights are copies, in fp32 and on the model's device; cast or move it afterwards with `.to`. It has
-    `.geometry`, raises the same ValueError for sizes that do not fit, and takes no part in training. The image
-    may be of higher precision than the weights, which is worth having; the logits are of the image's dtype.
+    `.geometry`, raises the same ValueError for sizes that do not fit, and cannot be trained. The image may have a
+    higher precision than the weights, which makes the result more exact; the logits have the image's dtype.
     """
     with torch.no_grad():
         return _FusedBiRefNet(copy.deepcopy(model).eval().float()).eval().requires_grad_(False)
@@ -54,7 +54,7 @@ class _FusedBiRefNet(nn.Module):
         return [m.to(dtype, memory_format=torch.channels_last) for m in maps]
 
     def _at_deepest(self, full: Tensor, small: Tensor | None, deepest: Tensor) -> list[Tensor]:
-        """What a level's joined map is at the deepest map's size, to be concatenated."""
+        """Return the maps of a level at the deepest map's size, to be concatenated."""
         parts = [resize(full, deepest)]
         if small is None:
             return parts
@@ -63,9 +63,10 @@ class _FusedBiRefNet(nn.Module):
 
 
 def resized_through(x: Tensor, middle: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """`resize(resize(x, middle), size)` without the middle: (N, C, h, w) -> (N, C, *size), channels-last.
+    """Return `resize(resize(x, middle), size)` without computing the map of the middle size.
 
-    Both act on rows and columns separately and linearly, so together they are one small matrix on each axis.
+    (N, C, h, w) -> (N, C, *size), channels-last. Both resizes act on rows and columns separately
+    and linearly, so together they are one small matrix on each axis.
     """
     rows, columns = (_resizing(*sizes, x.device).to(x.dtype) for sizes in zip(_size(x), middle, size, strict=True))
     x = x.permute(0, 2, 3, 1)
@@ -74,7 +75,7 @@ def resized_through(x: Tensor, middle: tuple[int, int], size: tuple[int, int]) -
 
 
 def _resizing(source: int, middle: int, target: int, device: torch.device) -> Tensor:
-    """The matrix (target, source) of a linear resize of an axis by way of a middle size."""
+    """Return the matrix (target, source) that resizes an axis linearly by way of a middle size."""
     axes = torch.eye(source, device=device).unsqueeze(0)
     for size in (middle, target):
         axes = F.interpolate(axes, size=size, mode="linear", align_corners=True)

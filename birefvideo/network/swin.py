@@ -36,7 +36,7 @@ SWIN_SIZES = {
 
 
 def relative_position_index(window: int) -> Tensor:
-    """Row of the bias table for every pair of tokens in a window: int64 (window², window²)."""
+    """Return the row of the bias table for every pair of tokens in a window: int64 (window², window²)."""
     axis = torch.arange(window)
     y, x = (t.flatten() for t in torch.meshgrid(axis, axis, indexing="ij"))
     dy = y[:, None] - y[None, :] + window - 1
@@ -60,7 +60,7 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def bias(self) -> Tensor:
-        """Position bias, (heads, tokens, tokens)."""
+        """Return the position bias, (heads, tokens, tokens)."""
         tokens = self.window**2
         table = self.relative_position_bias_table[self.relative_position_index.flatten()]
         return table.view(tokens, tokens, self.heads).permute(2, 0, 1)
@@ -100,14 +100,14 @@ def to_windows(x: Tensor, window: int) -> Tensor:
 
 
 def from_windows(windows: Tensor, window: int, h: int, w: int) -> Tensor:
-    """Inverse of `to_windows`: (N·windows, window², C) -> (N, h, w, C)."""
+    """Undo `to_windows`: (N·windows, window², C) -> (N, h, w, C)."""
     c = windows.shape[-1]
     x = windows.view(-1, h // window, w // window, window, window, c)
     return x.transpose(2, 3).reshape(-1, h, w, c)
 
 
 def shift_mask(h: int, w: int, window: int, device: torch.device) -> Tensor:
-    """Which tokens of a rolled map may attend to each other: (windows, tokens, tokens), 0 or -inf.
+    """Mask which tokens of a rolled map may attend to each other: (windows, tokens, tokens), 0 or -inf.
 
     `h` and `w` are padded sides; a roll by window // 2 brings up to four image regions into one window.
     """

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from birefvideo.errors import InputError, OptionError
+from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import Alpha
 from birefvideo.scoring.metrics import ClipScore, FrameScore, Score
 from birefvideo.scoring.read_mattes import RGB, MatteFolder, MatteVideo, open_mattes, read_colours
@@ -150,14 +150,16 @@ def _window(true: MatteVideo | MatteFolder, start: Fraction | None, end: Fractio
     if start is None and end is None:
         return slice(0, len(true))
     if true.times is None:
-        raise OptionError(f"--start and --end need times, and {true.path} is a folder of pictures: give a video")
+        raise OptionError(
+            f"{named('start')} and {named('end')} need times, and {true.path} is a folder of pictures: give a video"
+        )
     inside = [
         index
         for index, time in enumerate(true.times)
         if (start is None or time - true.times[0] >= start) and (end is None or time - true.times[0] < end)
     ]
     if not inside:
-        raise OptionError(f"{true.path} has no frame between --start and --end")
+        raise OptionError(f"{true.path} has no frame between {named('start')} and {named('end')}")
     return slice(inside[0], inside[-1] + 1)
 
 
@@ -184,8 +186,8 @@ def _check_frames(
         if times:
             raise InputError(
                 f"{lacks} lacks {len(times)} of the {len(wanted if lacks == found.path else found.times)} frames of "
-                f"{has}, the first at {float(times[0]):.3f} s: name files of one clip, and pass the --start and --end "
-                "that a trimmed result was made with"
+                f"{has}, the first at {float(times[0]):.3f} s: name files of one clip, and pass the "
+                f"{named('start')} and {named('end')} that a trimmed result was made with"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a network asks of a device, counted without one: operations run on tensors that have shapes and no values."""
+"""Count what a network needs of a device, without one: operations run on tensors that have shapes but no values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Traffic(TorchDispatchMode):
 
 @torch.inference_mode()
 def count(work: Callable[[], object]) -> Count:
-    """Counts one call of `work`, all of whose tensors are on the meta device."""
+    """Count one call of `work`, all of whose tensors are on the meta device."""
     counted = Count()
     with FlopCounterMode(display=False) as flops, _Traffic(counted):
         work()

@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from birefvideo.matting.network_input import InputSize
-from birefvideo.models.checkpoints import EMBEDDED, find, load
+from birefvideo.family.checkpoints import find, load
+from birefvideo.family.variants import EMBEDDED
+from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES
@@ -40,7 +42,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all sides have in common."""
+    """The settings that all sides share."""
 
     model: str
     """'lite', 'general' or 'talk'."""
@@ -59,13 +61,13 @@ class NotRunError(Exception):
 
 
 def default_size(model: str, width: int, height: int) -> tuple[int, int]:
-    """Width and height at which `model` sees a picture."""
+    """Return the width and height at which `model` sees a picture."""
     size = find(EMBEDDED).size if model == EMBEDDED else InputSize(fixed=(1024, 1024))
     return size.network_size(width, height)
 
 
 def fill(model: nn.Module) -> None:
-    """Gives every weight the value that the parity tests use: noise seeded by the key, scaled by its kind."""
+    """Give every weight the value that the parity tests use: noise seeded by the key, scaled by its kind."""
     for key, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
             continue
@@ -84,7 +86,7 @@ def fill(model: nn.Module) -> None:
 
 
 def build(side: Side, setup: Setup) -> Network:
-    """Makes a side ready to run.
+    """Prepare a side.
 
     Raises:
         NotRunError: it needs what is not there.
@@ -99,7 +101,7 @@ def build(side: Side, setup: Setup) -> Network:
 
 
 def our_model(name: str) -> BiRefNet:
-    """Our plain network with the weights of the benchmark."""
+    """Return our plain network with the weights of the benchmark."""
     if name == EMBEDDED:
         return load(find(EMBEDDED))
     model = BiRefNet(Geometry(BACKBONES[name])).eval()
@@ -108,10 +110,10 @@ def our_model(name: str) -> BiRefNet:
 
 
 def published_model(setup: Setup) -> nn.Module:
-    """The published network from its own code, its Config told the backbone and nothing else.
+    """Build the published network from its own code; only the backbone is changed in its Config.
 
     Raises:
-        NotRunError: there is no checkout, a package that it imports is missing, or it knows no such model.
+        NotRunError: there is no checkout, a package that it imports is missing, or it does not have the model.
     """
     if setup.published is None:
         raise NotRunError("no --published FOLDER")
@@ -120,7 +122,7 @@ def published_model(setup: Setup) -> nn.Module:
     backbone = BACKBONES[setup.model]
     sys.path.insert(0, str(setup.published.resolve()))
     try:
-        config = importlib.import_module("config")
+        config: Any = importlib.import_module("config")
         original = config.Config
 
         class Chosen(original):  # type: ignore[misc, valid-type]
@@ -144,7 +146,7 @@ def published_model(setup: Setup) -> nn.Module:
 
 
 def torch_network(model: nn.Module, side: Side, setup: Setup) -> Network:
-    """A torch model in the side's dtype on the device."""
+    """Return a function that runs a torch model in the side's dtype on the device."""
     dtype = DTYPES[side.dtype]
     model = model.requires_grad_(False).to(setup.device, dtype)
 
@@ -159,7 +161,7 @@ def torch_network(model: nn.Module, side: Side, setup: Setup) -> Network:
 
 
 def openvino_network(side: Side, setup: Setup) -> Network:
-    """OpenVINO's conversion of the published network if there is one, else of our plain one.
+    """Convert the published network for OpenVINO, or our plain one without `--published`.
 
     Raises:
         NotRunError: OpenVINO is missing or cannot convert it.

@@ -1,4 +1,4 @@
-"""One side of a benchmark in a process of its own: its memory is its own, and its turns come when it is told."""
+"""One side of a benchmark in its own process, so that its memory is counted alone; it runs a frame on request."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Worker:
         self._process.join()
 
     def ask(self, what: str, image: Tensor | None = None) -> Any:
-        """The answer of a function in _ANSWERS; raises NotRunError if the side cannot run or broke."""
+        """Return the answer of a function in _ANSWERS; raise NotRunError if the side cannot run or broke."""
         try:
             self._end.send((what, None if image is None else image.numpy()))
             answer = self._end.recv()
@@ -97,7 +97,7 @@ def _serve(end: Connection, side: Side, setup: Setup) -> None:
 
 
 def _give_back_memory() -> None:
-    """Returns what building the network left over, where the C library can: a frame would use it unseen."""
+    """Give memory left over from building the network back, if the C library can: a frame would reuse it uncounted."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -118,7 +118,7 @@ def _memory_and_logits(network: Network, image: Tensor, device: str) -> tuple[Me
 
 
 def _status(entry: str) -> int:
-    """A line of /proc/self/status, in KiB."""
+    """Read a line of /proc/self/status, in KiB."""
     found = re.search(rf"{entry}:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1])
@@ -142,7 +142,7 @@ _ANSWERS = {"memory": _memory_and_logits, "macs": _macs_and_logits, "turn": _tur
 
 @contextmanager
 def counted_macs() -> Iterator[FlopCounterMode]:
-    """Counts two operations a multiplication in whatever runs inside, by one set of rules for every side.
+    """Count the operations that run inside, two for each multiplication, by the same rules for every side.
 
     torch's rules for matrices and convolutions, and ours for what they leave out: attention on CPUs, deformable
     convolutions, and sampling, where a bilinear sample is four multiplications whichever operation takes it. Resizes

@@ -1,1 +1,1 @@
-"""What the samples are made of: an animated person, drawn rooms and a synthetic voice."""
+"""The parts of the samples: an animated person, drawn rooms and a synthetic voice."""

@@ -20,13 +20,13 @@ NECK, FACE, FACE_RADII = (222.0, 188.0), (225.0, 108.0), (72.0, 92.0)
 
 
 def ramp(low: float, high: float, x: Array) -> Array:
-    """Smooth step: 0 below `low`, 1 above `high`."""
+    """Return a smooth step: 0 below `low`, 1 above `high`."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def wander(rng: np.random.Generator, seconds: Array, period: float) -> Array:
-    """A smooth random curve of about unit size: four sines around `period` seconds."""
+    """Return a smooth random curve of about unit size: four sines around `period` seconds."""
     waves = [
         np.sin(2 * math.pi * (seconds / (period * rng.uniform(0.5, 1.6)) + rng.uniform())) * rng.uniform(0.5, 1)
         for _ in range(4)
@@ -72,7 +72,7 @@ def add_strands(colour: Array, alpha: Array, rng: np.random.Generator) -> None:
 
 
 def load_person(path: Path) -> Array:
-    """The cut-out at twice its size, float32 (1024, 1024, 4), BGR in [0, 1] straight, then alpha.
+    """Load the cut-out at twice its size, float32 (1024, 1024, 4): straight BGR in [0, 1], then alpha.
 
     Colour where the outline is soft still holds some of the photograph's background: it is taken from the inside.
     """
@@ -110,7 +110,7 @@ class Pose:
 
 
 def make_poses(times: Array, voice: Array, rng: np.random.Generator) -> list[Pose]:
-    """A pose for every frame; `voice` is the loudness of the speech at each, 0 to 1."""
+    """Return a pose for every frame; `voice` is the loudness of the speech at each, 0 to 1."""
     yaw, pitch, roll = (wander(rng, times, p) for p in (3.1, 2.3, 4.3))
     across, along = wander(rng, times, 5.0), wander(rng, times, 6.0)
     pucker = np.clip(wander(rng, times, 0.55), 0, 1) * voice
@@ -182,7 +182,7 @@ def open_mouth(x: Array, y: Array, pose: Pose) -> tuple[Array, Array, Array]:
 
 
 def draw_person(person: Array, pose: Pose, size: tuple[int, int], zoom: float, anchor: tuple[float, float]) -> Array:
-    """The person in one frame: float32 (height, width, 4), straight BGR and alpha; `anchor` is where (222, 14) goes."""
+    """Draw the person in one frame: float32 (height, width, 4), straight BGR and alpha; (222, 14) goes to `anchor`."""
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size))
     x = (x - anchor[0]) / zoom + 222 - pose.sway[0] * ramp(520, 60, y := (y - anchor[1]) / zoom + 14)
     y = y - pose.sway[1] + pose.breath * ramp(150, 240, y) * (1 + 0.004 * (x - 222))

@@ -35,14 +35,14 @@ class Room:
         self.light += np.exp(-distance)[..., None] * np.array(rgb[::-1], np.float32)
 
     def wall(self) -> None:
-        """A painted wall: bright by the window on the left, dim far from it and near the floor, a little uneven."""
+        """Draw a painted wall: bright by the window on the left, dim far from it and near the floor, uneven."""
         hue = np.array([0.27, 0.225, 0.18]) + self.rng.uniform(-0.02, 0.02, 3)
         noise = cv2.resize(np.float32(self.rng.normal(0, 1, (9, 16))), (self.width, self.height), interpolation=2)
         shade = (0.30 + 0.95 * np.exp(-2.4 * self.x)) * (1.1 - 0.45 * self.y) * (1 + 0.04 * noise)
         self.light[:] = shade[..., None] * np.float32(hue)
 
     def window(self, left: float, right: float) -> None:
-        """A window with a bright, leafy outside, its frame, and curtains in folds."""
+        """Draw a window with a bright, leafy outside, its frame, and curtains in folds."""
         top, bottom = 0.04, 0.74
         self.box(left - 0.012, top - 0.02, right + 0.012, bottom + 0.03, (0.30, 0.29, 0.27))
         self.box(left, top, right, bottom, (2.2, 2.5, 2.9))
@@ -76,7 +76,7 @@ class Room:
         cv2.ellipse(self.light, centre, axes, tilt, 0, 360, rgb[::-1], -1, cv2.LINE_8, 4)
 
     def shelf(self, left: float, right: float) -> None:
-        """A bookcase: boards, rows of books of many colours, a few things between."""
+        """Draw a bookcase: boards, rows of books of many colours, a few things between."""
         self.box(left, 0.06, right, 1.0, (0.045, 0.028, 0.018))
         for row in range(5):
             top, floor = 0.08 + 0.21 * row, 0.08 + 0.21 * (row + 1) - 0.018
@@ -101,20 +101,21 @@ class Room:
             self.box(edge, 0.06, edge + 0.008, 1.0, (0.17, 0.10, 0.05))
 
     def book_colour(self) -> tuple[float, ...]:
-        """One of the colours that books have, linear."""
+        """Choose one of the colours that books have, linear."""
+        colours: tuple[tuple[float, ...], ...]
         colours = ((0.30, 0.07, 0.05), (0.06, 0.12, 0.26), (0.08, 0.2, 0.13), (0.5, 0.42, 0.28), (0.42, 0.24, 0.06))
         colours += ((0.6, 0.57, 0.5), (0.12, 0.11, 0.11), (0.22, 0.09, 0.2), (0.1, 0.28, 0.3))
         return colours[int(self.rng.integers(len(colours)))]
 
     def vase(self, x: float, floor: float) -> None:
-        """A small glazed vase."""
+        """Draw a small glazed vase."""
         colour = np.array((0.30, 0.27, 0.22)) * self.rng.uniform(0.3, 1.2)
         self.blob(x, floor - 0.032, 0.011, tuple(colour), flat=1.5)
         self.box(x - 0.004, floor - 0.085, x + 0.004, floor - 0.04, tuple(0.8 * colour))
         self.blob(x - 0.004, floor - 0.04, 0.003, tuple(2 * colour), flat=2)
 
     def plant(self, x: float, y: float, size: float) -> None:
-        """A pot plant: leaves on arcs, the lower ones darker."""
+        """Draw a pot plant: leaves on arcs, the lower ones darker."""
         for _ in range(120):
             angle, reach = self.rng.uniform(0.1, math.pi - 0.1), self.rng.uniform(0.15, 1) * size
             leaf = (x + reach * math.cos(angle), y - 1.9 * reach * math.sin(angle) + 1.2 * reach**2 / size)
@@ -125,12 +126,12 @@ class Room:
         self.box(x - 0.34 * size, y - 0.02, x + 0.34 * size, y + 0.012, (0.38, 0.17, 0.09))
 
     def shadow(self, edge: float) -> None:
-        """The soft shadow that a piece of furniture casts on the wall at its left."""
+        """Draw the soft shadow that a piece of furniture casts on the wall at its left."""
         distance = np.clip(edge - self.x, 0, 1)
         self.light *= np.where(distance > 0, 1 - 0.5 * np.exp(-distance / 0.012), 1)[..., None].astype(np.float32)
 
     def picture(self, x: float, y: float, width: float) -> None:
-        """A framed landscape."""
+        """Draw a framed landscape."""
         self.box(x, y, x + width, y + 1.35 * width, (0.10, 0.07, 0.05))
         inner = (x + 0.07 * width, y + 0.12 * width, x + 0.93 * width, y + 1.23 * width)
         self.box(*inner, (0.55, 0.53, 0.48))
@@ -139,7 +140,7 @@ class Room:
             self.box(x + 0.17 * width, top, x + 0.83 * width, y + 1.1 * width, colour)
 
     def lamp(self, x: float, y: float) -> None:
-        """A standing lamp with a lit cloth shade."""
+        """Draw a standing lamp with a lit cloth shade."""
         self.box(x - 0.003, y, x + 0.003, 1.0, (0.08, 0.06, 0.04))
         for step in range(40):
             half, top = 0.026 + 0.022 * step / 40, y - 0.16 + 0.16 * step / 40
@@ -149,7 +150,7 @@ class Room:
         self.glow(x, y - 0.08, 0.28, (0.12, 0.07, 0.03))
 
     def fairy_lights(self, left: float, right: float) -> None:
-        """A sagging string of small lamps, which the lens makes discs of."""
+        """Draw a sagging string of small lamps, which the lens turns into discs."""
         for x in np.linspace(left, right, 13):
             sag = ((x - left) / (right - left) * 2 - 1) ** 2
             bright = self.rng.uniform(12, 22)
@@ -157,7 +158,7 @@ class Room:
             self.blob(float(x), y, 0.0016, (1.0 * bright, 0.62 * bright, 0.27 * bright))
 
     def developed(self, blur: float) -> Array:
-        """The room through a lens of blur radius `blur`, gamma-encoded, float32 BGR in [0, 1]."""
+        """Return the room through a lens of blur radius `blur`, gamma-encoded, float32 BGR in [0, 1]."""
         size = math.ceil(blur)
         y, x = np.mgrid[-size : size + 1, -size : size + 1]
         disc = np.clip(blur + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
@@ -168,7 +169,7 @@ class Room:
 
 
 def draw_room(size: tuple[int, int], blur: float, rng: np.random.Generator) -> Array:
-    """A room with the things of a home office, `size` in pixels, float32 BGR in [0, 1]."""
+    """Draw a home office, `size` in pixels, float32 BGR in [0, 1]."""
     room = Room(size, rng)
     tall = size[0] < size[1]
     room.wall()

@@ -21,7 +21,7 @@ SOUND_RATE = 48000
 
 
 def speak(seconds: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Speech-like babble: samples in [-1, 1] at 48 kHz, and its loudness in [0, 1] at 200 Hz.
+    """Return speech-like babble: samples in [-1, 1] at 48 kHz, and its loudness in [0, 1] at 200 Hz.
 
     Harmonics of a gliding voice are weighted by three formants that move from vowel to vowel; noise stands for
     consonants.
@@ -50,14 +50,14 @@ def speak(seconds: float, rng: np.random.Generator) -> tuple[Array, Array]:
     at = [k[0] for k in knots]
     smooth = np.hanning(13) / np.hanning(13).sum()
     loud = np.convolve(np.interp(ticks, at, [k[1] for k in knots]), smooth, "same")
-    pitch = np.interp(ticks, at, [k[3] for k in knots]) * (1 + 0.012 * np.sin(2 * math.pi * 5.2 * ticks))
+    pitches = np.interp(ticks, at, [k[3] for k in knots]) * (1 + 0.012 * np.sin(2 * math.pi * 5.2 * ticks))
     formants = [np.convolve(np.interp(ticks, at, [k[2][n] for k in knots]), smooth, "same") for n in range(3)]
 
     times = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
-    phase = 2 * math.pi * np.cumsum(np.interp(times, ticks, pitch)) / SOUND_RATE
+    phase = 2 * math.pi * np.cumsum(np.interp(times, ticks, pitches)) / SOUND_RATE
     sound = np.zeros_like(times)
     for harmonic in range(1, 24):
-        frequency = harmonic * pitch
+        frequency = harmonic * pitches
         gain = sum(
             level / (1 + ((frequency - formant) / width) ** 2)
             for formant, level, width in zip(formants, (1.0, 0.55, 0.25), (70, 100, 150), strict=True)

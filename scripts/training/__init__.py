@@ -1,1 +1,1 @@
-"""What scripts/train.py is made of: the cut-outs, the pictures composed from them, and the losses."""
+"""The parts of scripts/train.py: cut-outs, the pictures composed from them, and the losses."""

@@ -13,7 +13,7 @@ from training.styles import Head
 
 
 def dyed(foreground: Image, cutout: Cutout, matrix: NDArray[np.float64], rng: Generator) -> Image:
-    """Gives everything under a soft line below the head another hue, saturation and brightness."""
+    """Give everything under a soft line below the head another hue, saturation and brightness."""
     rows = np.flatnonzero(cutout.alpha.max(axis=1) > 127)
     if len(rows) < 8:
         return foreground
@@ -37,7 +37,7 @@ def dyed(foreground: Image, cutout: Cutout, matrix: NDArray[np.float64], rng: Ge
 
 
 def banded(foreground: Image, head: Head, rng: Generator) -> Image:
-    """Stripes or a block of another colour across the clothes: not every straight line is where a person ends."""
+    """Put stripes or a block of another colour across the clothes: not every straight line is the end of a person."""
     h, w = foreground.shape[:2]
     x = np.arange(w) - head.x
     line = rng.uniform(head.shoulders, h) + rng.normal(0, 0.06) * x + rng.normal(0, 0.05) * x**2 / head.width

@@ -1,8 +1,9 @@
-"""Composes training pictures: people over rooms, real photos as they are, empty rooms; then spoils them."""
+"""Compose training pictures: people over rooms, real photos as they are, empty rooms; then degrade them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from training.drawing import Image, any_colour, blend, motion_kernel, shaded
 from training.styles import Head, restyle
 
 DARK = ((True, False), (False, True), (True, True))
-"""What is dim in a picture that has something dim: the room, the people."""
+"""What may be dim in a picture: the room, the people."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sample:
 
 
 def compose(material: Material, width: int, height: int, rng: Generator) -> Sample:
-    """Draws one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people,
+    """Draw one clean sample: 25 % real photos, 4 % empty rooms, the rest composites (one in eight of two people,
     one in ten behind something flat)."""
     kind = rng.random()
     if kind < 0.25:
@@ -56,12 +57,12 @@ def compose(material: Material, width: int, height: int, rng: Generator) -> Samp
 
 
 def filmed(sample: Sample, rng: Generator) -> Sample:
-    """What a camera makes of a clean sample (RGB out of BGR): noise, compression, low resolution, colour cast."""
+    """Degrade a clean sample as a camera does (RGB out of BGR): noise, compression, low resolution, colour cast."""
     return replace(sample, picture=cv2.cvtColor(_spoil(sample.picture, rng), cv2.COLOR_BGR2RGB))
 
 
 def next_frame(sample: Sample, rng: Generator) -> Sample:
-    """The same clean scene a moment later: all of it moved a little, as a camera in the hand or a nod does."""
+    """Return the same clean scene a moment later: all of it moved a little, as by a hand-held camera or a nod."""
     height, width = sample.alpha.shape
     turn, zoom = rng.normal(0, 0.006), np.exp(rng.normal(0, 0.006))
     linear = zoom * np.array([[1, -turn], [turn, 1]])
@@ -84,7 +85,7 @@ def _warp(image: Image, matrix: NDArray[np.float64], width: int, height: int, bo
 
 
 def _photo(cutout: Cutout, width: int, height: int, rng: Generator) -> tuple[Image, Image, Image]:
-    """A crop of the original photo with the head in it: no compositing, the teacher's matte is the truth."""
+    """Crop the original photo around the head: no compositing, the teacher's matte is the truth."""
     h, w = cutout.alpha.shape
     largest = min(w / width, h / height)
     scale = largest * rng.uniform(0.7, 1.0)
@@ -101,12 +102,12 @@ def _photo(cutout: Cutout, width: int, height: int, rng: Generator) -> tuple[Ima
 
 
 def _strict(trust: Image) -> Image:
-    """Interpolated weights next to an ignored pixel are ignored too."""
+    """Ignore interpolated weights next to an ignored pixel too."""
     return cv2.threshold(trust, 115, 0, cv2.THRESH_TOZERO)[1]
 
 
 def _room(material: Material, width: int, height: int, rng: Generator) -> Image:
-    """A random view of a room: mirrored, zoomed, at times out of focus or with foreign patches."""
+    """Draw a random view of a room: mirrored, zoomed, at times out of focus or with foreign patches."""
     picture = _view(_any_room(material, rng), width, height, rng)
     if rng.random() < 0.35:
         for _ in range(int(rng.integers(1, 4))):
@@ -117,7 +118,7 @@ def _room(material: Material, width: int, height: int, rng: Generator) -> Image:
 
 
 def _view(image: NDArray[np.uint8], width: int, height: int, rng: Generator) -> Image:
-    """A random piece of `image` in the frame's size, at times mirrored.
+    """Cut a random piece of `image` in the frame's size, at times mirrored.
 
     Often no more than twice enlarged, its borders reflected: were large frames all blown up from small rooms, the
     network would take what is sharp for the person.
@@ -134,7 +135,7 @@ def _view(image: NDArray[np.uint8], width: int, height: int, rng: Generator) -> 
 
 
 def _patch(picture: Image, material: Material, rng: Generator) -> None:
-    """Pastes a blob into the background, in place: cloth, hair or skin of nobody, or a piece of another room."""
+    """Paste a blob into the background, in place: cloth, hair or skin of nobody, or a piece of another room."""
     h, w = picture.shape[:2]
     mask = np.zeros((h, w), np.uint8)
     size = (int(rng.uniform(0.04, 0.25) * w), int(rng.uniform(0.04, 0.35) * h))
@@ -154,14 +155,14 @@ def _patch(picture: Image, material: Material, rng: Generator) -> None:
 
 
 def _toward(colour: NDArray[np.float32], picture: Image, rng: Generator) -> Image:
-    """The picture in the colour of the person's skin, hair or clothes: what is left to tell them apart is shape."""
+    """Tint a picture with the person's skin, hair or clothes, so that only shape separates the two."""
     amount, light = rng.uniform(0.3, 0.8), rng.uniform(0.4, 1.0)
     tinted = cv2.addWeighted(picture, (1 - amount) * light, np.full_like(picture, colour), amount * light, 0)
     return np.asarray(tinted, np.uint8)
 
 
 def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -> tuple[Image, Image, Image]:
-    """Something behind the person that is easily taken for one: (layer, picture, mask) to blend.
+    """Draw something behind the person that is easily mistaken for one: (layer, picture, mask) to blend.
 
     The back of a chair, a monitor, a lamp, a shelf: a rounded or straight block, often dark, near head or shoulders.
     """
@@ -184,7 +185,7 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
     mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.05 * unit + 0.5)))
     kind = rng.random()
-    colour = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
+    colour: NDArray[Any] = np.full(3, rng.uniform(5, 60)) + rng.normal(0, 5, 3)
     if kind > 0.6:
         return _view(_any_room(material, rng), w, h, rng), picture, mask
     if kind > 0.3:
@@ -195,7 +196,7 @@ def _furniture(material: Material, picture: Image, head: Head, rng: Generator) -
 
 
 def _desk(material: Material, empty: Image, picture: Image, alpha: Image, rng: Generator) -> tuple[Image, Image]:
-    """Something flat in front, below a straight line: a desk, a shelf, or the `empty` room seen under a cut-out."""
+    """Put something flat in front, below a straight line: a desk, a shelf, or the `empty` room seen under a cut-out."""
     h, w = alpha.shape
     edge = h * (1 - 0.3 * rng.beta(1, 2.5)) + rng.normal(0, 0.04) * (np.arange(w) - w / 2)
     mask = np.clip(255 * (np.arange(h)[:, None] - edge + 0.5), 0, 255).astype(np.uint8)
@@ -225,7 +226,7 @@ def _person_colour(cutout: Cutout, rng: Generator) -> NDArray[np.float32]:
 def _paste(
     material: Material, under: Image, alpha: Image, trust: Image, smaller: float, dark: bool, rng: Generator
 ) -> tuple[Image, Image, Image]:
-    """Puts one person over `under`; where the photo cut the person, the frame or another edge hides the cut."""
+    """Put one person over `under`; where the photo cut the person, the frame or another edge hides the cut."""
     cutout = _pick(material.cutouts, rng)
     height, width = alpha.shape
     matrix = _placement(cutout, width, height, smaller, rng)
@@ -261,14 +262,14 @@ def _paste(
 
 
 def _crisp(alpha: Image, rng: Generator) -> Image:
-    """A harder edge, a little farther out or in: the photos are small, and enlarging them makes every edge soft."""
+    """Harden the edge and move it a little out or in: the photos are small, and enlarging them softens every edge."""
     gain, middle = rng.uniform(1.2, 2.5), rng.uniform(0.35, 0.65)
     codes = np.clip((np.linspace(0, 1, 256) - middle) * gain + middle, 0, 1)
     return cv2.LUT(alpha, (255 * codes + 0.5).astype(np.uint8))
 
 
 def _open_sides(cutout: Cutout) -> Image:
-    """The cut-out's alpha, zero along every side of the photo that does not cut the person.
+    """Return the cut-out's alpha, zero along every side of the photo that does not cut the person.
 
     So that repeating the border, which hides a cut behind a small turn, draws nothing out of a hair that touches it.
     """
@@ -281,7 +282,7 @@ def _open_sides(cutout: Cutout) -> Image:
 
 
 def _placement(cutout: Cutout, width: int, height: int, smaller: float, rng: Generator) -> NDArray[np.float64]:
-    """The affine map from cut-out to frame, with every cut side of the photo at or outside the frame's."""
+    """Return the affine map from cut-out to frame, with every cut side of the photo at or outside the frame's."""
     h, w = cutout.alpha.shape
     left, top, right, bottom = cutout.cut
     rows = np.flatnonzero(cutout.alpha.max(axis=1) > 127)
@@ -322,7 +323,7 @@ def _placement(cutout: Cutout, width: int, height: int, smaller: float, rng: Gen
 
 
 def _relight(picture: Image, rng: Generator) -> Image:
-    """Exposure, gamma, white balance, saturation and now and then a light from one side."""
+    """Vary exposure, gamma, white balance and saturation, and now and then add a light from one side."""
     codes = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))
     gains = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
     table = np.clip(codes * gains * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -339,13 +340,13 @@ def _relight(picture: Image, rng: Generator) -> Image:
 
 
 def _dim(picture: Image, rng: Generator) -> Image:
-    """Dark skin, dark cloth, a dark floor: brightness well below what the photos have."""
+    """Dim skin, cloth and floors, well below the brightness of the photos."""
     codes = np.linspace(0, 1, 256) ** rng.uniform(1.1, 2.2) * rng.uniform(0.5, 1.0)
     return cv2.LUT(picture, (255 * codes + 0.5).astype(np.uint8))
 
 
 def _spoil(picture: Image, rng: Generator) -> Image:
-    """What cameras and codecs do: colour cast, low resolution, sharpening, noise, compression."""
+    """Degrade a picture as cameras and codecs do: colour cast, low resolution, sharpening, noise, compression."""
     if rng.random() < 0.4:
         picture = _relight(picture, rng)
     h, w = picture.shape[:2]
@@ -365,7 +366,7 @@ def _spoil(picture: Image, rng: Generator) -> Image:
     if rng.random() < 0.6:
         quality = int(rng.integers(30, 96))
         _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     if rng.random() < 0.03:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return picture

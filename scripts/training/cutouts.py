@@ -1,4 +1,4 @@
-"""Reads the training folder once and keeps every cut-out and room ready in memory."""
+"""Read the training folder once and keep every cut-out and room in memory."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
 
 
 def touched_sides(alpha: NDArray[np.uint8]) -> tuple[bool, bool, bool, bool]:
-    """Left, top, right, bottom: True where more than 2 % of that border is person."""
+    """Return left, top, right, bottom: True where more than 2 % of that border is person."""
     borders = (alpha[:, :2], alpha[:2], alpha[:, -2:], alpha[-2:])
     left, top, right, bottom = (bool((border > 127).mean() > 0.02) for border in borders)
     return left, top, right, bottom
 
 
 def surroundings(cutout: Cutout) -> NDArray[np.uint8] | None:
-    """A photo at half size with its person painted over from around; None where the person fills it."""
+    """Return a photo at half size with the person painted over from around; None if the person fills it."""
     half = cv2.resize(cutout.picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     person = cv2.dilate((cutout.alpha > 2).astype(np.uint8), np.ones((9, 9), np.uint8))
     weight = (cv2.resize(255 * person, half.shape[1::-1], interpolation=cv2.INTER_AREA) == 0).astype(np.float32)
@@ -76,7 +76,7 @@ def surroundings(cutout: Cutout) -> NDArray[np.uint8] | None:
 
 
 def _prepare(job: tuple[Path, Path]) -> None:
-    """Estimates the foreground colours of one portrait (Germer et al., 2020) and caches all its arrays."""
+    """Estimate the foreground colours of one portrait (Germer et al., 2020) and cache all its arrays."""
     from pymatting import estimate_foreground_ml
 
     source, cached = job
@@ -91,7 +91,7 @@ def _prepare(job: tuple[Path, Path]) -> None:
 
 
 def load_material(data: Path, cache: Path, releases: set[str], min_iou: float, max_untrusted: float) -> Material:
-    """Reads `data`/index.csv and keeps the rows that pass; the cache saves the slow part for the next run."""
+    """Read `data`/index.csv and keep the rows that pass; the cache saves the slow part for the next run."""
     cache.mkdir(parents=True, exist_ok=True)
     people: list[Path] = []
     rooms: list[Path] = []

@@ -20,14 +20,14 @@ SUBPIXEL = 4
 
 
 def any_colour(rng: Generator) -> NDArray[np.float32]:
-    """A colour of cloth: anything, dark and pale ones more often than vivid ones."""
+    """Choose a colour of cloth: any, but dark and pale ones more often than vivid ones."""
     grey = rng.beta(0.6, 0.6) * 235 + 10
     colour: NDArray[np.float32] = np.clip(grey + rng.normal(0, rng.choice((5.0, 70.0)), 3), 4, 250).astype(np.float32)
     return colour
 
 
 def shaded(colour: NDArray[np.float32], alpha: Image, unit: float, rng: Generator) -> Image:
-    """A layer of one colour, darker toward the outline as round things are, lit unevenly, with a little grain."""
+    """Fill a layer with one colour, darker toward the outline as on round things, lit unevenly, with some grain."""
     h, w = alpha.shape
     depth = cv2.distanceTransform((alpha > 127).astype(np.uint8), cv2.DIST_L2, 3) / (rng.uniform(0.1, 0.6) * unit)
     darkest = rng.uniform(0.45, 0.95)
@@ -44,7 +44,7 @@ def shaded(colour: NDArray[np.float32], alpha: Image, unit: float, rng: Generato
 
 
 def limb(mask: Image, start: NDArray[np.float64], end: NDArray[np.float64], thick: float, thin: float) -> None:
-    """Adds a rounded limb that narrows from `thick` to `thin` pixels across to a mask, in place."""
+    """Add a rounded limb that narrows from `thick` to `thin` pixels to a mask, in place."""
     along = (end - start) / (float(np.linalg.norm(end - start)) + 1e-6)
     across = np.array([-along[1], along[0]]) / 2
     corners = np.array([start + across * thick, end + across * thin, end - across * thin, start - across * thick])
@@ -70,7 +70,7 @@ def smear(layer: Image, mask: Image, length: float, angle: float) -> Person:
 
 
 def motion_kernel(length: int, angle: float) -> NDArray[np.float32]:
-    """A line of `length` pixels at `angle` radians, (length, length), that sums to one."""
+    """Return a blur kernel (length, length): a line of `length` pixels at `angle` radians that sums to one."""
     kernel = np.zeros((length, length), np.float32)
     middle = (length - 1) / 2
     dx, dy = np.cos(angle) * middle, np.sin(angle) * middle
@@ -80,13 +80,13 @@ def motion_kernel(length: int, angle: float) -> NDArray[np.float32]:
 
 
 def over(person: Person, layer: Image, mask: Image) -> Person:
-    """The person with a layer in front; colours stay straight."""
+    """Put a layer in front of the person; colours stay straight."""
     colours, alpha = person
     return mix(layer, mask, colours, alpha)
 
 
 def behind(person: Person, layer: Image, mask: Image) -> Person:
-    """The person with a layer behind; colours stay straight."""
+    """Put a layer behind the person; colours stay straight."""
     colours, alpha = person
     return mix(colours, alpha, layer, mask)
 

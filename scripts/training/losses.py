@@ -43,7 +43,7 @@ def temporal_loss(alpha: Tensor, truth: Tensor, trust: Tensor, pairs: int) -> Te
 
 
 def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor, pairs: int = 0) -> dict[str, Tensor]:
-    """The terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1].
+    """Return the terms of the loss by name, already weighted; `truth` and `trust` are (N, 1, H, W) in [0, 1].
 
     The first 2 × `pairs` pictures are neighbouring frames, two by two.
     """
@@ -62,7 +62,7 @@ def matting_loss(outputs: TrainingOutputs, truth: Tensor, trust: Tensor, pairs: 
     coarse = alpha.new_zeros(())
     edges = alpha.new_zeros(())
     for side, edge in zip(outputs.sides, outputs.edges, strict=True):
-        size = side.shape[-2:]
+        size = (side.shape[-2], side.shape[-1])
         target, weight = (F.adaptive_avg_pool2d(x, size) for x in (truth, trust))
         logit = side.float()
         coarse = coarse + _weighted_mean(F.binary_cross_entropy_with_logits(logit, target, reduction="none"), weight)

@@ -39,7 +39,7 @@ class Muon(torch.optim.Optimizer):
                     weight.sub_(update.reshape(shape), alpha=group["lr"] * scale)
 
     def _direction(self, weight: nn.Parameter, momentum: float) -> Tensor:
-        """The gradient with Nesterov's momentum."""
+        """Return the gradient with Nesterov's momentum."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:

@@ -1,4 +1,4 @@
-"""Gives a placed person what the portraits lack: bare shoulders, other clothes, locks and big hair, headphones, arms.
+"""Give a placed person what the portraits lack: bare shoulders, other clothes, locks and big hair, headphones, arms.
 
 Everything is drawn relative to the head and returned with its exact alpha. Layers are BGR uint8 with alpha uint8.
 """
@@ -48,7 +48,7 @@ class Head:
         return self.top + 0.62 * self.width
 
     def moved(self, matrix: NDArray[np.float64]) -> Head:
-        """This head after the (2, 3) affine map `matrix`; its turn is left out."""
+        """Return this head after the (2, 3) affine map `matrix`, whose rotation is ignored."""
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         top = matrix @ (self.x, self.top, 1.0)
         bottom = matrix @ (self.x, self.shoulders, 1.0)
@@ -57,7 +57,7 @@ class Head:
 
 
 def find_head(alpha: Image) -> Head | None:
-    """Reads the head off the widths of an upright person's matte (h, w); None where they make no sense."""
+    """Find the head from the widths of an upright person's matte (h, w); None if they make no sense."""
     solid = alpha > 127
     widths = np.convolve(solid.sum(axis=1), np.ones(5) / 5, "same")
     rows = np.flatnonzero(widths > 0.03 * alpha.shape[1])
@@ -95,7 +95,7 @@ def restyle(person: Person, head: Head, texture: Callable[[], Image], rng: Gener
 
 
 def bare_shoulders(person: Person, head: Head, texture: Callable[[], Image], rng: Generator) -> Person:
-    """Turns the clothes into skin and puts a vest, a dress, a wide neckline or nothing over it."""
+    """Turn the clothes into skin and put a vest, a dress, a wide neckline or nothing over it."""
     colours, alpha = person
     skin = skin_colour(colours, alpha, head)
     if skin is None:
@@ -148,7 +148,7 @@ def strands(person: Person, head: Head, rng: Generator) -> Person:
 
 
 def big_hair(person: Person, head: Head, rng: Generator) -> Person:
-    """Puts a cloud of curls behind the head: an afro, or hair that falls wide."""
+    """Put a cloud of curls behind the head: an afro, or hair that falls wide."""
     h, w = person[1].shape
     mask = np.zeros((h, w), np.uint8)
     reach, low = rng.uniform(0.5, 0.85), rng.uniform(0.2, 1.25)
@@ -169,7 +169,7 @@ def big_hair(person: Person, head: Head, rng: Generator) -> Person:
 
 
 def headphones(person: Person, head: Head, rng: Generator) -> Person:
-    """Puts headphones, at times with a microphone on a boom, on the head: what is worn is person."""
+    """Put headphones on the head, at times with a microphone on a boom: what is worn counts as person."""
     mask = np.zeros_like(person[1])
     unit = head.width
     thick = max(1, round(unit * rng.uniform(0.05, 0.12)))
@@ -188,7 +188,7 @@ def headphones(person: Person, head: Head, rng: Generator) -> Person:
 
 
 def cap(person: Person, head: Head, rng: Generator) -> Person:
-    """Puts a cap, a beanie or a wide hat on the head."""
+    """Put a cap, a beanie or a wide hat on the head."""
     mask = np.zeros_like(person[1])
     unit = head.width
     brow = np.array([head.x, head.top + unit * rng.uniform(0.28, 0.4)])
@@ -201,7 +201,7 @@ def cap(person: Person, head: Head, rng: Generator) -> Person:
 
 
 def raised_arm(person: Person, head: Head, rng: Generator) -> Person:
-    """Raises a forearm and a hand in front of the body or beside it, often blurred by motion."""
+    """Raise a forearm and a hand in front of the body or beside it, often blurred by motion."""
     skin = skin_colour(*person, head)
     if skin is None:
         return person
@@ -255,7 +255,7 @@ def _cloth_colour(person: Person, head: Head, rng: Generator) -> NDArray[np.floa
 
 
 def _decorate(cloth: Image, head: Head, rng: Generator) -> None:
-    """Prints stripes or a word on the chest, in place."""
+    """Print stripes or a word on the chest, in place."""
     unit = head.width
     colour = tuple(float(c) for c in any_colour(rng))
     if rng.random() < 0.5:
@@ -300,7 +300,7 @@ def _dress(head: Head, rng: Generator) -> NDArray[np.float64]:
 
 
 def _hand(mask: Image, wrist: NDArray[np.float64], along: NDArray[np.float64], unit: float, rng: Generator) -> None:
-    """Adds a palm and a fan of fingers to a mask, in place."""
+    """Add a palm and a fan of fingers to a mask, in place."""
     across = np.array([-along[1], along[0]])
     palm = wrist + along * 0.16 * unit
     axes = np.array([0.2, rng.uniform(0.12, 0.19)]) * unit
@@ -326,14 +326,14 @@ def _taper(mask: Image, layer: Image, path: NDArray[np.float64], thick: float, c
 
 
 def _below(head: Head, alpha: Image, offset: float) -> Image:
-    """A soft mask (h, w) of everything lower than the shoulders plus `offset` head widths."""
+    """Return a soft mask (h, w) of everything lower than the shoulders plus `offset` head widths."""
     line = head.shoulders + offset * head.width
     ramp = 255 / (1 + np.exp(-(np.arange(alpha.shape[0]) - line) / (0.03 * head.width + 0.3)))
     return np.ascontiguousarray(np.broadcast_to(ramp.astype(np.uint8)[:, None], alpha.shape))
 
 
 def _cloth(person: Person, where: Image, texture: Image, rng: Generator) -> Person:
-    """Puts a pattern on the clothes, keeping some of their folds."""
+    """Put a pattern on the clothes, keeping some of their folds."""
     colours, alpha = person
     folds = cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
     fold = (1 - rng.uniform(0, 0.6) + folds * rng.uniform(0, 1.2))[..., None]

@@ -63,8 +63,8 @@ class _Weaver:
             width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1, 1000)
         )
         # All pictures that come in are filtered, whatever their flags: what is made of the first one is thrown away.
-        filter = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=all")
-        self._graph.link_nodes(source, filter, self._graph.add("buffersink")).configure()
+        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=all")
+        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
         if self._fits(before):
             self._graph.push(before)
         self._graph.push(picture)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from birefvideo.errors import InputError, OptionError
+from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import VideoInfo
 
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"])
@@ -98,7 +98,7 @@ def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
     """
     if not is_pictures(info.path):
         if fps is not None:
-            raise OptionError(f"--fps is for pictures, and {info.path.name} is a video with times of its own")
+            raise OptionError(f"{named('fps')} is for pictures, and {info.path.name} is a video with times of its own")
         return info
     rate = fps or DEFAULT_RATE
     count = len(members(info.path))

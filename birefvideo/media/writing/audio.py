@@ -17,7 +17,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-from birefvideo.errors import OptionError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.formats import Format
@@ -25,7 +24,7 @@ from birefvideo.media.metadata import copy_track_tags
 from birefvideo.media.reading.decode import GIVE_UP_AFTER, open_input
 from birefvideo.media.reading.probe import codec_name
 
-_TRACKS = {"all": None, "first": 1, "none": 0}
+TRACKS = {"all": None, "first": 1, "none": 0}
 """What the user can ask for: how many of the source's tracks."""
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Layouts that every encoder here takes, by number of channels; others are mixed to stereo."""
@@ -293,19 +292,9 @@ def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
             return
 
 
-def check_choice(tracks: str) -> None:
-    """Refuse a choice of tracks that there is not.
-
-    Raises:
-        OptionError: it is none of all, first and none.
-    """
-    if tracks not in _TRACKS:
-        raise OptionError(f"--audio is {tracks!r}, must be one of {', '.join(_TRACKS)}")
-
-
 def with_tracks(info: VideoInfo, tracks: str) -> VideoInfo:
     """Return the clip with those of its audio streams that are asked for: all, the first or none."""
-    return replace(info, audio=info.audio[: _TRACKS[tracks]])
+    return replace(info, audio=info.audio[: TRACKS[tracks]])
 
 
 def open_track(

@@ -11,7 +11,7 @@ import av.filter
 from av.codec.codec import UnknownCodecError
 from av.video.codeccontext import VideoCodecContext
 
-from birefvideo.errors import OptionError
+from birefvideo.errors import OptionError, named
 from birefvideo.media.formats import FORMATS, Format
 
 _SIDE = 64
@@ -26,7 +26,7 @@ def check_available(format: Format) -> None:
     why = why_unavailable(format.name)
     if why:
         others = ", ".join(row.name for row in FORMATS.values() if row.has_alpha and row.name != format.name)
-        raise OptionError(f"--to {format.name} is not possible here: {why}; choose another, such as {others}")
+        raise OptionError(f"{named('to', format.name)} is not possible here: {why}; choose another, such as {others}")
 
 
 @cache

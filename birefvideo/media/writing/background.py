@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 
 from birefvideo.colour import Colour
-from birefvideo.errors import InputError, OptionError
+from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import Frame, Span
-from birefvideo.media.colour_names import parse_colour
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing import yuv_frames
@@ -28,21 +27,6 @@ _FAR = Fraction(20)
 """Seconds from which on seeking is better than reading through."""
 
 
-def parse_background(text: str) -> Background:
-    """Return the colour that `text` names, or else the file.
-
-    Raises:
-        OptionError: it is no colour, and there is no such file.
-    """
-    try:
-        return parse_colour(text)
-    except OptionError as error:
-        path = Path(text)
-        if path.is_file():
-            return path
-        raise OptionError(f"--background {error}, or the name of a picture or video that exists") from None
-
-
 def check_background(background: Background) -> None:
     """Refuse a file that holds no picture.
 
@@ -53,7 +37,7 @@ def check_background(background: Background) -> None:
         try:
             probe(background)
         except InputError as error:
-            raise OptionError(f"--background: {error}") from error
+            raise OptionError(f"{named('background')}: {error.message}") from error
 
 
 class BackgroundFile:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from birefvideo.colour import BT709, Colour, is_plain, rgb_to_yuv, tag
-from birefvideo.errors import OutputError
+from birefvideo.errors import OutputError, named
 from birefvideo.frames import Alpha, Frame, VideoInfo
 from birefvideo.media.animation_schedule import LONGEST, too_long
 from birefvideo.media.colour_names import NAMED_COLOURS
@@ -172,7 +172,8 @@ class AnimationComposer(Composer):
             OutputError: the frame is too far from the output's beginning.
         """
         if _since_start(frame, self._info, self._settings) >= LONGEST:
-            raise OutputError(f"{too_long(self._format)}, and the clip goes on: choose a part with --start and --end")
+            part = f"choose a part with {named('start')} and {named('end')}"
+            raise OutputError(f"{too_long(self._format)}, and the clip goes on: {part}")
         rgb = np.clip(to_rgb(*_plain(_foreground(frame), self._info.colour), 255.0), 0, 255)
         codes = scaled(rgb, _alpha(frame), output_size(self._format, self._info))
         if self._format.has_hard_edges:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from birefvideo.errors import OptionError
 
 README = "README of github.com/ZhengPeng7/BiRefNet, July 2026"
 GUIDE = "a published guide to the variants"
-EMBEDDED = "talk"
-"""Name of the checkpoint that the package carries."""
+_PACKAGE_WEIGHTS = Path(__file__).parent.parent / "weights"
+"""Where the package keeps the checkpoints that it carries, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,25 @@ class Figure:
     text: str
     """Data set, metrics (S: structure, wF: weighted F, HCE: human correction effort) and values."""
     source: str
-    """Who says so."""
+    """Who published it."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One published checkpoint."""
+    """One checkpoint: a published one, or the one that the package carries."""
 
     name: str
     """What the user asks for it by."""
     hub_id: str = ""
-    """Repository on the model hub, with a model.safetensors; '' where it is published elsewhere."""
+    """Repository on the model hub, with a model.safetensors; '' where it is embedded or published elsewhere."""
     backbone: str = ""
-    """A name in network.birefnet.BACKBONES; '': told by the weights."""
+    """A name in network.birefnet.BACKBONES; '': read off the weights."""
     size: tuple[int, int] | None = None
     """Native input (width, height), to which every picture is squashed."""
     sides: tuple[int, int] | None = None
     """Shortest and longest side of the input, where it keeps the picture's aspect and size instead."""
+    long_side: int | None = None
+    """Longer side of the input, where it keeps the picture's aspect only."""
     best_for: str = ""
     """One line for the user."""
     avoid: str = ""
@@ -56,6 +59,27 @@ class Variant:
     """Commit on the hub; '': not pinned, the first download locks it."""
     sha256: str = ""
     """Hash of model.safetensors; '': not pinned, the hub's own is checked and locked."""
+    embedded: bool = False
+    """Whether the package carries it: config.json, model.safetensors and a README.md, which is its card."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the package keeps it, or None where it is not embedded."""
+        return _PACKAGE_WEIGHTS / self.name if self.embedded else None
+
+    @property
+    def input(self) -> str:
+        """The native input in words; '' where no source states it."""
+        if self.long_side:
+            return f"long side {self.long_side}"
+        if self.sides:
+            return f"{self.sides[0]}² to {self.sides[1]}²"
+        return f"{self.size[0]}×{self.size[1]}" if self.size else ""
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether its input has the picture's aspect."""
+        return self.sides is not None or self.long_side is not None
 
     @property
     def page(self) -> str:
@@ -70,6 +94,16 @@ _MATTING = "P3M-10k (less TE-P3M-500-NP), TR-humans, AM-2k, AIM-500, Human-2k, D
 _RESEARCH = "everyday removal: it is for research, not the first choice"
 
 _ROWS = (
+    Variant(
+        "talk",
+        backbone="conv_m",
+        long_side=640,
+        best_for="people talking to a camera, on any computer and without a connection",
+        avoid="other subjects; where a GPU and official weights are at hand, portrait and matting are better",
+        training="free portraits and rooms, named in its card",
+        licence="MIT",
+        embedded=True,
+    ),
     Variant(
         "general",
         "ZhengPeng7/BiRefNet",
@@ -251,34 +285,27 @@ _ROWS = (
 )
 
 VARIANTS = {row.name: row for row in _ROWS}
-"""Every published variant by name; the embedded `talk` is not among them."""
-
-TALK = Variant(
-    EMBEDDED,
-    best_for="people talking to a camera, on any computer and without a connection",
-    avoid="other subjects; where a GPU and official weights are at hand, portrait and matting are better",
-    training="free portraits and rooms, named in its card",
-    licence="MIT",
-)
-"""What the package carries; its backbone and size stand in its config.json, its figures in its card."""
+"""Every variant by name, the embedded one first."""
+EMBEDDED = next(row.name for row in _ROWS if row.embedded)
+"""Name of the variant that the package carries, which is what 'auto' comes to where nothing else is at hand."""
 
 
 def known_names() -> str:
-    """Every name, for messages."""
-    return ", ".join([EMBEDDED, *VARIANTS])
+    """Return every name, for messages."""
+    return ", ".join(VARIANTS)
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text is a possible owner/name on the hub, by the hub's own rules."""
+    """Return whether a text is a possible owner/name on the hub, by the hub's own rules."""
     word = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
     return bool(re.fullmatch(f"{word}/{word}", text)) and not re.search(r"--|\.\.|\.git$", text)
 
 
 def variant(name: str) -> Variant:
-    """The row of a name or hub id; for a hub id that is in no row, one that knows nothing else.
+    """Return the row of a name or hub id; for a hub id that is in no row, one with nothing else in it.
 
     Raises:
-        OptionError: neither; the message lists the names.
+        OptionError: it is neither; the message lists the names.
     """
     if name in VARIANTS:
         return VARIANTS[name]

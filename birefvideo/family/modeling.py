@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
-from birefvideo.models.checkpoints import geometry_from_config, geometry_from_keys
-from birefvideo.models.hub import WEIGHTS
-from birefvideo.models.variants import is_hub_id, variant
+from birefvideo.family.checkpoints import geometry_from_config, geometry_from_keys
+from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.variants import is_hub_id, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import WindowAttention, relative_position_index
 
@@ -32,7 +32,7 @@ class BiRefNetConfig(PretrainedConfig):  # type: ignore[misc]
         super().__init__(**values)
 
     def geometry(self) -> Geometry:
-        """The network's shape."""
+        """Return the network's shape."""
         return geometry_from_config(self.to_dict())
 
 
@@ -75,10 +75,10 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
         config: BiRefNetConfig | None = None,
         **options: Any,
     ) -> BiRefNetForImageSegmentation:
-        """As transformers' own, safetensors only; what the published configs leave out is told by name or weights.
+        """Load as transformers does, safetensors only; what the published configs lack is known by name or weights.
 
         Raises:
-            ModelError: nothing tells the network's shape.
+            ModelError: the network's shape is not known.
         """
         name = str(pretrained_model_name_or_path)
         if config is None:
@@ -90,19 +90,19 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
         return super().from_pretrained(name, *arguments, config=config, **options)  # type: ignore[no-any-return]
 
     def _init_weights(self, module: Any) -> None:
-        """The network initialises itself when it is built, but transformers 5 builds it without memory."""
+        """Fill the index tables: the network does so when it is built, but transformers 5 builds it without memory."""
         if isinstance(module, WindowAttention):
             module.relative_position_index.copy_(relative_position_index(module.window))
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ImageSegmentationOutput:
-        """Normalised (N, 3, H, W), sides multiples of 32 -> logits; `labels` (N, 1, H, W) in [0, 1] add the loss."""
+        """Map normalised (N, 3, H, W), sides multiples of 32, to logits; `labels` (N, 1, H, W) of 0 to 1 add a loss."""
         logits = self._network[0](pixel_values)
         loss = None if labels is None else F.binary_cross_entropy_with_logits(logits, labels)
         return ImageSegmentationOutput(loss=loss, logits=logits)
 
 
 def _published_geometry(name: str, hub_options: dict[str, Any]) -> Geometry:
-    """The shape of weights whose config has none: by the registry, else by the shapes in their header."""
+    """Return the shape of weights whose config has none: by the registry, else by the shapes in their header."""
     if is_hub_id(name) and (backbone := variant(name).backbone):
         return Geometry(backbone)
     with safe_open(cached_file(name, WEIGHTS, **hub_options), "pt") as file:

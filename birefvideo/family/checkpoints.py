@@ -20,17 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from birefvideo.errors import ModelError, OptionError
-from birefvideo.matting.network_input import InputSize
-from birefvideo.models import hub
-from birefvideo.models.hub import WEIGHTS
-from birefvideo.models.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
+from birefvideo.errors import ModelError, OptionError, named
+from birefvideo.family import hub
+from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
+from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES
 
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights" / EMBEDDED
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
-"""The input of most published variants, taken where no source says otherwise."""
+"""The input of most published variants, taken where no source states another."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,10 @@ class Checkpoint:
     reason: str = ""
     """Why this one, where the choice was left to us."""
     sha256: str = ""
-    """What the file's hash was when it came to this machine; '' where nothing tells."""
+    """What the file's hash was when it came to this machine; '' where that is not known."""
 
     def digest(self) -> str:
-        """SHA-256 of the weights file, in hex.
+        """Return the SHA-256 of the weights file, in hex.
 
         Raises:
             ModelError: it is not what it was when it came to this machine.
@@ -66,7 +65,7 @@ class Checkpoint:
 
 
 def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
-    """Finds a checkpoint by variant name, 'auto', hub id, folder (config.json, model.safetensors) or weights file.
+    """Find a checkpoint by variant name, 'auto', hub id, folder (config.json, model.safetensors) or weights file.
 
     'auto' takes official weights only where they are on this machine and a GPU would run them, else the embedded ones.
 
@@ -76,8 +75,6 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     """
     if name == "auto":
         return _automatic(has_gpu)
-    if name == EMBEDDED:
-        return _from_folder(EMBEDDED_FOLDER, EMBEDDED)
     path = Path(name).expanduser()
     if name and name not in VARIANTS and path.is_dir():
         return _from_folder(path, path.name)
@@ -96,18 +93,18 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
 
 
 def _missing(row: Variant) -> str:
-    """The ways out where a variant is not here, in one line."""
+    """Return the ways out where a variant is not on this machine, in one line."""
     fetch = f"run birefvideo models --download {row.name} (with HF_ENDPOINT=URL where only a mirror is reached), "
     where = f"{row.page}/resolve/main/{WEIGHTS}" if row.hub_id else "its .safetensors or .pth file"
-    take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else "pass --model FILE"
+    take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else f"pass {named('model', 'FILE')}"
     return (
         f"the weights of {row.name!r} are not on this machine: {fetch if row.hub_id else ''}"
-        f"or fetch {where} on another machine and {take}, or use the embedded --model {EMBEDDED}"
+        f"or fetch {where} on another machine and {take}, or use the embedded {named('model', EMBEDDED)}"
     )
 
 
 def _automatic(has_gpu: bool) -> Checkpoint:
-    embedded = _from_folder(EMBEDDED_FOLDER, EMBEDDED)
+    embedded = find(EMBEDDED)
     if not has_gpu:
         return replace(embedded, reason="embedded; no GPU for the large ones")
     for name in ("portrait", "matting", "general"):
@@ -118,19 +115,21 @@ def _automatic(has_gpu: bool) -> Checkpoint:
 
 
 def native_size(row: Variant) -> InputSize:
-    """The input that a variant was trained with, as far as that is known."""
+    """Return the input that a variant was trained with, as far as that is known."""
     if row.sides:
         return InputSize(sides=row.sides)
+    if row.long_side:
+        return InputSize(long_side=row.long_side)
     return InputSize(fixed=row.size) if row.size else PUBLISHED_SIZE
 
 
 def _stored(row: Variant) -> Checkpoint | None:
-    """A published variant from the hub's cache or ours, or None."""
+    """Return a variant from the package, the hub's cache or our own, or None where it is in none of them."""
     found = hub.stored(row)
     if found is None:
         return None
-    if not row.backbone and not found.imported:
-        # A hub id that is in no row may come with a config of ours.
+    if row.embedded or (not row.backbone and not found.imported):
+        # The embedded one has a config of ours beside it, and a hub id that is in no row may have one.
         known = _from_folder(found.path.parent, row.name)
         return replace(known, size=native_size(row) if row.size else known.size, sha256=found.sha256)
     geometry = Geometry(row.backbone) if row.backbone else None
@@ -138,7 +137,7 @@ def _stored(row: Variant) -> Checkpoint | None:
 
 
 def import_weights(name: str, source: Path) -> Checkpoint:
-    """Takes weights that the user brought, a file or a folder with one, as those of a variant.
+    """Take weights that the user brought, a file or a folder with one, as those of a variant.
 
     They count once they are known to fit; until then, and where this fails, what was there before stays.
 
@@ -146,9 +145,10 @@ def import_weights(name: str, source: Path) -> Checkpoint:
         OptionError: there is no such variant.
         ModelError: the file is missing, unreadable, does not fit, or there is no room for it.
     """
-    if name not in VARIANTS:
-        raise OptionError(f"cannot import as {name!r}: name one of {', '.join(VARIANTS)}, or use it with --model FILE")
-    row = VARIANTS[name]
+    row = VARIANTS.get(name)
+    if row is None or row.embedded:
+        names = ", ".join(known.name for known in VARIANTS.values() if not known.embedded)
+        raise OptionError(f"cannot import as {name!r}: name one of {names}, or use it with {named('model', 'FILE')}")
     file = _weights_in(source.expanduser())
     geometry = Geometry(row.backbone) if row.backbone else None
     brought = Checkpoint(name, file, native_size(row), geometry)
@@ -172,7 +172,7 @@ def import_weights(name: str, source: Path) -> Checkpoint:
 
 
 def _weights_in(source: Path) -> Path:
-    """The weights file that a path means."""
+    """Return the weights file that a path means."""
     if source.is_file() and source.suffix in (".safetensors", ".pth"):
         return source
     files = [source / WEIGHTS] if (source / WEIGHTS).is_file() else []
@@ -202,7 +202,7 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
 
 
 def geometry_from_config(values: Mapping[str, Any]) -> Geometry:
-    """The Geometry among a config's entries; others are ignored.
+    """Return the Geometry among a config's entries; others are ignored.
 
     Raises:
         ModelError: a value is not allowed.
@@ -216,7 +216,7 @@ def geometry_from_config(values: Mapping[str, Any]) -> Geometry:
 
 
 def geometry_from_keys(shapes: Mapping[str, Sequence[int]]) -> Geometry:
-    """The Geometry of a published state dict, told by the width and depth of its Swin backbone.
+    """Return the Geometry of a published state dict, known by the width and depth of its Swin backbone.
 
     Raises:
         ModelError: the keys are not BiRefNet's.
@@ -232,7 +232,7 @@ def geometry_from_keys(shapes: Mapping[str, Sequence[int]]) -> Geometry:
 
 
 def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> BiRefNet:
-    """Reads a checkpoint into a network of `dtype` (None: the file's own) in eval mode, on the CPU.
+    """Read a checkpoint into a network of `dtype` (None: the file's own) in eval mode, on the CPU.
 
     Raises:
         ModelError: the file cannot be read or does not fit; the message names the first differing keys.
@@ -277,7 +277,7 @@ def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> N
 
 
 def _plain(key: str) -> str:
-    """A key without the prefixes that DataParallel, torch.compile and our transformers model leave."""
+    """Return a key without the prefixes that DataParallel, torch.compile and our transformers model leave."""
     return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
 
 
@@ -304,12 +304,12 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def load_folder(folder: Path) -> BiRefNet:
-    """Reads a checkpoint folder into a float32 network in eval mode."""
+    """Read a checkpoint folder into a float32 network in eval mode."""
     return load(_from_folder(folder, folder.name))
 
 
 def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
-    """Writes config.json and model.safetensors, weights as fp16, the norms' statistics (of any size) as fp32."""
+    """Write config.json and model.safetensors, weights as fp16, the norms' statistics (of any size) as fp32."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -25,8 +25,8 @@ from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
-from birefvideo.errors import ModelError
-from birefvideo.models.variants import VARIANTS, Variant
+from birefvideo.errors import ModelError, named
+from birefvideo.family.variants import VARIANTS, Variant
 
 WEIGHTS = "model.safetensors"
 # What the client's HTTP library raises, whichever it is: requests' errors are OSErrors, httpx' share this base.
@@ -51,7 +51,7 @@ class Stored:
     path: Path
     """The file."""
     sha256: str = ""
-    """What its content should hash to; '' where nothing tells."""
+    """What its content should hash to; '' where that is not known."""
     imported: bool = False
     """Whether the user brought it."""
     fetched: bool = False
@@ -59,7 +59,7 @@ class Stored:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 of a file's content, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -68,11 +68,13 @@ def sha256_of(path: Path) -> str:
 
 
 def stored(row: Variant) -> Stored | None:
-    """A variant's weights where they are on this machine; opens no connection and reads no weights.
+    """Return a variant's weights where they are on this machine; this opens no connection and reads no weights.
 
     Raises:
         ModelError: its lock is damaged.
     """
+    if row.folder:
+        return Stored(row.folder / WEIGHTS)
     lock = read_lock(row)
     if lock and not lock.revision:
         path = _own("weights") / f"{lock.sha256}.safetensors"
@@ -89,7 +91,7 @@ def stored(row: Variant) -> Stored | None:
 
 
 def download(row: Variant, *, update: bool = False) -> Stored:
-    """Fetches weights into the hub's cache, unless they are there already and whole; with `update` the newest ones.
+    """Fetch weights into the hub's cache, unless they are there already and whole; with `update` the newest ones.
 
     The first download locks its commit and hash; later ones must give the same file. Stopped at any moment, it leaves
     nothing that counts as weights, and goes on from there when called again.
@@ -97,6 +99,8 @@ def download(row: Variant, *, update: bool = False) -> Stored:
     Raises:
         ModelError: no access, no connection, no room, a wrong checksum, or not the locked file; what to do about it.
     """
+    if row.folder:
+        return Stored(row.folder / WEIGHTS)
     if not row.hub_id:
         raise ModelError(f"{row.name} is {row.access}; fetch it there, then birefvideo models {row.name} --from FILE")
     try:
@@ -117,7 +121,7 @@ def download(row: Variant, *, update: bool = False) -> Stored:
 
 
 def _fetch(row: Variant, revision: str, expected: str) -> Stored:
-    """Fetches, checks and locks the file of a revision ('': the newest)."""
+    """Fetch, check and lock the file of a revision ('': the newest)."""
     place = f"{row.hub_id} at {constants.ENDPOINT}"
     metadata = get_hf_file_metadata(hf_hub_url(row.hub_id, WEIGHTS, revision=revision or None))
     commit, sha256 = metadata.commit_hash or "", metadata.etag or ""
@@ -142,7 +146,7 @@ def _fetch(row: Variant, revision: str, expected: str) -> Stored:
 
 
 def _fetch_blob(row: Variant, commit: str, sha256: str, size: int | None) -> None:
-    """Puts a file's content under its hash into the hub's cache."""
+    """Put a file's content under its hash into the hub's cache."""
     folder = repo_folder_name(repo_id=row.hub_id, repo_type="model")
     cache = Path(constants.HF_HUB_CACHE)
     blob = cache / folder / "blobs" / sha256
@@ -168,7 +172,7 @@ def _fetch_blob(row: Variant, commit: str, sha256: str, size: int | None) -> Non
 
 
 def _get(row: Variant, commit: str, file: BinaryIO, done: int, size: int | None) -> None:
-    """Appends what is missing to a file that holds `done` bytes, again while each attempt brings some."""
+    """Append what is missing to a file that holds `done` bytes, again while each attempt brings some."""
     url = hf_hub_url(row.hub_id, WEIGHTS, revision=commit)
     # Plain HTTP also where the hub offers Xet, which leaves no partial file and talks to hosts past the mirror.
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
@@ -189,7 +193,7 @@ def _get(row: Variant, commit: str, file: BinaryIO, done: int, size: int | None)
 
 @contextmanager
 def incoming(size: int) -> Iterator[Path]:
-    """A new path for `size` bytes beside our own weights, for `adopt`; what is left there on leaving goes."""
+    """Give a new path for `size` bytes beside our own weights, for `adopt`; what is left there is removed."""
     folder = _own("weights")
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(folder, size)
@@ -201,27 +205,29 @@ def incoming(size: int) -> Iterator[Path]:
 
 
 def adopt(row: Variant, path: Path) -> Stored:
-    """Moves a file of `incoming` in as a variant's weights, in one step.
+    """Move a file of `incoming` in as a variant's weights, in one step.
 
     Raises:
         ModelError: the variant is pinned, and this is another file.
     """
     sha256 = sha256_of(path)
     if row.sha256 and sha256 != row.sha256:
-        raise ModelError(f"that is not the published {row.name} (SHA-256 {sha256[:12]}…): use it with --model FILE")
+        raise ModelError(
+            f"that is not the published {row.name} (SHA-256 {sha256[:12]}…): use it with {named('model', 'FILE')}"
+        )
     kept = path.with_name(f"{sha256}.safetensors")
     path.replace(kept)
     kept.chmod(0o644)
     _write_lock(row, Lock(sha256))
-    named = {json.loads(lock.read_text())["sha256"] for lock in _own("locks").glob("*.json")}
+    in_use = {json.loads(lock.read_text())["sha256"] for lock in _own("locks").glob("*.json")}
     for old in kept.parent.glob("*.safetensors"):
-        if old.stem not in named:
+        if old.stem not in in_use:
             old.unlink()
     return Stored(kept, sha256, imported=True)
 
 
 def read_lock(row: Variant) -> Lock | None:
-    """What a variant's name was locked to, or None.
+    """Return what a variant's name was locked to, or None.
 
     Raises:
         ModelError: the lock is damaged.
@@ -268,10 +274,11 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 def _explained(row: Variant, error: Any) -> ModelError:
-    """What to do about an error of the client, in one line."""
+    """Return what to do about an error of the client, in one line."""
     where = constants.ENDPOINT
     known = row.name in VARIANTS
-    bring = f"bring the file with {f'birefvideo models {row.name} --from' if known else '--model'} FILE"
+    way = f"birefvideo models {row.name} --from FILE" if known else named("model", "FILE")
+    bring = f"bring the file with {way}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     first = (str(error).splitlines() or [""])[0] or type(error).__name__
     if isinstance(error, OfflineModeIsEnabled):

@@ -1,0 +1,72 @@
+"""How commands end: one line on stderr for an error, and the exit code; in one place for all of them.
+
+Exit codes: 0 done; 1 something failed; 2 a bad option; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import typer
+
+from birefvideo.cli.report import print_error
+from birefvideo.errors import BirefvideoError, OptionError
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+
+
+@contextmanager
+def reported(debug: bool, stopped: str = "stopped") -> Iterator[None]:
+    """Turn an error of the block into one line on stderr and an exit code; `debug` lets it through with its traceback.
+
+    Args:
+        debug: the command's --debug.
+        stopped: what to say after Ctrl-C.
+    """
+    try:
+        yield
+    except BirefvideoError as error:
+        if debug:
+            raise
+        print_error(error.for_terminal())
+        raise typer.Exit(exit_code(error)) from None
+    except KeyboardInterrupt:
+        print_error(stopped)
+        raise typer.Exit(STOPPED) from None
+
+
+def exit_code(error: Exception) -> int:
+    """Return what a command that failed with an error exits with."""
+    return 2 if isinstance(error, OptionError) else 1
+
+
+@dataclass
+class Failures:
+    """Errors of a command that goes on with its next item after one fails."""
+
+    debug: bool
+    """Let an error through with its traceback, and stop."""
+    errors: list[Exception] = field(default_factory=list)
+    """Those that were printed."""
+
+    @contextmanager
+    def caught(self, item: object) -> Iterator[None]:
+        """Print an error of the block, known or not, in one line that names `item` where the error does not."""
+        try:
+            yield
+        except Exception as error:
+            if self.debug:
+                raise
+            if isinstance(error, BirefvideoError):
+                print_error(error.for_terminal())
+            else:
+                print_error(f"{item}: {type(error).__name__}: {error} (unexpected; --debug shows where)")
+            self.errors.append(error)
+
+    @property
+    def exit_code(self) -> int:
+        """0 without an error; 2 where one is of a bad option; else 1."""
+        return max(map(exit_code, self.errors), default=0)

@@ -1,0 +1,70 @@
+"""Which clips the inputs of a command name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from birefvideo.errors import OptionError, named
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mts",
+        ".m2ts",
+        ".ts",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".3gp",
+        ".mxf",
+        ".ogv",
+        ".vob",
+    ]
+)
+"""What a folder given as input is searched for."""
+
+
+def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
+    """Return the clips that files and folders name, in order, and one line for every folder that holds none.
+
+    Raises:
+        OptionError: `out` names one file for several clips.
+    """
+    clips: list[Path] = []
+    missing: list[str] = []
+    for item in inputs:
+        if not item.is_dir():
+            clips.append(item)
+            continue
+        try:
+            found = _clips_in(item)
+        except OSError as error:
+            missing.append(f"{item} cannot be read ({error.strerror}): check its permissions")
+            continue
+        clips += found
+        if not found:
+            missing.append(f"{item} holds no video: name a clip or another folder")
+    clips = list(dict.fromkeys(clips))
+    if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
+        raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")
+    return clips, missing
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    """Return the videos of a folder but for our own outputs, or the folder itself where it holds pictures."""
+    from birefvideo.media.formats import FORMATS
+    from birefvideo.media.reading.image_series import pictures_in
+    from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
+
+    rows = (*FORMATS.values(), MATTE_PROXY, SOURCE_PROXY)
+    ours = tuple(format.suffix for format in rows if not format.is_sequence)
+    # Hidden files are no clips: macOS leaves a ._NAME beside each NAME on disks of other systems.
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
+    return found or ([folder] if pictures_in(folder) else [])

@@ -1,0 +1,103 @@
+"""Parameters of commands: paths, and the options of a job made from `Options`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from birefvideo.cli.report import print_error
+from birefvideo.jobs.options import Options, parse_option
+
+
+def path(text: str) -> Path:
+    """Return the path that a user named.
+
+    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder.
+    """
+    if not text:
+        print_error("one of the names given is empty: name a file or folder ('.' is the current folder)")
+        raise typer.Exit(2)
+    return Path(text)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a parameter for each field of `Options` in place of its `**options`.
+
+    The command receives those that the user gave, as text; `Options(**options)` parses them.
+    """
+
+    def wrapped(**values: Any) -> None:
+        given = {name: values.pop(name) for name in names}
+        command(**values, **{name: value for name, value in given.items() if value is not None})
+
+    names = [option.name for option in fields(Options)]
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    where = 1 + max((i for i, p in enumerate(own) if p.name == "to"), default=-1)
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters[where:where] = [_parameter(option) for option in fields(Options)]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    return wrapped
+
+
+def _parameter(option: Any) -> inspect.Parameter:
+    """Return the typer parameter of a field: text, or a flag that only turns off what is on by default."""
+    flag = f"--{option.name.replace('_', '-')}"
+    if option.default is True:
+        kind: Any = bool | None
+        typed = typer.Option(flag.replace("--", " /--no-"), help=option.metadata["help"], show_default=False)
+    else:
+        kind = str | None
+        typed = typer.Option(flag, help=option.metadata["help"], metavar=option.metadata["metavar"])
+    # A default that text stands for is shown in the help, and is then as if the user had typed it.
+    is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
+    default = str(option.default) if is_text else None
+    annotation = Annotated[kind, typed]
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+class OptionalValueCommand(TyperCommand):
+    """A command with options whose value may be left out, such as `--premultiplied` for `--premultiplied black`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line with the values filled in."""
+        return super().parse_args(ctx, with_values(args))
+
+
+def with_values(args: list[str]) -> list[str]:
+    """Return the words of a command line with a value after each option that may stand alone and does."""
+    bare = {f"--{option.name}": option for option in fields(Options) if option.metadata["bare"]}
+    words: list[str] = []
+    end = args.index("--") if "--" in args else len(args)
+    for index, word in enumerate(args):
+        words.append(word)
+        following = args[index + 1] if index + 1 < end else None
+        if word in bare and index < end and not _is_colour(following):
+            words.append(bare[word].metadata["bare"])
+    return words
+
+
+def _is_colour(word: str | None) -> bool:
+    from birefvideo.media.colour_names import parse_colour
+
+    try:
+        return word is not None and bool(parse_colour(word))
+    except ValueError:
+        return False
+
+
+def parse_times(start: str | None, end: str | None) -> Options:
+    """Return options that hold the times of a trimmed output.
+
+    Raises:
+        OptionError: one is no time, or the end is not after the start.
+    """
+    return Options(start=parse_option("start", start), end=parse_option("end", end))

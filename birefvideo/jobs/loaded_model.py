@@ -1,0 +1,61 @@
+"""A loaded network with its checkpoint and device, ready for one clip after another."""
+
+from __future__ import annotations
+
+import torch
+
+from birefvideo.family import checkpoints
+from birefvideo.frames import VideoInfo
+from birefvideo.jobs.options import Options
+from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.slots import PictureKind
+
+
+class LoadedModel:
+    """The network that `options` choose, on the device that they choose.
+
+    Raises:
+        BirefvideoError: there is no such model or device, or the weights do not fit.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.device = find_device(options.device)
+        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
+        dtype = self.device.dtype_called(options.dtype)
+        self._digest = self.checkpoint.digest()
+        model = checkpoints.load(self.checkpoint)
+        self.size = self.checkpoint.size.overridden(options.size)
+        self.engine = Engine(model, self.size, self.device, dtype=dtype)
+
+    def predictor(self, batch: int | None = None) -> Predictor:
+        """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
+        return Predictor(self.engine, batch or self.options.batch)
+
+    def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
+        """Return what decides the bytes of a clip's alpha, for the manifest."""
+        size = self.size.network_size(info.width, info.height)
+        kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
+        return {
+            "model": self.checkpoint.name,
+            "weights": self._digest,
+            "geometry": str(self.checkpoint.geometry),
+            "size": size,
+            "device": self.device.name,
+            "dtype": self.engine.dtype,
+            "batch": self.options.batch or self.engine.batch_for(kind),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def check_machine(options: Options) -> None:
+    """Check that the device, its dtype and the model are here, before any input is opened.
+
+    Raises:
+        BirefvideoError: one of them is not.
+    """
+    device = find_device(options.device)
+    device.dtype_called(options.dtype)
+    checkpoints.find(options.model, has_gpu=device.runs_large_models)

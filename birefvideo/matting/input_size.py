@@ -1,0 +1,62 @@
+"""The size at which the network sees a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from birefvideo.errors import OptionError
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """The size of the network's input: `fixed`, or the picture's aspect with a given `long_side` or within `sides`."""
+
+    fixed: tuple[int, int] | None = None
+    """(width, height) to which every picture is squashed, whatever its aspect."""
+    long_side: int | None = None
+    """Length of the longer side; the shorter one follows the picture's aspect."""
+    sides: tuple[int, int] | None = None
+    """Shortest and longest side allowed: the picture keeps its own size where it can, and its aspect."""
+    multiple: int = 32
+    """Both sides are rounded to a multiple of this: the network's total stride."""
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in (self.fixed, self.long_side, self.sides) if kind is not None]
+        numbers = self.fixed or self.sides or (self.long_side,)
+        if len(kinds) != 1 or any(not isinstance(n, int) or n < 1 for n in numbers):
+            raise OptionError(f"input size needs one of (width, height), a long side and bounds, above 0, not {self}")
+        if any(n % self.multiple for n in self.fixed or self.sides or ()):
+            raise OptionError(f"input size {self.fixed or self.sides} must be made of multiples of {self.multiple}")
+
+    def overridden(self, size: int | tuple[int, int] | None) -> InputSize:
+        """Return the user's choice, if any: (width, height), or one number.
+
+        That number is the long side where this size keeps the picture's aspect, else the side of a square.
+        """
+        if size is None:
+            return self
+        if isinstance(size, tuple):
+            return InputSize(fixed=size)
+        return InputSize(fixed=(size, size)) if self.fixed else InputSize(long_side=size)
+
+    def network_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) at which the network sees a picture of `width` × `height` pixels."""
+        if self.fixed:
+            return self.fixed
+        longest, shortest = max(width, height), min(width, height)
+        if self.long_side:
+            return self._rounded(width, self.long_side, longest), self._rounded(height, self.long_side, longest)
+        assert self.sides is not None
+        least, most = self.sides
+        wanted, unit = longest, longest
+        if longest > most:
+            wanted = most
+        elif shortest < least:
+            wanted, unit = least, shortest
+        w, h = (min(most, max(least, self._rounded(side, wanted, unit))) for side in (width, height))
+        return w, h
+
+    def _rounded(self, side: int, numerator: int, denominator: int) -> int:
+        """Return `side` × numerator / denominator to the nearest multiple, halves up, at least one."""
+        unit = denominator * self.multiple
+        return max(1, (2 * side * numerator + unit) // (2 * unit)) * self.multiple

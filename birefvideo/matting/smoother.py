@@ -1,0 +1,78 @@
+"""The seam of temporal smoothing: what a smoother is, which one a radius asks for, and running one over frames.
+
+A new smoother is a module of its own and a line of `make_smoother`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from birefvideo.errors import OptionError
+from birefvideo.frames import Frame
+from birefvideo.matting.temporal import DEFAULT_RADIUS, TemporalSmoother
+
+
+class Smoother(Protocol):
+    """Changes the alpha of frames by that of the frames around them, with finite support.
+
+    Frame t may depend on frames t - radius … t + radius only, so that a clip cut into segments with that much context
+    comes out the same. Core frames come out in the order in which they were pushed, each once; others never do.
+    """
+
+    @property
+    def radius(self) -> int:
+        """How many frames of context each frame needs on either side."""
+
+    def push(self, frame: Frame) -> Frame | None:
+        """Take the next frame; return one that is finished, if there is one."""
+
+    def flush(self) -> Iterator[Frame]:
+        """Yield the frames still held, at the end of the stream, and forget them."""
+
+    def reset(self) -> None:
+        """Forget all frames."""
+
+
+class NoSmoother:
+    """Passes core frames through as they are."""
+
+    radius = 0
+
+    def push(self, frame: Frame) -> Frame | None:
+        """Return the frame itself, if it is core."""
+        return frame if frame.core else None
+
+    def flush(self) -> Iterator[Frame]:
+        """Yield nothing: no frame is held."""
+        yield from ()
+
+    def reset(self) -> None:
+        """Do nothing: no frame is held."""
+
+
+def make_smoother(radius: int = DEFAULT_RADIUS) -> Smoother:
+    """Return the smoother over `radius` frames on each side; 0 passes frames through.
+
+    Raises:
+        OptionError: radius is negative.
+    """
+    if radius < 0:
+        raise OptionError(f"smoothing radius {radius}: give 0 (off) or a number of frames, e.g. {DEFAULT_RADIUS}")
+    return TemporalSmoother(radius) if radius else NoSmoother()
+
+
+def smooth(frames: Iterable[Frame], smoother: Smoother) -> Iterator[Frame]:
+    """Yield the core frames as `smoother` makes them; it is reset first.
+
+    Raises:
+        ValueError: a frame has no alpha.
+    """
+    smoother.reset()
+    for frame in frames:
+        if frame.alpha is None:
+            raise ValueError(f"the frame at pts {frame.pts} has no alpha: predict before smoothing")
+        smoothed = smoother.push(frame)
+        if smoothed is not None:
+            yield smoothed
+    yield from smoother.flush()
