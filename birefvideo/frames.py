@@ -47,7 +47,7 @@ class VideoInfo:
     height: int
     """Rows of an upright picture, in pixels."""
     pix_fmt: str
-    """The planar YUV format that every Frame's picture has (see decode.working_format)."""
+    """The planar YUV format that every Frame's picture has (see normalize.working_format)."""
     bit_depth: int
     """8 or 10: bits a sample in `pix_fmt`."""
     time_base: Fraction

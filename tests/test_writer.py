@@ -282,3 +282,20 @@ def test_a_name_with_a_colon_is_a_file(clip: Clip, tmp_path: Path, monkeypatch: 
     with open_writer(Path("take:2.mov"), get_format("prores"), info, EncodeSettings()) as writer:
         writer.write(frames[0])
     assert len(decoded_video(tmp_path / "take:2.mov")) == 1
+
+
+def test_opaque_chroma_of_webm_is_the_foregrounds_where_spill_was_taken_out(clip: Clip, tmp_path: Path) -> None:
+    info, frames = matted(clip("plain"))
+    grey = to_444(frames[0].picture)
+    for index in (1, 2):
+        plane_array(grey, index)[:] = 128
+    opaque = np.ones((info.height, info.width), np.float32)
+    frame = replace(frames[0], alpha=opaque, foreground=grey)
+    off = []
+    for despilled in (False, True):
+        path = tmp_path / f"{despilled}.webm"
+        with open_writer(path, get_format("webm"), info, EncodeSettings(despilled=despilled)) as writer:
+            writer.write(frame)
+        (picture,) = decoded_video(path)
+        off.append(np.abs(plane_array(picture, 1).astype(int) - 128).mean())
+    assert off[0] > 5 and off[1] < 1

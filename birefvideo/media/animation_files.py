@@ -32,7 +32,7 @@ _REPLACES = 0x02  # flag of ANMF: not blended with what is there
 
 
 def write_gif(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: int) -> None:
-    """Writes GIF pictures as an animation that loops for ever; ticks are 1/100 s.
+    """Write GIF pictures as an animation that loops for ever; ticks are 1/100 s.
 
     They are what FFmpeg's encoder gives for a picture without a global palette, the file's head before it or not.
 
@@ -49,7 +49,7 @@ def write_gif(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: i
 
 
 def write_apng(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: int) -> None:
-    """Writes PNG files of one kind as one animation that loops for ever; ticks are 1/1000 s.
+    """Write PNG files of one kind as one animation that loops for ever; ticks are 1/1000 s.
 
     Raises:
         ValueError: a picture is no PNG.
@@ -77,7 +77,7 @@ def write_apng(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: 
 
 
 def write_webp(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: int) -> None:
-    """Writes WebP files as one animation that loops for ever; ticks are 1/1000 s.
+    """Write WebP files as one animation that loops for ever; ticks are 1/1000 s.
 
     Raises:
         ValueError: a picture is no WebP.
@@ -122,7 +122,7 @@ class AnimatedWebP:
         return tuple(Fraction(ticks, 1000) for ticks in accumulate(self.durations, initial=0))
 
     def pictures(self) -> Iterator[av.VideoFrame]:
-        """Decodes every picture, with alpha and time; FFmpeg reads single pictures only.
+        """Decode every picture, with alpha and time; FFmpeg reads single pictures only.
 
         Raises:
             InputError: one is damaged.
@@ -138,7 +138,7 @@ class AnimatedWebP:
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether a file begins as an animated WebP does."""
+    """Return whether a file begins as an animated WebP does."""
     try:
         with path.open("rb") as file:
             head = file.read(21)
@@ -148,7 +148,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def read_webp(path: Path) -> AnimatedWebP:
-    """Reads the structure of an animated WebP.
+    """Read the structure of an animated WebP.
 
     Raises:
         InputError: it is none, it is cut off or damaged, or its pictures build on one another.
@@ -191,7 +191,7 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
 
 
 def _decoded(chunks: bytes, size: tuple[int, int]) -> av.VideoFrame | None:
-    """Decodes the chunks of one picture as a WebP of its own; None where they are damaged."""
+    """Decode the chunks of one picture as a WebP of its own; None where they are damaged."""
     canvas = b"".join(_24_bits(side - 1) for side in size)
     body = b"WEBP" + _riff_chunk(b"VP8X", bytes([_WITH_ALPHA, 0, 0, 0]) + canvas) + chunks
     decoder = VideoCodecContext.create("webp", "r")
@@ -207,7 +207,7 @@ def _decoded(chunks: bytes, size: tuple[int, int]) -> av.VideoFrame | None:
 
 
 def _gif_picture(data: bytes) -> tuple[int | None, bytes]:
-    """The index of a GIF picture's transparent colour, and its image block: place, own colours, compressed pixels."""
+    """Return the index of a GIF picture's transparent colour, and its image block: place, own colours, pixels."""
     at, transparent = 13 if data[:4] == b"GIF8" else 0, None
     while data[at] == 0x21:
         if data[at + 1] == 0xF9 and data[at + 3] & 1:

@@ -68,7 +68,7 @@ def check_length(formats: Iterable[Format], info: VideoInfo, span: Span) -> None
     """Refuse a span that is longer than an animation may be.
 
     Raises:
-        OptionError: as above. Where the clip does not tell its length, writing it may raise OutputError instead.
+        OptionError: as above. Where the clip does not say its length, writing it may raise OutputError instead.
     """
     begin = info.start if span.start is None else span.start
     ends = [] if span.end is None else [Fraction(span.end)]

@@ -1,4 +1,4 @@
-"""What an output is meant to hold, what it was found to hold, and how a difference is told."""
+"""What an output is meant to hold, what it was found to hold, and how a difference is reported."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ class Verification:
 
 
 def wrong(output: Path, what: str) -> OutputError:
-    """Returns what a difference is to the user."""
+    """Return what a difference is to the user."""
     return OutputError(f"{output.name} failed verification: {what}; run again, and report it if it happens again")

@@ -309,7 +309,7 @@ PAIRS: Mapping[str, tuple[str, ...]] = MappingProxyType({"fill+matte": ("fill", 
 
 
 def get_formats(names: Sequence[str]) -> list[Format]:
-    """Returns the formats that names ask for, each once, in order; a name may be a pair's.
+    """Return the formats that names ask for, each once, in order; a name may be a pair's.
 
     Raises:
         OptionError: as `get_format`.
@@ -319,7 +319,7 @@ def get_formats(names: Sequence[str]) -> list[Format]:
 
 
 def get_format(name: str) -> Format:
-    """Returns the output format called `name`.
+    """Return the output format called `name`.
 
     Raises:
         OptionError: there is no such format; the message lists the names.
@@ -331,7 +331,7 @@ def get_format(name: str) -> Format:
 
 
 def format_for_suffix(path: Path) -> Format:
-    """Returns the format that a file name asks for: the longest suffix that fits, else its extension alone.
+    """Return the format that a file name asks for: the longest suffix that fits, else its extension alone.
 
     `clip_matte.mp4` is the matte; any other `.mp4` is the composite, which comes first.
 

@@ -71,7 +71,7 @@ class Metadata:
         return f"{', '.join(parts[:-1])}{' and ' if parts[:-1] else ''}{parts[-1]} {'is' if is_one else 'are'} left out"
 
     def muxer_options(self, format: Format, time_base: Fraction) -> dict[str, str]:
-        """Options for the muxer of an output whose pictures' times are in ticks of `time_base`.
+        """Return options for the muxer of an output whose pictures' times are in ticks of `time_base`.
 
         A time code track counts on the pictures' clock, so that this has to divide into its labels without remainder.
         """
@@ -90,7 +90,7 @@ class Metadata:
         first: Fraction,
         end: Fraction | None,
     ) -> None:
-        """Writes everything that an output's container takes, before its first packet.
+        """Write everything that an output's container takes, before its first packet.
 
         Args:
             output: where to.
@@ -113,12 +113,12 @@ class Metadata:
             pictures.metadata["timecode"] = self.timecode.at(first)
 
     def as_json(self, first: Fraction) -> dict[str, Any]:
-        """What a sidecar says, for pictures that begin at the source's time `first`."""
+        """Return what a sidecar says, for pictures that begin at the source's time `first`."""
         timecode = {"timecode": self.timecode.at(first)} if self.timecode else {}
         return {**timecode, **({"metadata": dict(self.texts)} if self.texts else {})}
 
     def _moved_chapters(self, begin: Fraction, end: Fraction | None) -> list[Any]:
-        """The chapters that an output shows some of, on its clock, in milliseconds."""
+        """Return the chapters that an output shows some of, on its clock, in milliseconds."""
         moved = []
         for chapter in self.chapters:
             start, stop = chapter.start, chapter.end if end is None else min(chapter.end, end)
@@ -133,7 +133,7 @@ class Metadata:
 
 
 def copy_track_tags(source: Stream, out: Stream, format: Format) -> None:
-    """Gives an output's track the language, the title and the default flag of the source's, before the header."""
+    """Give an output's track the language, the title and the default flag of the source's, before the header."""
     tags = {name.lower(): value for name, value in source.metadata.items()}
     language = tags.get("language")
     if language:
@@ -146,5 +146,5 @@ def copy_track_tags(source: Stream, out: Stream, format: Format) -> None:
 
 
 def counted(count: int, kind: str) -> str:
-    """'1 chapter', '3 chapters'."""
+    """Return a count in words, such as '1 chapter' and '3 chapters'."""
     return f"{count} {kind}{'s' if count > 1 else ''}"

@@ -55,7 +55,7 @@ class Container:
     hides_priming: bool = True
     """Whether it has edit lists, so that copied audio may begin before the first sample shown."""
     has_movie_clock: bool = False
-    """Whether the edit list counts in a timescale that the muxer is to be told."""
+    """Whether the edit list counts in a timescale that the muxer takes as an option."""
     has_timecode_track: bool = False
     """Whether a time code becomes a track, instead of a tag of the pictures."""
     has_apple_languages: bool = False
@@ -129,7 +129,7 @@ class Format:
     container_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the muxer for the finished file."""
     square_pixels: bool = False
-    """Whether pictures of other pixels are stretched: FFmpeg's muxer is not told a pixel's shape through PyAV."""
+    """Whether pictures of other pixels are stretched: PyAV cannot pass a pixel's shape to FFmpeg's muxer."""
     needs_even_size: bool = False
     """Whether the encoder refuses odd widths and heights (4:2:0 in libx264)."""
     tags_alpha: bool = False
@@ -209,8 +209,8 @@ def decoded_pix_fmts(format: Format, info: VideoInfo) -> frozenset[str]:
 def output_size(format: Format, info: VideoInfo) -> tuple[int, int]:
     """Return the (width, height) of an output's pictures: the source's, but for what the format cannot express.
 
-    They are padded to even where the encoder insists, enlarged to square pixels where the container cannot tell, and
-    scaled down where the format has a longest side.
+    They are padded to even where the encoder insists, enlarged to square pixels where the container has no place for
+    another shape, and scaled down where the format has a longest side.
     """
     if format.needs_even_size:
         return info.width + info.width % 2, info.height + info.height % 2

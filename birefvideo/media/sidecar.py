@@ -79,7 +79,7 @@ def read_sidecar(folder: Path) -> Sidecar:
 
 def write_sidecar(
     folder: Path,
-    told: Sidecar,
+    sidecar: Sidecar,
     format: Format,
     info: VideoInfo,
     *,
@@ -90,7 +90,7 @@ def write_sidecar(
 
     Args:
         folder: where to.
-        told: the times and coverage.
+        sidecar: the times and coverage.
         format: what the pictures are written as.
         info: the clip they came from.
         beside: what else the file is to say.
@@ -104,13 +104,13 @@ def write_sidecar(
     values = {
         "birefvideo_sequence": _VERSION,
         **({} if is_part else {"pictures": f"{stem}_%06d{format.picture_suffix}", "first": _FIRST}),
-        **({"coverage": told.coverage} if told.coverage else {}),
-        "frames": len(told.pts),
+        **({"coverage": sidecar.coverage} if sidecar.coverage else {}),
+        "frames": len(sidecar.pts),
         "rate": str(info.rate),
-        "time_base": str(told.time_base),
-        "pts": told.pts,
-        "last_duration": told.last_duration,
-        "sample_aspect_ratio": str(told.sample_aspect_ratio),
+        "time_base": str(sidecar.time_base),
+        "pts": sidecar.pts,
+        "last_duration": sidecar.last_duration,
+        "sample_aspect_ratio": str(sidecar.sample_aspect_ratio),
         "alpha": "premultiplied" if format.premultiplied else "straight",
         "colour": {"primaries": colour.primaries, "transfer": colour.transfer, "numbers": "ITU-T H.273"},
         **(beside or {}),

@@ -26,12 +26,12 @@ class Timecode:
     """The moment that bears the label, in seconds on the source's clock."""
 
     def at(self, time: Fraction) -> str:
-        """Returns the label of another moment, to the nearest frame."""
+        """Return the label of another moment, to the nearest frame."""
         return advanced(self.label, round((time - self.time) * self.rate), round(self.rate))
 
 
 def make_timecode(label: str, rate: Fraction, time: Fraction) -> Timecode | None:
-    """Returns the time code of a clip, or None where `label` is none or does not go with `rate`.
+    """Return the time code of a clip, or None where `label` is none or does not go with `rate`.
 
     Args:
         label: as a file has it.
@@ -53,7 +53,7 @@ def make_timecode(label: str, rate: Fraction, time: Fraction) -> Timecode | None
 
 
 def advanced(label: str, frames: int, rate: int) -> str:
-    """Returns the label `frames` pictures later, or earlier; midnight is followed by 0.
+    """Return the label `frames` pictures later, or earlier; midnight is followed by 0.
 
     With drop-frame counting, the first two frame numbers (four at 60 a second) of every minute are left out, but for
     each tenth minute.
@@ -78,7 +78,7 @@ def advanced(label: str, frames: int, rate: int) -> str:
 
 
 def track_rate(path: Path) -> Fraction | None:
-    """Returns labels a second of the first time code track of a QuickTime or MP4 file, or None where it has none.
+    """Return labels a second of the first time code track of a QuickTime or MP4 file, or None where it has none.
 
     It may differ from the pictures' rate, such as 29.97 with pictures at 59.94. From the track's sample description
     (QuickTime File Format, "Timecode sample description"), which FFmpeg does not hand out.
@@ -92,7 +92,7 @@ def track_rate(path: Path) -> Fraction | None:
 
 
 def _descriptions(file: BinaryIO, end: int) -> Iterator[bytes]:
-    """Yields the head of the first sample description of every track in a file's stretch from here to `end`."""
+    """Yield the head of the first sample description of every track in a file's stretch from here to `end`."""
     while file.tell() + 8 <= end:
         start, header = file.tell(), file.read(8)
         size, name = int.from_bytes(header[:4], "big"), header[4:]

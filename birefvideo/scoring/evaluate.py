@@ -66,11 +66,11 @@ class Evaluation:
     """The errors of the clip."""
 
     def series(self, metric: Metric) -> list[float | None]:
-        """A figure over the frames."""
+        """Return a figure over the frames."""
         return [getattr(frame, metric.name) for frame in self.frames]
 
     def worst(self, metric: Metric) -> int | None:
-        """The frame with the largest error, or None where no frame has one."""
+        """Return the frame with the largest error, or None where no frame has one."""
         known = [(value, -index) for index, value in enumerate(self.series(metric)) if value is not None]
         return -max(known)[1] if known else None
 
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def _window(true: MatteVideo | MatteFolder, start: Fraction | None, end: Fraction | None) -> slice:
-    """The frames of truth that a trimmed result has."""
+    """Return the frames of truth that a trimmed result has."""
     if start is None and end is None:
         return slice(0, len(true))
     if true.times is None:
@@ -166,7 +166,7 @@ def _window(true: MatteVideo | MatteFolder, start: Fraction | None, end: Fractio
 def _check_frames(
     true: MatteVideo | MatteFolder, found: MatteVideo | MatteFolder, window: slice, trimmed: bool
 ) -> None:
-    """Refuses files of which one lacks frames that the other has."""
+    """Refuse files of which one lacks frames that the other has."""
     if true.times is None or found.times is None:
         count = len(range(len(true))[window])
         if count != len(found):
@@ -194,7 +194,7 @@ def _check_frames(
 def _unpaired(
     wanted: Sequence[Fraction], found: Sequence[Fraction], shift: Fraction, slack: Fraction
 ) -> tuple[list[Fraction], list[Fraction]]:
-    """The times of the wanted frames that were not found, and of those found that were not wanted."""
+    """Return the times of the wanted frames that were not found, and of those found that were not wanted."""
     lacking, extra = [], []
     i = j = 0
     while i < len(wanted) and j < len(found):
@@ -211,7 +211,7 @@ def _unpaired(
 
 
 def _cropped(alpha: Alpha, truth: Alpha, true_path: Path, found_path: Path) -> Alpha:
-    """A matte without the column and row that an encoder of even sizes added."""
+    """Return a matte without the column and row that an encoder of even sizes added."""
     height, width = truth.shape
     if alpha.shape in ((height, width), (height + height % 2, width + width % 2)):
         return alpha[:height, :width]
@@ -222,7 +222,7 @@ def _cropped(alpha: Alpha, truth: Alpha, true_path: Path, found_path: Path) -> A
 
 
 def _colours(truth: Path, result: Path, window: slice, count: int) -> Iterator[tuple[RGB, RGB]]:
-    """The colours of result and truth of every frame compared."""
+    """Return the colours of result and truth of every frame compared."""
     true = islice(read_colours(truth), window.start, window.stop)
     pairs = 0
     for (_, found), (_, wanted) in zip(read_colours(result), true, strict=False):

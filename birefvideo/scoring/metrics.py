@@ -55,7 +55,7 @@ def grad(alpha: Alpha, truth: Alpha) -> float:
 
 
 def conn(alpha: Alpha, truth: Alpha) -> float:
-    """Connectivity error ÷ 10³: how differently the pixels hang on to the body of the foreground.
+    """Return the connectivity error ÷ 10³: how differently the pixels hang on to the body of the foreground.
 
     A pixel's level is the highest of 0, 0.1 … 1 at which it still belongs to the largest 4-connected region where both
     mattes reach that level; what a matte has above that level counts from 0.15 on (Rhemann et al., CVPR 2009, with
@@ -111,7 +111,7 @@ def foreground_sad(colours: Colours, true_colours: Colours, truth: Alpha) -> flo
 
 @dataclass(frozen=True)
 class FrameScore:
-    """The errors of one frame; None is what the frame cannot tell or was not asked."""
+    """The errors of one frame; None is what the frame does not show or was not asked."""
 
     mad: float
     """See `mad`."""
@@ -133,7 +133,7 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Score:
-    """The errors of one clip; None is what no frame could tell or was asked."""
+    """The errors of one clip; None is what no frame shows or was asked."""
 
     frames: int
     """Number of frames compared."""

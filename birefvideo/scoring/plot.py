@@ -107,7 +107,7 @@ def _places(evaluation: Evaluation) -> list[float]:
 
 
 def _runs(values: list[float | None]) -> list[list[int]]:
-    """The stretches of frames that have a value."""
+    """Return the stretches of frames that have a value."""
     runs: list[list[int]] = [[]]
     for index, value in enumerate(values):
         if value is None:
@@ -118,7 +118,7 @@ def _runs(values: list[float | None]) -> list[list[int]]:
 
 
 def _scale(largest: float, steps: int = 3) -> tuple[float, float]:
-    """The end of an axis, and the round step that divides it into about `steps`, or fewer."""
+    """Return the end of an axis, and the round step that divides it into about `steps`, or fewer."""
     if largest <= 0:
         return 1.0, 0.5
     raw = largest / steps

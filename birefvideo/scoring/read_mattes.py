@@ -39,7 +39,7 @@ from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.sidecar import SIDECAR, read_sidecar
-from birefvideo.planes import plane_array, to_444
+from birefvideo.planes import bit_depth, plane_array, to_444
 
 RGB = NDArray[np.float32]
 """R'G'B' colours, float32 (height, width, 3) in [0, 1]."""
@@ -50,7 +50,7 @@ PICTURES = frozenset({".png", ".tif", ".tiff", ".exr"})
 _SIMPLER = {"pal8": "rgba", "monow": "gray", "monob": "gray"}
 """What formats are read as that have no plain samples: a palette may hold alpha."""
 _COARSEST = Fraction(1, 200)
-"""Half a tick of GIF's clock. Coarser ones count in pictures, whose times are told as well."""
+"""Half a tick of GIF's clock. Coarser ones count in pictures, whose times are exact as well."""
 _GREY_TOLERANCE, _GREY_SHARE = 8 / 255, 1e-3
 """A picture is grey if no more than this share of its pixels is farther from grey than this; codecs blur a little."""
 
@@ -134,7 +134,7 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
         files = [file for file in path.iterdir() if file.suffix.lower() in PICTURES]
         if not files:
             raise InputError(f"{path} holds no picture ({', '.join(sorted(PICTURES))}): name a video or such a folder")
-        return MatteFolder(path, tuple(sorted(files, key=_natural)), _told_times(path, len(files)))
+        return MatteFolder(path, tuple(sorted(files, key=_natural)), _sidecar_times(path, len(files)))
     if is_animated_webp(path):
         return MatteVideo(path, read_webp(path).times[:-1], True, Fraction(1, 2000))
     with open_input(path) as container:
@@ -187,14 +187,14 @@ def matte_of(picture: av.VideoFrame, path: Path) -> Alpha:
     alpha = exact_alpha(picture)
     if alpha is not None:
         return alpha
-    if has_alpha(picture) or is_float(picture) or picture.format.components[0].bits > 16:
+    if has_alpha(picture) or is_float(picture) or bit_depth(picture) > 16:
         raise InputError(f"{path} is in {name}, whose alpha is not read here; convert it to ProRes 4444 or PNG")
     return _grey_level(little_endian(picture), path)
 
 
 def _grey_level(picture: av.VideoFrame, path: Path) -> Alpha:
     """Return the level of a picture without alpha that is grey all over."""
-    bits = picture.format.components[0].bits
+    bits = bit_depth(picture)
     if is_gray(picture.format):
         return level(plane_array(picture, 0), bits, resolve_colour(picture).range)
     if has_chroma(picture.format) and picture.format.is_planar:
@@ -221,8 +221,8 @@ def _check_grey(distance: NDArray[Any], path: Path) -> None:
         )
 
 
-def _told_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
-    """The times that `sequence.json` gives the pictures of a folder, or None without such a file."""
+def _sidecar_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
+    """Return the times that `sequence.json` gives the pictures of a folder, or None without such a file."""
     sidecar = folder / SIDECAR
     if not sidecar.exists():
         return None

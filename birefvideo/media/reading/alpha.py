@@ -34,7 +34,7 @@ _PACKED = {
 
 
 def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext:
-    """Returns a decoder of a stream that keeps alpha: the stream's own, but for VP8 and VP9."""
+    """Return a decoder of a stream that keeps alpha: the stream's own, but for VP8 and VP9."""
     context = stream.codec_context
     name = _ALPHA_DECODERS.get(context.codec.canonical_name)
     return cast(VideoCodecContext, av.CodecContext.create(name, "r")) if name else context
@@ -51,12 +51,12 @@ def hides_alpha(stream: VideoStream) -> bool:
 
 
 def has_alpha(picture: av.VideoFrame) -> bool:
-    """Whether a picture has an alpha plane or channel."""
+    """Return whether a picture has an alpha plane or channel."""
     return any(component.is_alpha for component in picture.format.components)
 
 
 def alpha_of(picture: av.VideoFrame) -> Alpha | None:
-    """Returns a picture's alpha, float32 (height, width) in [0, 1], or None where it has none.
+    """Return a picture's alpha, float32 (height, width) in [0, 1], or None where it has none.
 
     Exact in the layouts that `exact_alpha` reads; of others within three codes of 8 bits.
     """
@@ -70,7 +70,7 @@ def alpha_of(picture: av.VideoFrame) -> Alpha | None:
 
 
 def exact_alpha(picture: av.VideoFrame) -> Alpha | None:
-    """Returns a picture's alpha, float32 (height, width) in [0, 1], or None where it has none or hides it well.
+    """Return a picture's alpha, float32 (height, width) in [0, 1], or None where it has none or hides it well.
 
     Read are packed RGBA and gray with alpha, planar YUV and RGB with alpha in integers, and OpenEXR's floats.
     """
@@ -90,12 +90,12 @@ def exact_alpha(picture: av.VideoFrame) -> Alpha | None:
 
 
 def luma_matte(picture: av.VideoFrame) -> Alpha:
-    """Returns the alpha that a grey YUV picture stands for, float32 (height, width) in [0, 1]."""
+    """Return the alpha that a grey YUV picture stands for, float32 (height, width) in [0, 1]."""
     return level(plane_array(picture, 0), bit_depth(picture), picture.color_range or 1)
 
 
 def level(codes: NDArray[Any], bits: int, colour_range: int) -> Alpha:
-    """Returns luma or alpha codes as levels, 0 to 1."""
+    """Return luma or alpha codes as levels, 0 to 1."""
     (scale, *_), (offset, *_) = code_scale(colour_range, bits)
     levels: Alpha = (codes.astype(np.float32) - np.float32(offset)) * np.float32(1 / scale)
     np.clip(levels, 0, 1, out=levels)
@@ -103,12 +103,12 @@ def level(codes: NDArray[Any], bits: int, colour_range: int) -> Alpha:
 
 
 def is_float(picture: av.VideoFrame) -> bool:
-    """Whether a picture's samples are floating-point numbers."""
+    """Return whether a picture's samples are floating-point numbers."""
     return bool(re.search(r"f(16|32)(le|be)$", picture.format.name))
 
 
 def little_endian(picture: av.VideoFrame) -> av.VideoFrame:
-    """Returns a picture with its bytes in the order that is read here; itself where they are."""
+    """Return a picture with its bytes in the order that is read here; itself where they are."""
     name = picture.format.name
     return picture.reformat(format=f"{name[:-2]}le", threads=1) if name.endswith("be") else picture
 

@@ -76,7 +76,7 @@ class DecodeReport:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file, or a series of pictures (see `stills.series_of`), with local protocols only.
+    """Open a media file, or a series of pictures (see `image_series.series_of`), with local protocols only.
 
     Raises InputError where there is no file, or none that FFmpeg can read.
     """
@@ -108,7 +108,7 @@ def _why_unreadable(path: Path) -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether a file starts as QuickTime or MP4 and has no moov box at its top level (ISO/IEC 14496-12, 4.2)."""
+    """Return whether a file starts as QuickTime or MP4 and has no moov box at its top level (ISO/IEC 14496-12, 4.2)."""
     names: list[bytes] = []
     with path.open("rb") as file:
         while len(header := file.read(8)) == 8 and header[4:].isalnum():
@@ -181,7 +181,7 @@ def _packets(container: InputContainer, stream: VideoStream, counts: DecodeRepor
 
 
 def _is_within(packet: Packet[VideoStream], span: Span) -> bool:
-    """Whether a packet's picture is to be shown in the span; one without a time belongs to the first span."""
+    """Return whether a packet's picture is to be shown in the span; one without a time belongs to the first span."""
     if not packet.size or packet.is_discard:
         return False
     time = packet.dts if packet.pts is None else packet.pts
@@ -232,7 +232,7 @@ def _is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
 
 
 class _TimeLostError(Exception):
-    """A seek led to pictures without times, so that only counting from the start can tell them."""
+    """A seek led to pictures without times, so that only counting from the start gives them."""
 
 
 class _Reader:
@@ -275,12 +275,12 @@ class _Reader:
         yield None
 
     def _progressive(self, timed: Generator[_Timed, None, None]) -> Generator[_Timed, None, None]:
-        """Every picture and its pts, made progressive if it is to be."""
+        """Return every picture and its pts, made progressive if it is to be."""
         info = self._info
         return deinterlaced(timed, lambda picture: planar(picture, info)) if info.deinterlace else timed
 
     def _lead_in(self, timed: Iterator[_Timed], keep: int) -> tuple[list[_Timed], list[_Timed]]:
-        """The last `keep` pictures before the span, and the first one that is not before it."""
+        """Return the last `keep` pictures before the span, and the first one that is not before it."""
         before: deque[_Timed] = deque(maxlen=keep)
         for picture, pts in timed:
             if self._span.start is None or pts >= self._span.start:

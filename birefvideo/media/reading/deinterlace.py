@@ -19,7 +19,7 @@ _Planar = Callable[[av.VideoFrame], av.VideoFrame]
 def deinterlaced(
     pictures: Iterator[tuple[av.VideoFrame, _T]], planar: _Planar
 ) -> Generator[tuple[av.VideoFrame, _T], None, None]:
-    """Yields each picture with what came with it; one that is flagged interlaced as a progressive picture instead.
+    """Yield each picture with what came with it; one that is flagged interlaced as a progressive picture instead.
 
     The result depends on a picture and on the ones directly before and after it, and on nothing else: so reading from
     the picture before on gives the same. Pictures that are flagged progressive are passed on themselves. One picture
@@ -70,7 +70,7 @@ class _Weaver:
         self._graph.push(picture)
 
     def next(self, following: av.VideoFrame | None) -> av.VideoFrame:
-        """Returns the picture pushed last as a progressive one, and takes the following one, if there is any."""
+        """Return the picture pushed last as a progressive one, and take the following one, if there is any."""
         self.is_done = not self._fits(following)
         self._graph.push(None if self.is_done else following)
         # The first picture is filtered without a neighbour before it, and the second needs the third.

@@ -49,7 +49,7 @@ class Series:
 
 
 def series_of(path: Path) -> Series | None:
-    """Returns the series that a pattern or a folder names; None for the name of a file.
+    """Return the series that a pattern or a folder names; None for the name of a file.
 
     Raises:
         InputError: there are no such pictures, or their numbers have a gap.
@@ -74,24 +74,24 @@ def series_of(path: Path) -> Series | None:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, hidden files left out."""
+    """Return the pictures of a folder, hidden files left out."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     return sorted(path for path in files if not path.name.startswith("."))
 
 
 def is_pictures(path: Path) -> bool:
-    """Whether an input is a picture, a pattern of pictures or a folder, rather than a video file."""
+    """Return whether an input is a picture, a pattern of pictures or a folder, rather than a video file."""
     return path.suffix.lower() in PICTURE_SUFFIXES or path.is_dir()
 
 
 def members(path: Path) -> list[Path]:
-    """The files that an input consists of, in order."""
+    """Return the files that an input consists of, in order."""
     series = series_of(path)
     return [path] if series is None else series.files
 
 
 def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
-    """Returns what a clip is when its pictures are shown at `fps` a second.
+    """Return what a clip is when its pictures are shown at `fps` a second.
 
     Raises:
         OptionError: the clip is a video, which has its own times.
@@ -106,7 +106,7 @@ def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
 
 
 def stem_of(source: Path) -> str:
-    """What the outputs of an input are called: of a series what its names share, or else its folder's name."""
+    """Return what the outputs of an input are called: of a series what its names share, or else its folder's name."""
     if source.is_dir():
         return source.resolve().name
     found = None if source.exists() else _PATTERN.search(source.name)
@@ -116,7 +116,7 @@ def stem_of(source: Path) -> str:
 
 
 def _parsed(folder: Path, file: Path) -> tuple[str, str, str]:
-    """A file name's (prefix, number, suffix), the number being its last."""
+    """Return a file name's (prefix, number, suffix), the number being its last."""
     found = re.fullmatch(r"(.*?)(\d+)(\D*)", file.name.removesuffix(file.suffix), re.DOTALL)
     if found is None:
         raise InputError(f"{file.name} in {folder} has no number; number the pictures, or name one of them")

@@ -70,7 +70,7 @@ def _texts(metadata: Mapping[str, str]) -> dict[str, str]:
             known = _FROM_QUICKTIME.get(name.removeprefix(_QUICKTIME))
             apple |= {known: value} if known else {}
         elif in_language and metadata.get(in_language[1]) == value:
-            continue  # FFmpeg tells a mov's tags twice
+            continue  # FFmpeg gives a mov's tags twice
         elif name not in _STRUCTURAL and not name.startswith(_STRUCTURAL_PREFIXES):
             plain[name] = value
     return {name: value for name, value in {**apple, **plain}.items() if value}

@@ -17,12 +17,12 @@ _ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_9
 
 
 def has_chroma(source: av.VideoFormat) -> bool:
-    """Whether pictures of a format are YUV: not gray, RGB, a palette or raw sensor data."""
+    """Return whether pictures of a format are YUV: not gray, RGB, a palette or raw sensor data."""
     return not (source.is_rgb or source.is_bayer or source.has_palette or is_gray(source))
 
 
 def is_gray(source: av.VideoFormat) -> bool:
-    """Whether pictures of a format are luma only, with or without alpha."""
+    """Return whether pictures of a format are luma only, with or without alpha."""
     return not (source.is_rgb or source.is_bayer or source.has_palette) and len(source.components) < 3
 
 
@@ -45,7 +45,7 @@ def working_format(pix_fmt: str) -> str:
 
 
 def upright_format(pix_fmt: str, width: int, height: int, quarter_turns: int, mirrored: bool) -> str:
-    """`working_format`, but 4:4:4 where turning a picture of this stored size would move chroma against luma.
+    """Return `working_format`, but 4:4:4 where turning a picture of this stored size would move chroma against luma.
 
     A quarter turn of 4:2:2 would be 4:4:0; and a flip along an odd side of a halved plane shifts the sample grid.
     """
@@ -57,7 +57,7 @@ def upright_format(pix_fmt: str, width: int, height: int, quarter_turns: int, mi
 
 
 def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """A decoded picture as `info` promises it: its format and size, upright, with all four colour tags.
+    """Return a decoded picture as `info` promises it: its format and size, upright, with all four colour tags.
 
     A picture that is so already, the commonest case, is passed on itself, only tagged.
     """
@@ -72,7 +72,7 @@ def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
 
 
 def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """A decoded picture in `info`'s format and range, tagged, but at its own size and not yet turned."""
+    """Return a decoded picture in `info`'s format and range, tagged, but at its own size and not yet turned."""
     if _needs_conversion(picture, picture.width, picture.height, info):
         picture = _converted(picture, picture.width, picture.height, info)
         tag(picture, info.colour)

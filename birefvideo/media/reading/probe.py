@@ -55,7 +55,7 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream a player would show: the default one, then the largest; never cover art."""
+    """Return the stream a player would show: the default one, then the largest; never cover art."""
     if container.format.name in _TEXT_ART:
         raise InputError(f"{path} is a text file, not a video; name a video file")
     moving = [s for s in container.streams.video if not s.disposition & _PICTURES_BESIDE]
@@ -101,7 +101,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
 
 
 def _rate(stream: VideoStream, picture: av.VideoFrame, time_base: Fraction) -> Fraction:
-    """The average rate, or the most trustworthy thing there is instead."""
+    """Return the average rate, or the most trustworthy thing there is instead."""
     own = 1 / (picture.duration * time_base) if picture.duration > 0 else None
     for rate in (stream.average_rate, stream.guessed_rate, own, stream.base_rate):
         if rate is not None and 0 < rate <= _MAX_RATE:
@@ -139,7 +139,7 @@ def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
     """
     try:
         beside = list(_side_data(picture))
-    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it tells of the turn alone, then
+    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it gives the turn alone, then
         return round(picture.rotation / 90) % 4, False
     for data in beside:
         if data.type == Type.DISPLAYMATRIX:
@@ -160,7 +160,7 @@ def _side_data(picture: av.VideoFrame) -> Iterator[SideData]:
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:
-    """The colour tags of a decoded picture, unspecified ones filled in from the others or, at last, by its size.
+    """Return the colour tags of a decoded picture, unspecified ones filled in from the others or, at last, by its size.
 
     YUV without a word is BT.709 from HD on and SMPTE 170M below, as players take it (mpv's limits); `guessed` says
     so. RGB has the tags of the limited-range YUV it will be converted to: BT.2020 where its primaries are, else

@@ -77,12 +77,12 @@ def _check_folder(output: Path, format: Format, info: VideoInfo, expected: Expec
     if not output.is_dir():
         raise wrong(output, "it is no folder")
     try:
-        told = read_sidecar(output)
+        sidecar = read_sidecar(output)
     except ValueError as error:
         raise OutputError(f"{output} has no readable {SIDECAR}: remove it and run again") from error
-    _check_count(output, len(told.pts), expected)
+    _check_count(output, len(sidecar.pts), expected)
     wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
-    if [*told.times] != wanted or told.last_duration != expected.last_duration:
+    if [*sidecar.times] != wanted or sidecar.last_duration != expected.last_duration:
         raise wrong(output, f"{SIDECAR} tells other times than the source's")
     names = [picture_name(output, index, format) for index in range(len(wanted))]
     found = {path.name: path.stat().st_size for path in output.iterdir()}
@@ -177,7 +177,7 @@ def _check_picture(picture: av.VideoFrame, index: int, finished: FinishedOutput,
 
 
 def _coverage_error(picture: av.VideoFrame, index: int, finished: FinishedOutput, expected: Expected) -> list[float]:
-    """Compare a picture's mean alpha with the matte's; return the difference, or nothing where it cannot be told."""
+    """Compare a picture's mean alpha with the matte's; return the difference, or nothing where it cannot be sidecar."""
     alpha = luma_matte(picture) if finished.format.content is Content.MATTE else alpha_of(picture)
     if alpha is None or not expected.coverage:
         return []

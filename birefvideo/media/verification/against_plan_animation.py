@@ -21,7 +21,7 @@ _EXACT = 1e-4
 
 
 def verify_animation(output: Path, format: Format, info: VideoInfo, expected: Expected) -> Verification:
-    """Compares an animation with what `schedule` plans of the source's times; every picture is decoded.
+    """Compare an animation with what `schedule` plans of the source's times; every picture is decoded.
 
     Raises:
         OutputError: it cannot be read or differs; the message says in what.

@@ -27,7 +27,7 @@ OUT_OF_SYNC = Fraction(1, 1000)
 
 _EMPTY = 0.02  # alpha that no pixel exceeds, or range of alpha, under which there is no matte to use
 _COLOUR_SLACK = 4 / 255  # median difference of luma that a codec may leave in solid areas
-_GAP = (Fraction(1, 2), 10)  # a picture this many seconds and times the usual long is told of
+_GAP = (Fraction(1, 2), 10)  # a picture this many seconds and times the usual long is reported
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Check:
     name: str
     """One word."""
     passed: bool | None
-    """Whether it is as it should be; None where nothing tells."""
+    """Whether it is as it should be; None where nothing says."""
     finding: str
     """What was found, in words."""
 
@@ -61,12 +61,12 @@ class Claims:
     recoloured: bool = False
     """Whether solid colour was meant to differ from the source's."""
     deinterlaced: bool = True
-    """Whether frames flagged interlaced were meant to become progressive. Where nothing tells, an output made otherwise
+    """Whether frames flagged interlaced were meant to become progressive. Where nothing says, an output made otherwise
     passes too: half of the lines are the same, and the median of pixels is compared."""
 
 
 def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> list[Check]:
-    """Reopens an output, decodes all of it, and says what was found; with the source, compares it frame by frame.
+    """Reopen an output, decode all of it, and return what was found; with the source, compare it frame by frame.
 
     Raises:
         InputError: the source cannot be read.
@@ -213,7 +213,7 @@ def _gaps(seen: Observations) -> Check:
 
 
 def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check]:
-    """Whether there is a matte, and colour to go with it."""
+    """Check whether there is a matte, and colour to go with it."""
     if format.has_alpha or format.content is Content.MATTE:
         said = f"from {seen.least:.2f} to {seen.most:.2f}"
         if seen.most < seen.least:
@@ -248,7 +248,7 @@ def _pixels(seen: Observations) -> Iterator[Check]:
 
 
 def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
-    """Whether every track is there, as long as it should be, and in time with the pictures."""
+    """Check whether every track is there, as long as it should be, and in time with the pictures."""
     sounds = seen.finished.sounds
     if seen.finished.format.is_sequence or seen.finished.format.is_animation:
         return

@@ -60,7 +60,7 @@ class Offset:
 
 
 def read_mono_audio(path: Path, index: int) -> MonoAudio | None:
-    """Decodes stream `index` of a file, or returns None where nothing of it can be heard; holes are silence."""
+    """Decode stream `index` of a file, or return None where nothing of it can be heard; holes are silence."""
     start: Fraction | None = None
     blocks: list[Samples] = []
     length = 0
@@ -83,7 +83,7 @@ def read_mono_audio(path: Path, index: int) -> MonoAudio | None:
 
 
 def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tuple[Fraction, Samples]]:
-    """Yields (time, mono samples at RATE) of each frame, without what cannot be decoded.
+    """Yield (time, mono samples at RATE) of each frame, without what cannot be decoded.
 
     The first samples come a little after the first frame went in; they are that frame's all the same.
     """
@@ -110,7 +110,7 @@ def _joined(frames: Iterable[av.AudioFrame]) -> Samples:
 
 
 def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
-    """Measures how far an output's sound is from where the source's is, at places spread over the whole.
+    """Measure how far an output's sound is from where the source's is, at places spread over the whole.
 
     A moment t of the output is t + `shift` of the source. Correlation is normalised; of places that fit as well, the
     nearest counts.
@@ -136,14 +136,14 @@ def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
 
 
 def _cut(sound: MonoAudio, start: Fraction, end: Fraction) -> NDArray[np.float64]:
-    """The sound between two times, silent where there is none."""
+    """Return the sound between two times, silent where there is none."""
     first, last = round((start - sound.start) * RATE), round((end - sound.start) * RATE)
     inside = sound.samples[max(0, first) : max(0, last)] / 32768
     return np.pad(inside, (max(0, -first), max(0, last - first - len(inside) - max(0, -first))))
 
 
 def _lag(wanted: NDArray[np.float64], around: NDArray[np.float64]) -> tuple[int, float]:
-    """The place in `around` where `wanted` fits best, in samples, and its correlation there."""
+    """Return the place in `around` where `wanted` fits best, in samples, and its correlation there."""
     wanted = wanted - wanted.mean()
     size = 1 << (len(around) + len(wanted)).bit_length()
     spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(wanted, size))

@@ -65,7 +65,7 @@ class FinishedOutput:
     codec: str
     """FFmpeg's name of the codec."""
     end_slack: Fraction = Fraction(0)
-    """How far `end` may be off: Matroska may tell only when all is over, sound and its padding too."""
+    """How far `end` may be off: Matroska may say only when all is over, sound and its padding too."""
     codec_tag: str = ""
     """Its tag in the container."""
     alpha_mode: str = ""
@@ -165,29 +165,29 @@ def _end_of(scan: Scan, container: InputContainer, stream: VideoStream) -> tuple
     if duration:
         return (last + duration) * (stream.time_base or Fraction(1, 1000)), True
     # Matroska may leave out how long a picture is shown; then a tag says when the track ends, or the head when all is.
-    told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
-    if told:
-        hours, minutes, seconds = map(Fraction, told.groups())
+    clock = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if clock:
+        hours, minutes, seconds = map(Fraction, clock.groups())
         return 3600 * hours + 60 * minutes + seconds, True
     return Fraction(container.duration or 0, av.time_base), False
 
 
 def _read_folder(path: Path, format: Format) -> FinishedOutput:
     try:
-        told = read_sidecar(path)
-        if told.pts and not told.names:
+        sidecar = read_sidecar(path)
+        if sidecar.pts and not sidecar.names:
             raise ValueError("it is a part's")
     except ValueError as error:
         raise InputError(f"{path.name} has no readable {SIDECAR}: name a folder that birefvideo wrote") from error
     size, codec, tags = (0, 0), "", (0, 0)
-    if told.names:
-        with open_input(path / told.names[0]) as container:
+    if sidecar.names:
+        with open_input(path / sidecar.names[0]) as container:
             context = container.streams.video[0].codec_context
             size, codec = (context.width, context.height), codec_name(container.streams.video[0])
             tags = (context.color_primaries, context.color_trc)
-    aspect = told.sample_aspect_ratio
+    aspect = sidecar.sample_aspect_ratio
     return FinishedOutput(
-        path, format, told.times, told.end, told.time_base, size, aspect, tags, (), codec, names=told.names
+        path, format, sidecar.times, sidecar.end, sidecar.time_base, size, aspect, tags, (), codec, names=sidecar.names
     )
 
 

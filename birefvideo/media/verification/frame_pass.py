@@ -57,7 +57,7 @@ class Observations:
 
 
 def observe(seen: Observations, format: Format, info: VideoInfo | None, span: Span, *, compared: bool) -> None:
-    """Decodes every picture of `seen.finished`, beside the source's where there is one, and notes what it sees.
+    """Decode every picture of `seen.finished`, beside the source's where there is one, and note what it shows.
 
     Args:
         seen: is added to; after an error it holds what was seen until then.
@@ -90,7 +90,7 @@ def observe(seen: Observations, format: Format, info: VideoInfo | None, span: Sp
 
 
 def _look(picture: av.VideoFrame, format: Format, seen: Observations) -> Alpha | None:
-    """Takes in one picture; returns its alpha."""
+    """Take in one picture; return its alpha."""
     seen.decoded += 1
     seen.damaged += picture.is_corrupt
     seen.colours.add(resolve_colour(picture))
@@ -113,7 +113,7 @@ def _compare(
     info: VideoInfo,
     seen: Observations,
 ) -> None:
-    """Notes how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
+    """Note how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
     colour = output_colour(format, info.colour)
     is_alike = is_plain(info.colour) and is_plain(colour) and same_matrix(info.colour, colour)
     same_size = (picture.width, picture.height) == (info.width, info.height)

@@ -45,7 +45,7 @@ class EdgeColour:
         self._is_bounded = True
 
     def add(self, picture: av.VideoFrame, alpha: Alpha) -> None:
-        """Takes in one picture and its alpha, float32 (height, width) in [0, 1]."""
+        """Take in one picture and its alpha, float32 (height, width) in [0, 1]."""
         soft = (alpha > _SOFT[0]) & (alpha < _SOFT[1])
         if not soft.any():
             return
@@ -63,7 +63,7 @@ class EdgeColour:
 
     @property
     def darkening(self) -> float | None:
-        """k, or None where there are too few soft edges beside solid and bright picture to tell."""
+        """The k, or None where there are too few soft edges beside solid and bright picture."""
         return self._moment / self._evidence if self._evidence >= _ENOUGH else None
 
     @property

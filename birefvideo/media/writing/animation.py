@@ -35,16 +35,16 @@ class Joined:
 
 
 def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: VideoInfo) -> Joined:
-    """Puts the pictures of `parts` that are shown into the new file `output`.
+    """Put the pictures of `parts` that are shown into the new file `output`.
 
     Raises:
         OutputError: a part lacks pictures or is damaged, or the disk refuses.
     """
-    told = [(part, read_part(part)) for part in parts]
-    pts = [time for _, times in told for time in times.pts]
-    files = [part / part_name(index, format) for part, times in told for index in range(len(times.pts))]
-    coverage = [share for _, times in told for share in times.coverage]
-    end = pts[-1] + told[-1][1].last_duration
+    read = [(part, read_part(part)) for part in parts]
+    pts = [time for _, times in read for time in times.pts]
+    files = [part / part_name(index, format) for part, times in read for index in range(len(times.pts))]
+    coverage = [share for _, times in read for share in times.coverage]
+    end = pts[-1] + read[-1][1].last_duration
     plan = schedule([time * info.time_base for time in pts], end * info.time_base, format)
 
     def pictures() -> Iterator[tuple[bytes, int]]:

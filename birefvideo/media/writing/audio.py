@@ -76,7 +76,7 @@ class Track:
         self._codec = codec_name(self._stream)
 
     def packets(self) -> Iterator[Timed]:
-        """Yields (time on the output's clock, packet for the output) in order of time.
+        """Yield (time on the output's clock, packet for the output) in order of time.
 
         Raises:
             SoundError: the stream cannot be read, decoded or encoded any further.
@@ -87,15 +87,15 @@ class Track:
             raise SoundError(self.audio, error) from error
 
     def _packets(self) -> Iterator[Timed]:
-        """Yields what `packets` does; errors are FFmpeg's."""
+        """Yield what `packets` does; errors are FFmpeg's."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Closes the source."""
+        """Close the source."""
         self._container.close()
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """Yields the stream's packets from a little before the window on; damage is counted and passed over."""
+        """Yield the stream's packets from a little before the window on; damage is counted and passed over."""
         if self._window.start is not None:
             target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
@@ -119,7 +119,7 @@ class Track:
         return self._stream.time_base or Fraction(1, self.audio.rate)
 
     def _hear(self, start: Fraction, end: Fraction) -> None:
-        """Notes that the stretch [start, end) of the output's clock has sound."""
+        """Note that the stretch [start, end) of the output's clock has sound."""
         start, end = max(start, Fraction(0)), max(end, Fraction(0))
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
@@ -163,11 +163,11 @@ class CopiedTrack(Track):
             yield self._stamped(moved, packet)
 
     def sound(self) -> Sound:
-        """What was written, once the packets are used up."""
+        """Return what was written, once the packets are used up."""
         return self._sound(self._codec, True, self._grain)
 
     def _timed(self) -> Iterator[Timed]:
-        """Yields (time, packet) with times exact to the sample.
+        """Yield (time, packet) with times exact to the sample.
 
         Matroska and FLV round times to 1 ms; the packets' own length tells them apart again.
         """
@@ -218,7 +218,7 @@ class EncodedTrack(Track):
             yield from self._encoded(None)
 
     def sound(self) -> Sound:
-        """What was written, once the packets are used up."""
+        """Return what was written, once the packets are used up."""
         size = self._out.codec_context.frame_size or 1024
         return self._sound(codec_name(self._out), False, Fraction(size, self._rate))
 
@@ -227,7 +227,7 @@ class EncodedTrack(Track):
             yield seconds(packet.pts, packet.time_base), packet
 
     def _decoded(self) -> Iterator[AudioFrame]:
-        """Yields the frames of the window, timed on the output's clock in the source's samples."""
+        """Yield the frames of the window, timed on the output's clock in the source's samples."""
         frames: list[AudioFrame]
         for packet in self._read():
             try:
@@ -246,7 +246,7 @@ class EncodedTrack(Track):
                 yield frame
 
     def _shaped(self) -> Iterator[AudioFrame]:
-        """Yields frames in the encoder's rate, format and layout, without holes, cut to the window."""
+        """Yield frames in the encoder's rate, format and layout, without holes, cut to the window."""
         graph: av.filter.Graph | None = None
         for frame in self._decoded():
             if graph is None:
@@ -293,14 +293,14 @@ def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
 
 
 def with_tracks(info: VideoInfo, tracks: str) -> VideoInfo:
-    """Returns the clip with those of its audio streams that are asked for: all, the first or none."""
+    """Return the clip with those of its audio streams that are asked for: all, the first or none."""
     return replace(info, audio=info.audio[: TRACKS[tracks]])
 
 
 def open_track(
     source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format
 ) -> CopiedTrack | EncodedTrack:
-    """Adds one audio stream to an output and returns what fills it.
+    """Add one audio stream to an output and return what fills it.
 
     Packets are copied where the container takes their codec, unless the start is cut and there is no edit list to
     hide what comes before it.

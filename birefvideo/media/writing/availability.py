@@ -18,7 +18,7 @@ _SIDE = 64
 
 
 def check_available(format: Format) -> None:
-    """Refuses a format that the bundled encoder cannot write.
+    """Refuse a format that the bundled encoder cannot write.
 
     Raises:
         OptionError: says why, and which formats with alpha there are instead.
@@ -31,7 +31,7 @@ def check_available(format: Format) -> None:
 
 @cache
 def why_unavailable(name: str) -> str:
-    """Returns why the encoder of a format refuses a small picture, in a few words, or '' if it takes it."""
+    """Return why the encoder of a format refuses a small picture, in a few words, or '' if it takes it."""
     format = FORMATS[name]
     if format.is_paletted and not {"palettegen", "paletteuse"} <= av.filter.filters_available:
         return "this FFmpeg has no filter to find a palette with"

@@ -28,7 +28,7 @@ _FAR = Fraction(20)
 
 
 def check_background(background: Background) -> None:
-    """Refuses a file that holds no picture.
+    """Refuse a file that holds no picture.
 
     Raises:
         OptionError: says what is wrong with it.
@@ -43,7 +43,7 @@ def check_background(background: Background) -> None:
 class BackgroundFile:
     """The pictures of a background file: of a video the one shown at each moment, over and over.
 
-    A video whose length its file does not tell stops at its last picture. To be closed after use.
+    A video whose length its file does not say stops at its last picture. To be closed after use.
 
     Args:
         path: a picture or a video.
@@ -62,7 +62,7 @@ class BackgroundFile:
         self._planes: Sequence[yuv_frames.Plane] | None = None
 
     def at(self, seconds: Fraction) -> Sequence[yuv_frames.Plane]:
-        """Returns the 8-bit 4:2:0 planes of the picture that is shown `seconds` after the start of the output."""
+        """Return the 8-bit 4:2:0 planes of the picture that is shown `seconds` after the start of the output."""
         if not self._is_still:
             self._go_to(seconds % self._info.duration if self._info.duration else seconds)
         if self._planes is None:
@@ -71,7 +71,7 @@ class BackgroundFile:
         return self._planes
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._frames.close()
 
     def _read(self, start: Fraction) -> Generator[DecodedFrame, None, None]:
@@ -82,7 +82,7 @@ class BackgroundFile:
         return (frame.pts - self._info.start) * self._info.time_base
 
     def _go_to(self, moment: Fraction) -> None:
-        """Makes the last picture that does not come after `moment` the one that is shown."""
+        """Make the last picture that does not come after `moment` the one that is shown."""
         if self._shown is None or self._time(self._shown) > moment or self._time(self._shown) < moment - _FAR:
             self._restart(max(Fraction(0), moment - _BACK))
             if self._shown is None or self._time(self._shown) > moment:
@@ -96,7 +96,7 @@ class BackgroundFile:
         self._shown, self._next, self._planes = next(self._frames, None), next(self._frames, None), None
 
     def _covering(self, picture: av.VideoFrame) -> Sequence[yuv_frames.Plane]:
-        """Returns a picture's planes in the colour asked for, cropped and resampled to the size asked for."""
+        """Return a picture's planes in the colour asked for, cropped and resampled to the size asked for."""
         opaque = np.ones((picture.height, picture.width), np.float32)
         whole = yuv_frames.composite_420(picture, None, opaque, None, self._info.colour, self._colour)
         (width, height), source = self._size, self._info
@@ -117,6 +117,6 @@ class BackgroundFile:
 
 
 def _middle(side: int, wanted: Fraction) -> tuple[int, int]:
-    """Returns (length, start) of the middle of a side, both even, so that chroma goes along."""
+    """Return (length, start) of the middle of a side, both even, so that chroma goes along."""
     length = max(2, 2 * round(min(wanted, Fraction(side + side % 2)) / 2))
     return length, 2 * ((side - length) // 4) if side > length else 0

@@ -44,8 +44,8 @@ def join_folders(
             last_duration = times.last_duration
         first = (info.start + pts[0]) * info.time_base
         moved = tuple(time - pts[0] for time in pts)
-        told = Sidecar(moved, last_duration, info.time_base, info.sample_aspect_ratio)
-        write_sidecar(output, told, format, info, beside=metadata.as_json(first))
+        sidecar = Sidecar(moved, last_duration, info.time_base, info.sample_aspect_ratio)
+        write_sidecar(output, sidecar, format, info, beside=metadata.as_json(first))
     except OSError as error:
         raise cannot_write(output, error) from error
     return len(pts), first
@@ -64,7 +64,7 @@ def read_part(folder: Path) -> Sidecar:
 
 
 def _take(source: Path, target: Path) -> None:
-    """Gives a picture a second name, so that the part stays whole; on file systems that cannot, copies it."""
+    """Give a picture a second name, so that the part stays whole; on file systems that cannot, copy it."""
     try:
         os.link(source, target)
     except OSError:

@@ -54,7 +54,7 @@ def join(
     span: Span,
     metadata: Metadata = Metadata(),  # noqa: B008 - frozen
 ) -> JoinReport:
-    """Copies the packets of `parts`, in order, into `output` and puts the source's sound beside them.
+    """Copy the packets of `parts`, in order, into `output` and put the source's sound beside them.
 
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
     with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
@@ -62,7 +62,7 @@ def join(
     A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
 
     Args:
-        parts: files written by `media.encode`, one a segment.
+        parts: what `open_writer` wrote, one a segment.
         output: where to write; an existing file is replaced.
         format: the parts' and the output's format.
         source: the clip that the parts came from.
@@ -151,7 +151,7 @@ class _Pictures:
             self.stream.metadata["alpha_mode"] = "1"
 
     def packets(self) -> Iterator[Timed]:
-        """Yields (time on the output's clock, packet for the output) in order of time."""
+        """Yield (time on the output's clock, packet for the output) in order of time."""
         for path in self._parts:
             with _opened_part(path) as part:
                 yield from self._of_part(part, path)
@@ -176,7 +176,7 @@ class _Pictures:
         yield self._stamped(*held, end)
 
     def _stamped(self, time: Fraction, packet: Packet[Any], following: Fraction) -> Timed:
-        """Gives a packet its time and its length up to the following one's."""
+        """Give a packet its time and its length up to the following one's."""
         self.count += 1
         moved = time + self._shift
         packet.stream = self.stream
@@ -187,7 +187,7 @@ class _Pictures:
 
 
 def _window(first: InputContainer, source: VideoInfo, span: Span) -> Window:
-    """The stretch of the source that the output shows, and which of its moments is the output's 0."""
+    """Return the stretch of the source that the output shows, and which of its moments is the output's 0."""
     begin = _first_time(first, source)
     end = None if span.end is None else span.end * source.time_base
     if span.start is not None and span.start > source.start:
@@ -197,7 +197,7 @@ def _window(first: InputContainer, source: VideoInfo, span: Span) -> Window:
 
 
 def _first_time(first: InputContainer, source: VideoInfo) -> Fraction:
-    """The source's time, in seconds, of the first picture: a part's clock begins with the source's."""
+    """Return the source's time, in seconds, of the first picture: a part's clock begins with the source's."""
     stream = first.streams.video[0]
     return source.start * source.time_base + (stream.start_time or 0) * (stream.time_base or source.time_base)
 
@@ -220,7 +220,7 @@ def _open_tracks(
 
 
 def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) -> None:
-    """Writes one audio stream's header into memory, where only the stream can be to blame for a failure.
+    """Write one audio stream's header into memory, where only the stream can be to blame for a failure.
 
     Raises:
         FFmpegError: the muxer refuses the stream's codec or parameters, or the encoder does.
@@ -235,7 +235,7 @@ def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) 
 def _interleaved(
     pictures: _Pictures, tracks: Sequence[CopiedTrack | EncodedTrack]
 ) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
-    """Merges pictures and sounds by time, holding one packet of each."""
+    """Merge pictures and sounds by time, holding one packet of each."""
     flows = [pictures.packets(), *(track.packets() for track in tracks)]
     ranked = (_ranked(flow, rank) for rank, flow in enumerate(flows))
     return heapq.merge(*ranked, key=lambda item: item[:2])
@@ -270,7 +270,7 @@ def _opened_output(path: Path, format: Format, source: VideoInfo, metadata: Meta
 
 
 def _end_of(part: InputContainer, format: Format) -> Fraction:
-    """The end of a part's last picture, in seconds on the part's clock.
+    """Return the end of a part's last picture, in seconds on the part's clock.
 
     mov and mp4 keep the last packet's length, so that their duration is from the start; Matroska's is from 0.
     """

@@ -20,7 +20,7 @@ BITEXACT = {"fflags": "+bitexact"}
 def movie_options(format: Format, info: VideoInfo) -> dict[str, str]:
     """Return muxer options that make the container's clock fine enough for the source's.
 
-    The edit list of mov and mp4 counts in the movie's timescale, which is 1 ms unless told otherwise.
+    The edit list of mov and mp4 counts in the movie's timescale, which is 1 ms unless an option says otherwise.
     """
     if not format.container.has_movie_clock:
         return dict(BITEXACT)

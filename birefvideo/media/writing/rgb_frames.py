@@ -25,7 +25,7 @@ _ORDER = {"argb": "argb", "bgra": "bgra", "rgba": "rgba", "rgba64be": "rgba", "r
 
 
 def to_rgb(picture: av.VideoFrame, source: Colour, peak: float) -> NDArray[Any]:
-    """Returns R'G'B' of a planar 4:4:4 picture, float32 (height, width, 3): 0 is black and `peak` is white.
+    """Return R'G'B' of a planar 4:4:4 picture, float32 (height, width, 3): 0 is black and `peak` is white.
 
     Nothing is cut: codes below black and above white, and colours outside of the gamut, go on.
 
@@ -42,7 +42,7 @@ def to_rgb(picture: av.VideoFrame, source: Colour, peak: float) -> NDArray[Any]:
 def packed(
     foreground: av.VideoFrame, alpha: Alpha, source: Colour, pix_fmt: str, *, premultiplied: bool = False
 ) -> av.VideoFrame:
-    """Returns foreground and alpha as a packed R'G'B'A frame of 8 or 16 bits a channel, rounded to the nearest code.
+    """Return foreground and alpha as a packed R'G'B'A frame of 8 or 16 bits a channel, rounded to the nearest code.
 
     Args:
         foreground: planar 4:4:4 in the codes of `source`.
@@ -68,7 +68,7 @@ def packed(
 
 
 def linear(foreground: av.VideoFrame, alpha: Alpha, source: Colour) -> av.VideoFrame:
-    """Returns foreground and alpha as gbrapf32le in linear light, multiplied by alpha, in the source's primaries.
+    """Return foreground and alpha as gbrapf32le in linear light, multiplied by alpha, in the source's primaries.
 
     The curve undone is the camera's (ITU-R BT.709's for BT.601, BT.709 and BT.2020), not a display's, as compositors
     have it. White is 1.0; of PQ it is 203 cd/m², and of HLG the signal of 75 % (BT.2408).

@@ -118,9 +118,11 @@ class FolderSink:
             return  # an encoder that was never opened cannot be flushed
         self._encode(None)
         info = self._info
-        told = Sidecar(tuple(self._pts), self._last_duration, info.time_base, info.sample_aspect_ratio, tuple(coverage))
+        sidecar = Sidecar(
+            tuple(self._pts), self._last_duration, info.time_base, info.sample_aspect_ratio, tuple(coverage)
+        )
         try:
-            write_sidecar(self.path, told, self._format, info, is_part=True)
+            write_sidecar(self.path, sidecar, self._format, info, is_part=True)
         except OSError as error:
             raise cannot_write(self.path / SIDECAR, error) from error
 

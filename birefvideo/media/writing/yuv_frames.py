@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
 from birefvideo.frames import Alpha
-from birefvideo.planes import plane_array, to_444
+from birefvideo.planes import bit_depth, plane_array, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
@@ -39,7 +39,7 @@ def with_alpha_444(
     premultiplied: bool = False,
     pix_fmt: str = "yuva444p10le",
 ) -> av.VideoFrame:
-    """Returns foreground and alpha as 4:4:4 with an alpha plane, for ProRes 4444 and FFV1.
+    """Return foreground and alpha as 4:4:4 with an alpha plane, for ProRes 4444 and FFV1.
 
     Args:
         foreground: planar 4:4:4, 8 or 10 bit, in the codes of `source`.
@@ -54,7 +54,7 @@ def with_alpha_444(
     height, width = alpha.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     *planes, opacity = _planes(frame)
-    depth, depth_out = foreground.format.components[0].bits, frame.format.components[0].bits
+    depth, depth_out = bit_depth(foreground), bit_depth(frame)
     scale_in, offset_in = code_scale(source.range, depth)
     scale_out, offset_out = code_scale(target.range, depth_out)
     gains = scale_out / scale_in
@@ -83,7 +83,7 @@ def with_alpha_420(
     *,
     premultiplied: bool = False,
 ) -> av.VideoFrame:
-    """Returns foreground and alpha as 8-bit yuva420p in `target`, for VP9; arguments as for `composite_420`.
+    """Return foreground and alpha as 8-bit yuva420p in `target`, for VP9; arguments as for `composite_420`.
 
     Chroma samples whose four pixels are opaque are the picture's own; the others are the foreground's mean.
     """
@@ -106,7 +106,7 @@ def composite_420(
     source: Colour,
     target: Colour,
 ) -> av.VideoFrame:
-    """Returns alpha x foreground + (1 - alpha) x background as 8-bit yuv420p, blended on the codes as editors do.
+    """Return alpha x foreground + (1 - alpha) x background as 8-bit yuv420p, blended on the codes as editors do.
 
     Args:
         picture: planar YUV of the source, 8 or 10 bit, in the codes of `source`.
@@ -132,7 +132,7 @@ def composite_420(
 
 
 def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
-    """Returns alpha, float32 (height, width) in [0, 1], as a grey 8-bit yuv420p frame padded to an even size.
+    """Return alpha, float32 (height, width) in [0, 1], as a grey 8-bit yuv420p frame padded to an even size.
 
     Alpha 0 and 1 are black and white of `target`'s range: codes 16 and 235 where it is limited.
     """
@@ -148,14 +148,14 @@ def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
 
 
 def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Returns a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
+    """Return a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
     if (frame.width, frame.height) == (width, height):
         return frame
     result = av.VideoFrame(width, height, frame.format.name)
     for codes, out in zip(_planes(frame), _planes(result), strict=True):
         cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
         if out.itemsize > 1:
-            np.minimum(out, (1 << frame.format.components[0].bits) - 1, out=out)
+            np.minimum(out, (1 << bit_depth(frame)) - 1, out=out)
     tag(result, Colour(frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc))
     return result
 
@@ -172,7 +172,7 @@ def _fill_420(
     source: Colour,
     target: Colour,
 ) -> None:
-    """Writes the unblended 8-bit 4:2:0 codes of the foreground into `out`, in `target`'s colour."""
+    """Write the unblended 8-bit 4:2:0 codes of the foreground into `out`, in `target`'s colour."""
     if not is_plain(source):
         # Not linear in the codes, so the picture's own chroma planes are of no use.
         picture = foreground = to_sdr(foreground or to_444(picture), source)
@@ -188,7 +188,7 @@ def _fill_420(
             soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
             means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
         chroma = means
-    depth = picture.format.components[0].bits
+    depth = bit_depth(picture)
     gains, offsets = conversion(source, target, depth)
     if same_matrix(source, target):
         for i, (codes, plane) in enumerate(zip((luma, *chroma), out, strict=True)):
@@ -205,7 +205,7 @@ def _fill_420(
 
 
 def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
-    """Returns a 4:4:4 frame as 8-bit BT.709 by swscale; of HDR, 203 nits become white and what is brighter clips."""
+    """Return a 4:4:4 frame as 8-bit BT.709 by swscale; of HDR, 203 nits become white and what is brighter clips."""
     tag(frame, source)  # swscale reads transfer and primaries from the frame
     try:
         reformatter = _reformatters.pop()
@@ -229,7 +229,7 @@ def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
 
 
 def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCodes) -> None:
-    """Blends 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
+    """Blend 4:2:0 planes with a background in place; chroma takes the mean alpha of its four pixels."""
     half = _halve(alpha)
     below: Sequence[float | Plane] = background
     for plane, weight, code in zip(planes, (alpha, half, half), below, strict=True):
@@ -237,7 +237,7 @@ def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCode
 
 
 def _blend(codes: Plane, weight: Alpha, background: float | Plane, out: Plane) -> None:
-    """Writes round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
+    """Write round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
     below = np.asarray(background, np.float32)
     total = codes.astype(np.float32)
     total -= below
@@ -247,7 +247,7 @@ def _blend(codes: Plane, weight: Alpha, background: float | Plane, out: Plane) -
 
 
 def _affine(values: Plane | Alpha, gain: float, offset: float, out: Plane) -> None:
-    """Writes round(gain x values + offset) into a plane, cut at the type's ends."""
+    """Write round(gain x values + offset) into a plane, cut at the type's ends."""
     if out.dtype == np.uint8 and offset >= 0:
         cv2.convertScaleAbs(values, out, gain, offset)
     else:
@@ -255,14 +255,14 @@ def _affine(values: Plane | Alpha, gain: float, offset: float, out: Plane) -> No
 
 
 def _choose(codes: Plane, otherwise: Plane, mask: Plane) -> Plane:
-    """Returns `codes` where the mask is set and `otherwise` elsewhere, as a new plane."""
+    """Return `codes` where the mask is set and `otherwise` elsewhere, as a new plane."""
     chosen: Plane = otherwise.copy()
     cv2.copyTo(codes, mask, chosen)
     return chosen
 
 
 def _even(plane: Plane) -> Plane:
-    """Returns a plane with its last column and row repeated where its size is odd."""
+    """Return a plane with its last column and row repeated where its size is odd."""
     height, width = plane.shape
     if height % 2 or width % 2:
         plane = cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
@@ -270,7 +270,7 @@ def _even(plane: Plane) -> Plane:
 
 
 def _halve(plane: Plane) -> Plane:
-    """Returns the mean of each 2x2 block."""
+    """Return the mean of each 2x2 block."""
     plane = _even(plane)
     height, width = plane.shape
     half: Plane = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
@@ -278,7 +278,7 @@ def _halve(plane: Plane) -> Plane:
 
 
 def _block_minimum(plane: Plane) -> Plane:
-    """Returns the least code of each 2x2 block."""
+    """Return the least code of each 2x2 block."""
     plane = _even(plane)
     rows = cv2.min(plane[0::2], plane[1::2])
     least: Plane = np.minimum(rows[:, 0::2], rows[:, 1::2])
@@ -291,6 +291,6 @@ def _even_420(width: int, height: int) -> tuple[av.VideoFrame, list[Plane]]:
 
 
 def _repeat_edge(luma: Plane, width: int, height: int) -> None:
-    """Fills what `_even_420` added; chroma planes of odd and padded pictures have the same size."""
+    """Fill what `_even_420` added; chroma planes of odd and padded pictures have the same size."""
     luma[:height, width:] = luma[:height, width - 1 : width]
     luma[height:] = luma[height - 1]
