@@ -91,8 +91,8 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """One decoded picture, upright, with its time; later stages add alpha and foreground."""
+class DecodedFrame:
+    """One decoded picture, upright, with its time."""
 
     picture: av.VideoFrame
     """Planar YUV 4:2:0, 4:2:2 or 4:4:4, 8 or 10 bit, in the source's own codes."""
@@ -104,13 +104,34 @@ class Frame:
     """How long the picture is shown, in ticks; 0 where unknown."""
     core: bool = True
     """False for a frame of context, decoded for smoothing only and never written."""
-    alpha: Alpha | None = None
-    """The matte at the picture's size, or None before prediction."""
-    foreground: av.VideoFrame | None = None
-    """Straight foreground colour, planar YUV 4:4:4 in the picture's bit depth and range: the picture's own
-    codes where alpha is 1, an estimate where 0 < alpha < 1 and a little beyond, black far outside."""
 
     @property
     def seconds(self) -> Fraction:
         """Presentation time in seconds."""
         return self.pts * self.time_base
+
+    def with_alpha(self, alpha: Alpha) -> AlphaFrame:
+        """Return the frame with its matte, float32 (height, width) in [0, 1]."""
+        return AlphaFrame(self.picture, self.pts, self.time_base, self.duration, self.core, alpha=alpha)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AlphaFrame(DecodedFrame):
+    """A frame after prediction: with its matte."""
+
+    alpha: Alpha
+    """The matte at the picture's size: 0 background, 1 foreground."""
+
+    def with_foreground(self, foreground: av.VideoFrame) -> Frame:
+        """Return the frame with its foreground colour; see `Frame.foreground`."""
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core)
+        return Frame(*values, alpha=self.alpha, foreground=foreground)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frame(AlphaFrame):
+    """A finished frame: with its matte and the subject's own colour."""
+
+    foreground: av.VideoFrame
+    """Straight foreground colour, planar YUV 4:4:4 in the picture's bit depth and range: the picture's own
+    codes where alpha is 1, an estimate where 0 < alpha < 1 and a little beyond, black far outside."""

@@ -36,7 +36,6 @@ class SegmentReport:
 
     def add(self, frame: Frame) -> None:
         """Take note of a finished frame."""
-        assert frame.alpha is not None
         self.pts.append(frame.pts)
         self.last_duration = frame.duration
         self.curve.add(frame.alpha)

@@ -73,7 +73,7 @@ def load(size: tuple[int, int], count: int) -> tuple[VideoInfo, list[Frame]]:
     pairs = zip(read_frames(info), read_frames(matte), strict=False)
     for frame, shown in islice(pairs, count):
         alpha = np.clip(cv2.resize(luma_matte(shown.picture), size, interpolation=cv2.INTER_LINEAR), 0, 1)
-        frames.append(replace(frame, picture=scaled(frame.picture, size, info.colour), alpha=alpha))
+        frames.append(replace(frame, picture=scaled(frame.picture, size, info.colour)).with_alpha(alpha))
     info = replace(info, width=size[0], height=size[1], pix_fmt="yuv420p", audio=())
     return info, list(estimate(frames))
 

@@ -35,7 +35,7 @@ from torch import nn
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.family.variants import EMBEDDED
-from birefvideo.frames import Frame, Span
+from birefvideo.frames import DecodedFrame, Span
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
@@ -182,7 +182,7 @@ def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) 
     batch = options.batch or engine.batch_for(kind)
     network = time_network(engine, backend, size, batch, max(3, options.frames // batch // 2))
 
-    def supply(frames: int) -> Iterator[Frame]:
+    def supply(frames: int) -> Iterator[DecodedFrame]:
         return islice(cycle(pictures), frames)
 
     predictor = Predictor(engine, batch)
@@ -238,7 +238,7 @@ def print_host_costs(options: argparse.Namespace) -> None:
     with av.open(str(SAMPLE)) as container:
         shown = next(container.decode(video=0))
     picture = shown.reformat(width, height, format="yuv420p", threads=1)
-    frames = [Frame(picture, 0, Fraction(1), 1)]
+    frames = [DecodedFrame(picture, 0, Fraction(1), 1)]
     staging = SerialBackend(torch.device("cpu")).staging
     kind = PictureKind.of(picture)
     scaling = PictureScaling(kind.shapes, kind.bits, size, torch.device("cpu"))

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -40,6 +41,7 @@ from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.writer import Writer, open_writer
 from birefvideo.pipeline import matte_segment
 
+T = TypeVar("T")
 FORMATS = ("prores", "green")
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 
@@ -100,17 +102,16 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
 def stages_alone(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> dict[str, Cost]:
     """Run every stage by itself over the same frames, each fed from a list."""
     costs: dict[str, Cost] = {}
-    frames: list[Frame] = []
 
-    def run(name: str, produce: Callable[[], Iterable[Frame]]) -> None:
-        result: list[Frame] = []
+    def run(name: str, produce: Callable[[], Iterable[T]]) -> list[T]:
+        result: list[T] = []
         costs[name] = timed(lambda: result.extend(produce()))
-        frames[:] = result
+        return result
 
-    run("decode", lambda: read_frames(info, span))
-    run("predict", lambda: model.predictor().predict(list(frames)))
-    run("smooth", lambda: smooth(list(frames), make_smoother()))
-    run("foreground", lambda: estimate(list(frames)))
+    decoded = run("decode", lambda: read_frames(info, span))
+    mattes = run("predict", lambda: model.predictor().predict(decoded))
+    smoothed = run("smooth", lambda: smooth(mattes, make_smoother()))
+    frames = run("foreground", lambda: estimate(smoothed))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
         costs[f"encode {name}"] = timed(partial(write_all, writer, frames))

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from birefvideo.family import checkpoints
 from birefvideo.family.variants import EMBEDDED
-from birefvideo.frames import Alpha, Frame, Span
+from birefvideo.frames import Alpha, AlphaFrame, DecodedFrame, Span
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.foreground import estimate
@@ -51,7 +51,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 TUNING_SEED, HELD_OUT_SEED = 1, 7
 COST_SIZE, COST_FRAMES, COST_ROUNDS = (1920, 1080), 24, 5
 
-Smoother = Callable[[list[Frame]], Iterable[Alpha]]
+Smoother = Callable[[list[AlphaFrame]], Iterable[Alpha]]
 Source = Callable[["Clip"], list[Alpha]]
 Errors = NDArray[np.float64]
 """MAD, edge-band MAD and dtSSD of one clip."""
@@ -62,7 +62,7 @@ class Clip:
     """One clip with its truth."""
 
     folder: Path
-    frames: list[Frame]
+    frames: list[DecodedFrame]
     truth: list[Alpha]
 
 
@@ -73,32 +73,26 @@ def grays(path: Path, most: int) -> list[Alpha]:
         return [plane_array(picture, 0).astype(np.float32) / np.float32(255) for picture in pictures]
 
 
-def first_frames(path: Path, most: int) -> list[Frame]:
+def first_frames(path: Path, most: int) -> list[DecodedFrame]:
     info = probe(path)
     return list(
         itertools.islice(read_frames(info, Span(end=info.start + round(most / info.rate / info.time_base))), most)
     )
 
 
-def alpha_of(frame: Frame) -> Alpha:
-    """Return the alpha of a frame that has been matted."""
-    assert frame.alpha is not None
-    return frame.alpha
-
-
-def ema(frames: list[Frame]) -> Iterator[Alpha]:
+def ema(frames: list[AlphaFrame]) -> Iterator[Alpha]:
     """Average as live tools do: half the frame, half the mean so far."""
-    mean = alpha_of(frames[0])
+    mean = frames[0].alpha
     for frame in frames:
-        mean = (mean + alpha_of(frame)) / np.float32(2)
+        mean = (mean + frame.alpha) / np.float32(2)
         yield mean
 
 
-def median(frames: list[Frame]) -> Iterator[Alpha]:
+def median(frames: list[AlphaFrame]) -> Iterator[Alpha]:
     """Yield each pixel's median over three frames."""
     for i, frame in enumerate(frames):
-        before, after = alpha_of(frames[max(i - 1, 0)]), alpha_of(frames[min(i + 1, len(frames) - 1)])
-        yield np.clip(alpha_of(frame), np.minimum(before, after), np.maximum(before, after))
+        before, after = frames[max(i - 1, 0)].alpha, frames[min(i + 1, len(frames) - 1)].alpha
+        yield np.clip(frame.alpha, np.minimum(before, after), np.maximum(before, after))
 
 
 def measure(clip: Clip, bands: list[NDArray[np.bool_]], mattes: Iterable[Alpha]) -> Errors:
@@ -120,7 +114,7 @@ def model_source(name: str) -> Source:
     checkpoint = checkpoints.find(name)
     network = checkpoints.load(checkpoint)
     predictor = Predictor(Engine(network, checkpoint.size, find_device("cpu"), dtype=torch.float32))
-    return lambda clip: [alpha_of(frame) for frame in predictor.predict(iter(clip.frames))]
+    return lambda clip: [frame.alpha for frame in predictor.predict(iter(clip.frames))]
 
 
 def degraded(clip: Clip, kind: str, seed: int) -> list[Alpha]:
@@ -150,10 +144,10 @@ def sources(options: argparse.Namespace) -> dict[str, Source]:
 def compare(options: argparse.Namespace) -> None:
     ours = make_smoother(options.radius)
     smoothers: dict[str, Smoother] = {
-        "none": lambda frames: [alpha_of(frame) for frame in frames],
+        "none": lambda frames: [frame.alpha for frame in frames],
         "EMA 0.5": ema,
         "median 3": median,
-        f"ours, radius {options.radius}": lambda frames: (alpha_of(frame) for frame in smooth(frames, ours)),
+        f"ours, radius {options.radius}": lambda frames: (frame.alpha for frame in smooth(frames, ours)),
     }
     folders = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not folders:
@@ -166,7 +160,7 @@ def compare(options: argparse.Namespace) -> None:
         bands = [edge_band(truth) for truth in clip.truth]
         for heading, source in found.items():
             mattes = source(clip)
-            given = [replace(frame, alpha=matte) for frame, matte in zip(clip.frames, mattes, strict=True)]
+            given = [frame.with_alpha(matte) for frame, matte in zip(clip.frames, mattes, strict=True)]
             tables[heading].append([measure(clip, bands, run(given)) for run in smoothers.values()])
             print(f"{folder.name}: {heading} {cell(tables[heading][-1][-1])}", flush=True)
     for heading, rows in tables.items():
@@ -191,8 +185,8 @@ def cost(path: Path) -> None:
     small = model_source(EMBEDDED)
     decoded = first_frames(path, COST_FRAMES)
     pictures = [frame.picture.reformat(*COST_SIZE, format="yuv420p", threads=1) for frame in decoded]
-    frames = [Frame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
-    raw = [replace(f, alpha=alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
+    frames = [DecodedFrame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
+    raw = [f.with_alpha(alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
     finished = list(estimate(smooth(raw, make_smoother())))
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.frames import Alpha, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.media.expected import Expected
 from birefvideo.media.formats import FORMATS, Format
 from birefvideo.media.reading.decode import read_frames
@@ -22,7 +21,7 @@ from birefvideo.media.writing.availability import why_unavailable
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import JoinReport, join
 from birefvideo.media.writing.writer import open_writer
-from birefvideo.planes import plane_array
+from birefvideo.planes import plane_array, to_444
 
 _POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]
 WRITABLE = [row for row in _POSSIBLE if not (row.is_sequence or row.is_animation)]
@@ -33,7 +32,7 @@ SEQUENCES = [row for row in _POSSIBLE if row.is_sequence]
 """Those of a folder."""
 
 
-def disc(frame: Frame) -> Alpha:
+def disc(frame: DecodedFrame) -> Alpha:
     """A soft disc in the middle that grows with time."""
     height, width = frame.picture.height, frame.picture.width
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -42,10 +41,15 @@ def disc(frame: Frame) -> Alpha:
     return alpha
 
 
+def with_matte(frame: DecodedFrame, alpha: Alpha) -> Frame:
+    """A finished frame whose foreground is the picture's own colour."""
+    return frame.with_alpha(alpha).with_foreground(to_444(frame.picture))
+
+
 def matted(path: Path, span: Span | None = None) -> tuple[VideoInfo, list[Frame]]:
     """What a clip is, and its frames with their mattes."""
     info = probe(path)
-    return info, [replace(frame, alpha=disc(frame)) for frame in read_frames(info, span or Span())]
+    return info, [with_matte(frame, disc(frame)) for frame in read_frames(info, span or Span())]
 
 
 def write_parts(

@@ -18,13 +18,13 @@ import pytest
 from browser import Browser, find_chromium
 from clips import write_clip
 from numpy.typing import NDArray
-from outputs import ANIMATIONS, disc, expectation, full_disk, make_output, matted, write_parts
+from outputs import ANIMATIONS, disc, expectation, full_disk, make_output, matted, with_matte, write_parts
 from typer.testing import CliRunner
 
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
-from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.frames import Alpha, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.media.animation_files import read_webp
 from birefvideo.media.animation_schedule import Schedule, schedule
 from birefvideo.media.formats import Format, get_format
@@ -49,7 +49,7 @@ SIXTY = [200 * index for index in range(12)]
 """60 pictures a second in ticks of 1/12000 s."""
 
 
-def ball(frame: Frame, index: int) -> Alpha:
+def ball(frame: DecodedFrame, index: int) -> Alpha:
     """A small soft disc that jumps to the right, so that no two pictures' discs overlap."""
     height, width = frame.picture.height, frame.picture.width
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -60,7 +60,7 @@ def ball(frame: Frame, index: int) -> Alpha:
 
 def jumping(clip: Path) -> tuple[VideoInfo, list[Frame]]:
     info, frames = matted(clip)
-    return info, [replace(frame, alpha=ball(frame, index)) for index, frame in enumerate(frames)]
+    return info, [with_matte(frame, ball(frame, index)) for index, frame in enumerate(frames)]
 
 
 def made(folder: Path, format: Format, info: VideoInfo, frames: Sequence[Frame]) -> Path:
@@ -246,7 +246,7 @@ def test_opencv_reads_the_same(name: str, clip: GetClip, tmp_path: Path) -> None
 @needs_chromium
 def test_chromium_plays_all_three_transparent(clip: GetClip, tmp_path: Path) -> None:
     info, frames = jumping(clip("plain"))
-    whole = [replace(frame, alpha=disc(frame)) for frame in frames]
+    whole = [with_matte(frame, disc(frame)) for frame in frames]
     page = ["<body style='margin:0;background:rgb(255,0,255)'>"]
     files: list[str] = []
     for format in ANIMATIONS:

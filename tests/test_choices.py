@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from clips import RGB, write_clip
-from outputs import disc, write_parts
+from outputs import disc, with_matte, write_parts
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -84,7 +84,7 @@ def test_fields_that_were_kept_are_not_called_wrong_without_a_receipt(tmp_path: 
 
     source = write_clip(tmp_path / "noise.mkv", codec="ffv1", frames=4, audio_tracks=0, fields=("tff",), pictures=noise)
     info = replace(probe(source), deinterlace=False)
-    frames = [replace(frame, alpha=disc(frame)) for frame in read_frames(info)]
+    frames = [with_matte(frame, disc(frame)) for frame in read_frames(info)]
     (output,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
     for claims in (Claims(sounds=0), Claims(sounds=0, deinterlaced=False)):
         checks = prove(output, get_format("ffv1"), source, claims)

@@ -13,7 +13,7 @@ import clips
 import numpy as np
 import pytest
 
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.decode import DecodeReport, read_frames, working_format
 from birefvideo.media.reading.normalize import prepare, upright_format
 from birefvideo.media.reading.probe import probe
@@ -22,7 +22,7 @@ from birefvideo.planes import plane_array
 Clip = Callable[[str], Path]
 
 
-def fingerprint(frame: Frame) -> tuple[int, int, str]:
+def fingerprint(frame: DecodedFrame) -> tuple[int, int, str]:
     pixels = hashlib.sha256(b"".join(plane_array(frame.picture, i).tobytes() for i in range(3)))
     return frame.pts, frame.duration, pixels.hexdigest()
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from birefvideo.frames import Frame
+from birefvideo.frames import DecodedFrame
 from birefvideo.matting.device_scaling import PictureScaling, area, triangle
 from birefvideo.matting.network_input import PictureScaler, network_input, rgb_map
 from birefvideo.matting.slots import DeviceSlot, HostSlot, PictureKind
@@ -157,8 +157,8 @@ def test_flat_alpha_stays_flat_and_its_ends_exact(value: float) -> None:
 # Slots
 
 
-def frames_of(*pictures: av.VideoFrame) -> list[Frame]:
-    return [Frame(shown, index, Fraction(1), 1) for index, shown in enumerate(pictures)]
+def frames_of(*pictures: av.VideoFrame) -> list[DecodedFrame]:
+    return [DecodedFrame(shown, index, Fraction(1), 1) for index, shown in enumerate(pictures)]
 
 
 def slot_for(shown: av.VideoFrame, count: int, size: tuple[int, int] = (64, 32)) -> DeviceSlot:

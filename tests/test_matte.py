@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -129,7 +129,7 @@ def test_opaque_pixels_are_the_sources_own(clip: GetClip, network: Path, monkeyp
     frame = next(iter(birefvideo.mattes(clip("plain"), model=str(network), smooth=0)))
     solid = frame.alpha >= OPAQUE
     assert 20 < solid.sum() < solid.size
-    luma, source = plane_array(cast(av.VideoFrame, frame.foreground), 0), plane_array(frame.picture, 0)
+    luma, source = plane_array(frame.foreground, 0), plane_array(frame.picture, 0)
     assert (luma[solid] == source[solid]).all()
     assert (luma[~solid] != source[~solid]).any()
 

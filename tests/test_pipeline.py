@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from predictors import predictor_of
 from torch import nn
 
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import AlphaFrame, Span, VideoInfo
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.smoother import NoSmoother, Smoother
 from birefvideo.media.reading.decode import DecodeReport
@@ -40,15 +40,15 @@ class HoldsTheFrameBefore:
         self.reset()
 
     def reset(self) -> None:
-        self._held: list[Frame] = []
+        self._held: list[AlphaFrame] = []
 
-    def push(self, frame: Frame) -> Frame | None:
+    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
         self.pushed.append(frame.pts)
         self._held = [*self._held, frame][-self.radius - 1 :]
         before = self._held[0] if len(self._held) > self.radius else frame
         return replace(frame, alpha=before.alpha) if frame.core else None
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> Iterator[AlphaFrame]:
         self.reset()
         yield from ()
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError, OptionError
 from birefvideo.family import checkpoints
-from birefvideo.frames import Frame
+from birefvideo.frames import DecodedFrame
 from birefvideo.matting import devices
 from birefvideo.matting.engine import SNAP, solidified
 from birefvideo.matting.input_size import InputSize
@@ -41,8 +41,8 @@ def noise(seed: int, width: int = 48, height: int = 36, pix_fmt: str = "yuv420p"
     return VideoReformatter().reformat(av.VideoFrame.from_ndarray(rgb, format="rgb24"), **kept)
 
 
-def clip(count: int, **kept: Any) -> list[Frame]:
-    return [Frame(noise(i, **kept), 100 + i * 40, Fraction(1, 1000), 40, core=i > 1) for i in range(count)]
+def clip(count: int, **kept: Any) -> list[DecodedFrame]:
+    return [DecodedFrame(noise(i, **kept), 100 + i * 40, Fraction(1, 1000), 40, core=i > 1) for i in range(count)]
 
 
 class Tint(nn.Module):
@@ -58,7 +58,7 @@ class Tint(nn.Module):
         return (pixels * self.weight).sum(1, keepdim=True)
 
 
-def alphas(frames: list[Frame], batch: int, **kept: object) -> list[NDArray[np.float32]]:
+def alphas(frames: list[DecodedFrame], batch: int, **kept: object) -> list[NDArray[np.float32]]:
     predictor = predictor_of(Tint(), SMALL, CPU, dtype=torch.float32, batch=batch, **kept)
     return [frame.alpha for frame in predictor.predict(frames) if frame.alpha is not None]
 
@@ -137,7 +137,7 @@ def test_alpha_already_given_does_not_change_when_later_frames_come() -> None:
 def test_inference_mode_reaches_the_network_and_nobody_else() -> None:
     outside: list[bool] = []
 
-    def source() -> Iterator[Frame]:
+    def source() -> Iterator[DecodedFrame]:
         for frame in clip(3):
             outside.append(torch.is_inference_mode_enabled())
             yield frame
@@ -170,11 +170,11 @@ def test_the_sigmoid_is_taken_in_float32_whatever_the_network_s_dtype() -> None:
 
     alpha = next(predictor_of(Ramp(), SMALL, CPU, dtype=torch.bfloat16).predict(clip(1, width=32, height=24))).alpha
     expected = solidified(torch.linspace(-9, 9, 24 * 32).view(24, 32).bfloat16().float().sigmoid()).numpy()
-    np.testing.assert_allclose(alpha, expected, rtol=1e-6)  # type: ignore[arg-type]
+    np.testing.assert_allclose(alpha, expected, rtol=1e-6)
 
 
 def test_an_error_of_the_source_reaches_the_consumer() -> None:
-    def source() -> Iterator[Frame]:
+    def source() -> Iterator[DecodedFrame]:
         yield from clip(3)
         raise OSError("gone")
 
@@ -254,7 +254,7 @@ def test_the_fused_network_runs_unless_the_plain_one_is_asked_for(pix_fmt: str) 
     assert isinstance(plain.network, BiRefNet) and not isinstance(fast.network, BiRefNet)
     given, expected = (next(Predictor(engine).predict(frames)).alpha for engine in (fast, plain))
     assert expected is not None and 0 < expected.mean() < 1
-    np.testing.assert_allclose(given, expected, atol=1e-4)  # type: ignore[arg-type]
+    np.testing.assert_allclose(given, expected, atol=1e-4)
 
 
 def test_a_published_decoder_runs_in_the_default_memory_format() -> None:

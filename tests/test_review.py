@@ -6,14 +6,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser import Browser, find_chromium
-from outputs import disc, write_parts
+from outputs import disc, with_matte, write_parts
 from typer.testing import CliRunner
 
 import birefvideo
@@ -113,7 +112,7 @@ def test_proxies_are_small_even_and_square(
             tmp_path / f"a{format.extension}", format, info, EncodeSettings(premultiplied=True)
         ) as writer:
             for frame in read_frames(info):
-                writer.write(replace(frame, alpha=disc(frame)))
+                writer.write(with_matte(frame, disc(frame)))
         found = probe(tmp_path / f"a{format.extension}")
         assert (found.width, found.height) == (shown.width, shown.height)
 
@@ -132,7 +131,7 @@ def halves(height: int, width: int) -> Alpha:
 def page(clip: GetClip, tmp_path: Path) -> Path:
     """The page of a clip whose matte is its left half."""
     info, frames = probe(clip("short_gops")), list(read_frames(probe(clip("short_gops"))))
-    shown = [replace(frame, alpha=halves(info.height, info.width)) for frame in frames]
+    shown = [with_matte(frame, halves(info.height, info.width)) for frame in frames]
     (matte,) = write_parts(tmp_path, MATTE_PROXY, info, shown)
     source = tmp_path / "source.mp4"
     with open_review_writer(source, SOURCE_PROXY, info, EncodeSettings()) as writer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +17,7 @@ from predictors import engine_of, predictor_of
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
-from birefvideo.frames import Alpha, Frame
+from birefvideo.frames import AlphaFrame, DecodedFrame
 from birefvideo.matting import engine as engine_module
 from birefvideo.matting.devices import MAX_BATCH, find_device
 from birefvideo.matting.input_size import InputSize
@@ -44,14 +44,14 @@ class Tint(nn.Module):
         return (pixels * self.weight).sum(1, keepdim=True)
 
 
-def clip(count: int = 12) -> list[Frame]:
+def clip(count: int = 12) -> list[DecodedFrame]:
     """Frames of noise, none like another."""
     rng = np.random.default_rng(5)
     frames = []
     for index in range(count):
         rgb = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", threads=1)
-        frames.append(Frame(picture, index * 40, Fraction(1, 1000), 40))
+        frames.append(DecodedFrame(picture, index * 40, Fraction(1, 1000), 40))
     return frames
 
 
@@ -120,7 +120,7 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
     class Hasty(Predictor):
         """Frees each slot as soon as its work is queued."""
 
-        def _submit(self, frames: list[Frame], ring: object) -> bool:
+        def _submit(self, frames: list[DecodedFrame], ring: object) -> bool:
             done = super()._submit(frames, ring)  # type: ignore[arg-type]
             ring.free.append(ring.under_way[-1][0])  # type: ignore[attr-defined]
             return done
@@ -129,7 +129,7 @@ def test_refilling_a_slot_before_its_download_was_waited_for_is_noticed(
         backend = DeferredBackend(seed)
         engine = engine_of(Tint(), SIZE, CPU, dtype=torch.float32, on_device=on_device, backend=backend)
         predictor = Hasty(engine, 2)
-        return not np.array_equal([cast(Alpha, frame.alpha) for frame in predictor.predict(FRAMES)], expected)
+        return not np.array_equal([frame.alpha for frame in predictor.predict(FRAMES)], expected)
 
     assert any(map(wrong, range(24)))
 
@@ -174,7 +174,7 @@ def test_frames_held_are_bounded_by_depth_and_batch(depth: int) -> None:
     batch = 2
     read: list[int] = []
 
-    def source() -> Iterator[Frame]:
+    def source() -> Iterator[DecodedFrame]:
         for frame in FRAMES:
             read.append(frame.pts)
             yield frame
@@ -203,7 +203,7 @@ def test_buffers_are_made_once_for_each_slot_whatever_the_length(depth: int, mon
 
 def test_closing_early_finishes_what_was_under_way() -> None:
     backend = DeferredBackend(seed=4)
-    frames: Iterator[Frame] = predictor_of(Tint(), SIZE, CPU, batch=2, backend=backend).predict(FRAMES)
+    frames: Iterator[AlphaFrame] = predictor_of(Tint(), SIZE, CPU, batch=2, backend=backend).predict(FRAMES)
     next(frames)
     frames.close()  # type: ignore[attr-defined]
     assert backend.left_over > 0

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from birefvideo.errors import DeviceError, ModelError
-from birefvideo.frames import Frame
+from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.network_input import PictureScaler
@@ -151,7 +151,7 @@ class Engine:
     def _peak(self, kind: PictureKind, size: tuple[int, int]) -> int:
         slot = self._slots(kind, size)(1)
         # A picture, and not whatever lies in the buffers: deformable sampling must not see NaN.
-        slot.fill([Frame(av.VideoFrame(kind.width, kind.height, kind.pix_fmt), 0, Fraction(1), 0)])
+        slot.fill([DecodedFrame(av.VideoFrame(kind.width, kind.height, kind.pix_fmt), 0, Fraction(1), 0)])
 
         def work() -> None:
             slot.upload()

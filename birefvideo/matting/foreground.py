@@ -10,14 +10,14 @@ nothing passes through RGB. The levels end at reduced size; at full size only th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import av
 import cv2
 import numpy as np
 
 from birefvideo.colour import FULL_RANGE
-from birefvideo.frames import Alpha, Frame
+from birefvideo.frames import Alpha, AlphaFrame, Frame
 from birefvideo.matting.despill import Spill, suppress
 from birefvideo.matting.grid import Grid, Map, Mask, Tile
 from birefvideo.planes import Codes, bit_depth, plane_array, to_444
@@ -41,16 +41,14 @@ _CALM = 0.7
 """The same at full size, for each unit of 1 - alpha: nearly opaque pixels keep their texture, faint ones no noise."""
 
 
-def estimate(frames: Iterable[Frame], spill: Spill | None = None) -> Iterator[Frame]:
-    """Yield the frames with their foreground colour set; see `estimate_foreground`.
+def estimate(frames: Iterable[AlphaFrame], spill: Spill | None = None) -> Iterator[Frame]:
+    """Yield the frames with their foreground colour; see `estimate_foreground`.
 
     Raises:
-        ValueError: a frame has no alpha, or one of another size than its picture.
+        ValueError: a frame has an alpha of another size than its picture.
     """
     for frame in frames:
-        if frame.alpha is None:
-            raise ValueError(f"the frame at pts {frame.pts} has no alpha: predict before estimating the foreground")
-        yield replace(frame, foreground=estimate_foreground(frame.picture, frame.alpha, spill))
+        yield frame.with_foreground(estimate_foreground(frame.picture, frame.alpha, spill))
 
 
 def estimate_foreground(picture: av.VideoFrame, alpha: Alpha, spill: Spill | None = None) -> av.VideoFrame:

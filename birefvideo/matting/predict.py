@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import Any
 
 import av
 
 from birefvideo.errors import DeviceError, OptionError, named
-from birefvideo.frames import Frame
+from birefvideo.frames import AlphaFrame, DecodedFrame
 from birefvideo.matting.devices import is_out_of_memory
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.slots import PictureKind, Slot, SlotMaker
@@ -45,7 +45,7 @@ class _Ring:
     """Makes them."""
     free: list[Slot] = field(default_factory=list)
     """Slots that may be filled."""
-    under_way: deque[tuple[Slot, list[Frame], Any]] = field(default_factory=deque)
+    under_way: deque[tuple[Slot, list[DecodedFrame], Any]] = field(default_factory=deque)
     """Slots handed to the device, oldest first, with their frames and the event after their download."""
 
 
@@ -69,7 +69,7 @@ class Predictor:
         )
         """What it did so far."""
 
-    def predict(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         """Yield each of `frames`, in order, with its alpha at its picture's size.
 
         At most the backend's depth × batch frames are held. One generator of an Engine runs at a time.
@@ -113,7 +113,7 @@ class Predictor:
         """Return an empty ring; it takes no memory yet."""
         return _Ring(self._engine.slots_for(picture, size))
 
-    def _submit(self, frames: list[Frame], ring: _Ring) -> bool:
+    def _submit(self, frames: list[DecodedFrame], ring: _Ring) -> bool:
         """Hand one batch to the device; return False, with nothing changed, where memory does not suffice."""
         assert self.report.batch is not None
         try:
@@ -131,7 +131,7 @@ class Predictor:
             raise
         return True
 
-    def _collect(self, ring: _Ring) -> Iterator[Frame]:
+    def _collect(self, ring: _Ring) -> Iterator[AlphaFrame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
         slot, frames, downloaded = ring.under_way.popleft()
         self._engine.backend.host_wait(downloaded)
@@ -143,10 +143,10 @@ class Predictor:
                     f"{float(frame.seconds):.3f} s: run again with {named('dtype', 'float32')}"
                 )
             self.report.frames += 1
-            yield replace(frame, alpha=slot.alpha(index, frame.picture))
+            yield frame.with_alpha(slot.alpha(index, frame.picture))
         ring.free.append(slot)
 
-    def _collect_all(self, ring: _Ring) -> Iterator[Frame]:
+    def _collect_all(self, ring: _Ring) -> Iterator[AlphaFrame]:
         while ring.under_way:
             yield from self._collect(ring)
 

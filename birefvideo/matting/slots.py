@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from birefvideo.frames import Alpha, Frame
+from birefvideo.frames import Alpha, DecodedFrame
 from birefvideo.matting.device_scaling import PictureScaling, Size
 from birefvideo.matting.network_input import PictureScaler, needs_tone_mapping, rgb_map
 from birefvideo.matting.streams import Staging
@@ -74,7 +74,7 @@ class Slot(ABC):
     """
 
     @abstractmethod
-    def fill(self, frames: Sequence[Frame]) -> None:
+    def fill(self, frames: Sequence[DecodedFrame]) -> None:
         """Host: write the frames' pictures, and the last one again where frames are fewer than the batch."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class _ScaledPixels:
         self._scale = (1 / (255 * torch.tensor(IMAGENET_STD, device=device))).repeat(size[0])
         self._pixels = staging((count, size[1], size[0], 3), torch.uint8)
 
-    def fill(self, frames: Sequence[Frame]) -> None:
+    def fill(self, frames: Sequence[DecodedFrame]) -> None:
         """Scale the pictures."""
         rows = self._pixels.host.numpy()
         for row, frame in zip(rows, frames, strict=False):
@@ -143,7 +143,7 @@ class HostSlot(Slot):
         self._scaled = _ScaledPixels(count, size, scaler, staging, device)
         self._alpha = staging((count, size[1], size[0]), torch.float32)
 
-    def fill(self, frames: Sequence[Frame]) -> None:
+    def fill(self, frames: Sequence[DecodedFrame]) -> None:
         """Scale the pictures."""
         self._scaled.fill(frames)
 
@@ -200,7 +200,7 @@ class DeviceSlot(Slot):
         self._alpha = staging((count, kind.height, kind.width), torch.int16)
         self._sums = staging((count,), torch.float32)
 
-    def fill(self, frames: Sequence[Frame]) -> None:
+    def fill(self, frames: Sequence[DecodedFrame]) -> None:
         """Copy the planes, without the padding of their rows."""
         if self._toned:
             self._toned.fill(frames)
@@ -279,7 +279,7 @@ class SlotMaker:
         self._scaling: PictureScaling | None = None
         """What the device scales with, shared by all slots; made with the first one."""
 
-    def takes(self, frame: Frame) -> bool:
+    def takes(self, frame: DecodedFrame) -> bool:
         """Return whether a frame's picture fits into these slots."""
         return self._kind is None or self._kind == PictureKind.of(frame.picture)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from birefvideo.errors import OptionError
-from birefvideo.frames import Frame
+from birefvideo.frames import AlphaFrame
 from birefvideo.matting.temporal import DEFAULT_RADIUS, TemporalSmoother
 
 
@@ -24,10 +24,10 @@ class Smoother(Protocol):
     def radius(self) -> int:
         """How many frames of context each frame needs on either side."""
 
-    def push(self, frame: Frame) -> Frame | None:
+    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
         """Take the next frame; return one that is finished, if there is one."""
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> Iterator[AlphaFrame]:
         """Yield the frames still held, at the end of the stream, and forget them."""
 
     def reset(self) -> None:
@@ -39,11 +39,11 @@ class NoSmoother:
 
     radius = 0
 
-    def push(self, frame: Frame) -> Frame | None:
+    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
         """Return the frame itself, if it is core."""
         return frame if frame.core else None
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> Iterator[AlphaFrame]:
         """Yield nothing: no frame is held."""
         yield from ()
 
@@ -62,16 +62,10 @@ def make_smoother(radius: int = DEFAULT_RADIUS) -> Smoother:
     return TemporalSmoother(radius) if radius else NoSmoother()
 
 
-def smooth(frames: Iterable[Frame], smoother: Smoother) -> Iterator[Frame]:
-    """Yield the core frames as `smoother` makes them; it is reset first.
-
-    Raises:
-        ValueError: a frame has no alpha.
-    """
+def smooth(frames: Iterable[AlphaFrame], smoother: Smoother) -> Iterator[AlphaFrame]:
+    """Yield the core frames as `smoother` makes them; it is reset first."""
     smoother.reset()
     for frame in frames:
-        if frame.alpha is None:
-            raise ValueError(f"the frame at pts {frame.pts} has no alpha: predict before smoothing")
         smoothed = smoother.push(frame)
         if smoothed is not None:
             yield smoothed

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from birefvideo.frames import Alpha, Frame
+from birefvideo.frames import Alpha, AlphaFrame
 from birefvideo.matting.grid import Grid, Map, Mask
 from birefvideo.matting.motion import (
     Cells,
@@ -58,7 +58,7 @@ _SOFT = 1 / 255
 class _Seen:
     """A frame with what the windows that hold it need of it, computed once."""
 
-    frame: Frame
+    frame: AlphaFrame
     """The frame."""
     full: Alpha
     """Its alpha."""
@@ -115,13 +115,13 @@ class TemporalSmoother:
         self._due = 0
         """Position in the window of the next frame to come out."""
 
-    def push(self, frame: Frame) -> Frame | None:
+    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
         """Take the next frame, with alpha; return the one `radius` frames before it, if there is one and it is core."""
         assert frame.alpha is not None
         self._window.append(self._see(frame, frame.alpha))
         return self._emit() if len(self._window) - self._due > self.radius else None
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> Iterator[AlphaFrame]:
         """Yield the frames still held, at the end of the stream, and forget them."""
         while self._due < len(self._window):
             frame = self._emit()
@@ -129,7 +129,7 @@ class TemporalSmoother:
                 yield frame
         self.reset()
 
-    def _see(self, frame: Frame, alpha: Alpha) -> _Seen:
+    def _see(self, frame: AlphaFrame, alpha: Alpha) -> _Seen:
         """Reduce a frame and compare it with the one before."""
         look = look_at(frame.picture, Grid(*alpha.shape))
         working = to_working_size(alpha)
@@ -142,7 +142,7 @@ class TemporalSmoother:
             motion = None if is_cut(before.look, look, found) else found
         return _Seen(frame, alpha, working, small, look, motion, repeats)
 
-    def _emit(self) -> Frame | None:
+    def _emit(self) -> AlphaFrame | None:
         """Smooth the frame that is due and let go of what no later window holds."""
         seen = self._window[self._due]
         smoothed = None

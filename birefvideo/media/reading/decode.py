@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.image_series import DEFAULT_RATE, series_of
 from birefvideo.media.reading.normalize import planar, prepare, working_format
@@ -194,7 +194,7 @@ def read_frames(
     context: int = 0,
     report: DecodeReport | None = None,
     threads: int = 1,
-) -> Generator[Frame, None, None]:
+) -> Generator[DecodedFrame, None, None]:
     """Yield the frames of `span`, and up to `context` frames directly before and after it with core=False.
 
     The spans of any partition of the clip give together exactly the frames of the whole, with the same pixels and
@@ -220,7 +220,7 @@ def read_frames(
                 reader.counts.rescaled_frames += core and _is_resized(picture, info)
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
-                yield Frame(picture, pts, info.time_base, duration, core)
+                yield DecodedFrame(picture, pts, info.time_base, duration, core)
     finally:
         if report is not None:
             report.add(reader.counts)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
-from birefvideo.frames import Alpha, Frame, Span, VideoInfo
+from birefvideo.frames import Alpha, DecodedFrame, Span, VideoInfo
 from birefvideo.media.animation_schedule import is_shown
 from birefvideo.media.formats import Content, Format
 from birefvideo.media.output_format import output_colour
@@ -106,7 +106,12 @@ def _look(picture: av.VideoFrame, format: Format, seen: Observations) -> Alpha |
 
 
 def _compare(
-    picture: av.VideoFrame, alpha: Alpha | None, frame: Frame, format: Format, info: VideoInfo, seen: Observations
+    picture: av.VideoFrame,
+    alpha: Alpha | None,
+    frame: DecodedFrame,
+    format: Format,
+    info: VideoInfo,
+    seen: Observations,
 ) -> None:
     """Note how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
     colour = output_colour(format, info.colour)

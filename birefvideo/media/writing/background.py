@@ -12,7 +12,7 @@ import numpy as np
 
 from birefvideo.colour import Colour
 from birefvideo.errors import InputError, OptionError, named
-from birefvideo.frames import Frame, Span
+from birefvideo.frames import DecodedFrame, Span
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing import yuv_frames
@@ -56,8 +56,8 @@ class BackgroundFile:
         self._info = probe(path)
         self._size, self._aspect, self._colour = size, aspect, colour
         self._frames = self._read(Fraction(0))
-        self._shown: Frame | None = next(self._frames, None)
-        self._next: Frame | None = next(self._frames, None)
+        self._shown: DecodedFrame | None = next(self._frames, None)
+        self._next: DecodedFrame | None = next(self._frames, None)
         self._is_still = self._next is None
         self._planes: Sequence[yuv_frames.Plane] | None = None
 
@@ -74,11 +74,11 @@ class BackgroundFile:
         """Close the file."""
         self._frames.close()
 
-    def _read(self, start: Fraction) -> Generator[Frame, None, None]:
+    def _read(self, start: Fraction) -> Generator[DecodedFrame, None, None]:
         first = self._info.start + int(start / self._info.time_base)
         return read_frames(self._info, Span(start=first) if start else Span())
 
-    def _time(self, frame: Frame) -> Fraction:
+    def _time(self, frame: DecodedFrame) -> Fraction:
         return (frame.pts - self._info.start) * self._info.time_base
 
     def _go_to(self, moment: Fraction) -> None:

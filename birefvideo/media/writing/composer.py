@@ -11,7 +11,7 @@ import numpy as np
 
 from birefvideo.colour import BT709, Colour, is_plain, rgb_to_yuv, tag
 from birefvideo.errors import OutputError, named
-from birefvideo.frames import Alpha, Frame, VideoInfo
+from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.animation_schedule import LONGEST, too_long
 from birefvideo.media.colour_names import NAMED_COLOURS
 from birefvideo.media.output_format import (
@@ -26,7 +26,6 @@ from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.animation_frames import harden, paletted, scaled
 from birefvideo.media.writing.background import Background, BackgroundFile
 from birefvideo.media.writing.rgb_frames import linear, packed, to_rgb
-from birefvideo.planes import to_444
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Composer:
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """Return where 4:2:0 takes opaque chroma from."""
-        return frame.foreground if self._settings.despilled and frame.foreground else frame.picture
+        return frame.foreground if self._settings.despilled else frame.picture
 
 
 class MatteComposer(Composer):
@@ -72,7 +71,7 @@ class MatteComposer(Composer):
 
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's matte."""
-        return yuv_frames.matte_420(_alpha(frame), self._colour)
+        return yuv_frames.matte_420(frame.alpha, self._colour)
 
 
 class OpaqueComposer(Composer):
@@ -94,7 +93,7 @@ class OpaqueComposer(Composer):
         return yuv_frames.composite_420(
             self._picture(frame),
             frame.foreground,
-            _alpha(frame),
+            frame.alpha,
             self._below(frame),
             self._info.colour,
             self._colour,
@@ -120,7 +119,7 @@ class Alpha420Composer(Composer):
         return yuv_frames.with_alpha_420(
             self._picture(frame),
             frame.foreground,
-            _alpha(frame),
+            frame.alpha,
             self._info.colour,
             self._colour,
             premultiplied=self._premultiplied,
@@ -133,8 +132,8 @@ class Alpha444Composer(Composer):
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's colour and alpha."""
         return yuv_frames.with_alpha_444(
-            _foreground(frame),
-            _alpha(frame),
+            frame.foreground,
+            frame.alpha,
             self._info.colour,
             self._colour,
             premultiplied=self._premultiplied,
@@ -147,11 +146,11 @@ class RGBComposer(Composer):
 
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's colour and alpha."""
-        foreground, source = _foreground(frame), self._info.colour
+        foreground, source = frame.foreground, self._info.colour
         pix_fmt = output_pix_fmt(self._format, self._info)
         if not self._format.is_deep:
             foreground, source = _plain(foreground, source)
-        return packed(foreground, _alpha(frame), source, pix_fmt, premultiplied=self._premultiplied)
+        return packed(foreground, frame.alpha, source, pix_fmt, premultiplied=self._premultiplied)
 
 
 class LinearComposer(Composer):
@@ -159,7 +158,7 @@ class LinearComposer(Composer):
 
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's colour and alpha."""
-        return linear(_foreground(frame), _alpha(frame), self._info.colour)
+        return linear(frame.foreground, frame.alpha, self._info.colour)
 
 
 class AnimationComposer(Composer):
@@ -174,8 +173,8 @@ class AnimationComposer(Composer):
         if _since_start(frame, self._info, self._settings) >= LONGEST:
             part = f"choose a part with {named('start')} and {named('end')}"
             raise OutputError(f"{too_long(self._format)}, and the clip goes on: {part}")
-        rgb = np.clip(to_rgb(*_plain(_foreground(frame), self._info.colour), 255.0), 0, 255)
-        codes = scaled(rgb, _alpha(frame), output_size(self._format, self._info))
+        rgb = np.clip(to_rgb(*_plain(frame.foreground, self._info.colour), 255.0), 0, 255)
+        codes = scaled(rgb, frame.alpha, output_size(self._format, self._info))
         if self._format.has_hard_edges:
             harden(codes)
         self.coverage.append(float(codes[..., 3].mean()) / 255)
@@ -229,15 +228,6 @@ def _kind(format: Format) -> type[Composer]:
     if format.is_rgb:
         return RGBComposer
     return Alpha420Composer if format.is_subsampled else Alpha444Composer
-
-
-def _alpha(frame: Frame) -> Alpha:
-    assert frame.alpha is not None, "frames are written after prediction"
-    return frame.alpha
-
-
-def _foreground(frame: Frame) -> av.VideoFrame:
-    return frame.foreground or to_444(frame.picture)
 
 
 def _plain(foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:

@@ -14,7 +14,7 @@ from birefvideo.colour import tag
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.formats import Format, get_format
 from birefvideo.media.writing.composer import Composer, EncodeSettings
-from birefvideo.planes import plane_array
+from birefvideo.planes import plane_array, to_444
 
 LONG_SIDE = 1280
 """Pixels of a proxy's longer side, at most."""
@@ -54,9 +54,8 @@ class ReviewComposer(Composer):
         picture = _scaled(frame.picture, size, self._info)
         if self._shows_source:
             opaque = np.ones(size[::-1], np.float32)
-            return self._inner.compose(replace(frame, picture=picture, foreground=None, alpha=opaque))
-        assert frame.alpha is not None, "frames are written after prediction"
-        foreground = frame.foreground and _scaled(frame.foreground, size, self._info)
+            return self._inner.compose(replace(frame, picture=picture, foreground=to_444(picture), alpha=opaque))
+        foreground = _scaled(frame.foreground, size, self._info)
         alpha = cv2.resize(frame.alpha, size, interpolation=cv2.INTER_AREA)
         return self._inner.compose(replace(frame, picture=picture, foreground=foreground, alpha=alpha))
 

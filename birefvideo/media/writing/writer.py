@@ -9,7 +9,7 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.output_format import Format
 from birefvideo.media.writing.composer import Composer, EncodeSettings, make_composer
-from birefvideo.media.writing.proxy import ReviewComposer, proxy_info
+from birefvideo.media.writing.proxy import SOURCE_PROXY, ReviewComposer, proxy_info
 from birefvideo.media.writing.sinks import Sink, open_sink
 
 
@@ -89,7 +89,8 @@ def open_review_writer(path: Path, format: Format, info: VideoInfo, settings: En
         OutputError: the part cannot be made.
     """
     small = proxy_info(info)
-    settings = EncodeSettings(threads=settings.threads, despilled=settings.despilled)
+    # The page's source shows the wall's light: only its matte is despilled.
+    settings = EncodeSettings(threads=settings.threads, despilled=settings.despilled and format is not SOURCE_PROXY)
     composer = ReviewComposer(make_composer(format, small, settings), format, small, settings)
     return _opened(info, composer, path, format, small, settings)
 
