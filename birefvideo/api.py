@@ -19,7 +19,7 @@ from birefvideo.frames import Frame
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
-from birefvideo.jobs.plan import DEFAULT_FORMATS, as_asked, plan_targets, trimmed_span
+from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.run import Progress, Result, run
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.smoother import make_smoother
@@ -42,7 +42,7 @@ _FOR_FILES = tuple(JobArguments.__annotations__.keys() - FrameArguments.__annota
 def matte(
     source: str | PathLike[str],
     out: str | PathLike[str] | None = None,
-    to: str | Sequence[str] = DEFAULT_FORMATS,
+    to: str | Sequence[str] | None = None,
     *,
     options: Options | None = None,
     review: bool = False,
@@ -56,7 +56,7 @@ def matte(
     Args:
         source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
         out: the file or folder to write; None: beside the source.
-        to: names of formats, see `formats`.
+        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green.
         options: the options to start from; None: the defaults.
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
@@ -67,8 +67,8 @@ def matte(
     Raises:
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
-    names = [to] if isinstance(to, str) else list(to)
-    if not names:
+    names = [to] if isinstance(to, str) else list(to or ())
+    if to is not None and not names:
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)

@@ -347,7 +347,7 @@ def test_scaling_brings_in_no_colour_from_where_alpha_is_0() -> None:
 def test_a_job_is_made_verified_and_proven(format: Format, copy: GetClip, network: Path) -> None:
     source = copy("plain")
     target = source.with_name(f"sticker{format.extension}")
-    result = birefvideo.matte(source, target, to=[], model=str(network), start=0.1, end=0.4)
+    result = birefvideo.matte(source, target, to=None, model=str(network), start=0.1, end=0.4)
     assert result.outputs == (target,)
     assert result.warnings == [f"{target.name} has no sound: {format.name} cannot hold any"]
     assert {path.name for path in source.parent.iterdir()} == {"plain.mp4", target.name, "sticker.json"}
