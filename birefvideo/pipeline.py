@@ -14,7 +14,7 @@ from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
-from birefvideo.media.writing.writer import Writer
+from birefvideo.media.writing.segment_writer import Writer
 from birefvideo.prefetch import Fanout, prefetch
 
 AHEAD = 3

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import LUMA_WEIGHTS, Colour, code_scale, tag
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
 from birefvideo.matting.foreground import estimate
-from birefvideo.media.formats import FORMATS, Content, Format
+from birefvideo.media.format_table import FORMATS, Content, Format
 from birefvideo.media.output_format import output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
@@ -38,7 +38,7 @@ from birefvideo.media.writing.availability import why_unavailable
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.rgb_frames import linear_table
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

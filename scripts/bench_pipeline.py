@@ -34,11 +34,11 @@ from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.smoother import make_smoother, smooth
-from birefvideo.media.formats import get_format
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
-from birefvideo.media.writing.writer import Writer, open_writer
+from birefvideo.media.writing.segment_writer import Writer, open_writer
 from birefvideo.pipeline import matte_segment
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def stages_alone(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) 
 
     decoded = run("decode", lambda: read_frames(info, span))
     mattes = run("predict", lambda: model.predictor().predict(decoded))
-    smoothed = run("smooth", lambda: smooth(mattes, make_smoother()))
+    smoothed = run("smooth", lambda: smooth(mattes, make_smoother(Options().smooth)))
     frames = run("foreground", lambda: estimate(smoothed))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
@@ -125,7 +125,7 @@ def whole(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> Cost
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, model.predictor(), make_smoother(), writers, lambda: None)
+            matte_segment(info, span, model.predictor(), make_smoother(Options().smooth), writers, lambda: None)
 
     return timed(work)
 

@@ -33,17 +33,17 @@ from numpy.typing import NDArray
 from birefvideo.family import checkpoints
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Alpha, AlphaFrame, DecodedFrame, Span
+from birefvideo.jobs.options import Options
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
-from birefvideo.matting.temporal import DEFAULT_RADIUS
-from birefvideo.media.formats import get_format
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array
 from birefvideo.scoring.metrics import dtssd, edge_band, mad
 
@@ -188,7 +188,7 @@ def cost(path: Path) -> None:
     frames = [DecodedFrame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
     raw = [f.with_alpha(alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
-    finished = list(estimate(smooth(raw, make_smoother())))
+    finished = list(estimate(smooth(raw, make_smoother(Options().smooth))))
     with tempfile.TemporaryDirectory() as folder:
 
         def encode() -> None:
@@ -197,7 +197,7 @@ def cost(path: Path) -> None:
                     writer.write(frame)
 
         stages: dict[str, Callable[[], object]] = {
-            "smooth": lambda: list(smooth(raw, make_smoother())),
+            "smooth": lambda: list(smooth(raw, make_smoother(Options().smooth))),
             "foreground": lambda: list(estimate(raw)),
             "encode prores": encode,
         }
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--only", default="", metavar="TEXT", help="only sources whose heading contains TEXT")
     parser.add_argument("--frames", type=int, default=40, help="number of frames of each clip")
-    parser.add_argument("--radius", type=int, default=DEFAULT_RADIUS)
+    parser.add_argument("--radius", type=int, default=Options().smooth)
     parser.add_argument("--cost", type=Path, nargs="?", const=SAMPLE, metavar="CLIP")
     options = parser.parse_args()
     if options.clips is None and options.cost is None:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from birefvideo.frames import Alpha, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.media.expected import Expected
-from birefvideo.media.formats import FORMATS, Format
+from birefvideo.media.format_table import FORMATS, Format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.availability import why_unavailable
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import JoinReport, join
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 _POSSIBLE = [row for row in FORMATS.values() if not why_unavailable(row.name)]

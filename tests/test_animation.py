@@ -25,19 +25,19 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
 from birefvideo.frames import Alpha, DecodedFrame, Frame, Span, VideoInfo
-from birefvideo.media.animation_files import read_webp
+from birefvideo.media.animation_containers import read_webp
 from birefvideo.media.animation_schedule import Schedule, schedule
-from birefvideo.media.formats import Format, get_format
+from birefvideo.media.format_table import Format, get_format
 from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
-from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.verification.against_source import Claims, prove
 from birefvideo.media.verification.finished_output import read_finished_output
+from birefvideo.media.verification.verify_in_job import verify
+from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.media.writing import availability
-from birefvideo.media.writing.animation_frames import scaled
+from birefvideo.media.writing.animation_pixels import scaled
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.scoring.evaluate import evaluate
 from birefvideo.scoring.read_mattes import read_colours
 
@@ -411,7 +411,7 @@ def test_an_encoder_that_is_not_there_is_told(format: Format, monkeypatch: pytes
     assert availability.why_unavailable(format.name) == ""
     monkeypatch.setattr(availability, "FORMATS", {"x": replace(format, codec="tomorrow")})
     availability.why_unavailable.cache_clear()
-    with pytest.raises(OptionError, match="--to x is not possible here: this FFmpeg has no encoder tomorrow"):
+    with pytest.raises(OptionError, match="to='x' is not possible here: this FFmpeg has no encoder tomorrow"):
         availability.check_available(replace(format, name="x"))
     availability.why_unavailable.cache_clear()
 

@@ -17,10 +17,10 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OptionError
 from birefvideo.jobs.receipt import read
-from birefvideo.media.formats import get_format
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification.against_source import Claims, prove
+from birefvideo.media.verification.verify_later import Claims, prove
 
 GetClip = Callable[[str], Path]
 

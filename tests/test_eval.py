@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError
-from birefvideo.media.formats import FORMATS, Content, Format
+from birefvideo.media.format_table import FORMATS, Content, Format
 from birefvideo.planes import plane_array
 from birefvideo.scoring.evaluate import evaluate
 from birefvideo.scoring.read_mattes import open_mattes

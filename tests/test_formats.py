@@ -6,7 +6,7 @@ import av
 import pytest
 
 from birefvideo.errors import OptionError
-from birefvideo.media.formats import FORMATS, Format, format_for_suffix, get_format
+from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_format
 
 
 def test_an_unknown_name_lists_the_names() -> None:

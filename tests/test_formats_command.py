@@ -19,7 +19,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.cli.parse import with_values
 from birefvideo.errors import OptionError
-from birefvideo.media.formats import FORMATS, PAIRS
+from birefvideo.media.format_table import FORMATS, PAIRS
 from birefvideo.media.writing import availability
 
 GetClip = Callable[[str], Path]

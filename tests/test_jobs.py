@@ -24,9 +24,9 @@ from birefvideo.frames import Span
 from birefvideo.jobs import plan, run
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.jobs.receipt import claims_of, read, still_the_same
-from birefvideo.media.formats import format_for_suffix
+from birefvideo.media.format_table import format_for_suffix
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification.against_source import prove
+from birefvideo.media.verification.verify_later import prove
 
 GetClip = Callable[[str], Path]
 ALL_FORMATS = tuple(row.name for row in (*WRITABLE, *SEQUENCES, *ANIMATIONS))

@@ -28,12 +28,12 @@ from outputs import (
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
-from birefvideo.media.formats import Format, get_format
-from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.audio import CopiedTrack
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 
 Clip = Callable[[str], Path]
 RATE = 48000

@@ -155,7 +155,7 @@ def test_the_check_sees_a_circle_also_through_functions() -> None:
     assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
     source = "if TYPE_CHECKING:\n    import birefvideo.api\ndef f():\n    from birefvideo.media import formats\n"
     tree = at_run_time(ast.parse(source))
-    assert our_modules(imported(tree, PACKAGE / "errors.py")) == {"birefvideo.media.formats"}
+    assert our_modules(imported(tree, PACKAGE / "errors.py")) == {"birefvideo.media.format_table"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

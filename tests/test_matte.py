@@ -305,7 +305,7 @@ def _failing(*_: object, **__: object) -> object:
     [
         "birefvideo.media.reading.decode.prepare",
         "birefvideo.matting.engine.Engine._infer",
-        "birefvideo.matting.temporal._smooth",
+        "birefvideo.matting.temporal_smoother._smooth",
         "birefvideo.matting.foreground.estimate_foreground",
         "birefvideo.media.writing.composer.OpaqueComposer.compose",
         "birefvideo.jobs.run.join",

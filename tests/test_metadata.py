@@ -21,11 +21,11 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
-from birefvideo.media.formats import Format, get_format
+from birefvideo.media.format_table import Format, get_format
 from birefvideo.media.metadata import Chapter, Metadata
-from birefvideo.media.reading.metadata import read_metadata
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.sidecar import SIDECAR
+from birefvideo.media.reading.read_metadata import read_metadata
+from birefvideo.media.sequence_json import SIDECAR
 from birefvideo.media.timecode import Timecode, track_rate
 from birefvideo.media.writing.join import join
 

@@ -15,7 +15,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import OutputError
 from birefvideo.jobs.receipt import merged, read, receipt_path
-from birefvideo.media.verification import against_plan as verification
+from birefvideo.media.verification import verify_in_job as verification
 
 GetClip = Callable[[str], Path]
 

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.frames import Alpha
-from birefvideo.jobs import side_files
+from birefvideo.jobs import receipts_and_review
 from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
-from birefvideo.media.writing.writer import open_review_writer
+from birefvideo.media.writing.segment_writer import open_review_writer
 
 GetClip = Callable[[str], Path]
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here")
@@ -61,7 +61,7 @@ def test_review_adds_one_page_that_holds_everything(copy: GetClip, network: Path
 def test_videos_too_large_for_the_page_lie_beside_it(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_files, "EMBEDDED_BYTES", 10)
+    monkeypatch.setattr(receipts_and_review, "EMBEDDED_BYTES", 10)
     source = copy("plain").rename(copy("plain").with_name("my take #1.mp4"))
     made = birefvideo.matte(source, to=["webm"], model=str(network), review=True)
     assert made.review is not None

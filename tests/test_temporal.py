@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import AlphaFrame
+from birefvideo.jobs.options import Options
 from birefvideo.matting import smoother as seam
 from birefvideo.matting.smoother import make_smoother
-from birefvideo.matting.temporal import DEFAULT_RADIUS, TemporalSmoother
+from birefvideo.matting.temporal_smoother import TemporalSmoother
 from birefvideo.planes import plane_array
 
 HEIGHT, WIDTH = 48, 64
 Array = NDArray[np.float32]
 
 
-def smooth(frames: Iterable[AlphaFrame], radius: int = DEFAULT_RADIUS) -> Iterator[AlphaFrame]:
+def smooth(frames: Iterable[AlphaFrame], radius: int = Options().smooth) -> Iterator[AlphaFrame]:
     return seam.smooth(frames, make_smoother(radius))
 
 

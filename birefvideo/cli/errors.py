@@ -53,11 +53,11 @@ class Failures:
     """Those that were printed."""
 
     @contextmanager
-    def caught(self, item: object) -> Iterator[None]:
-        """Print an error of the block, known or not, in one line that names `item` where the error does not."""
+    def caught(self, item: object, kind: type[Exception] = Exception) -> Iterator[None]:
+        """Print an error of the block, of that kind, in one line that names `item` where the error does not."""
         try:
             yield
-        except Exception as error:
+        except kind as error:
             if self.debug:
                 raise
             if isinstance(error, BirefvideoError):

@@ -58,8 +58,8 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
 
 def _clips_in(folder: Path) -> list[Path]:
     """Return the videos of a folder but for our own outputs, or the folder itself where it holds pictures."""
-    from birefvideo.media.formats import FORMATS
-    from birefvideo.media.reading.image_series import pictures_in
+    from birefvideo.media.format_table import FORMATS
+    from birefvideo.media.reading.numbered_pictures import pictures_in
     from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
 
     rows = (*FORMATS.values(), MATTE_PROXY, SOURCE_PROXY)

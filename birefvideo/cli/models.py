@@ -6,14 +6,15 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.parse import path
-from birefvideo.cli.report import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def models(
     birefvideo models portrait --from /media/stick: take the weights from there; no connection is opened.
     """
     chosen = list(dict.fromkeys(names or []))
-    try:
+    with reported(debug, stopped="stopped; the same command goes on from there"):
         _check(chosen, download, update, source)
         if source is not None:
             _import(chosen[0], source)
@@ -58,14 +59,6 @@ def models(
             print("\n\n".join("\n".join(_explanation(row)) for row in _rows(chosen)))
         else:
             print("\n".join(_table(_rows([]))))
-    except BirefvideoError as error:
-        if debug:
-            raise
-        print_error(error)
-        raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
-    except KeyboardInterrupt:
-        print_error("stopped; the same command goes on from there")
-        raise typer.Exit(130) from None
 
 
 def _check(names: list[str], download: bool, update: bool, source: Path | None) -> None:
@@ -87,9 +80,9 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
     from birefvideo.family.variants import variant
 
     logging.set_verbosity_error()  # what matters reaches the user as one line of ours
-    failed = 0
+    failures = Failures(debug)
     for name in names:
-        try:
+        with nullcontext() if len(names) == 1 else failures.caught(name, BirefvideoError):
             row = variant(name)
             if row.embedded:
                 print(f"{name}: part of the package")
@@ -98,12 +91,7 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
             _check_fit(row.name)
             state = "downloaded" if got.fetched else "already here"
             print(f"{row.name}: {state}, checked, {got.path.stat().st_size / 1e6:.0f} MB, SHA-256 {got.sha256}")
-        except BirefvideoError as error:
-            if debug or len(names) == 1:
-                raise
-            print_error(error)
-            failed += 1
-    if failed:
+    if failures.errors:
         raise typer.Exit(1)
 
 

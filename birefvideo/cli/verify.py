@@ -18,7 +18,7 @@ from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
     from birefvideo.frames import Span
-    from birefvideo.media.verification.against_source import Check
+    from birefvideo.media.verification.verify_later import Check
 
 
 def verify(
@@ -78,8 +78,8 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import claims_of, read, still_the_same
-    from birefvideo.media.formats import format_for_suffix, get_format
-    from birefvideo.media.verification.against_source import prove
+    from birefvideo.media.format_table import format_for_suffix, get_format
+    from birefvideo.media.verification.verify_later import prove
 
     entry = read(output)
     claims = claims_of(entry)

@@ -8,7 +8,7 @@ from pathlib import Path
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.plan import DEFAULT_FORMATS
-from birefvideo.media.formats import FORMATS, PAIRS
+from birefvideo.media.format_table import FORMATS, PAIRS
 from birefvideo.media.writing.availability import why_unavailable
 
 

@@ -21,9 +21,9 @@ import torch
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
-from birefvideo.media.formats import FORMATS, Format, format_for_suffix, get_formats
-from birefvideo.media.reading.image_series import at_rate, members, stem_of
-from birefvideo.media.sidecar import is_sequence
+from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
+from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
+from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info

@@ -14,9 +14,9 @@ from typing import Any
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
-from birefvideo.media.formats import FORMATS
-from birefvideo.media.reading.image_series import members
-from birefvideo.media.verification.against_source import Check, Claims
+from birefvideo.media.format_table import FORMATS
+from birefvideo.media.reading.numbered_pictures import members
+from birefvideo.media.verification.verify_later import Check, Claims
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1

@@ -18,7 +18,7 @@ from birefvideo.matting.flicker import suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.expected import Verification
 from birefvideo.media.output_format import output_colour
-from birefvideo.media.reading.image_series import members
+from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.writing.join import JoinReport
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from birefvideo.errors import InputError, OutputError, named
 from birefvideo.family.checkpoints import Checkpoint
-from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
@@ -31,20 +30,20 @@ from birefvideo.jobs.plan import (
 )
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
-from birefvideo.jobs.side_files import write_side_files
+from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.warnings import job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
-from birefvideo.media.reading.metadata import read_metadata
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.reading.read_metadata import read_metadata
+from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.writer import open_review_writer, open_writer
+from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 
@@ -134,8 +133,7 @@ def run(
             reports = _run_segments(plan, folder, predictor, progress)
             finished = _finish_all(plan, folder, reports, tags)
             computed = predictor.report
-            name, embedded = model.checkpoint.name, model.checkpoint.name == EMBEDDED
-            warnings = job_warnings(reports, computed, name, embedded=embedded, hdr=info.colour.is_hdr)
+            warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
             warnings += filter(None, [tags.left_out([target.format for target in targets])])
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
             made = write_side_files(

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 from birefvideo.errors import named
+from birefvideo.family.variants import VARIANTS
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.metadata import counted
 from birefvideo.media.reading.decode import DecodeReport
@@ -19,16 +20,13 @@ LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 
 
-def job_warnings(
-    reports: Sequence[SegmentReport], computed: PredictReport, model: str, *, embedded: bool, hdr: bool
-) -> list[str]:
+def job_warnings(reports: Sequence[SegmentReport], computed: PredictReport, model: str, *, hdr: bool) -> list[str]:
     """Return what the user should know of decoding and prediction.
 
     Args:
         reports: of all segments.
         computed: what prediction met.
         model: the checkpoint's name.
-        embedded: whether it is the one that the package carries.
         hdr: whether the clip's transfer function is PQ or HLG.
     """
     decode = DecodeReport()
@@ -36,7 +34,8 @@ def job_warnings(
         decode.add(report.decode)
     warnings = [*_damage(decode), *_conversions(decode, hdr)]
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
-        hint = f"try {named('model', 'general')}" if embedded else f"try another {named('model')}"
+        row = VARIANTS.get(model)
+        hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
     return [*warnings, *_device_trouble(computed)]
 

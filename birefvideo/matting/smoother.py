@@ -10,7 +10,7 @@ from typing import Protocol
 
 from birefvideo.errors import OptionError
 from birefvideo.frames import AlphaFrame
-from birefvideo.matting.temporal import DEFAULT_RADIUS, TemporalSmoother
+from birefvideo.matting.temporal_smoother import TemporalSmoother
 
 
 class Smoother(Protocol):
@@ -51,14 +51,14 @@ class NoSmoother:
         """Do nothing: no frame is held."""
 
 
-def make_smoother(radius: int = DEFAULT_RADIUS) -> Smoother:
+def make_smoother(radius: int) -> Smoother:
     """Return the smoother over `radius` frames on each side; 0 passes frames through.
 
     Raises:
         OptionError: radius is negative.
     """
     if radius < 0:
-        raise OptionError(f"smoothing radius {radius}: give 0 (off) or a number of frames, e.g. {DEFAULT_RADIUS}")
+        raise OptionError(f"smoothing radius {radius}: give 0 (off) or a number of frames")
     return TemporalSmoother(radius) if radius else NoSmoother()
 
 

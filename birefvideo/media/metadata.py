@@ -22,7 +22,7 @@ from av.container import OutputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.timecode import Timecode
 
 # FFmpeg's mov muxer takes the names that QuickTime numbers languages by, some of which are not ISO 639's.

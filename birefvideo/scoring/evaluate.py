@@ -175,7 +175,7 @@ def _check_frames(
             )
         return
     wanted = true.times[window]
-    # One clock first: it tells which frame is missing. A trimmed file, or another tool's, may start at its own 0.
+    # One clock first: it shows which frame is missing. A trimmed file, or another tool's, may start at its own 0.
     shifts = [wanted[0] - found.times[0]] if trimmed else [Fraction(0), wanted[0] - found.times[0]]
     slack = max(SAME_TIME, 2 * true.slack + found.slack)  # the first picture's time is rounded too
     lacking, extra = min(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
-from birefvideo.media.animation_files import is_animated_webp, read_webp
+from birefvideo.media.animation_containers import is_animated_webp, read_webp
 from birefvideo.media.reading.alpha import (
     decoder_with_alpha,
     exact_alpha,
@@ -38,7 +38,7 @@ from birefvideo.media.reading.decode import open_input, read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
-from birefvideo.media.sidecar import SIDECAR, read_sidecar
+from birefvideo.media.sequence_json import SIDECAR, read_sidecar
 from birefvideo.planes import bit_depth, plane_array, to_444
 
 RGB = NDArray[np.float32]
@@ -231,7 +231,7 @@ def _sidecar_times(folder: Path, count: int) -> tuple[Fraction, ...] | None:
     except ValueError as error:
         raise InputError(f"{sidecar} is damaged; remove it to pair pictures by their order") from error
     if len(times) != count:
-        raise InputError(f"{sidecar} tells {len(times)} times of {count} pictures; make the folder again")
+        raise InputError(f"{sidecar} has {len(times)} times for {count} pictures; make the folder again")
     return times
 
 

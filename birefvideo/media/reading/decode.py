@@ -19,8 +19,8 @@ from av.video.stream import VideoStream
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.image_series import DEFAULT_RATE, series_of
 from birefvideo.media.reading.normalize import planar, prepare, working_format
+from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, series_of
 
 __all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
 

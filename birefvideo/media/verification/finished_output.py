@@ -14,13 +14,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
-from birefvideo.media.animation_files import read_webp
-from birefvideo.media.formats import Format
+from birefvideo.media.animation_containers import read_webp
+from birefvideo.media.format_table import Format
 from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
 from birefvideo.media.reading.decode import open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
-from birefvideo.media.sidecar import SIDECAR, read_sidecar
+from birefvideo.media.sequence_json import SIDECAR, read_sidecar
 
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding

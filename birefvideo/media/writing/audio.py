@@ -19,7 +19,7 @@ from av.packet import Packet
 
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
 from birefvideo.media.reading.decode import GIVE_UP_AFTER, open_input
 from birefvideo.media.reading.probe import codec_name

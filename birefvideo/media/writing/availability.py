@@ -12,7 +12,7 @@ from av.codec.codec import UnknownCodecError
 from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import OptionError, named
-from birefvideo.media.formats import FORMATS, Format
+from birefvideo.media.format_table import FORMATS, Format
 
 _SIDE = 64
 

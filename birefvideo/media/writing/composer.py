@@ -23,7 +23,7 @@ from birefvideo.media.output_format import (
     output_size,
 )
 from birefvideo.media.writing import yuv_frames
-from birefvideo.media.writing.animation_frames import harden, paletted, scaled
+from birefvideo.media.writing.animation_pixels import harden, paletted, scaled
 from birefvideo.media.writing.background import Background, BackgroundFile
 from birefvideo.media.writing.rgb_frames import linear, packed, to_rgb
 

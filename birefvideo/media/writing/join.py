@@ -18,13 +18,13 @@ from av.packet import Packet
 from birefvideo.errors import BirefvideoError, OutputError
 from birefvideo.frames import AudioInfo, Span, VideoInfo
 from birefvideo.media.expected import Sound
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.output_format import output_aspect
-from birefvideo.media.writing.animation import join_pictures
 from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
-from birefvideo.media.writing.image_sequence import join_folders
+from birefvideo.media.writing.join_animation import join_pictures
 from birefvideo.media.writing.muxing import finished, movie_options, open_output
+from birefvideo.media.writing.sequence_folder import join_folders
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from birefvideo.colour import tag
 from birefvideo.frames import Frame, VideoInfo
-from birefvideo.media.formats import Format, get_format
+from birefvideo.media.format_table import Format, get_format
 from birefvideo.media.writing.composer import Composer, EncodeSettings
 from birefvideo.planes import plane_array, to_444
 

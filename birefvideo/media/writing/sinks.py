@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.frames import VideoInfo
 from birefvideo.media.output_format import Format, output_aspect, output_colour, output_pix_fmt, output_size
-from birefvideo.media.sidecar import SIDECAR, Sidecar, part_name, write_sidecar
+from birefvideo.media.sequence_json import SIDECAR, Sidecar, part_name, write_sidecar
 from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import Metadata
-from birefvideo.media.sidecar import SIDECAR, Sidecar, part_name, picture_name, read_sidecar, write_sidecar
+from birefvideo.media.sequence_json import SIDECAR, Sidecar, part_name, picture_name, read_sidecar, write_sidecar
 from birefvideo.media.writing.muxing import cannot_write
 
 

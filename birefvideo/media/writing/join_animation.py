@@ -13,13 +13,13 @@ from pathlib import Path
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.animation_files import WRITERS
+from birefvideo.media.animation_containers import WRITERS
 from birefvideo.media.animation_schedule import schedule
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.output_format import output_size
-from birefvideo.media.sidecar import part_name
-from birefvideo.media.writing.image_sequence import read_part
+from birefvideo.media.sequence_json import part_name
 from birefvideo.media.writing.muxing import cannot_write
+from birefvideo.media.writing.sequence_folder import read_part
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from birefvideo.errors import InputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.animation_schedule import schedule
 from birefvideo.media.expected import Expected, Verification, wrong
-from birefvideo.media.formats import Format
+from birefvideo.media.format_table import Format
 from birefvideo.media.output_format import output_size
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification.finished_output import read_finished_output

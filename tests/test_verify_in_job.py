@@ -12,8 +12,8 @@ from outputs import WRITABLE, expectation, make_output, matted, packets, write_p
 
 from birefvideo.errors import OutputError
 from birefvideo.media.expected import Expected
-from birefvideo.media.formats import Format, get_format
-from birefvideo.media.verification.against_plan import verify
+from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.verification.verify_in_job import verify
 
 Clip = Callable[[str], Path]
 every_format = pytest.mark.parametrize("format", WRITABLE, ids=lambda format: format.name)

@@ -22,7 +22,7 @@ from birefvideo.jobs import plan
 from birefvideo.jobs.options import Options, parse_option
 from birefvideo.jobs.receipt import read, still_the_same
 from birefvideo.media.reading.decode import read_frames
-from birefvideo.media.reading.image_series import at_rate, members, series_of, stem_of
+from birefvideo.media.reading.numbered_pictures import at_rate, members, series_of, stem_of
 from birefvideo.media.reading.probe import probe
 from birefvideo.planes import plane_array
 

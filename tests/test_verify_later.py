@@ -15,18 +15,18 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from outputs import disc, make_output, matted, write_parts
+from outputs import disc, make_output, matted, with_matte, write_parts
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
-from birefvideo.media.formats import get_format
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
-from birefvideo.media.verification.against_source import Check, Claims, prove
 from birefvideo.media.verification.premultiplication import EdgeColour
+from birefvideo.media.verification.verify_later import Check, Claims, prove
 from birefvideo.media.writing.composer import EncodeSettings
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
@@ -75,7 +75,8 @@ def test_a_missing_picture_and_another_time_are_found(clip: GetClip, tmp_path: P
 
 def test_another_picture_is_found(clip: GetClip, tmp_path: Path) -> None:
     info, frames = matted(clip("plain"))
-    shifted = [replace(frame, picture=frames[(index + 4) % 12].picture) for index, frame in enumerate(frames)]
+    others = [frames[(index + 4) % 12].picture for index in range(len(frames))]
+    shifted = [with_matte(replace(f, picture=other), f.alpha) for f, other in zip(frames, others, strict=True)]
     (part,) = write_parts(tmp_path, get_format("prores"), info, shifted)
     assert failed(proof(part, "prores", clip("plain"), Claims(sounds=0))) == ["pixels"]
 
@@ -109,11 +110,10 @@ def test_premultiplied_colour_is_told_from_straight(
 def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp_path: Path) -> None:
     info, frames = matted(clip("plain"))
     for frame in frames:
-        assert frame.alpha is not None
-        plane_array(frame.picture, 0)[frame.alpha < 0.98] = 16
+        plane_array(frame.foreground, 0)[frame.alpha < 0.98] = 16
     (part,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
     colour = proof(part, "ffv1")["colour"]
-    assert colour.passed is None and "tells neither" in colour.finding
+    assert colour.passed is None and "is neither" in colour.finding
 
 
 def test_light_beyond_white_tells_nothing() -> None:

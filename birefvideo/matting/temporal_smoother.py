@@ -39,9 +39,6 @@ from birefvideo.matting.motion import (
 from birefvideo.matting.scene_cuts import is_cut
 from birefvideo.matting.working_size import add_correction, to_working_size
 
-DEFAULT_RADIUS = 2
-"""Frames on each side of the window."""
-
 _NOISE = 2.0
 """Change of the picture, in 8-bit codes, that noise and compression make where nothing else does."""
 _CHANGE = 16.0
@@ -102,7 +99,7 @@ class TemporalSmoother:
     its own repeats only. Holds 2 · radius + 1 frames. It is a `Smoother`.
     """
 
-    def __init__(self, radius: int = DEFAULT_RADIUS) -> None:
+    def __init__(self, radius: int) -> None:
         assert radius >= 1
         self.radius = radius
         """Frames on each side of the window."""

@@ -169,7 +169,7 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
     if len(head) < 30 or head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or not head[20] & _ANIMATED:
         raise InputError(f"{path} is no animated WebP; make it again")
     if struct.unpack_from("<I", head, 4)[0] + 8 != end:
-        raise InputError(f"{path} is cut off or damaged: its head tells another length; make it again")
+        raise InputError(f"{path} is cut off or damaged: its header gives another length; make it again")
     canvas = head[24:30]
     durations, places = [], []
     at = 30

@@ -20,9 +20,9 @@ from birefvideo.media.output_format import (
     output_size,
 )
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
-from birefvideo.media.sidecar import SIDECAR, picture_name, read_sidecar
-from birefvideo.media.verification.against_plan_animation import verify_animation
+from birefvideo.media.sequence_json import SIDECAR, picture_name, read_sidecar
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
+from birefvideo.media.verification.verify_animation_in_job import verify_animation
 
 _COVERAGE_SLACK = 0.02
 """How far a lossy codec, or padding to even sides, may move a picture's mean alpha."""
@@ -83,7 +83,7 @@ def _check_folder(output: Path, format: Format, info: VideoInfo, expected: Expec
     _check_count(output, len(sidecar.pts), expected)
     wanted = [pts * info.time_base - expected.origin for pts in expected.pts]
     if [*sidecar.times] != wanted or sidecar.last_duration != expected.last_duration:
-        raise wrong(output, f"{SIDECAR} tells other times than the source's")
+        raise wrong(output, f"{SIDECAR} has other times than the source")
     names = [picture_name(output, index, format) for index in range(len(wanted))]
     found = {path.name: path.stat().st_size for path in output.iterdir()}
     for name in names:

@@ -13,7 +13,7 @@ import numpy as np
 from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
 from birefvideo.frames import Alpha, DecodedFrame, Span, VideoInfo
 from birefvideo.media.animation_schedule import is_shown
-from birefvideo.media.formats import Content, Format
+from birefvideo.media.format_table import Content, Format
 from birefvideo.media.output_format import output_colour
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames

@@ -14,13 +14,13 @@ import av
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.animation_schedule import shown_until
-from birefvideo.media.formats import Content, Format
+from birefvideo.media.format_table import Content, Format
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
-from birefvideo.media.reading.image_series import at_rate
+from birefvideo.media.reading.numbered_pictures import at_rate
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
-from birefvideo.media.verification.frame_pass import Observations, observe
+from birefvideo.media.verification.observe import Observations, observe
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
@@ -189,10 +189,8 @@ def _times(seen: Observations) -> Iterator[Check]:
         if finished.format.is_animation:
             end = shown_until(finished.times[-1], end, finished.format)
         late = finished.end - end
-        told = " with the sound's last packet" if finished.end_slack else ""
-        said = (
-            f"{float(finished.end - finished.times[0]):.3f} s{told}, {abs(float(late)) * 1000:.1f} ms from the source's"
-        )
+        with_sound = " with the sound's last packet" if finished.end_slack else ""
+        said = f"{float(finished.end - finished.times[0]):.3f} s{with_sound}, {abs(float(late)) * 1000:.1f} ms from the source's"
         yield Check("duration", abs(late) <= 2 * slack + finished.end_slack, said)
 
 
@@ -208,7 +206,7 @@ def _gaps(seen: Observations) -> Check:
         is_same = len(seen.source_times) == len(finished.times)
         return Check("gaps", is_same, f"{said}, {'as' if is_same else 'not as'} in the source")
     if longest >= _GAP[0] and longest > _GAP[1] * usual:
-        return Check("gaps", None, f"{said}, at {float(at):.3f} s: --source tells whether the clip has it too")
+        return Check("gaps", None, f"{said}, at {float(at):.3f} s: --source shows whether the clip has it too")
     return Check("gaps", True, said)
 
 
@@ -233,7 +231,7 @@ def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check
         return
     kind, said = seen.edges.kind, f"soft edges darken by {darkening:.2f} (0 straight, 1 premultiplied)"
     if kind is None:
-        yield Check("colour", None, f"{said}, which tells neither")
+        yield Check("colour", None, f"{said}, which is neither")
         return
     meant = claims.premultiplied if format.premultiplied is None else format.premultiplied
     yield Check("colour", (kind == "premultiplied") == meant, f"{kind}: {said}")
@@ -255,7 +253,7 @@ def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterat
     wanted = claims.sounds if claims.sounds is not None else None if info is None else len(info.audio)
     if wanted is not None and len(sounds) != wanted:
         is_open = claims.sounds is None and len(sounds) < wanted
-        hint = "; was it made with --audio? Its receipt would tell" if is_open else ""
+        hint = "; was it made with --audio? Its receipt would show it" if is_open else ""
         yield Check("sound", None if is_open else False, f"{len(sounds)} tracks instead of {wanted}{hint}")
         if not is_open:
             return
@@ -290,7 +288,7 @@ def _synchrony(
     if away.different:
         return Check("sound", False, f"{said}; {away.different} of {away.windows} places sound unlike the source")
     if not away.windows:
-        return Check("sound", None, f"{said}; silent, so nothing tells its place")
+        return Check("sound", None, f"{said}; silent, so its place could not be checked")
     return Check(
         "sound", away.worst <= OUT_OF_SYNC, f"{said}, {float(away.worst) * 1000:.2f} ms off the source's place"
     )

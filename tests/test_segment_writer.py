@@ -14,10 +14,10 @@ from outputs import WRITABLE, decoded_video, full_disk, matted, packets, rgb_and
 
 from birefvideo.colour import rgb_to_yuv
 from birefvideo.errors import OutputError
-from birefvideo.media.formats import Format, get_format
+from birefvideo.media.format_table import Format, get_format
 from birefvideo.media.output_format import output_colour, output_size
 from birefvideo.media.writing.composer import EncodeSettings
-from birefvideo.media.writing.writer import open_writer
+from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array, to_444
 
 Clip = Callable[[str], Path]

@@ -22,9 +22,9 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.jobs import plan
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.media.formats import Format, get_format
-from birefvideo.media.verification.against_plan import verify
-from birefvideo.media.verification.against_source import Claims, prove
+from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.verification.verify_in_job import verify
+from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.media.writing.rgb_frames import linear_table
 from birefvideo.planes import plane_array, to_444
 
