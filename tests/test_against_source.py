@@ -75,7 +75,11 @@ def test_a_missing_picture_and_another_time_are_found(clip: GetClip, tmp_path: P
 
 def test_another_picture_is_found(clip: GetClip, tmp_path: Path) -> None:
     info, frames = matted(clip("plain"))
-    shifted = [replace(frame, picture=frames[(index + 4) % 12].picture) for index, frame in enumerate(frames)]
+    others = [frames[(index + 4) % 12] for index in range(12)]
+    shifted = [
+        replace(frame, picture=other.picture, foreground=other.foreground)
+        for frame, other in zip(frames, others, strict=True)
+    ]
     (part,) = write_parts(tmp_path, get_format("prores"), info, shifted)
     assert failed(proof(part, "prores", clip("plain"), Claims(sounds=0))) == ["pixels"]
 
@@ -109,8 +113,7 @@ def test_premultiplied_colour_is_told_from_straight(
 def test_edges_darker_than_alpha_could_make_them_tell_nothing(clip: GetClip, tmp_path: Path) -> None:
     info, frames = matted(clip("plain"))
     for frame in frames:
-        assert frame.alpha is not None
-        plane_array(frame.picture, 0)[frame.alpha < 0.98] = 16
+        plane_array(frame.foreground, 0)[frame.alpha < 0.98] = 16
     (part,) = write_parts(tmp_path, get_format("ffv1"), info, frames)
     colour = proof(part, "ffv1")["colour"]
     assert colour.passed is None and "tells neither" in colour.finding
