@@ -270,7 +270,7 @@ def test_overwriting_replaces_a_folder_of_ours_and_no_other(clip: GetClip, netwo
 
     folder = make()
     (folder / "one_frame_000099.png").write_bytes(b"of a longer clip")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite=True"):
         make()
     assert make(overwrite=True) == folder
     assert sorted(path.name for path in folder.iterdir()) == ["one_frame_000001.png", "sequence.json"]

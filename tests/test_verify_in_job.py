@@ -13,8 +13,10 @@ from outputs import WRITABLE, expectation, make_output, matted, packets, write_p
 from birefvideo.errors import OutputError
 from birefvideo.media.expected import Expected
 from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.verification.finished_output import read_finished_output
 from birefvideo.media.verification.verify_in_job import verify
 
+SAMPLES = Path(__file__).parent.parent / "samples"
 Clip = Callable[[str], Path]
 every_format = pytest.mark.parametrize("format", WRITABLE, ids=lambda format: format.name)
 
@@ -123,3 +125,12 @@ def test_a_picture_that_is_not_shown_is_found(clip: Clip, tmp_path: Path) -> Non
     output.write_bytes(data)
     with pytest.raises(OutputError, match="failed verification: its picture 0 cannot be decoded"):
         verify(output, format, info, expectation(frames, report))
+
+
+@pytest.mark.parametrize("name", ["prores", "webm", "ffv1"])
+def test_the_end_of_a_long_last_picture_is_read(name: str, tmp_path: Path) -> None:
+    output, info, frames, report = make_output(tmp_path, get_format(name), SAMPLES / "vfr.mp4")
+    last = frames[-1]
+    wanted = (last.pts + last.duration) * info.time_base - report.origin
+    assert abs(read_finished_output(output, get_format(name)).end - wanted) <= Fraction(1, 1000)
+    assert verify(output, get_format(name), info, expectation(frames, report)).frames == len(frames)

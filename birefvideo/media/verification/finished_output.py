@@ -161,14 +161,15 @@ def _end_of(scan: Scan, container: InputContainer, stream: VideoStream) -> tuple
     """Return when the last picture ends, and whether that is said of the picture itself."""
     if not scan.pictures:
         return Fraction(0), True
-    last, duration = scan.pictures[-1]
-    if duration:
-        return (last + duration) * (stream.time_base or Fraction(1, 1000)), True
-    # Matroska may leave out how long a picture is shown; then a tag says when the track ends, or the head when all is.
+    # Matroska mostly leaves out how long a picture is shown, and FFmpeg then guesses a packet's duration: a tag says
+    # when the track ends, or else the head when all is.
     clock = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(Fraction, clock.groups())
         return 3600 * hours + 60 * minutes + seconds, True
+    last, duration = scan.pictures[-1]
+    if duration:
+        return (last + duration) * (stream.time_base or Fraction(1, 1000)), True
     return Fraction(container.duration or 0, av.time_base), False
 
 

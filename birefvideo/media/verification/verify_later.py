@@ -190,7 +190,8 @@ def _times(seen: Observations) -> Iterator[Check]:
             end = shown_until(finished.times[-1], end, finished.format)
         late = finished.end - end
         with_sound = " with the sound's last packet" if finished.end_slack else ""
-        said = f"{float(finished.end - finished.times[0]):.3f} s{with_sound}, {abs(float(late)) * 1000:.1f} ms from the source's"
+        length = f"{float(finished.end - finished.times[0]):.3f} s{with_sound}"
+        said = f"{length}, {abs(float(late)) * 1000:.1f} ms from the source's"
         yield Check("duration", abs(late) <= 2 * slack + finished.end_slack, said)
 
 
