@@ -79,7 +79,7 @@ def test_a_device_is_found_by_pytorchs_own_record(monkeypatch: pytest.MonkeyPatc
         assert str(find_device(torch.device(given))) == device
     with pytest.raises(DeviceError, match="'cuda:1' is not there, PyTorch sees 1 CUDA GPUs: choose auto or cpu"):
         find_device(torch.device("cuda:1"))
-    with pytest.raises(OptionError, match="'meta' is not one of auto, cpu, mps, cuda, cuda:N"):
+    with pytest.raises(OptionError, match="device is 'meta': give one of auto, cpu, mps, cuda, cuda:N"):
         find_device(torch.device("meta"))
 
 

@@ -230,7 +230,7 @@ def test_a_trimmed_result_is_scored_with_the_times_it_was_trimmed_by(tmp_path: P
     mattes = [ramp(step) for step in range(8)]
     truth = truth_file(tmp_path / "alpha.mkv", mattes)
     trimmed = truth_file(tmp_path / "trimmed.mkv", mattes[2:6])
-    with pytest.raises(InputError, match="pass the --start and --end"):
+    with pytest.raises(InputError, match="pass the start and end"):
         evaluate(truth, trimmed)
     assert evaluate(truth, trimmed, start=Fraction(8, 100), end=Fraction(24, 100)).score.mad == 0
     assert invoke("--truth", truth, trimmed, "--start", "0.08", "--end", "0:00.24").exit_code == 0

@@ -153,7 +153,7 @@ def test_the_check_sees_every_form_of_import() -> None:
 def test_the_check_sees_a_circle_also_through_functions() -> None:
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
-    source = "if TYPE_CHECKING:\n    import birefvideo.api\ndef f():\n    from birefvideo.media import formats\n"
+    source = "if TYPE_CHECKING:\n    import birefvideo.api\ndef f():\n    from birefvideo.media import format_table\n"
     tree = at_run_time(ast.parse(source))
     assert our_modules(imported(tree, PACKAGE / "errors.py")) == {"birefvideo.media.format_table"}
 

@@ -86,7 +86,7 @@ def test_the_rate_is_the_user_s_or_25(tmp_path: Path, clip: GetClip) -> None:
     slow = at_rate(info, Fraction(30000, 1001))
     assert (slow.time_base, slow.rate) == (Fraction(1001, 30000), Fraction(30000, 1001))
     assert slow.duration == 12 * Fraction(1001, 30000) and slow.frame_count == 12
-    with pytest.raises(OptionError, match="--fps is for pictures"):
+    with pytest.raises(OptionError, match="fps is for pictures"):
         at_rate(probe(clip("plain")), Fraction(24))
 
 

@@ -194,7 +194,7 @@ def test_an_overflow_is_an_error_and_not_a_matte() -> None:
             logits[-1, 0, 3, 4] = torch.inf
             return logits - logits
 
-    with pytest.raises(DeviceError, match=r"bfloat16 on cpu at 0\.100 s: run again with --dtype float32"):
+    with pytest.raises(DeviceError, match=r"bfloat16 on cpu at 0\.100 s: run again with dtype='float32'"):
         list(predictor_of(Overflow(), SMALL, CPU, dtype=torch.bfloat16).predict(clip(1)))
 
 
@@ -237,7 +237,7 @@ def test_a_dtype_that_the_network_cannot_be_computed_in_is_an_error_in_one_line(
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             raise NotImplementedError(f'"some_kernel" not implemented for {pixels.dtype}')
 
-    with pytest.raises(DeviceError, match="cpu cannot compute this network in float16: choose --dtype auto"):
+    with pytest.raises(DeviceError, match="cpu cannot compute this network in float16: choose dtype='auto'"):
         list(predictor_of(Choosy(), SMALL, CPU, dtype=torch.float16).predict(clip(1)))
 
 

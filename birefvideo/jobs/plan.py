@@ -164,7 +164,7 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
 def review_targets(source: Path, targets: Sequence[Target], options: Options) -> tuple[Target, ...]:
     """Return the copies that a review page needs: the source, and the matte if no output is a straight WebM."""
     folder = targets[0].path.parent
-    has_matte = any(target.format.name == "webm" for target in targets) and not options.premultiplied
+    has_matte = any(target.format.review_shows_it for target in targets) and not options.premultiplied
     needed = [SOURCE_PROXY] if has_matte else [MATTE_PROXY, SOURCE_PROXY]
     return tuple(Target(format, folder / f"{stem_of(source)}{format.suffix}", delivered=False) for format in needed)
 

@@ -14,7 +14,7 @@ from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts
 from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import joined, suspects
 from birefvideo.matting.predict import PredictReport
-from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
+from birefvideo.media.writing.proxy import SOURCE_PROXY
 from birefvideo.pipeline import SegmentReport
 
 EMBEDDED_BYTES = 30_000_000
@@ -97,7 +97,7 @@ def _reviewable(
     entries: dict[str, Entry],
 ) -> Reviewable:
     source = next(one for one in finished if one.target.format is SOURCE_PROXY)
-    mattes = [one for one in finished if one.target.format is MATTE_PROXY or one.target.format.name == "webm"]
+    mattes = [one for one in finished if one.target.format.review_shows_it]
     matte = mattes[-1]  # a copy was made only where the output itself will not do
     pts = [pts for report in reports for pts in report.pts]
     last = next(report.last_duration for report in reversed(reports) if report.pts)

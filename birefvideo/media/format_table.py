@@ -71,6 +71,7 @@ _WEBM = Format(
     audio_codec="libopus",
     bit_rate=80_000,
     audio_rate=48_000,
+    review_shows_it=True,
     square_pixels=True,
     tags_alpha=True,
 )
@@ -314,8 +315,7 @@ def get_formats(names: Sequence[str]) -> list[Format]:
     Raises:
         OptionError: as `get_format`.
     """
-    single = [part for name in names for part in PAIRS.get(name, (name,))]
-    return [get_format(name) for name in dict.fromkeys(single)]
+    return [get_format(name) for name in dict.fromkeys(part for name in names for part in PAIRS.get(name, (name,)))]
 
 
 def get_format(name: str) -> Format:

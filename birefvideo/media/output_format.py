@@ -128,6 +128,8 @@ class Format:
     """Private options of the encoder."""
     container_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the muxer for the finished file."""
+    review_shows_it: bool = False
+    """Whether the review page can play it, so that the page needs no copy of the matte."""
     square_pixels: bool = False
     """Whether pictures of other pixels are stretched: PyAV cannot pass a pixel's shape to FFmpeg's muxer."""
     needs_even_size: bool = False
