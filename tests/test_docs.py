@@ -27,6 +27,8 @@ from birefvideo.cli import app
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+RUN_FIRST = [page if page == README else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
+"""The pages whose commands are run: those of docs/ take a minute."""
 README_LINES = 150
 
 NETWORK = "needs the network"
@@ -134,7 +136,7 @@ def at_desk(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_c
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", RUN_FIRST, ids=name)
 def test_every_command_of_a_page_runs(page: Path, at_desk: Path, network: Path) -> None:
     for command, comment in commands(page):
         if command in NOT_RUN or SCRIPT.match(command):
@@ -155,7 +157,7 @@ def as_run(words: list[str], network: Path, page: Path) -> list[str]:
     return [*words, *more, *([] if "--overwrite" in words else ["--overwrite"])]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", RUN_FIRST, ids=name)
 def test_every_python_block_of_a_page_runs(page: Path, at_desk: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for text in blocks(page, "python"):
