@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.cli.matte import matte
+from birefvideo.cli.parse import _parameter
 from birefvideo.errors import InputError, OptionError, named, with_arguments, with_flags
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options, parse_option
 
@@ -177,3 +179,22 @@ def test_messages_name_options_for_both_readers() -> None:
     assert with_arguments(text) == "use to='png' or overwrite=True, deinterlace=False and out"
     error = InputError(text)
     assert str(error) == with_arguments(text) and error.for_terminal() == with_flags(text)
+
+
+def test_a_switch_that_is_off_by_default_becomes_a_flag() -> None:
+    @dataclass(frozen=True)
+    class Made:
+        flip_it: bool = field(default=False, metadata={"help": "Turn over.", "metavar": "", "bare": None})
+
+    (made,) = fields(Made)
+    parameter = _parameter(made)
+    command = typer.Typer(add_completion=False)
+
+    def show(**options: Any) -> None:
+        typer.echo(str(options))
+
+    show.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    show.__annotations__ = {parameter.name: parameter.annotation}
+    command.command()(show)
+    assert CliRunner().invoke(command, ["--flip-it"]).stdout == "{'flip_it': True}\n"
+    assert CliRunner().invoke(command, []).stdout == "{'flip_it': None}\n"

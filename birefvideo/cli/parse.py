@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from birefvideo.cli.report import print_error
-from birefvideo.jobs.options import Options, parse_option
+from birefvideo.jobs.options import Options
 
 
 def path(text: str) -> Path:
@@ -49,19 +49,24 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(option: Any) -> inspect.Parameter:
-    """Return the typer parameter of a field: text, or a flag that only turns off what is on by default."""
-    flag = f"--{option.name.replace('_', '-')}"
-    if option.default is True:
-        kind: Any = bool | None
-        typed = typer.Option(flag.replace("--", " /--no-"), help=option.metadata["help"], show_default=False)
+    """Return the typer parameter of a field: text, or a flag that turns on what is off by default, or the reverse."""
+    flag, default = _flag_of(option), None
+    kind: Any = str | None
+    if isinstance(option.default, bool) and option.metadata["bare"] is None:
+        kind = bool | None
+        name = f" /{flag.replace('--', '--no-')}" if option.default else flag
+        typed = typer.Option(name, help=option.metadata["help"], show_default=False)
     else:
-        kind = str | None
         typed = typer.Option(flag, help=option.metadata["help"], metavar=option.metadata["metavar"])
-    # A default that text stands for is shown in the help, and is then as if the user had typed it.
-    is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
-    default = str(option.default) if is_text else None
+        # A default that text stands for is shown in the help, and is then as if the user had typed it.
+        is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
+        default = str(option.default) if is_text else None
     annotation = Annotated[kind, typed]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _flag_of(option: Any) -> str:
+    return f"--{option.name.replace('_', '-')}"
 
 
 class OptionalValueCommand(TyperCommand):
@@ -74,7 +79,7 @@ class OptionalValueCommand(TyperCommand):
 
 def with_values(args: list[str]) -> list[str]:
     """Return the words of a command line with a value after each option that may stand alone and does."""
-    bare = {f"--{option.name}": option for option in fields(Options) if option.metadata["bare"]}
+    bare = {_flag_of(option): option for option in fields(Options) if option.metadata["bare"]}
     words: list[str] = []
     end = args.index("--") if "--" in args else len(args)
     for index, word in enumerate(args):
@@ -100,4 +105,4 @@ def parse_times(start: str | None, end: str | None) -> Options:
     Raises:
         OptionError: one is no time, or the end is not after the start.
     """
-    return Options(start=parse_option("start", start), end=parse_option("end", end))
+    return Options(start=start, end=end)
