@@ -218,6 +218,6 @@ def _finish_all(
             found = verify(output, target.format, info, expected)
         except OutputError as error:
             folder.discard()  # the fault may be in a part: the next run makes them all again
-            raise OutputError(f"{error}; the file is kept as {output}") from error
+            raise OutputError(f"{error.message}; the file is kept as {output}") from error
         finished.append(VerifiedOutput(target, joined, found))
     return finished

@@ -102,7 +102,7 @@ class _Nominal:
 
 
 def _nominal_codes(picture: av.VideoFrame) -> tuple[_Nominal, _Nominal, _Nominal]:
-    """Return the nominal codes of Y, U and V (ITU-T H.273); a picture that does not tell its range is limited."""
+    """Return the nominal codes of Y, U and V (ITU-T H.273); a picture without a range tag is limited."""
     shift = bit_depth(picture) - 8
     if picture.color_range == FULL_RANGE:
         top = (256 << shift) - 1
