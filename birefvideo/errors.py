@@ -44,6 +44,9 @@ class BirefvideoError(Exception):
     def __str__(self) -> str:
         return with_arguments(self.message)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     @property
     def message(self) -> str:
         """The line with its marks of `named`, for messages that quote it."""

@@ -91,9 +91,10 @@ def test_auto_with_a_gpu_takes_official_weights_only_if_they_are_cached(tmp_path
     assert find("auto", has_gpu=False).name == EMBEDDED
 
 
-def test_an_unknown_name_is_refused_with_all_names() -> None:
+@pytest.mark.parametrize("name", ["birefnet", "x" * 300, "a\0b", "~nobody-of-that-name/model"])
+def test_an_unknown_name_is_refused_with_all_names(name: str) -> None:
     with pytest.raises(OptionError) as error:
-        find("birefnet")
+        find(name)
     assert all(name in str(error.value) for name in VARIANTS)
 
 

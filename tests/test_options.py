@@ -105,6 +105,10 @@ def test_text_and_python_values_mean_the_same(name: str, given: Any, wanted: obj
         ("fps", "1e999999999"),
         ("premultiplied", "red"),
         ("audio", "second"),
+        ("audio", ["all"]),
+        ("start", 10**400),
+        ("background", "x" * 300),
+        ("background", "a\0b"),
         ("deinterlace", "no"),
     ],
 )
@@ -179,6 +183,7 @@ def test_messages_name_options_for_both_readers() -> None:
     assert with_arguments(text) == "use to='png' or overwrite=True, deinterlace=False and out"
     error = InputError(text)
     assert str(error) == with_arguments(text) and error.for_terminal() == with_flags(text)
+    assert repr(error) == f"InputError({with_arguments(text)!r})"
 
 
 def test_a_switch_that_is_off_by_default_becomes_a_flag() -> None:

@@ -51,12 +51,15 @@ def verify(
     with reported(debug):
         span = _span(source, start, end)
         for output in outputs:
+            checks = None
             with failures.caught(output):
                 checks = _checked(output, source, to, span)
-                passed = all(check.passed is not False for check in checks)
-                whole.append({"file": str(output), "passed": passed, "checks": [_as_json(check) for check in checks]})
-                if not as_json:
-                    _print(output, checks)
+            if checks is None:
+                continue
+            passed = all(check.passed is not False for check in checks)
+            whole.append({"file": str(output), "passed": passed, "checks": [_as_json(check) for check in checks]})
+            if not as_json:
+                _print(output, checks)
     if as_json and whole:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     if failures.errors or not all(one["passed"] for one in whole):

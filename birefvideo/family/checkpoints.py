@@ -59,7 +59,7 @@ class Checkpoint:
         if self.sha256 and found != self.sha256:
             raise ModelError(
                 f"{self.weights} is damaged or was exchanged (SHA-256 {found[:12]}…, was {self.sha256[:12]}…): "
-                f"run birefvideo models --download {self.name}, or bring it again with --from"
+                f"run birefvideo models --download {self.name}, or birefvideo models {self.name} --from FILE"
             )
         return found
 
@@ -75,10 +75,15 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     """
     if name == "auto":
         return _automatic(has_gpu)
-    path = Path(name).expanduser()
-    if name and name not in VARIANTS and path.is_dir():
+    path = Path(name)
+    try:
+        path = path.expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name too long, a null character, an unknown user's home
+        is_folder = is_file = False
+    if name and name not in VARIANTS and is_folder:
         return _from_folder(path, path.name)
-    if path.is_file() and path.suffix in (".safetensors", ".pth"):
+    if is_file and path.suffix in (".safetensors", ".pth"):
         return Checkpoint(path.stem, path, PUBLISHED_SIZE)
     if name not in VARIANTS and not is_hub_id(name):
         raise OptionError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from birefvideo.errors import OutputError
+from birefvideo.errors import OutputError, named
 from birefvideo.jobs.plan import MANIFEST, Plan, Segment, Target
 from birefvideo.matting.flicker import Curve
 from birefvideo.media.reading.decode import DecodeReport
@@ -68,7 +68,7 @@ class JobFolder:
             if not self._manifest.exists():
                 shutil.rmtree(self.path, ignore_errors=True)
             reason = f"{self.path} cannot be locked ({error.strerror})"
-            raise OutputError(f"{reason}: write to another disk with -o") from error
+            raise OutputError(f"{reason}: write to another disk with {named('out')}") from error
         try:
             self._prepare()
         except BaseException:  # a full disk, or Ctrl-C

@@ -59,7 +59,7 @@ def parse_time(value: Any) -> Fraction | None:
         parts = [Fraction(part) for part in value.strip().split(":")] if is_time else []
         if parts and all(part < 60 for part in parts[1:]):
             return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
-    elif isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1e9:
+    elif isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 10**9:  # type: ignore[operator]
         return Fraction(value) if isinstance(value, Rational) else Fraction(float(value)).limit_denominator(10**6)
     raise ValueError("give seconds (12.5) or [h:]mm:ss (1:02.5), not negative")
 
@@ -87,10 +87,10 @@ def parse_background(value: Any) -> Background:
                 raise
             reason = error
         value = Path(value)
-        if not value.is_file():
+        if not _is_file(value):
             raise ValueError(f"{reason}, or the name of a picture or video that exists")
     path = Path(value)
-    if not path.is_file():
+    if not _is_file(path):
         raise ValueError("give a colour, or the name of a picture or video that exists")
     return path
 
@@ -156,7 +156,7 @@ def _tracks(value: Any) -> str:
 
 
 def _one_of(value: Any, allowed: Collection[str]) -> str:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"give one of {', '.join(allowed)}")
     return str(value)
 
@@ -180,6 +180,13 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool) and value not in (0, 1):
         raise ValueError("give True or False")
     return bool(value)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, a null character, a folder that may not be read
+        return False
 
 
 def _is_whole(value: object) -> bool:
