@@ -207,7 +207,10 @@ def test_a_changed_input_does_not_go_on_with_old_parts(source: Path, network: Pa
     assert frames_of_next_run(source, network) == 24
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"decode": {}, "extra": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [b"[1]", *(pytest.param(d, marks=pytest.mark.slow) for d in (b"", b"{}", b'{"decode": {}, "extra": 1}'))],
+)
 def test_an_unreadable_report_is_no_finished_segment(
     source: Path, network: Path, short_segments: None, damage: bytes
 ) -> None:

@@ -62,7 +62,13 @@ def test_default_outputs_lie_beside_the_input_with_its_frames_times_and_sound(co
         assert name in result.stdout
 
 
-@pytest.mark.parametrize("name", ["vfr", "delayed", "rotated_270", "odd_444", "hdr", "open_gop", "one_frame", "webm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("vfr", "rotated_270"),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("delayed", "odd_444", "hdr", "open_gop", "one_frame", "webm")),
+    ],
+)
 def test_every_format_keeps_the_times_of_every_kind_of_clip(copy: GetClip, network: Path, name: str) -> None:
     source = copy(name)
     made = birefvideo.matte(source, to=ALL_FORMATS, model=str(network))
