@@ -56,6 +56,8 @@ NAMES = [option.name for option in fields(Options)]
         ("despill", "Auto", "auto"),
         ("despill", (0, 200, 0), (0, 200, 0)),
         ("fps", 23.976, Fraction(24000, 1001)),
+        ("fps", 24000 / 1001, Fraction(24000, 1001)),  # sixteen digits as text
+        ("start", "0.1234567890123456", Fraction("0.1234567890123456")),
         ("premultiplied", "black", True),
         ("premultiplied", True, True),
         ("deinterlace", False, False),

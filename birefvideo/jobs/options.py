@@ -55,7 +55,7 @@ def parse_time(value: Any) -> Fraction | None:
     if value is None:
         return None
     if isinstance(value, str):
-        is_time = re.fullmatch(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,9})?|\.\d{1,9})", value.strip(), re.ASCII)
+        is_time = re.fullmatch(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,99})?|\.\d{1,99})", value.strip(), re.ASCII)
         parts = [Fraction(part) for part in value.strip().split(":")] if is_time else []
         if parts and all(part < 60 for part in parts[1:]):
             return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
@@ -79,19 +79,17 @@ def parse_size(value: Any) -> int | tuple[int, int] | None:
 
 def parse_background(value: Any) -> Background:
     """Return the colour that a text or three codes name, or else the file."""
+    reason = "give a colour"
     if isinstance(value, str) or not isinstance(value, PathLike):
         try:
             return _rgb(value)
         except ValueError as error:
             if not isinstance(value, str):
                 raise
-            reason = error
-        value = Path(value)
-        if not _is_file(value):
-            raise ValueError(f"{reason}, or the name of a picture or video that exists")
+            reason = str(error)
     path = Path(value)
     if not _is_file(path):
-        raise ValueError("give a colour, or the name of a picture or video that exists")
+        raise ValueError(f"{reason}, or the name of a picture or video that exists")
     return path
 
 
@@ -110,7 +108,7 @@ def parse_fps(value: Any) -> Fraction | None:
     if value is None:
         return None
     text = str(value).strip()
-    is_rate = not isinstance(value, bool) and re.fullmatch(r"\d{0,12}\.?\d{0,12}(/\d{1,12})?(e-?\d)?", text, re.ASCII)
+    is_rate = not isinstance(value, bool) and re.fullmatch(r"\d{0,12}\.?\d{0,99}(/\d{1,12})?(e-?\d)?", text, re.ASCII)
     try:
         rate = Fraction(text) if is_rate else Fraction(0)
     except (ValueError, ZeroDivisionError):
