@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.colour import Colour
+from birefvideo.timeline import Timeline
 
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
@@ -74,6 +75,8 @@ class VideoInfo:
     """The audio streams, in container order."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    timeline: Timeline = Timeline()  # noqa: RUF009 - frozen
+    """How the file's times become one clock; every other time of a clip, its sound's too, is on that clock."""
 
 
 @dataclass(frozen=True)
