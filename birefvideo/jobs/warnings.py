@@ -9,8 +9,9 @@ import av
 
 from birefvideo.errors import named
 from birefvideo.family.variants import VARIANTS
-from birefvideo.frames import Loss, Span, VideoInfo
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.matting.predict import PredictReport
+from birefvideo.media.clip_notes import clock_jumps, file_losses, missing
 from birefvideo.media.metadata import counted
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.pipeline import SegmentReport
@@ -19,8 +20,6 @@ TONE_MAPS_FROM = 18
 """First major version of PyAV whose swscale brings HDR to BT.709."""
 LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
-_MOST_HOLES = 4
-"""Places with missing frames that are named one by one."""
 
 
 def job_warnings(
@@ -59,67 +58,13 @@ def job_losses(info: VideoInfo, span: Span, reports: Sequence[SegmentReport]) ->
         lines.append(f"{counted(decode.backward_frames, 'frame')} dropped: earlier than the one before")
     silent = info.frame_count - sum(len(report.pts) for report in reports) - _told(decode)
     if info.every_packet_shows and span == Span() and silent > 0:
-        lines.append(f"{_missing(silent)}: the decoder made nothing of what the file holds of them")
+        lines.append(f"{missing(silent)}: the decoder made nothing of what the file holds of them")
     return lines
 
 
 def _told(decode: DecodeReport) -> int:
     """Return how many of the file's packets are no frames of the outputs for a reason that is told."""
     return decode.corrupt_packets + decode.dropped_frames + decode.backward_frames
-
-
-def file_losses(info: VideoInfo, span: Span) -> list[str]:
-    """Return what is missing in a part of a file, as far as that shows without decoding; one line each."""
-    lost = [loss for loss in info.losses if span.holds(loss.at)]
-    holes, ends = [loss for loss in lost if not loss.is_end], [loss for loss in lost if loss.is_end]
-    if len(holes) > _MOST_HOLES:
-        count = sum(loss.frames for loss in holes)
-        whole = f"from {_clock(info, holes[0].at)} to {_clock(info, holes[-1].at)}"
-        lines = [f"about {_missing(count)} in {len(holes)} places of the file, {whole}"]
-    else:
-        lines = [_hole(info, loss) for loss in holes]
-    return [*lines, *(_end(info, loss) for loss in ends)]
-
-
-def _hole(info: VideoInfo, loss: Loss) -> str:
-    return f"about {_missing(loss.frames)} around {_clock(info, loss.at)}: the file is damaged there"
-
-
-def _end(info: VideoInfo, loss: Loss) -> str:
-    if not loss.frames:
-        return f"the file is cut off at {_clock(info, loss.at)}: it looks truncated"
-    return (
-        f"the file ends {float(loss.frames / info.rate):.1f} s before it says: it looks truncated, "
-        f"about {_missing(loss.frames)}"
-    )
-
-
-def _missing(frames: int) -> str:
-    return f"{counted(frames, 'frame')} {'are' if frames > 1 else 'is'} missing"
-
-
-def clock_jumps(info: VideoInfo, span: Span) -> Iterator[str]:
-    """Say in one line where the clock of a part of a file jumps."""
-    joints = [joint for joint in info.timeline.joints if span.holds(round(joint.time / info.time_base))]
-    if not joints:
-        return
-    first = joints[0]
-    way = "back" if first.jump < 0 else "ahead"
-    place = _clock(info, round(first.time / info.time_base))
-    more = f", and at {counted(len(joints) - 1, 'more place')}" if len(joints) > 1 else ""
-    yield (
-        f"the file's clock jumps {way} by {float(abs(first.jump)):.2f} s at {place}{more}: "
-        "what follows is put directly behind, as players do"
-    )
-
-
-def _clock(info: VideoInfo, pts: int) -> str:
-    """Return a time as a player shows it, from the first frame on."""
-    tenths = max(0, round((pts - info.start) * info.time_base * 10))
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    clock = f"{minutes:02d}" if hours else f"{minutes}"
-    return (f"{hours}:" if hours else "") + f"{clock}:{rest // 10:02d}.{rest % 10}"
 
 
 def _whole(reports: Sequence[SegmentReport]) -> DecodeReport:

@@ -133,8 +133,9 @@ def _check_sounds(finished: FinishedOutput, sounds: Sequence[Sound]) -> None:
         if abs(max(found.start, Fraction(0)) - sound.start) > slack or abs(found.end - sound.end) > slack:
             raise wrong(
                 output,
-                f"audio stream {found.index} runs from {float(found.start):.3f} to {float(found.end):.3f} s instead of "
-                f"{float(sound.start):.3f} to {float(sound.end):.3f} s",
+                "audio stream {} runs from {} to {} s instead of {} to {} s".format(
+                    found.index, *apart(found.start, found.end, sound.start, sound.end)
+                ),
             )
 
 
