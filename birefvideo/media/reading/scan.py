@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, usual_step
+from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, moved, usual_step
 from birefvideo.timeline import Timeline
 
 
@@ -96,13 +96,11 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
     return _summed(found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, error)
 
 
-def _moved(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
-    """Return the pts of a stream's packets on the closed clock; UNKNOWN stays, and is what an error becomes."""
-    pts = times.pts.copy()
-    for shift in dict(timeline.shifts).get(stream, ()):
-        pts[shift.first :] = times.pts[shift.first :] + round(shift.seconds / times.time_base)
-    pts[times.pts == UNKNOWN] = UNKNOWN
-    pts[list(dict(timeline.untimed).get(stream, ()))] = UNKNOWN
+def _closed(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
+    """Return the pts of a stream's packets on the closed clock; UNKNOWN stays."""
+    pts = moved(times, dict(timeline.shifts).get(stream, ()))
+    for number, time in dict(timeline.corrected).get(stream, ()):
+        pts[number] = time
     return pts
 
 
@@ -110,7 +108,7 @@ def _end_of_sounds(sounds: dict[int, StreamTimes], timeline: Timeline) -> Fracti
     """Return when the last sound ends, in seconds on the closed clock."""
     ends = [Fraction(0)]
     for index, times in sounds.items():
-        pts = _moved(times, timeline, index)
+        pts = _closed(times, timeline, index)
         known = pts != UNKNOWN
         if known.any():
             ends.append(int((pts + times.duration)[known].max()) * times.time_base)
@@ -120,7 +118,7 @@ def _end_of_sounds(sounds: dict[int, StreamTimes], timeline: Timeline) -> Fracti
 def _summed(
     stream: _Stream, times: StreamTimes, sounds_end: Fraction, timeline: Timeline, index: int, error: str
 ) -> Scan:
-    pts = _moved(times, timeline, index)
+    pts = _closed(times, timeline, index)
     shown = np.frombuffer(bytes(stream.shown), np.bool_)
     numbers = np.flatnonzero(shown & (pts != UNKNOWN))
     numbers = numbers[np.argsort(pts[numbers], kind="stable")]
