@@ -279,15 +279,18 @@ def _place(sound: StreamTimes, pictures: StreamTimes, heads: Sequence[_Head], nu
     """
     orders = [int(pictures.order[head.first]) for head in heads]
     here = orders[number]
-    following = int(np.searchsorted(sound.order, here))
-    if following in (0, len(sound.order)):
-        return following
-    lowest = (orders[number - 1] + here) // 2 if number else 0
+    lowest = (orders[number - 1] + here) // 2 if number else -1
     highest = (orders[number + 1] + here) // 2 if number + 1 < len(orders) else int(sound.order[-1]) + 1
     numbers = np.flatnonzero((sound.order > lowest) & (sound.order <= highest) & (sound.pts != UNKNOWN))
+    end = float(heads[number].earliest * pictures.time_base)
+    seconds = float(shift * pictures.time_base)
+    times = sound.pts[numbers] * float(sound.time_base)
+    if seconds < 0 and ((times > end + seconds + 1) & (times < end - 1)).any():
+        return None
     numbers = numbers[numbers > 0]
     jumps = (sound.pts[numbers] - sound.pts[numbers - 1] - sound.duration[numbers - 1]) * float(sound.time_base)
-    seconds = float(shift * pictures.time_base)
-    same = jumps < -_AUDIBLE if seconds > 0 else jumps > -0.8 * seconds
-    found = numbers[same]
-    return int(min(found, key=lambda i: abs(int(sound.order[i]) - here))) if len(found) else None
+    found = numbers[jumps < -float(_AUDIBLE) if seconds > 0 else jumps > -0.8 * seconds]
+    if len(found):
+        return int(min(found, key=lambda i: abs(int(sound.order[i]) - here)))
+    following = int(np.searchsorted(sound.order, here))
+    return following if following in (0, len(sound.order)) else None

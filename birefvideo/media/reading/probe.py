@@ -123,7 +123,7 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     if not len(found.times):
         return replace(info, frame_count=found.packets)
     length = (found.end - int(found.times[0])) * info.time_base
-    is_true = info.duration and abs(info.duration - length) <= _TRUSTED
+    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
     return replace(
         info,
         duration=info.duration if is_true else length,
