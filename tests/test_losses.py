@@ -20,7 +20,7 @@ from birefvideo.media.reading.probe import probe
 Clip = Callable[[str], Path]
 IN_ORDER = {"bf": "0"}
 LOSSY = {"truncated", "truncated_mp4"}
-UNREADABLE = {"without_moov", "no_frames", "audio_only", "cover_only"}
+UNREADABLE = {"without_moov", "no_frames", "audio_only", "cover_only", "undecodable"}
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
@@ -79,7 +79,7 @@ def test_chunks_that_an_avi_index_names_and_nothing_reads_are_counted(tmp_path: 
     (loss,) = info.losses
     assert (loss.frames, loss.is_end) == (3, False)
     (line,) = file_losses(info, Span())
-    assert line == "about 3 frames are missing around 0:00.3: the file is damaged there"
+    assert line == "about 3 frames are missing around 0:00.4: the file is damaged there"
     assert file_losses(info, Span(None, loss.at)) == []
 
 

@@ -41,6 +41,8 @@ class Scan:
     """When the last packet of any stream ends, in seconds."""
     stretches: tuple[tuple[int, int], ...]
     """The first and the last time, in ticks, of each run of pictures without a hole of more than LIMIT."""
+    read_to: int
+    """Byte position of the last packet of any stream."""
     error: str = ""
     """Why the file could not be read to its end, or ''."""
 
@@ -75,12 +77,13 @@ class _Stream:
 def scan(container: InputContainer, stream: VideoStream) -> Scan:
     """Read every packet of a clip, from its start on; what cannot be read ends the scan."""
     found = {stream.index: _Stream(stream.time_base or Fraction(1, 90000))}
-    error = ""
+    error, read_to = "", 0
     try:
         for order, packet in enumerate(container.demux()):
             if not packet.size or packet.time_base is None:
                 continue
             index = packet.stream.index
+            read_to = max(read_to, packet.pos or 0)
             if index == stream.index or packet.stream.type == "audio":
                 found.setdefault(index, _Stream(packet.time_base)).add(packet, order)
     except av.FFmpegError as failure:
@@ -93,7 +96,9 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
     timeline = find_joints(stream.index, pictures, times, clocks)
-    return _summed(found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, error)
+    return _summed(
+        found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
+    )
 
 
 def _closed(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
@@ -116,7 +121,7 @@ def _end_of_sounds(sounds: dict[int, StreamTimes], timeline: Timeline) -> Fracti
 
 
 def _summed(
-    stream: _Stream, times: StreamTimes, sounds_end: Fraction, timeline: Timeline, index: int, error: str
+    stream: _Stream, times: StreamTimes, sounds_end: Fraction, timeline: Timeline, index: int, read_to: int, error: str
 ) -> Scan:
     pts = _closed(times, timeline, index)
     shown = np.frombuffer(bytes(stream.shown), np.bool_)
@@ -136,6 +141,7 @@ def _summed(
         step=step,
         end=end,
         all_end=max(end * times.time_base, sounds_end),
+        read_to=read_to,
         error=error,
         stretches=_stretches(pts[numbers], int(LIMIT / times.time_base)),
     )
