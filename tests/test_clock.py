@@ -11,11 +11,16 @@ import av
 import pytest
 from clips import write_clip
 
+import birefvideo
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import clock_jumps
+from birefvideo.media.format_table import get_format
+from birefvideo.media.reading import scan
 from birefvideo.media.reading.decode import DecodeReport, open_input, read_frames
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.verify_later import Claims, prove
+from birefvideo.timeline import Timeline
 
 TICK = Fraction(1, 90000)
 STEP = 3750  # ticks a frame: 24 frames a second
@@ -175,3 +180,41 @@ def test_ordinary_clips_keep_their_times(clip: Callable[[str], Path]) -> None:
         info = probe(clip(name))
         assert not info.timeline.is_closed(info.stream_index), name
         assert not list(clock_jumps(info, Span()))
+
+
+@pytest.mark.parametrize("name", ["prores", "webm", "green", "ffv1", "png", "apng"])
+@pytest.mark.parametrize("scale", [10_000_000, 2**31 - 1])
+def test_clips_with_a_very_fine_clock_give_every_output(tmp_path: Path, network: Path, scale: int, name: str) -> None:
+    source = write_clip(
+        tmp_path / "fine.mp4",
+        frames=4,
+        time_base=Fraction(1, scale),
+        rate=Fraction(30),
+        options=IN_ORDER,
+        container_options={"video_track_timescale": str(scale)},
+    )
+    info = probe(source)
+    assert info.time_base == Fraction(1, scale)
+    made = birefvideo.matte(source, to=name, model=str(network), receipts=False)
+    assert made.frames == 4
+    checks = {check.name: check for check in prove(made.outputs[0], get_format(name), source, Claims())}
+    for kind in ("frames", "times", "duration"):
+        assert checks[kind].passed, checks[kind].finding
+
+
+def test_the_proof_counts_what_the_decoder_makes(
+    tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that a wrong rule of times loses are missed, though the output has all that the rule left."""
+    source = joined(tmp_path / "joined.ts", [(Fraction(0), 12), (Fraction(0), 8)])
+    good = birefvideo.matte(source, tmp_path / "good", to="matte", model=str(network), receipts=False)
+    checks = [c for c in prove(good.outputs[0], get_format("matte"), source, Claims()) if c.name == "source"]
+    assert [check.passed for check in checks] == [None, True]
+    assert "clock jumps" in checks[0].finding
+    monkeypatch.setattr(scan, "find_joints", lambda *arguments: Timeline())
+    bad = birefvideo.matte(source, tmp_path / "bad", to="matte", model=str(network), receipts=False)
+    assert bad.frames < 20
+    assert bad.losses
+    (check,) = [c for c in prove(bad.outputs[0], get_format("matte"), source, Claims()) if c.name == "source"]
+    assert check.passed is False
+    assert check.finding == f"20 packets, of which the decoder makes 20 pictures, but only {bad.frames} were used"

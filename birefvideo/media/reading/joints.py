@@ -171,8 +171,7 @@ def _lowest_ahead(pts: Ticks, depth: int) -> Ticks:
     known = clock.copy()
     for distance in range(1, min(depth + 1, len(pts))):
         clock[:-distance] = np.minimum(clock[:-distance], known[distance:])
-    clock[pts == UNKNOWN] = UNKNOWN
-    return clock
+    return np.where(pts == UNKNOWN, UNKNOWN, clock)
 
 
 def _first_after(pts: Ticks, clock: Ticks, place: int, slack: int) -> int:

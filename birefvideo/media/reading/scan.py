@@ -92,7 +92,7 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
     pictures = times.pop(stream.index)
     is_matroska = "matroska" in container.format.name
     clocks = Clocks(
-        may_jump=bool(container.format.flags & Flags.ts_discont.value),
+        may_jump=bool(container.format.flags & int(Flags.ts_discont.value)),
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
     timeline = find_joints(stream.index, pictures, times, clocks)
