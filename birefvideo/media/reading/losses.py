@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.reading import ebml, flv_tags
-from birefvideo.media.reading.scan import Scan, clock_may_jump
+from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 
 _INDEXED = {"avi": 8, "mov,mp4,m4a,3gp,3g2,mj2": 0}
 """Formats whose index names every packet, and the bytes from an entry's position to its packet's."""
