@@ -131,12 +131,13 @@ def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
     dts = np.array([entry.timestamp for entry in entries], np.int64)
     times = dts - dts[0] + (stream.start_time or 0)
     step = max(1, int(np.median(np.diff(times))))
-    end = int(times[-1]) + step
+    end = int(times[0]) + stream.duration
     reach = max(entry.pos + entry.size for entry in entries)
-    is_whole = abs(end - times[0] - stream.duration) <= max(step, stream.duration // 1000)
+    time_base = stream.time_base or Fraction(1, 90000)
+    # Of a file in fragments, the index names only what has been read of it.
+    is_whole = 0 < (end - int(times[-1])) * time_base <= LIMIT
     if not is_whole or reach > container.size or (np.diff(times) < 0).any():
         return None
-    time_base = stream.time_base or Fraction(1, 90000)
     return Scan(
         timeline=Timeline(),
         packets=len(entries),
