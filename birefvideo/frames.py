@@ -32,6 +32,10 @@ class AudioInfo:
     """Time of the first sample, in seconds, on the container's clock."""
     duration: Fraction | None
     """Length in seconds, or None where the container does not say."""
+    layout: str = "stereo"
+    """FFmpeg's name of the channels' places, e.g. '5.1', or '4 channels' where nothing says."""
+    is_deep: bool = False
+    """Whether samples are stored without loss and have more than 16 bits."""
 
 
 @dataclass(frozen=True)

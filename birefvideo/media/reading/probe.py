@@ -129,6 +129,8 @@ def _audio(stream: AudioStream) -> AudioInfo:
         channels=stream.codec_context.layout.nb_channels,
         start=(stream.start_time or 0) * time_base,
         duration=stream.duration * time_base if stream.duration else None,
+        layout=stream.codec_context.layout.name,
+        is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
     )
 
 
