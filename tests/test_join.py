@@ -282,8 +282,8 @@ def test_packets_that_the_muxer_cannot_parse_cost_themselves_alone(name: str, cl
     data[at : at + 2] = b"\0\0"  # the sync word of an ADTS frame, which the muxer takes off
     damaged.write_bytes(data)
     output, info, frames, report = make_output(tmp_path, format, damaged)
-    (sound,), (warning,) = report.sounds, report.warnings
-    assert not sound.copied
+    (made,), (warning,) = report.sounds, report.warnings
+    assert not made.copied
     assert "the container refuses its packets" in warning and "23 ms of holes filled with silence" in warning
     verify(output, format, info, expectation(frames, report))
 

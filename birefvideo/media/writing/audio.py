@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from itertools import islice, pairwise
 from typing import Any, TypeAlias, cast
 
 import av
@@ -17,7 +18,9 @@ from av.packet import Packet
 
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
-from birefvideo.media.reading.decode import GIVE_UP_AFTER, open_input
+from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.joints import LIMIT
+from birefvideo.media.reading.pictures import GIVE_UP_AFTER
 from birefvideo.media.reading.probe import codec_name
 
 TRACKS = {"all": None, "first": 1, "none": 0}
@@ -26,6 +29,10 @@ TRACKS = {"all": None, "first": 1, "none": 0}
 JITTER = Fraction(1, 100)
 """Seconds that times in a file may be off; more is a hole or an overlap."""
 
+_FAR = Fraction(1, 10)
+"""Seconds from what follows at which a packet's time is suspected."""
+_EXCURSION = 16
+"""Packets in a row that may have such times before it counts as a jump."""
 _SEEK_MARGIN = Fraction(2)  # seconds; an index need not be exact
 _SETTLING = 2  # frames in which a decoder may find out what implicit HE-AAC is
 
@@ -66,14 +73,15 @@ class CopyError(SoundError):
 class Track:
     """One audio stream on its way from the source into an output; subclasses say how."""
 
-    def __init__(self, source: Path, audio: AudioInfo, window: Window) -> None:
+    def __init__(self, source: VideoInfo, audio: AudioInfo, window: Window) -> None:
         self.audio = audio
         """The source's stream."""
+        self._source = source
         self._window = window
         self._damaged = 0
         self._stopped = ""
         self._heard: tuple[Fraction, Fraction] | None = None
-        self._container: InputContainer = open_input(source)
+        self._container: InputContainer = open_input(source.path)
         self._stream = cast(AudioStream, self._container.streams[audio.index])
         self._codec = codec_name(self._stream)
         self._kind: tuple[object, ...] = ()
@@ -104,32 +112,57 @@ class Track:
         self._container.close()
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """Yield the stream's packets from a little before the window on; damage is counted and passed over.
+        """Yield the stream's packets from a little before the window on, on the clip's clock.
 
-        One without a time follows the one before.
+        One without a time follows the one before; what comes long after everything else is left out.
         """
-        if self._window.start is not None:
+        until = (self._source.start * self._source.time_base + self._source.duration) / self._time_base
+        limit, latest = LIMIT / self._time_base, Fraction(0)
+        for packet in self._steady(self._source.timeline.closed(self._found())):
+            assert packet.pts is not None
+            if packet.pts - max(until, latest) > limit and self._source.duration:
+                away = length_in_words((packet.pts - latest) * self._time_base)
+                self._stopped = f"what comes {away} after the rest is left out"
+                return
+            latest = max(latest, Fraction(packet.pts + (packet.duration or 0)))
+            yield packet
+
+    def _found(self) -> Iterator[Packet[Any]]:
+        """Yield the stream's packets as they are; damage is counted and passed over."""
+        if self._window.start is not None and not self._source.timeline.is_closed(self.audio.index):
             target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
                 self._container.seek(int(target / self._time_base), stream=self._stream)
         packets, refused = self._container.demux(self._stream), 0
-        following = self._stream.start_time or 0
         while refused < GIVE_UP_AFTER:
             try:
                 for packet in packets:
-                    if not packet.size:
-                        continue
-                    if packet.pts is None:
-                        packet.pts = following if packet.dts is None else packet.dts
-                    following = packet.pts + (packet.duration or 0)
-                    yield packet
-                    refused = 0
+                    if packet.size:
+                        yield packet
+                        refused = 0
                 return
             except av.FFmpegError:
                 refused += 1
                 self._damaged += 1
                 packets = self._container.demux(self._stream)
         self._stopped = "unreadable beyond that"
+
+    def _steady(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """Give packets without a time, and a few that are far away from those around them, the time that follows."""
+        ahead: deque[Packet[Any]] = deque()
+        slack = int(_FAR / self._time_base)
+        following: int | None = None
+        while packet := ahead.popleft() if ahead else next(packets, None):
+            if packet.pts is None:
+                packet.pts = packet.dts
+            if following is not None and (packet.pts is None or abs(packet.pts - following) > slack):
+                ahead.extend(islice(packets, _EXCURSION - len(ahead)))
+                if packet.pts is None or _returns(following, [packet, *ahead], slack):
+                    packet.pts = following
+            elif packet.pts is None:
+                packet.pts = self._stream.start_time or 0
+            following = packet.pts + (packet.duration or 0)
+            yield packet
 
     def _decode(self, packet: Packet[Any]) -> list[AudioFrame]:
         """Return a packet's frames; a damaged one has none and is counted, if it belongs to the window."""
@@ -163,6 +196,15 @@ class Track:
         warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
         start, end = self._heard or (Fraction(0), Fraction(0))
         return Sound(codec, copied, start, end, grain, channels, warning)
+
+
+def _returns(following: int, packets: Sequence[Packet[Any]], slack: int) -> bool:
+    """Return whether times soon are what they would be if they had just gone on, but for the first packet's."""
+    for packet, after in pairwise(packets):
+        following += packet.duration or 0
+        if after.pts is not None and abs(after.pts - following) <= slack:
+            return True
+    return False
 
 
 def seconds(pts: int | None, time_base: Fraction | None) -> Fraction:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from av.container import OutputContainer
 from av.packet import Packet
 
-from birefvideo.frames import AudioInfo
+from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
@@ -34,7 +33,9 @@ class CopiedTrack(Track):
     other. Packets are decoded too, to see damage and whether they are what the first one was.
     """
 
-    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format) -> None:
+    def __init__(
+        self, source: VideoInfo, audio: AudioInfo, window: Window, output: OutputContainer, format: Format
+    ) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
         copy_track_tags(self._stream, self._out, format)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import cast
 
 import av
@@ -13,7 +12,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from birefvideo.frames import AudioInfo
+from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
@@ -34,7 +33,7 @@ class EncodedTrack(Track):
 
     def __init__(
         self,
-        source: Path,
+        source: VideoInfo,
         audio: AudioInfo,
         window: Window,
         output: OutputContainer,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from io import BytesIO
-from pathlib import Path
 
 import av
 from av.container import OutputContainer
@@ -45,10 +44,10 @@ def open_tracks(
             # Into memory first, where only the stream can be to blame for a failure.
             with (
                 av.open(BytesIO(), "w", format=format.container.muxer) as trial,
-                closing(_open_track(source.path, audio, window, trial, format, encoded)),
+                closing(_open_track(source, audio, window, trial, format, encoded)),
             ):
                 trial.start_encoding()
-            track = _open_track(source.path, audio, window, container, format, encoded)
+            track = _open_track(source, audio, window, container, format, encoded)
         except (BirefvideoError, av.FFmpegError, ValueError) as error:
             warnings.append(str(SoundError(audio, error)))
             continue
@@ -58,7 +57,7 @@ def open_tracks(
 
 
 def _open_track(
-    source: Path,
+    source: VideoInfo,
     audio: AudioInfo,
     window: Window,
     output: OutputContainer,
@@ -72,7 +71,7 @@ def _open_track(
     """
     is_open = audio.index not in encoded
     if is_open and (format.container.hides_priming or not _is_cut_at_start(audio, window)):
-        with open_input(source) as container:
+        with open_input(source.path) as container:
             stream = container.streams.audio[[one.index for one in container.streams.audio].index(audio.index)]
             codec, context = codec_name(stream), stream.codec_context
             is_exact = codec.startswith("pcm_") or not (context.codec.lossless or _is_long(context.frame_size, audio))
