@@ -18,6 +18,7 @@ from av.packet import Packet
 
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
+from birefvideo.media.metadata import counted
 from birefvideo.media.reading.decode import open_input
 from birefvideo.media.reading.joints import LIMIT
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER
@@ -145,7 +146,7 @@ class Track:
                 refused += 1
                 self._damaged += 1
                 packets = self._container.demux(self._stream)
-        self._stopped = "unreadable beyond that"
+        self._stopped = "it cannot be read any further"
 
     def _steady(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
         """Give packets without a time, and a few that are far away from those around them, the time that follows."""
@@ -190,9 +191,12 @@ class Track:
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
     def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
-        if self._damaged or self._stopped or self._heard is None:
-            what = f"{self._damaged} damaged packets passed over" if self._damaged else "no sound"
-            notes = [f"{what} {self._stopped}".strip(), *notes]
+        found = [
+            "no sound" if self._heard is None else "",
+            f"{counted(self._damaged, 'damaged packet')} passed over" if self._damaged else "",
+            self._stopped,
+        ]
+        notes = [*filter(None, found), *notes]
         warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
         start, end = self._heard or (Fraction(0), Fraction(0))
         return Sound(codec, copied, start, end, grain, channels, warning)
