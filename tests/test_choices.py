@@ -52,7 +52,7 @@ def test_the_tracks_asked_for_go_along(copy: GetClip, network: Path, choice: str
 def test_more_tracks_than_the_source_has_are_wrong(copy: GetClip, network: Path) -> None:
     (output,) = birefvideo.matte(copy("two_audio"), to="prores", model=str(network), receipts=False).outputs
     proven = invoke("verify", output, "--source", copy("plain"))
-    assert proven.exit_code == 1 and "2 tracks instead of 1\n" in proven.stdout
+    assert proven.exit_code == 1 and "2 tracks, the source has 1\n" in proven.stdout
 
 
 def test_another_choice_is_refused(copy: GetClip, network: Path) -> None:

@@ -121,7 +121,7 @@ def _blocks(
             if resampler is None or kind != (frame.sample_rate, frame.format.name, frame.layout.name):
                 if resampler is not None:
                     yield time, _mono(resampler.resample(None))
-                resampler = av.AudioResampler("s16p", frame.layout.name, RATE)
+                resampler = av.AudioResampler("s16", frame.layout.name, RATE)
                 kind = (frame.sample_rate, frame.format.name, frame.layout.name)
             if frame.pts is not None:
                 time = frame.pts * frame.time_base
@@ -135,7 +135,10 @@ def _blocks(
 
 def _mono(frames: Iterable[av.AudioFrame]) -> Samples:
     """Return the mean of all channels, wherever their speakers are."""
-    blocks = [np.rint(frame.to_ndarray().mean(axis=0)).astype(np.int16) for frame in frames]
+    blocks = [
+        np.rint(frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1)).astype(np.int16)
+        for frame in frames
+    ]
     return np.concatenate([np.zeros(0, np.int16), *blocks])
 
 

@@ -142,13 +142,17 @@ class EncodedTrack(Track):
         """Yield silence from what was reached to shortly before a time."""
         context = self._out.codec_context
         end = round((until - JITTER) * self._rate)
-        while self._reached < end:
-            frame = AudioFrame(context.format.name, context.layout.name, min(self._rate, end - self._reached))
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._reached, Fraction(1, self._rate)
-            self._reached += frame.samples
-            yield frame
+        if self._reached >= end:
+            return
+        graph, layout = av.filter.Graph(), context.layout.name
+        graph.link_nodes(
+            graph.add("anullsrc", f"channel_layout={layout}:sample_rate={self._rate}"),
+            graph.add("atrim", f"end_sample={end - self._reached}"),
+            graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={layout}"),
+            graph.add("asetpts", f"N+{self._reached}"),
+            graph.add("abuffersink"),
+        ).configure()
+        yield from self._pulled(graph)
 
     def _graph(self, frame: AudioFrame) -> av.filter.Graph:
         context = self._out.codec_context

@@ -24,49 +24,70 @@ class Speakers:
     """The layout that is written, by FFmpeg's name."""
     note: str = ""
     """What the user should know, or ''."""
-    mixed_from: int = 0
-    """Number of channels that `filters` mixes itself, since FFmpeg has no rule for them; 0 for none."""
+    by_number: int = 0
+    """Number of channels that go to speakers by their order, or are mixed in equal shares where these are fewer; 0
+    where it is for FFmpeg to say which goes where."""
 
     def filters(self, channels: int) -> list[tuple[str, str]]:
         """Return FFmpeg's filters, each with its arguments, that come before resampling frames of so many channels."""
-        if channels != self.mixed_from:
+        if not channels or channels != self.by_number:
             return []
+        names = _names(self.layout)
+        if len(names) == channels:
+            return [("channelmap", f"map={'|'.join(map(str, range(channels)))}:channel_layout={self.layout}")]
         mix = "+".join(f"c{index}" for index in range(channels))
-        return [("pan", f"stereo|FL<{mix}|FR<{mix}")]
+        return [("pan", "|".join([self.layout, *(f"{name}<{mix}" for name in names)]))]
 
 
 def written_speakers(audio: AudioInfo, format: Format) -> Speakers:
     """Return how a sound's channels are written: all of them and in their order where the encoder takes that.
 
-    Else in the smallest layout that has all of the speakers, or else mixed, which is told.
+    Else in the smallest layout that has all of the speakers, with the one at the back on both sides if need be, or else
+    mixed; which is told.
     """
     encoder, count = AUDIO_ENCODERS[format.audio_codec], audio.channels
-    layouts = [layout for layout in encoder.layouts if len(_names(layout)) <= encoder.most]
-    if not encoder.layouts and count <= encoder.most:
+    anywhere = tuple(layout for one in AUDIO_ENCODERS.values() for layout in one.layouts)
+    layouts = encoder.layouts or anywhere
+    names = _names(audio.layout)
+    is_known = set(names) <= {name for layout in anywhere for name in (*_names(layout), *_BACK)}
+    if audio.layout in layouts or (not encoder.layouts and count <= encoder.most and (is_known or count > 2)):
         return Speakers(audio.layout)
-    if audio.layout in layouts:
-        return Speakers(audio.layout)
-    own = _behind(_names(audio.layout))
-    is_known = "NONE" not in own and len(set(own)) == count
-    for layout in layouts:
-        if len(_names(layout)) == count and (not is_known or sorted(_behind(_names(layout))) == sorted(own)):
-            return Speakers(layout)
-    wider = [layout for layout in layouts if is_known and set(own) <= set(_behind(_names(layout)))]
-    if wider:
-        layout = min(wider, key=lambda one: len(_names(one)))
-        return Speakers(layout, f"{count} channels ({audio.layout}) kept in {layout}, whose other channels are silent")
-    layout = _nearest(own, layouts) if is_known and count <= _MIXABLE else "stereo"
-    note = f"{count} channels ({audio.layout}) mixed to {layout}: {format.name} has no room for them"
-    return Speakers(layout, note, 0 if is_known and count <= _MIXABLE else count)
+    layouts = tuple(layout for layout in layouts if len(_names(layout)) <= encoder.most)
+    same = (one for one in layouts if len(_names(one)) == count)
+    layout = next((one for one in same if not is_known or sorted(_behind(_names(one))) == sorted(_behind(names))), "")
+    if layout:
+        return Speakers(layout, by_number=0 if is_known else count)
+    said = audio.layout if "channels" in audio.layout else f"{count} channels ({audio.layout})"
+    return _widened(names, said, layouts, is_known) or _mixed(names, said, layouts, is_known, format)
 
 
-def _nearest(own: Sequence[str], layouts: Sequence[str]) -> str:
-    """Return the layout with the most of a sound's speakers, of those the smallest."""
-    return max(layouts or ["stereo"], key=lambda one: (len(set(own) & set(_names(one))), -len(_names(one))))
+def _widened(names: Sequence[str], said: str, layouts: Sequence[str], is_known: bool) -> Speakers | None:
+    """Return the smallest layout that has room for every speaker, or None."""
+    for speakers, how in ((names, "kept in {}, whose other channels are silent"), (_split(names), "spread over {}")):
+        wider = [layout for layout in layouts if is_known and set(_behind(speakers)) <= set(_behind(_names(layout)))]
+        if wider:
+            layout = min(wider, key=lambda one: len(_names(one)))
+            return Speakers(layout, f"{said} {how.format(layout)}")
+    return None
+
+
+def _mixed(names: Sequence[str], said: str, layouts: Sequence[str], is_known: bool, format: Format) -> Speakers:
+    """Return the layout with the most of the speakers, of those the smallest; stereo where FFmpeg cannot mix them."""
+    is_rule = is_known and len(names) <= _MIXABLE
+    narrower = [layout for layout in layouts if is_rule and len(_names(layout)) < len(names)]
+    shared = {one: len(set(_behind(names)) & set(_behind(_names(one)))) for one in narrower}
+    layout = max(narrower, key=lambda one: (shared[one], -len(_names(one))), default="stereo")
+    note = f"{said} mixed to {layout}: {format.name} has no room for them"
+    return Speakers(layout, note, 0 if is_rule else len(names))
 
 
 def _names(layout: str) -> list[str]:
     return [channel.name for channel in av.AudioLayout(layout).channels]
+
+
+def _split(names: Sequence[str]) -> list[str]:
+    """Return names of speakers with the two at the back for the one in the middle of it."""
+    return [*(name for name in names if name != "BC"), *(_BACK.values() if "BC" in names else ())]
 
 
 def _behind(names: Sequence[str]) -> list[str]:
