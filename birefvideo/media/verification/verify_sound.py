@@ -77,6 +77,7 @@ def _beside_source(
     elif len(sounds) > len(sources):
         yield False, f"{counted(len(sounds), 'track')}, the source has {len(sources)}"
     elif not sounds:
+        asked += len(info.unreadable_audio) if claims.tracks in (None, "all") else 0
         mute = f": of the source's {counted(asked, 'track')} nothing can be heard" if asked else ", as meant"
         yield (None if asked else True), f"none{mute}"
     for number, sound in enumerate(sounds):

@@ -34,6 +34,8 @@ _FAR = Fraction(1, 10)
 """Seconds from what follows at which a packet's time is suspected."""
 _EXCURSION = 16
 """Packets in a row that may have such times before it counts as a jump."""
+_SHORT = Fraction(1, 4)
+"""Seconds that may be missing at the end without a word."""
 _SEEK_MARGIN = Fraction(2)  # seconds; an index need not be exact
 _SETTLING = 2  # frames in which a decoder may find out what implicit HE-AAC is
 
@@ -191,15 +193,25 @@ class Track:
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
     def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
+        damage = "copied as they are" if copied else "passed over"
         found = [
-            "no sound" if self._heard is None else "",
-            f"{counted(self._damaged, 'damaged packet')} passed over" if self._damaged else "",
+            "no sound" if self._heard is None else self._missing_end(),
+            f"{counted(self._damaged, 'damaged packet')} {damage}" if self._damaged else "",
             self._stopped,
         ]
         notes = [*filter(None, found), *notes]
         warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
         start, end = self._heard or (Fraction(0), Fraction(0))
         return Sound(codec, copied, start, end, grain, channels, warning)
+
+    def _missing_end(self) -> str:
+        """Return what to say where the sound is shorter than the file says, or ''."""
+        if self._heard is None or self.audio.duration is None or self._source.timeline.joints:
+            return ""
+        # Where its length counts from the first sample, this asks too little.
+        wanted = min(filter(None, [self.audio.duration, self._window.end]))
+        short = wanted - (self._heard[1] + self._window.origin)
+        return f"it ends {length_in_words(short)} before the file says" if short > _SHORT else ""
 
 
 def _returns(following: int, packets: Sequence[Packet[Any]], slack: int) -> bool:
@@ -234,4 +246,5 @@ def length_in_words(time: Fraction) -> str:
 
 def with_tracks(info: VideoInfo, tracks: str) -> VideoInfo:
     """Return the clip with those of its audio streams that are asked for: all, the first or none."""
-    return replace(info, audio=info.audio[: TRACKS[tracks]])
+    unreadable = info.unreadable_audio if tracks == "all" else ()
+    return replace(info, audio=info.audio[: TRACKS[tracks]], unreadable_audio=unreadable)

@@ -48,7 +48,7 @@ class CopiedTrack(Track):
     def _packets(self) -> Iterator[Timed]:
         start, end = self._window.start, self._window.end
         preroll: deque[Timed] = deque(maxlen=_PREROLL.get(self._codec, 0))
-        for time, packet in self._unedited(self._checked(self._timed())):
+        for time, packet in self._checked(self._unedited(self._timed())):
             length = self._length(packet)
             if end is not None and time >= end:
                 return

@@ -157,6 +157,7 @@ class EncodedTrack(Track):
     def _graph(self, frame: AudioFrame) -> av.filter.Graph:
         context = self._out.codec_context
         graph = av.filter.Graph()
+        first = round(Fraction(self._reached * frame.sample_rate, self._rate))  # aresample counts it in its input's
         chain = [
             graph.add_abuffer(
                 sample_rate=frame.sample_rate,
@@ -165,7 +166,7 @@ class EncodedTrack(Track):
                 time_base=Fraction(1, frame.sample_rate),
             ),
             *(graph.add(name, text) for name, text in self._speakers.filters(frame.layout.nb_channels)),
-            graph.add("aresample", f"{self._rate}:async=1:min_hard_comp=0.01:first_pts={self._reached}"),
+            graph.add("aresample", f"{self._rate}:async=1:min_hard_comp=0.01:first_pts={first}"),
             graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={context.layout.name}"),
         ]
         if self._window.end is not None:

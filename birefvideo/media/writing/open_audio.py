@@ -38,7 +38,7 @@ def open_tracks(
         encoded: why streams must not be copied, by index.
     """
     tracks: list[Track] = []
-    warnings: list[str] = []
+    warnings = [f"audio stream {index} is left out: FFmpeg cannot decode it" for index in source.unreadable_audio]
     for audio in source.audio:
         try:
             # Into memory first, where only the stream can be to blame for a failure.
