@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from clips import write_clip
 from numpy.typing import NDArray
@@ -108,7 +110,7 @@ def heard(path: Path, track: int = 0) -> Sound:
     """What a player that goes by the clock plays from the file's 0 on; of an overlap, the earlier sound."""
     runs: list[tuple[int, Sound]] = []
     with av.open(str(path)) as container:
-        for frame in container.decode(audio=track):
+        for frame in _decoded(container, track):
             assert frame.pts is not None and frame.time_base is not None
             runs.append((round(frame.pts * frame.time_base * frame.sample_rate), _plain(frame)))
             rate = frame.sample_rate
@@ -122,6 +124,13 @@ def heard(path: Path, track: int = 0) -> Sound:
         sound[:, at : at + new.shape[1]] = new
         reached = max(reached, at + new.shape[1])
     return sound[:, :reached]
+
+
+def _decoded(container: InputContainer, track: int) -> Iterator[av.AudioFrame]:
+    """The frames of a track, but for those of damaged packets."""
+    for packet in container.demux(audio=track):
+        with suppress(av.FFmpegError):
+            yield from packet.decode()
 
 
 def _plain(frame: av.AudioFrame) -> Sound:

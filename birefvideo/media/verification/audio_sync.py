@@ -77,6 +77,7 @@ def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> 
     start: Fraction | None = None
     blocks: list[Samples] = []
     length = covered = silence = 0
+    is_covered = False
     with open_input(path) as container:
         for time, block in _blocks(container, index, timeline):
             if start is None:
@@ -88,9 +89,12 @@ def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> 
                     break
                 blocks.append(np.zeros(missing, np.int16))
                 length += missing
-            elif missing < -_JITTER:
+            elif missing < -_JITTER or (is_covered and missing < 0):
+                is_covered = -missing > len(block)
                 covered += min(-missing, len(block))
                 block = block[-missing:]
+            else:
+                is_covered = False
             blocks.append(block)
             length += len(block)
     if start is None:
@@ -111,24 +115,25 @@ def _blocks(
     stream: Any = container.streams[index]
     resampler: av.AudioResampler | None = None
     kind: tuple[object, ...] = ()
-    time = Fraction(0)
+    time = following = Fraction(0)
     for packet in timeline.closed(container.demux(stream)):
         try:
             frames = packet.decode()
         except av.FFmpegError:
             continue
         for frame in frames:
-            if resampler is None or kind != (frame.sample_rate, frame.format.name, frame.layout.name):
-                if resampler is not None:
+            begin = following if frame.pts is None else frame.pts * frame.time_base
+            is_step = abs(begin - following) * RATE > _JITTER
+            if resampler is None or is_step or kind != (frame.sample_rate, frame.format.name, frame.layout.name):
+                if resampler is not None:  # what it still holds belongs before the step
                     yield time, _mono(resampler.resample(None))
                 resampler = av.AudioResampler("s16", frame.layout.name, RATE)
                 kind = (frame.sample_rate, frame.format.name, frame.layout.name)
-            if frame.pts is not None:
-                time = frame.pts * frame.time_base
+            following = begin + Fraction(frame.samples, frame.sample_rate)
             frame.pts = None
             samples = _mono(resampler.resample(frame))
-            yield time, samples
-            time += Fraction(len(samples), RATE)
+            yield begin, samples
+            time = begin + Fraction(len(samples), RATE)
     if resampler is not None:
         yield time, _mono(resampler.resample(None))
 

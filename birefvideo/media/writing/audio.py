@@ -101,6 +101,8 @@ class Track:
             yield from self._packets()
         except (av.FFmpegError, ValueError) as error:
             raise SoundError(self.audio, error) from error
+        if self._heard is None:  # and not every container can hold a track of nothing
+            raise SoundError(self.audio, ValueError(self._stopped or "there is no sound in it"))
 
     def _packets(self) -> Iterator[Timed]:
         """Yield what `packets` does; errors are FFmpeg's."""
@@ -195,7 +197,7 @@ class Track:
     def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
         damage = "copied as they are" if copied else "passed over"
         found = [
-            "no sound" if self._heard is None else self._missing_end(),
+            self._missing_end(),
             f"{counted(self._damaged, 'damaged packet')} {damage}" if self._damaged else "",
             self._stopped,
         ]
@@ -208,6 +210,8 @@ class Track:
         """Return what to say where the sound is shorter than the file says, or ''."""
         if self._heard is None or self.audio.duration is None or self._source.timeline.joints:
             return ""
+        if self.audio.duration > self._source.start * self._source.time_base + self._source.duration + LIMIT:
+            return ""  # which is no more likely than that the file is wrong
         # Where its length counts from the first sample, this asks too little.
         wanted = min(filter(None, [self.audio.duration, self._window.end]))
         short = wanted - (self._heard[1] + self._window.origin)

@@ -18,6 +18,7 @@ from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.writing.audio import JITTER, Timed, Track, Window, length_in_words, seconds
+from birefvideo.media.writing.sound_steps import StepFinder
 from birefvideo.media.writing.speakers import written_speakers
 
 _LONGEST_FILL = Fraction(10)
@@ -105,21 +106,22 @@ class EncodedTrack(Track):
         """
         graph: av.filter.Graph | None = None
         kind: tuple[object, ...] = ()
+        steps = StepFinder()
         expected = Fraction(0)
         for frame in self._decoded():
             time = seconds(frame.pts, frame.time_base)
-            if graph is not None and kind != (kind := _kind(frame)):
-                self._notes.append(f"its kind changes at {length_in_words(time)}")
+            length = Fraction(frame.samples, frame.sample_rate)
+            has_stepped, is_late = steps.add(time, length), time - expected > _LONGEST_FILL
+            if graph is not None and (has_stepped or is_late or kind != _kind(frame)):
+                if kind != _kind(frame):
+                    self._notes.append(f"its kind changes at {length_in_words(time)}")
                 yield from self._drained(graph)
                 graph = None
-            if time - expected > _LONGEST_FILL:
-                if graph is not None:
-                    yield from self._drained(graph)
-                    graph = None
+            if has_stepped or is_late:
                 yield from self._silence(time)
             if graph is None:
                 graph, kind = self._graph(frame), _kind(frame)
-            expected = time + Fraction(frame.samples, frame.sample_rate)
+            expected = time + length
             graph.push(frame)
             yield from self._pulled(graph)
         if graph is not None:
@@ -139,9 +141,9 @@ class EncodedTrack(Track):
             yield frame
 
     def _silence(self, until: Fraction) -> Iterator[AudioFrame]:
-        """Yield silence from what was reached to shortly before a time."""
+        """Yield silence from what was reached to a time, if that lies ahead."""
         context = self._out.codec_context
-        end = round((until - JITTER) * self._rate)
+        end = round(until * self._rate)
         if self._reached >= end:
             return
         graph, layout = av.filter.Graph(), context.layout.name
@@ -165,6 +167,8 @@ class EncodedTrack(Track):
                 layout=frame.layout.name,
                 time_base=Fraction(1, frame.sample_rate),
             ),
+            # What a graph before has reached is not said again, be it less than aresample cares for.
+            *([graph.add("atrim", f"start_pts={first}")] if first else []),
             *(graph.add(name, text) for name, text in self._speakers.filters(frame.layout.nb_channels)),
             graph.add("aresample", f"{self._rate}:async=1:min_hard_comp=0.01:first_pts={first}"),
             graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={context.layout.name}"),
