@@ -108,14 +108,11 @@ def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> 
 def _blocks(
     container: av.container.InputContainer, index: int, timeline: Timeline
 ) -> Iterator[tuple[Fraction, Samples]]:
-    """Yield (time, mono samples at RATE) of each frame, without what cannot be decoded.
-
-    The first samples come a little after the first frame went in; they are that frame's all the same.
-    """
+    """Yield (time, mono samples at RATE) in the order of frames, without what cannot be decoded."""
     stream: Any = container.streams[index]
     resampler: av.AudioResampler | None = None
     kind: tuple[object, ...] = ()
-    time = following = Fraction(0)
+    held = following = Fraction(0)  # seconds of sound in the resampler; when the next frame should begin
     for packet in timeline.closed(container.demux(stream)):
         try:
             frames = packet.decode()
@@ -126,16 +123,17 @@ def _blocks(
             is_step = abs(begin - following) * RATE > _JITTER
             if resampler is None or is_step or kind != (frame.sample_rate, frame.format.name, frame.layout.name):
                 if resampler is not None:  # what it still holds belongs before the step
-                    yield time, _mono(resampler.resample(None))
-                resampler = av.AudioResampler("s16", frame.layout.name, RATE)
+                    yield following - held, _mono(resampler.resample(None))
+                resampler, held = av.AudioResampler("s16", frame.layout.name, RATE), Fraction(0)
                 kind = (frame.sample_rate, frame.format.name, frame.layout.name)
-            following = begin + Fraction(frame.samples, frame.sample_rate)
+            length = Fraction(frame.samples, frame.sample_rate)
+            following = begin + length
             frame.pts = None
             samples = _mono(resampler.resample(frame))
-            yield begin, samples
-            time = begin + Fraction(len(samples), RATE)
+            yield begin - held, samples
+            held += length - Fraction(len(samples), RATE)
     if resampler is not None:
-        yield time, _mono(resampler.resample(None))
+        yield following - held, _mono(resampler.resample(None))
 
 
 def _mono(frames: Iterable[av.AudioFrame]) -> Samples:
