@@ -77,7 +77,7 @@ class VideoInfo:
     """Length of the picture in seconds as the container says, or as the packets do where that differs; 0 where
     unknown."""
     frame_count: int
-    """Number of pictures by the packets; 0 where unknown."""
+    """Number of packets that hold a picture not before the first one shown; 0 where unknown."""
     colour: Colour
     """Colour tags, resolved."""
     sample_aspect_ratio: Fraction
@@ -94,6 +94,9 @@ class VideoInfo:
     """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    every_packet_shows: bool = False
+    """Whether `frame_count` is the number of frames, unless some are lost: codecs may also hide pictures or cut them
+    into fields."""
     stretches: tuple[tuple[int, int], ...] = ()
     """pts of the first and the last frame of each run without a hole of more than ten seconds; empty where unknown."""
     losses: tuple[Loss, ...] = ()

@@ -46,20 +46,22 @@ class Timeline:
     """Where the clock jumps, in order."""
     shifts: tuple[tuple[int, tuple[Shift, ...]], ...] = ()
     """(index of a stream, its shifts in order of packets) of every stream whose times change."""
-    untimed: tuple[tuple[int, frozenset[int]], ...] = ()
-    """(index of a stream, numbers of packets) whose times are an error of theirs: far outside their neighbours'."""
+    corrected: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    """(index of a stream, (number of a packet, its pts in ticks) in order) of packets whose own times are an error: far
+    outside their neighbours'."""
 
     def is_closed(self, stream: int) -> bool:
         """Whether the times of a stream are others than the file says, so that it is to be read through `closed`."""
-        return stream in dict(self.shifts) or stream in dict(self.untimed)
+        return stream in dict(self.shifts) or stream in dict(self.corrected)
 
     def closed(self, packets: Iterable[_P]) -> Iterator[_P]:
         """Yield packets of any streams, from the file's first one on, with their times on the closed clock.
 
-        A packet in `untimed` loses its times. Packets are changed in place.
+        Packets are changed in place.
         """
-        shifts, untimed = dict(self.shifts), dict(self.untimed)
-        if not shifts and not untimed:
+        shifts = dict(self.shifts)
+        corrected = {stream: dict(times) for stream, times in self.corrected}
+        if not shifts and not corrected:
             yield from packets
             return
         counts: Counter[int] = Counter()
@@ -67,8 +69,8 @@ class Timeline:
             if packet.size:
                 index, number = packet.stream.index, counts[packet.stream.index]
                 counts[index] += 1
-                if number in untimed.get(index, ()):
-                    packet.pts = packet.dts = None
+                if number in corrected.get(index, ()):
+                    packet.pts, packet.dts = corrected[index][number], None
                 elif index in shifts:
                     _move(packet, _shift_at(shifts[index], number))
             yield packet

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-_SEGMENT, _CLUSTER, _BLOCK_GROUP = 0x18538067, 0x1F43B675, 0xA0
+_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK = 0xA3, 0xA0, 0xA1
 _TOP = frozenset({0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367})
 """What lies in a segment: heads, tracks, clusters, cues, attachments, chapters, tags."""
-_IN_CLUSTER = frozenset({0xE7, 0x5854, 0xA7, 0xAB, 0xA3, _BLOCK_GROUP, 0xAF})
+_IN_CLUSTER = frozenset({0xE7, 0x5854, 0xA7, 0xAB, _SIMPLE_BLOCK, _BLOCK_GROUP, 0xAF})
 _ANYWHERE = frozenset({0xEC, 0xBF})  # Void, CRC-32
-_BLOCK = 1 << 20
+_IN_GROUP = frozenset({_BLOCK, 0x75A1, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A2, 0x8E, 0xA2, 0xC8})
+_CHUNK = 1 << 20  # bytes read at once in search of a cluster
 
 
 @dataclass
@@ -75,9 +77,24 @@ class _Walker:
             position = head[1] + head[2]
             if end is not None and position > end:
                 return self._after_damage(head[1])
+            if head[0] in (_SIMPLE_BLOCK, _BLOCK_GROUP) and not self._has_track(*head[:2]):
+                self.found.damage.append(head[1])
         if position > self._size or (end is not None and end > self._size):
             self.found.is_cut = True
         return position if end is None else end
+
+    def _has_track(self, name: int, body: int) -> bool:
+        """Return whether a block, or the one in a group, begins with the number of a track, which is never 0."""
+        if name == _BLOCK_GROUP:
+            head = self._head(body)
+            if head is None or head[0] not in _IN_GROUP | _ANYWHERE:
+                return False
+            if head[0] != _BLOCK:
+                return True
+            body = head[1]
+        self._file.seek(body)
+        first = self._file.read(1)
+        return first not in (b"", b"\x00", b"\x80")
 
     def _after_damage(self, position: int) -> int:
         """Take note of damage; return where the next cluster begins, or the end of the file."""
@@ -86,10 +103,10 @@ class _Walker:
         position += 1
         while position < self._size:
             self._file.seek(position)
-            block = self._file.read(_BLOCK + len(mark))
+            block = self._file.read(_CHUNK + len(mark))
             if (place := block.find(mark)) >= 0:
                 return position + place
-            position += _BLOCK
+            position += _CHUNK
         return self._size
 
     def _head(self, position: int) -> tuple[int, int, int | None] | None:

@@ -25,6 +25,8 @@ _EXCURSION = 16
 """Packets in a row whose times may be far outside their neighbours' before that counts as a jump of the clock."""
 _REORDERED = 17
 """Packets by which a codec may reorder pictures, and one."""
+_USUALLY_REORDERED = 4
+"""Packets by which most encoders do."""
 _AUDIBLE = Fraction(3, 100)
 """Seconds from which on a step in a sound's times is taken for a jump of the clock."""
 
@@ -77,7 +79,7 @@ def find_joints(stream: int, pictures: StreamTimes, sounds: Mapping[int, StreamT
     step = usual_step(pictures)
     breaks, untimed = _breaks(pictures, step, clocks)
     joints: list[Joint] = []
-    moved: dict[int, list[Shift]] = {index: [] for index in (stream, *sounds)}
+    added: dict[int, list[Shift]] = {index: [] for index in (stream, *sounds)}
     heads = _heads(pictures, breaks, untimed)
     total, top = 0, _top(pictures, 0, heads[0].first if heads else 0, untimed, step)
     for number, head in enumerate(heads):
@@ -90,48 +92,111 @@ def find_joints(stream: int, pictures: StreamTimes, sounds: Mapping[int, StreamT
             total += shift
             seconds = total * pictures.time_base
             joints.append(Joint((head.earliest + total) * pictures.time_base, -shift * pictures.time_base))
-            moved[stream].append(Shift(head.first, seconds))
+            added[stream].append(Shift(head.first, seconds))
             for index, place in places.items():
                 if place is not None:
-                    before = moved[index][-1].seconds if moved[index] else Fraction(0)
-                    moved[index].append(Shift(place, before + shift * pictures.time_base))
+                    before = added[index][-1].seconds if added[index] else Fraction(0)
+                    added[index].append(Shift(place, before + shift * pictures.time_base))
         top = max(top, _top(pictures, head.first, until, untimed, step) + total)
+    corrected = _corrected(pictures, added[stream], untimed, step)
     return Timeline(
         joints=tuple(joints),
-        shifts=tuple((index, tuple(shifts)) for index, shifts in moved.items() if shifts),
-        untimed=((stream, frozenset(untimed)),) if untimed else (),
+        shifts=tuple((index, tuple(shifts)) for index, shifts in added.items() if shifts),
+        corrected=((stream, corrected),) if corrected else (),
     )
+
+
+def moved(times: StreamTimes, shifts: Sequence[Shift]) -> Ticks:
+    """Return the pts of a stream's packets with what is added to them; UNKNOWN stays."""
+    pts = times.pts.copy()
+    for shift in shifts:
+        pts[shift.first :] = times.pts[shift.first :] + round(shift.seconds / times.time_base)
+    pts[times.pts == UNKNOWN] = UNKNOWN
+    return pts
+
+
+def _corrected(times: StreamTimes, shifts: Sequence[Shift], errors: set[int], step: int) -> tuple[tuple[int, int], ...]:
+    """Return (number, pts) of packets whose own times are errors: they fill the holes that they left nearby.
+
+    Where there is no hole, as in a clip of varying rate, a packet comes right behind the ones before.
+    """
+    pts = moved(times, shifts)
+    taken = {int(pts[i]) for i in range(len(pts)) if _is_timed(times, i, errors)} if errors else set()
+    found: dict[int, int] = {}
+    for number in sorted(errors, key=lambda i: int(times.pts[i])):
+        near = range(max(0, number - _REORDERED), min(len(pts), number + _REORDERED + 1))
+        known = sorted(int(pts[i]) for i in near if _is_timed(times, i, errors))
+        known = sorted({*known, *(time for time in found.values() if known and known[0] < time < known[-1])})
+        before = max((int(pts[i]) for i in near if i < number and _is_timed(times, i, errors)), default=0)
+        holes = [a + step for a, b in pairwise(known) if b - a > 1.5 * step and a + step not in taken]
+        found[number] = min(holes, key=lambda time: abs(time - before), default=before + max(1, step // 2))
+        taken.add(found[number])
+    return tuple(sorted(found.items()))
 
 
 def _breaks(times: StreamTimes, step: int, clocks: Clocks) -> tuple[list[int], set[int]]:
     """Return the packets at which the clock jumps, and those whose times are an error of theirs."""
     limit = int(LIMIT / times.time_base)
-    own = times.dts if clocks.keeps_decoding_times and (times.dts != UNKNOWN).all() else times.pts
     slack = max(step // 2, 1)
-    if own is times.pts and not clocks.keeps_decoding_times:
-        slack = max(_REORDERED * step, int(1 / times.time_base))
-    untimed = _far_from_decoding(times, limit)
+    depth = _depth(times.pts)
+    own = times.dts
+    if not clocks.keeps_decoding_times or (own == UNKNOWN).any():
+        own = times.pts if clocks.keeps_decoding_times else _lowest_ahead(times.pts, depth)
+    errors = _far_from_decoding(times.pts, own, limit, depth)
     numbers = np.flatnonzero(own != UNKNOWN)
-    numbers = numbers[~np.isin(numbers, list(untimed))] if untimed else numbers
+    numbers = numbers[~np.isin(numbers, list(errors))] if errors else numbers
     clock = own[numbers]
     if len(clock) < 2:
-        return [], untimed
+        return [], errors
     tops = np.maximum.accumulate(clock)[:-1]
     if not ((clock[1:] < tops - slack) | (clock[1:] > tops + limit)).any():
-        return [], untimed
-    walk = _Walk(clock.tolist(), step, slack, limit, clocks.may_jump)
-    breaks, errors = walk.run()
-    return [int(numbers[i]) for i in breaks], untimed | {int(numbers[i]) for i in errors}
+        return [], errors
+    breaks, more = _Walk(clock.tolist(), step, slack, limit, clocks.may_jump).run()
+    if not clocks.keeps_decoding_times:
+        breaks = [_first_after(times.pts[numbers], clock, place, slack) for place in breaks]
+    return [int(numbers[i]) for i in breaks], errors | {int(numbers[i]) for i in more}
 
 
-def _far_from_decoding(times: StreamTimes, limit: int) -> set[int]:
-    """Return the packets that claim to be shown long before or after they are decoded, unlike the others."""
-    known = (times.pts != UNKNOWN) & (times.dts != UNKNOWN)
+def _depth(pts: Ticks) -> int:
+    """Return by how many packets pictures of a stream are reordered, or a little more."""
+    later = np.zeros(len(pts), np.int64)
+    for distance in range(1, min(_REORDERED, len(pts))):
+        later[:-distance] += pts[distance:] < pts[:-distance]
+    return max(_USUALLY_REORDERED, int(np.percentile(later, 95)) if len(pts) else 0)
+
+
+def _lowest_ahead(pts: Ticks, depth: int) -> Ticks:
+    """Return a clock for packets in order of decoding that goes on where pictures are reordered, over a still too."""
+    clock = np.where(pts == UNKNOWN, np.iinfo(np.int64).max, pts)
+    known = clock.copy()
+    for distance in range(1, min(depth + 1, len(pts))):
+        clock[:-distance] = np.minimum(clock[:-distance], known[distance:])
+    return np.where(pts == UNKNOWN, UNKNOWN, clock)
+
+
+def _first_after(pts: Ticks, clock: Ticks, place: int, slack: int) -> int:
+    """Return the first packet after a jump that `_lowest_ahead` shows some packets early."""
+    before = int(clock[place - 1])
+    is_back = clock[place] < before
+    for number in range(place, min(place + _REORDERED + 1, len(pts))):
+        if (pts[number] < before - slack) == is_back:
+            return number
+    return place
+
+
+def _far_from_decoding(pts: Ticks, dts: Ticks, limit: int, depth: int) -> set[int]:
+    """Return the packets that claim to be shown long after or before they are decoded, unlike the others.
+
+    Pictures shown after a long still do so too where they are reordered: few packets follow that are shown before.
+    """
+    known = (pts != UNKNOWN) & (dts != UNKNOWN)
     if not known.any():
         return set()
-    delay = np.where(known, times.pts - np.where(known, times.dts, 0), 0)
-    far = known & (np.abs(delay - np.median(delay[known])) > limit)
-    return set(np.flatnonzero(far).tolist()) if far.sum() * 2 < len(far) else set()
+    delay = np.where(known, pts - np.where(known, dts, 0), 0)
+    far = np.flatnonzero(known & (np.abs(delay - np.median(delay[known])) > limit))
+    if len(far) * 2 >= len(delay):
+        return set()
+    return {int(i) for i in far if delay[i] < 0 or (pts[i + 1 : i + 1 + 4 * depth] < pts[i] - limit).sum() > depth}
 
 
 class _Walk:
@@ -213,15 +278,18 @@ def _place(sound: StreamTimes, pictures: StreamTimes, heads: Sequence[_Head], nu
     """
     orders = [int(pictures.order[head.first]) for head in heads]
     here = orders[number]
-    following = int(np.searchsorted(sound.order, here))
-    if following in (0, len(sound.order)):
-        return following
-    lowest = (orders[number - 1] + here) // 2 if number else 0
+    lowest = (orders[number - 1] + here) // 2 if number else -1
     highest = (orders[number + 1] + here) // 2 if number + 1 < len(orders) else int(sound.order[-1]) + 1
     numbers = np.flatnonzero((sound.order > lowest) & (sound.order <= highest) & (sound.pts != UNKNOWN))
+    end = float(heads[number].earliest * pictures.time_base)
+    seconds = float(shift * pictures.time_base)
+    times = sound.pts[numbers] * float(sound.time_base)
+    if seconds < 0 and ((times > end + seconds + 1) & (times < end - 1)).any():
+        return None
     numbers = numbers[numbers > 0]
     jumps = (sound.pts[numbers] - sound.pts[numbers - 1] - sound.duration[numbers - 1]) * float(sound.time_base)
-    seconds = float(shift * pictures.time_base)
-    same = jumps < -_AUDIBLE if seconds > 0 else jumps > -0.8 * seconds
-    found = numbers[same]
-    return int(min(found, key=lambda i: abs(int(sound.order[i]) - here))) if len(found) else None
+    found = numbers[jumps < -float(_AUDIBLE) if seconds > 0 else jumps > -0.8 * seconds]
+    if len(found):
+        return int(min(found, key=lambda i: abs(int(sound.order[i]) - here)))
+    following = int(np.searchsorted(sound.order, here))
+    return following if following in (0, len(sound.order)) else None

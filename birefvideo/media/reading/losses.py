@@ -7,7 +7,9 @@ hole has that something else gives away.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -16,7 +18,7 @@ from av.format import Flags
 from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
-from birefvideo.media.reading import ebml
+from birefvideo.media.reading import ebml, flv_tags
 from birefvideo.media.reading.scan import Scan
 
 _INDEXED = {"avi": 8, "mov,mp4,m4a,3gp,3g2,mj2": 0}
@@ -26,6 +28,11 @@ _SHORT = Fraction(1, 2)
 _NEAR = 5
 """Pictures beside a hole in which to look for damage: they need not be stored in the order that they are shown in."""
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+
+_WALKS = {"matroska,webm": ebml.walk, "flv": flv_tags.walk}
+"""Formats whose structure shows damage."""
+_UNREAD = 0.1
+"""Share of a file behind damage, and behind all that could be read, that is told of whatever the file says."""
 
 Index = tuple[int, ...]
 """Byte positions of a stream's packets, in order, as the container promises them."""
@@ -54,25 +61,30 @@ def find_losses(
     if not len(found.times):
         return ()
     flags = container.format.flags
+    if len(promised(container, stream)) > len(index):
+        index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes
     is_loose = bool(flags & (Flags.ts_discont.value | Flags.no_timestamps.value))
     short = 0 if is_loose else _shortage(info, container, stream, found)
-    if index:
-        losses = _not_delivered(index, found)
-    elif "matroska" in container.format.name:
-        losses = _by_structure(info, found, short)
-    elif flags & Flags.ts_discont.value:
-        losses = [_hole(found, i) for i in _holes(found) if found.corrupt[max(0, i - _NEAR) : i + 1 + _NEAR].any()]
-    else:
-        is_cut = found.corrupt[-_NEAR:].any() or _is_cut_riff(info)
-        is_short = short * info.time_base > _SHORT or (is_cut and short > 1.5 * found.step)
-        losses = [_end(found, short)] if is_cut or is_short else []
+    if walk := _WALKS.get(container.format.name):
+        return tuple(_by_structure(info, walk, found, short))
+    if flags & Flags.ts_discont.value:
+        holes = [i for i in _holes(found) if found.corrupt[max(0, i - _NEAR) : i + 1 + _NEAR].any()]
+        return tuple(_hole(found, i) for i in holes)
+    losses = _not_delivered(index, found)
+    is_cut = bool(found.corrupt[-_NEAR:].any()) or _is_cut_riff(info)
+    is_short = (short * info.time_base > _SHORT and not index) or (is_cut and short > 1.5 * found.step)
+    if (is_short or is_cut) and not any(loss.is_end for loss in losses):
+        losses.append(_end(found, short))
     return tuple(losses)
 
 
 def _shortage(info: VideoInfo, container: InputContainer, stream: VideoStream, found: Scan) -> int:
     """Return by how many ticks the pictures, or all streams, end before the head says so."""
     if stream.duration is not None and stream.duration > 0:
-        return int(found.times[0]) + round(info.duration / info.time_base) - found.end
+        claimed = round(info.duration / info.time_base)
+        if container.format.name == "avi":  # which counts in frames; FFmpeg makes its length fit a file that is cut off
+            claimed = max(claimed, stream.frames)
+        return int(found.times[0]) + claimed - found.end
     if container.duration is None or container.duration <= 0:
         return 0
     whole = Fraction(container.duration, av.time_base)
@@ -101,16 +113,17 @@ def _not_delivered(index: Index, found: Scan) -> list[Loss]:
     return [*losses, Loss(missing, before, is_end=True)] if missing else losses
 
 
-def _by_structure(info: VideoInfo, found: Scan, short: int) -> list[Loss]:
-    """Return what damage to a Matroska file's structure has cost; it is looked for where times leave room for it."""
+def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan, short: int) -> list[Loss]:
+    """Return what damage to a file's structure has cost; it is looked for where times leave room for it."""
     holes = _holes(found)
     is_short = short > 1.5 * found.step
-    if not (len(holes) or is_short or found.error):
+    size, read = info.path.stat().st_size, int(found.positions.max())
+    if not (len(holes) or is_short or found.error or size - found.read_to > _UNREAD * size):
         return []
-    structure = ebml.walk(info.path)
+    structure = walk(info.path)
     losses = [_hole(found, i) for i in holes if any(_lies_in(found, i, place) for place in structure.damage)]
-    is_behind = any(place > found.positions.max() for place in structure.damage)
-    if (is_short and is_behind) or structure.is_cut:
+    behind = [place for place in structure.damage if place > read]
+    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut:
         losses.append(_end(found, short))
     return losses
 

@@ -38,8 +38,6 @@ class DecodeReport:
     """Frames left out because they have the time of the frame before, as players do."""
     backward_frames: int = 0
     """Frames left out because their time is earlier than that of the frame before."""
-    pictures: int = 0
-    """Pictures that the decoder gave, wherever in the clip, before any of them was left out."""
     untimed_frames: int = 0
     """Frames without a presentation time, timed by when they were decoded or by the nominal rate."""
     rescaled_frames: int = 0
@@ -59,7 +57,6 @@ class DecodeReport:
         self.damaged_frames += other.damaged_frames
         self.dropped_frames += other.dropped_frames
         self.backward_frames += other.backward_frames
-        self.pictures += other.pictures
         self.untimed_frames += other.untimed_frames
         self.rescaled_frames += other.rescaled_frames
         self.deinterlaced_frames += other.deinterlaced_frames
@@ -109,7 +106,6 @@ def decoded(
                 break
             continue
         shown += len(pictures)
-        counts.pictures += len(pictures)
         yield from pictures
     if refused and not shown:
         name = Path(container.name.removeprefix("file:"))

@@ -33,6 +33,7 @@ _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
+_ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
@@ -53,12 +54,16 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
-    if not is_pictures(path):
-        info = _as_scanned(info)
-    # What read_frames says first is where the clip starts, by definition.
+    if is_pictures(path):
+        return replace(info, start=_first_time(info))
+    with open_input(path) as container:
+        return _as_scanned(info, container)
+
+
+def _first_time(info: VideoInfo) -> int:
+    """Return where a clip starts: at what read_frames says first, by definition."""
     with closing(read_frames(info)) as frames:
-        first = next(frames)
-    return replace(info, start=first.pts)
+        return next(frames).pts
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -108,26 +113,26 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     )
 
 
-def _as_scanned(info: VideoInfo) -> VideoInfo:
+def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     """Return a clip with what its packets say: the clock, the number of pictures, and a length that can be trusted."""
-    with open_input(info.path) as container:
-        stream = container.streams[info.stream_index]
-        if not isinstance(stream, VideoStream):
-            raise InputError(f"{info.path} has changed while it was read; start again")
-        index = promised(container, stream)
-        found = scan(container, stream)
-        losses = find_losses(info, container, stream, index, found)
+    stream = container.streams[info.stream_index]
+    if not isinstance(stream, VideoStream):
+        raise InputError(f"{info.path} has changed while it was read; start again")
+    index = promised(container, stream)
+    found = scan(container, stream)
+    info = replace(info, timeline=found.timeline)
+    info = replace(info, start=_first_time(info))
     if not len(found.times):
         return replace(info, frame_count=found.packets)
     length = (found.end - int(found.times[0])) * info.time_base
-    is_true = info.duration and abs(info.duration - length) <= _TRUSTED
+    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
     return replace(
         info,
         duration=info.duration if is_true else length,
-        frame_count=found.packets,
+        frame_count=found.packets - int((found.times < info.start).sum()),
+        every_packet_shows=stream.codec.name in _ONE_EACH and not info.interlaced,
         stretches=found.stretches,
-        losses=losses,
-        timeline=found.timeline,
+        losses=find_losses(info, container, stream, index, found),
     )
 
 

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, usual_step
+from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, moved, usual_step
 from birefvideo.timeline import Timeline
 
 
@@ -41,6 +41,8 @@ class Scan:
     """When the last packet of any stream ends, in seconds."""
     stretches: tuple[tuple[int, int], ...]
     """The first and the last time, in ticks, of each run of pictures without a hole of more than LIMIT."""
+    read_to: int
+    """Byte position of the last packet of any stream."""
     error: str = ""
     """Why the file could not be read to its end, or ''."""
 
@@ -75,12 +77,13 @@ class _Stream:
 def scan(container: InputContainer, stream: VideoStream) -> Scan:
     """Read every packet of a clip, from its start on; what cannot be read ends the scan."""
     found = {stream.index: _Stream(stream.time_base or Fraction(1, 90000))}
-    error = ""
+    error, read_to = "", 0
     try:
         for order, packet in enumerate(container.demux()):
             if not packet.size or packet.time_base is None:
                 continue
             index = packet.stream.index
+            read_to = max(read_to, packet.pos or 0)
             if index == stream.index or packet.stream.type == "audio":
                 found.setdefault(index, _Stream(packet.time_base)).add(packet, order)
     except av.FFmpegError as failure:
@@ -89,20 +92,20 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
     pictures = times.pop(stream.index)
     is_matroska = "matroska" in container.format.name
     clocks = Clocks(
-        may_jump=bool(container.format.flags & Flags.ts_discont.value),
+        may_jump=bool(container.format.flags & int(Flags.ts_discont.value)),
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
     timeline = find_joints(stream.index, pictures, times, clocks)
-    return _summed(found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, error)
+    return _summed(
+        found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
+    )
 
 
-def _moved(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
-    """Return the pts of a stream's packets on the closed clock; UNKNOWN stays, and is what an error becomes."""
-    pts = times.pts.copy()
-    for shift in dict(timeline.shifts).get(stream, ()):
-        pts[shift.first :] = times.pts[shift.first :] + round(shift.seconds / times.time_base)
-    pts[times.pts == UNKNOWN] = UNKNOWN
-    pts[list(dict(timeline.untimed).get(stream, ()))] = UNKNOWN
+def _closed(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
+    """Return the pts of a stream's packets on the closed clock; UNKNOWN stays."""
+    pts = moved(times, dict(timeline.shifts).get(stream, ()))
+    for number, time in dict(timeline.corrected).get(stream, ()):
+        pts[number] = time
     return pts
 
 
@@ -110,7 +113,7 @@ def _end_of_sounds(sounds: dict[int, StreamTimes], timeline: Timeline) -> Fracti
     """Return when the last sound ends, in seconds on the closed clock."""
     ends = [Fraction(0)]
     for index, times in sounds.items():
-        pts = _moved(times, timeline, index)
+        pts = _closed(times, timeline, index)
         known = pts != UNKNOWN
         if known.any():
             ends.append(int((pts + times.duration)[known].max()) * times.time_base)
@@ -118,9 +121,9 @@ def _end_of_sounds(sounds: dict[int, StreamTimes], timeline: Timeline) -> Fracti
 
 
 def _summed(
-    stream: _Stream, times: StreamTimes, sounds_end: Fraction, timeline: Timeline, index: int, error: str
+    stream: _Stream, times: StreamTimes, sounds_end: Fraction, timeline: Timeline, index: int, read_to: int, error: str
 ) -> Scan:
-    pts = _moved(times, timeline, index)
+    pts = _closed(times, timeline, index)
     shown = np.frombuffer(bytes(stream.shown), np.bool_)
     numbers = np.flatnonzero(shown & (pts != UNKNOWN))
     numbers = numbers[np.argsort(pts[numbers], kind="stable")]
@@ -138,6 +141,7 @@ def _summed(
         step=step,
         end=end,
         all_end=max(end * times.time_base, sounds_end),
+        read_to=read_to,
         error=error,
         stretches=_stretches(pts[numbers], int(LIMIT / times.time_base)),
     )
