@@ -18,6 +18,7 @@ from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.run import Progress, Result, run
@@ -77,7 +78,8 @@ def matte(
     result = run(
         Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks
     )
-    return replace(result, warnings=[with_arguments(warning) for warning in result.warnings])
+    idle = without_effect(chosen, [target.format for target in targets], choices)
+    return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
 
 def mattes(

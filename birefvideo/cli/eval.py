@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from birefvideo.cli.errors import reported
 from birefvideo.cli.parse import parse_times, path
+from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.errors import OptionError
 
@@ -67,7 +67,7 @@ def evaluate(
         if plot is not None:
             write_plot(found, plot)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=1))
+        answer_json(found.as_dict())
     else:
         _print_table(found)
 
@@ -76,15 +76,15 @@ def _print_table(found: Evaluation) -> None:
     from birefvideo.scoring.evaluate import METRICS
 
     width, height = found.size
-    print(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")
-    print(f"  {'':24} {'mean':>9} {'worst':>9}  at")
+    answer(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")
+    answer(f"  {'':24} {'mean':>9} {'worst':>9}  at")
     for metric in METRICS:
         mean, worst = getattr(found.score, metric.name), found.worst(metric)
         if mean is None or worst is None:
             continue
         largest = getattr(found.frames[worst], metric.name)
         at = f"{float(found.times[worst]):.3f} s (frame {worst})" if found.times else f"frame {worst}"
-        print(f"  {metric.heading:24} {_figure(mean):>9} {_figure(largest):>9}  {at}")
+        answer(f"  {metric.heading:24} {_figure(mean):>9} {_figure(largest):>9}  {at}")
 
 
 def _figure(value: float) -> str:

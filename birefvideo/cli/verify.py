@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -13,7 +12,8 @@ import typer
 
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.parse import parse_times, path
-from birefvideo.cli.report import printable, quiet_libraries
+from birefvideo.cli.printing import answer, answer_json
+from birefvideo.cli.report import quiet_libraries
 from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def verify(
             if not as_json:
                 _print(output, checks)
     if as_json and whole:
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        answer_json(whole)
     if failures.errors or not all(one["passed"] for one in whole):
         raise typer.Exit(max(1, failures.exit_code))
 
@@ -98,10 +98,10 @@ def _as_json(check: Check) -> dict[str, object]:
 
 def _print(output: Path, checks: list[Check]) -> None:
     good, bad, open_ = _marks()
-    print(printable(output))
+    answer(output)
     for check in checks:
         mark = {True: good, False: bad, None: open_}[check.passed]
-        print(f"  {mark} {check.name:8} {printable(check.finding)}")
+        answer(f"  {mark} {check.name:8} {check.finding}")
     failed = sum(check.passed is False for check in checks)
     open_count = sum(check.passed is None for check in checks)
     rest = f", {open_count} could not be checked" if open_count else ""

@@ -67,6 +67,8 @@ class Result:
     """The files, in the order asked for."""
     frames: int
     """Frames in each."""
+    computed: int
+    """Those of them that this run computed; an earlier one, which was stopped, had done the rest."""
     seconds: float
     """Wall time."""
     model: str
@@ -130,7 +132,7 @@ def run(
     try:
         with folder:
             progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
+            reports, earlier = _run_segments(plan, folder, predictor, progress)
             finished = _finish_all(plan, folder, reports, tags)
             computed = predictor.report
             warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
@@ -144,9 +146,11 @@ def run(
         place = error.filename or plan.folder
         reason = error.strerror or error
         raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
+    frames = sum(len(report.pts) for report in reports)
     return Result(
         outputs=tuple(target.path for target in targets),
-        frames=sum(len(report.pts) for report in reports),
+        frames=frames,
+        computed=frames - earlier,
         seconds=time.monotonic() - started,
         model=model.checkpoint.name,
         device=str(model.device),
@@ -156,8 +160,10 @@ def run(
     )
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -166,7 +172,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(
