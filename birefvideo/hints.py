@@ -37,7 +37,7 @@ def why_missing(path: Path) -> str:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return f"{path} {_nothing_there(path)}"
+        return _nothing_there(path)
     except (OSError, ValueError) as error:
         return f"{path} {why_impossible(error)}"
     return ""
@@ -83,11 +83,11 @@ def nearest_file(path: Path) -> Path | None:
 
 def _nothing_there(path: Path) -> str:
     if reason := address(str(path)):
-        return reason
+        return f"{re.sub(':/(?!/)', '://', str(path), count=1)} {reason}"  # pathlib takes two slashes for one
     try:
         if path.is_symlink():
-            return f"is a link to {path.readlink()}, which does not exist; name the file itself"
+            return f"{path} is a link to {path.readlink()}, which does not exist; name the file itself"
         found = nearest_file(path)
     except (OSError, ValueError):
         found = None
-    return f"does not exist; did you mean '{found}'?" if found else "does not exist; check the name and the folder"
+    return f"{path} does not exist; {f'did you mean {str(found)!r}?' if found else 'check the name and the folder'}"

@@ -21,15 +21,19 @@ def evaluate(
     result: Annotated[
         Path,
         typer.Argument(
-            parser=path, help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG."
+            metavar="RESULT",
+            parser=path,
+            help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG.",
         ),
     ],
-    truth: Annotated[Path, typer.Option(parser=path, help="The true alpha: gray or alpha video, or a folder of PNG.")],
+    truth: Annotated[
+        Path, typer.Option(metavar="TRUE", parser=path, help="The true alpha: gray or alpha video, or a folder of PNG.")
+    ],
     truth_foreground: Annotated[
         Path | None, typer.Option(metavar="FILE", parser=path, help="Video of the true colours: adds foreground SAD.")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="The --start that RESULT was made with.")] = None,
-    end: Annotated[str | None, typer.Option(help="The --end that RESULT was made with.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="The --start that RESULT was made with.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="The --end that RESULT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every frame's figures for programs.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", parser=path, help="Draw the figures over time.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,

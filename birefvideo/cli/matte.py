@@ -77,9 +77,7 @@ def matte(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_COMMON)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     **options: Any,
 ) -> None:

@@ -61,14 +61,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(option: Any) -> inspect.Parameter:
     """Return the typer parameter of a field: text, or a flag that turns on what is off by default, or the reverse."""
     flag, default = _flag_of(option), None
-    help, group = option.metadata["help"], heading(option.metadata["group"])
+    text, group = option.metadata["help"], heading(option.metadata["group"])
     kind: Any = str | None
     if isinstance(option.default, bool) and option.metadata["bare"] is None:
         kind = bool | None
         name = f" /{flag.replace('--', '--no-')}" if option.default else flag
-        typed = typer.Option(name, help=help, show_default=False, rich_help_panel=group)
+        typed = typer.Option(name, help=text, show_default=False, rich_help_panel=group)
     else:
-        typed = typer.Option(flag, help=help, metavar=option.metadata["metavar"], rich_help_panel=group)
+        typed = typer.Option(flag, help=text, metavar=option.metadata["metavar"], rich_help_panel=group)
         # A default that text stands for is shown in the help, and is then as if the user had typed it.
         is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
         default = str(option.default) if is_text else None

@@ -1,4 +1,4 @@
-"""The only place that prints: whatever is said reaches the terminal clean, and a terminal that is gone stops no work."""
+"""The only place that prints: what is said arrives clean, and a terminal that is gone stops no work."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from birefvideo.cli.errors import STOPPED
 from birefvideo.cli.printing import answer_lost, outlets, print_error
 from birefvideo.hints import meant
 from birefvideo.jobs.options import GROUPS
+
+_TYPE = re.compile(r" <.*>$")
+"""What typer writes behind the name of an argument: its type in Python's words."""
 
 
 def heading(group: str) -> str:
@@ -32,7 +36,8 @@ class Command(TyperCommand):
             is_argument = param.param_type_name == "argument"
             title = "Arguments" if is_argument else getattr(param, "rich_help_panel", None) or rest
             if record := param.get_help_record(ctx):
-                groups.setdefault(title, []).append((record[0].lstrip(" /"), record[1]))
+                name = _TYPE.sub("", record[0]) if is_argument else record[0].lstrip(" /")
+                groups.setdefault(title, []).append((name, record[1]))
         for title, records in ((title, records) for title, records in groups.items() if records):
             with formatter.section(title):
                 formatter.write_dl(records)
@@ -41,14 +46,15 @@ class Command(TyperCommand):
 class Program(TyperGroup):
     """All commands; typer's own errors end in one line too, and a stdout that is closed or full ends quietly."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
-        """Run a command line, and exit with its code in `standalone_mode`."""
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Run a command line, and exit with its code unless `standalone_mode` is False."""
+        is_alone = more.pop("standalone_mode", True)
         with outlets():
             code = self._run(*arguments, **more)
             if lost := answer_lost():
                 print_error(f"cannot print ({lost}): what was printed is not whole")
                 code = code or 1
-        if standalone_mode:
+        if is_alone:
             sys.exit(code)
         return code
 
@@ -67,7 +73,8 @@ class Program(TyperGroup):
 
     def _run(self, *arguments: Any, **more: Any) -> int:
         try:
-            return super().main(*arguments, standalone_mode=False, **more) or 0
+            more["standalone_mode"] = False
+            return super().main(*arguments, **more) or 0
         except typer.Abort:
             return STOPPED
         except Exception as error:
@@ -83,7 +90,7 @@ def _in_our_words(error: Any) -> str:
     line = error.format_message().strip().rstrip(".")
     name = getattr(error, "option_name", "")
     if context is None:
-        return str(line)
+        return f"{line[:1].lower()}{line[1:]}"
     if name and hasattr(error, "possibilities"):
         known = [flag.strip() for param in context.command.params for flag in (*param.opts, *param.secondary_opts)]
         long = [flag for flag in known if flag.startswith("-")]

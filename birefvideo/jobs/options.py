@@ -159,7 +159,9 @@ class Options:
         metavar="TRACKS",
         group="Sound",
     )
-    deinterlace: bool = _option(True, parse_flag, "Take frames that are flagged interlaced as they are.", group="Picture")
+    deinterlace: bool = _option(
+        True, parse_flag, "Take frames that are flagged interlaced as they are.", group="Picture"
+    )
     start: Fraction | None = _option(
         None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME", group="Common"
     )
