@@ -16,7 +16,7 @@ from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
 from birefvideo.cli.models import models
 from birefvideo.cli.parse import OptionalValueCommand
-from birefvideo.cli.printing import answer, answer_lines, print_traceback
+from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
 from birefvideo.cli.program import Command, Program
 from birefvideo.cli.verify import verify
 
@@ -57,12 +57,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job
-    sys.excepthook = print_traceback
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it, and so do we
             signal.signal(number, _terminated)
-    app()
+    with outlets():
+        try:
+            app()
+        except Exception as error:
+            print_traceback(error)
+            sys.exit(1)
 
 
 def _open_closed_streams() -> None:

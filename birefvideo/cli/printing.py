@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, TextIO, cast
 
 # What a terminal obeys or what makes a text look like another one: control characters of both sets, marks that turn
@@ -55,9 +54,9 @@ def print_error(error: object) -> None:
     _print_line(sys.stderr, f"birefvideo: {printable(' '.join(str(error).split()))}", matters=False)
 
 
-def print_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-    """Print a traceback on stderr; stands in for `sys.excepthook`."""
-    for line in "".join(traceback.format_exception(kind, error, where)).split("\n")[:-1]:
+def print_traceback(error: Exception) -> None:
+    """Print an error with its traceback on stderr."""
+    for line in "".join(traceback.format_exception(error)).split("\n")[:-1]:
         _print_line(sys.stderr, printable(line), matters=False)
 
 
@@ -71,7 +70,7 @@ def answer_lost() -> str:
 def outlets() -> Iterator[None]:
     """Let no write to stdout or stderr fail inside the block, whoever prints: closed, full or gone, work goes on."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, _Outlet(stream)) for stream in before)
+    sys.stdout, sys.stderr = (s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s)) for s in before)
     try:
         yield
     finally:
@@ -104,6 +103,8 @@ class _Outlet:
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # by which typer would write around this
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     @contextmanager
