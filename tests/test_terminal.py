@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from birefvideo.cli import app
 from birefvideo.cli.printing import answer_json, printable
-from birefvideo.jobs import run as running
+from birefvideo.pipeline import matte_segment
 
 GetClip = Callable[[str], Path]
 Broken = Callable[[str], "TextIO | None"]
@@ -218,7 +218,8 @@ def test_the_first_words_come_before_torch_is_loaded(short: str, tmp_path: Path)
 def test_the_pace_counts_what_was_computed_now(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birefvideo.jobs.plan.SEGMENT_SECONDS", 0.25)
     monkeypatch.setattr("birefvideo.jobs.plan.SHORTEST_TAIL", 0.05)
-    source, real, done = copy("plain"), running.matte_segment, []
+    source, real = copy("plain"), matte_segment
+    done: list[int] = []
 
     def stopping(*arguments: object) -> object:
         if done:
@@ -226,10 +227,10 @@ def test_the_pace_counts_what_was_computed_now(copy: GetClip, network: Path, mon
         done.append(1)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running, "matte_segment", stopping)
+    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", stopping)
     command = ["matte", str(source), "--model", str(network), "--to", "matte"]
     assert CliRunner().invoke(app, command).exit_code == 130
-    monkeypatch.setattr(running, "matte_segment", real)
+    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", real)
     result = CliRunner().invoke(app, command)
     assert "  6 frames are done already, from an earlier run" in result.stdout
     assert "  12 frames in " in result.stdout and "(6 of them new, " in result.stdout, result.stdout

@@ -51,7 +51,8 @@ def answer_json(value: object) -> None:
 
 def print_error(error: object) -> None:
     """Print one line on stderr."""
-    _print_line(sys.stderr, f"birefvideo: {printable(' '.join(str(error).split()))}", matters=False)
+    one_line = " ".join(line.strip() for line in str(error).splitlines())
+    _print_line(sys.stderr, f"birefvideo: {printable(one_line)}", matters=False)
 
 
 def print_traceback(error: Exception) -> None:
@@ -88,6 +89,8 @@ class _Outlet:
         """Whether what is written now does."""
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):  # typer tries with bytes whether a stream takes them
+            raise TypeError(f"write takes str, not {type(text).__name__}")
         with self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))

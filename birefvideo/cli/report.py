@@ -103,7 +103,7 @@ def print_result(result: Result) -> None:
 
 def print_note(message: str, indent: str = "") -> None:
     """Print what the user should know, in one line."""
-    tell(f"{indent}note: {' '.join(with_flags(message).split())}")
+    tell(f"{indent}note: {with_flags(message)}")
 
 
 def _pace(result: Result) -> str:
