@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
+from os import PathLike
 from pathlib import Path
+
+from birefvideo.errors import InputError
 
 _ALIKE = 0.6
 """Share of a word's letters, in order, that another one must have in common with it, as difflib counts."""
@@ -32,6 +35,23 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return by_small[found[0]] if found else ""
 
 
+def possible_path(name: str | PathLike[str]) -> Path:
+    """Return the path that a user named.
+
+    Raises:
+        InputError: no file can have that name.
+    """
+    path = Path(name)
+    try:
+        path.exists()
+    except PermissionError:
+        pass  # which is said where the file is used
+    except (OSError, ValueError) as error:
+        text = str(name)
+        raise InputError(f"{text[:60]}{'…' if len(text) > 60 else ''} {_why_impossible(error)}") from None
+    return path
+
+
 def why_missing(path: Path) -> str:
     """Return why there is nothing at a path and what was meant instead, as '… does not exist; …', or '' where it is."""
     try:
@@ -39,11 +59,11 @@ def why_missing(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return _nothing_there(path)
     except (OSError, ValueError) as error:
-        return f"{path} {why_impossible(error)}"
+        return f"{path} {_why_impossible(error)}"
     return ""
 
 
-def why_impossible(error: OSError | ValueError) -> str:
+def _why_impossible(error: OSError | ValueError) -> str:
     """Return what a name is that the system refuses."""
     number = getattr(error, "errno", None)
     if number == errno.ENAMETOOLONG:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def test_an_address_is_to_be_downloaded_first(name: str, tmp_path: Path, monkeyp
         result = invoke(*arguments)
         assert result.exit_code in (1, 2) and "download it first" in result.stderr, result.output
         assert len(result.stderr.splitlines()) == 1
-    assert os.listdir() == ["clip.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +185,8 @@ def test_an_impossible_name_is_refused_in_python_too(name: str, network: Path) -
         birefvideo.matte(name, model=str(network))
     with pytest.raises(InputError):
         next(birefvideo.mattes(name, model=str(network)))
+    with pytest.raises(InputError):
+        birefvideo.matte("clip.mp4", name, model=str(network))
 
 
 @pytest.mark.parametrize(

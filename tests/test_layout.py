@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 BASE = {"colour", "frames", "planes", "prefetch", "errors", "hints", "json_files"}
 MAY_IMPORT = {
     "errors": set(),
-    "hints": set(),
+    "hints": {"errors"},
     "json_files": set(),
     "colour": {"errors"},
     "frames": {"colour", "errors"},

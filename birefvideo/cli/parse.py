@@ -12,7 +12,8 @@ import typer
 
 from birefvideo.cli.printing import print_error
 from birefvideo.cli.program import Command, heading
-from birefvideo.hints import why_impossible
+from birefvideo.errors import InputError
+from birefvideo.hints import possible_path
 from birefvideo.jobs.options import Options
 
 
@@ -26,13 +27,10 @@ def path(text: str) -> Path:
         print_error("one of the names given is empty: name a file or folder ('.' is the current folder)")
         raise typer.Exit(2)
     try:
-        Path(text).exists()
-    except PermissionError:
-        pass  # which is said where the file is used
-    except (OSError, ValueError) as error:
-        print_error(f"{text[:60]}{'…' if len(text) > 60 else ''} {why_impossible(error)}")
+        return possible_path(text)
+    except InputError as error:
+        print_error(error)
         raise typer.Exit(2) from None
-    return Path(text)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
