@@ -50,6 +50,7 @@ def matte(
     review: bool = False,
     receipts: bool = True,
     overwrite: bool = False,
+    strict: bool = False,
     progress: Callable[[], object] | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -63,6 +64,8 @@ def matte(
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
+        strict: raise InputError where the clip is damaged or cut off, so that frames are missing; without it, these
+            are told in `Result.losses`.
         progress: called after each frame.
         **choices: options that replace those of `options`; see `Options`.
 
@@ -77,7 +80,16 @@ def matte(
     path = possible_path(source)
     targets = plan_targets(path, None if out is None else possible_path(out), names)
     callbacks = Progress(frame=progress) if progress else None
-    result = run(path, targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks)
+    result = run(
+        path,
+        targets,
+        chosen,
+        overwrite=overwrite,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        progress=callbacks,
+    )
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
