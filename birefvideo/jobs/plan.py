@@ -21,6 +21,7 @@ import torch
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
+from birefvideo.media.format_names import unknown_ending
 from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
 from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
 from birefvideo.media.sequence_json import is_sequence
@@ -152,8 +153,8 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
                 f"{out} does not go with {named('to', wanted.name)}, which makes a {wanted.extension} file"
             )
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
-        raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
+    if out is not None and not out.is_dir() and (why := unknown_ending(out, tuple(FORMATS.values()))):
+        raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
     formats = get_formats(names or DEFAULT_FORMATS)
     for format in formats:

@@ -81,6 +81,8 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
+    if not isinstance(entry.get("sha256"), str):
+        checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),

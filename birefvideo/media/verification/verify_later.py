@@ -117,7 +117,7 @@ def _codec(finished: FinishedOutput, format: Format) -> Check:
     if format.tags_alpha and finished.alpha_mode != "1":
         return Check("codec", False, f"{finished.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({finished.codec_tag})" if format.codec_tag else ""
-    return Check("codec", True, f"{finished.codec}{tag}: {format.description}")
+    return Check("codec", True, f"{finished.codec}{tag}, as --to {format.name} has it")
 
 
 def _size(finished: FinishedOutput, format: Format, info: VideoInfo | None) -> Check:
