@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -23,6 +18,8 @@ from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.numbered_pictures import members
+from birefvideo.media.reading.orientation import orientation
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -74,7 +71,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     time_base = stream.time_base or Fraction(1, 90000)
     rate = _rate(stream, picture, time_base)
     duration = _duration(container, stream, time_base)
-    quarter_turns, mirrored = orientation(picture)
+    quarter_turns, mirrored = orientation(picture, members(path)[0])
     turned = quarter_turns % 2 == 1
     width, height = picture.width, picture.height
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -130,33 +127,6 @@ def _audio(stream: AudioStream) -> AudioInfo:
         start=(stream.start_time or 0) * time_base,
         duration=stream.duration * time_base if stream.duration else None,
     )
-
-
-def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
-    """Counter-clockwise quarter turns, then whether to flip left to right, that bring a decoded picture upright.
-
-    Read from the display matrix, for row vectors with y downwards; another angle is taken for the nearest quarter.
-    """
-    try:
-        beside = list(_side_data(picture))
-    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it gives the turn alone, then
-        return round(picture.rotation / 90) % 4, False
-    for data in beside:
-        if data.type == Type.DISPLAYMATRIX:
-            matrix = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(float)
-            determinant = np.linalg.det(matrix)
-            if determinant == 0:
-                break
-            if determinant < 0:
-                matrix[:, 0] = -matrix[:, 0]
-            angle = math.atan2(-matrix[0, 1], matrix[0, 0])
-            return round(angle / (math.pi / 2)) % 4, bool(determinant < 0)
-    return 0, False
-
-
-def _side_data(picture: av.VideoFrame) -> Iterator[SideData]:
-    # PyAV's annotation is a dictionary; iterating gives the data themselves, and .values() fails.
-    return cast("Iterator[SideData]", iter(picture.side_data))
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:
