@@ -72,7 +72,7 @@ def matte(
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
-    targets = plan_targets(Path(source), None if out is None else Path(out), names)
+    targets = plan_targets(Path(source), None if out is None else Path(out), names, chosen)
     callbacks = Progress(frame=progress) if progress else None
     result = run(
         Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks

@@ -35,6 +35,16 @@ class AudioInfo:
 
 
 @dataclass(frozen=True)
+class Still:
+    """What there is to say of a clip that is one picture."""
+
+    depth: int
+    """Bits a sample as the file has them."""
+    profile: bytes = b""
+    """Its ICC profile, or nothing."""
+
+
+@dataclass(frozen=True)
 class VideoInfo:
     """What a clip is, as its pictures are shown: rotation is applied to every size given here."""
 
@@ -74,6 +84,8 @@ class VideoInfo:
     """The audio streams, in container order."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    still: Still | None = None
+    """Set where the clip is one picture, which has no time; None for a video and for a numbered series."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) 
     from birefvideo.jobs.plan import check_distinct, plan_targets
 
     check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to) for clip in clips}
+    jobs = {clip: plan_targets(clip, out, to, options) for clip in clips}
     check_distinct(jobs)
     return jobs
 

@@ -81,14 +81,16 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import claims_of, read, still_the_same
-    from birefvideo.media.format_table import format_for_suffix, get_format
+    from birefvideo.media.forms import form_of_file
+    from birefvideo.media.reading.stills import is_still
     from birefvideo.media.verification.verify_later import prove
 
     entry = read(output)
     claims = claims_of(entry)
     if span is not None:
         claims = replace(claims, span=span)
-    format = get_format(to) if to else claims.format or format_for_suffix(output)
+    known = None if to else claims.format
+    format = known or form_of_file(output, to or "", is_still=is_still(output))
     return [*still_the_same(output, source, entry), *prove(output, format, source, claims)]
 
 

@@ -191,7 +191,7 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        smoother = make_smoother(plan.options.smooth)
+        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     folder.finish(segment, report)
     return report

@@ -2,7 +2,8 @@
 
 Read from the file itself: PyAV gives up on a picture's side data as soon as EXIF is among them, and frees a PNG's
 colour profile twice, which ends the process.
-Sources: Exif 2.32 (CIPA DC-008), 4.5 and 4.6; ICC.1:2022, annex B; PNG (third edition), 11.3; RFC 9649; TIFF 6.0.
+Sources: Exif 2.32 (CIPA DC-008), 4.5 and 4.6; ICC.1:2022, annex B; PNG (third edition), 11.3; RFC 9649; TIFF 6.0;
+ISO/IEC 23008-12:2022, 6.5.10 and 6.5.12, ISO/IEC 14496-12, 12.1.5.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _TIFF = (b"II*\0", b"MM\0*")
 _EXIF = b"Exif\0\0"
 _JPEG_PROFILE = b"ICC_PROFILE\0"
 _ORIENTATION, _PROFILE = 0x0112, 0x8773
+STILL_BRANDS = frozenset([b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf"])
+"""Major brands of HEIF files whose content is one picture."""
 _BYTES_OF_TYPE = {1: 1, 3: 2, 4: 4, 7: 1}
 """Bytes of one value, by TIFF's types that these two tags may have."""
 _MOST = 1 << 24
@@ -51,11 +54,11 @@ class PictureTags:
 
 
 def read_picture_tags(path: Path) -> PictureTags | None:
-    """Return what a PNG, JPEG, WebP or TIFF file says of itself; None for any other kind of file.
+    """Return what a PNG, JPEG, WebP, TIFF or HEIF file says of itself; None for any other kind of file.
 
     What is damaged counts as not said.
     """
-    orientation, profile = 1, b""
+    turns, mirrored, profile = 0, False, b""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -66,22 +69,23 @@ def read_picture_tags(path: Path) -> PictureTags | None:
             for tag, value in parts:
                 if tag == _PROFILE:
                     profile = value[:_MOST]
-                elif len(value) >= 2:
-                    orientation = int.from_bytes(value[:2], "little")
-    except (OSError, ValueError, struct.error, zlib.error, MemoryError):
+                else:
+                    turns, mirrored = _TURNS.get(value[0], (0, False))
+    except (OSError, ValueError, IndexError, struct.error, zlib.error, MemoryError):
         pass
-    turns, mirrored = _TURNS.get(orientation, (0, False))
     return PictureTags(turns, mirrored, profile)
 
 
 def _parts(file: BinaryIO, head: bytes) -> Iterator[tuple[int, bytes]] | None:
-    """Yield (tag, value): orientation as two bytes, little end first, and profiles."""
+    """Yield (tag, value): orientation as EXIF's number in one byte, and profiles."""
     if head.startswith(_PNG):
         return _of_png(file)
     if head.startswith(b"\xff\xd8\xff"):
         return _of_jpeg(file)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return _of_webp(file)
+    if head[4:8] == b"ftyp" and head[8:] in STILL_BRANDS:
+        return _of_heif(file)
     return _of_tiff(file, 0) if head.startswith(_TIFF) else None
 
 
@@ -156,7 +160,30 @@ def _of_tiff(file: BinaryIO, begin: int) -> Iterator[tuple[int, bytes]]:
         tag, kind, number = struct.unpack(f"{order}HHI", entries[at : at + 8])
         size = _BYTES_OF_TYPE.get(kind, 0) * number
         if tag == _ORIENTATION and kind == 3:
-            yield tag, struct.pack("<H", struct.unpack(f"{order}H", entries[at + 8 : at + 10])[0])
+            yield tag, bytes([min(255, *struct.unpack(f"{order}H", entries[at + 8 : at + 10]))])
         elif tag == _PROFILE and 4 < size <= _MOST:
             file.seek(begin + struct.unpack(f"{order}I", entries[at + 8 : at + 12])[0])
             yield tag, file.read(size)
+
+
+def _of_heif(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Read the first turn, mirror axis and profile among the properties: a file of one photo has one of each."""
+    properties = _box(_box(_box(file.read(_MOST), b"meta")[4:], b"iprp"), b"ipco")
+    colour, turn, mirror = (_box(properties, kind) for kind in (b"colr", b"irot", b"imir"))
+    if colour[:4] in (b"prof", b"rICC"):
+        yield _PROFILE, colour[4:]
+    upright = turn[0] & 3 if turn else 0, False
+    if mirror:  # after the turn; 1 exchanges left and right, 0 top and bottom
+        upright = (upright[0] + (0 if mirror[0] & 1 else 2)) % 4, True
+    yield _ORIENTATION, bytes(number for number, meant in _TURNS.items() if meant == upright)
+
+
+def _box(data: bytes, wanted: bytes) -> bytes:
+    """Return what is in the first box of a kind among boxes that lie side by side, or nothing."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == wanted:
+            return data[at + 8 : at + size]
+        at += max(size, 8)
+    return b""

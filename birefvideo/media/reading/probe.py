@@ -20,6 +20,7 @@ from birefvideo.media.reading.decode import decoded, open_input, read_frames
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.reading.orientation import orientation
+from birefvideo.media.reading.stills import as_still, is_still
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -45,6 +46,8 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
+    if is_still(path):
+        info = as_still(info, picture)
     # What read_frames says first is where the clip starts, by definition.
     with closing(read_frames(info)) as frames:
         first = next(frames)
@@ -60,6 +63,11 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         has = "only a cover picture" if container.streams.video else "no video track"
         sound = " beside its sound" if container.streams.audio else ""
         raise InputError(f"{path} has {has}{sound}; name a file with moving pictures")
+    if all(s.disposition & Disposition.dependent for s in moving):
+        raise InputError(
+            f"{path} is one photo in {len(moving)} tiles, which this FFmpeg does not put together; "
+            "convert it to JPEG or PNG"
+        )
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:

@@ -90,8 +90,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
         _size(finished, format, info),
         _tags(seen, format, info),
         _frames(seen, claims),
-        *_times(seen),
-        _gaps(seen),
+        *([] if format.is_still else [*_times(seen), _gaps(seen)]),
         *_matte(seen, format, claims),
         *_pixels(seen),
         *_sound(seen, info, claims),
@@ -249,7 +248,7 @@ def _pixels(seen: Observations) -> Iterator[Check]:
 def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
     """Check whether every track is there, as long as it should be, and in time with the pictures."""
     sounds = seen.finished.sounds
-    if seen.finished.format.is_sequence or seen.finished.format.is_animation:
+    if not seen.finished.format.can_have_sound:
         return
     wanted = claims.sounds if claims.sounds is not None else None if info is None else len(info.audio)
     if wanted is not None and len(sounds) != wanted:
