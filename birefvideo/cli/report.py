@@ -66,9 +66,10 @@ class JobBar:
         info = plan.source
         why = f" ({checkpoint.reason})" if checkpoint.reason else ""
         settings = plan.settings
+        times = "" if info.still else f", {_rate(float(info.rate))} fps, {float(_length(plan)):.1f} s"
         print(
-            f"{printable(self._clip.name)}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
-            f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
+            f"{printable(self._clip.name)}: {info.width}×{info.height}{times}; "
+            f"model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
             flush=True,
         )
         total = math.ceil(_length(plan) * info.rate) or None
@@ -102,9 +103,11 @@ def _length(plan: Plan) -> Fraction:
 
 def print_result(result: Result) -> None:
     """Return the closing summary of one clip."""
+    from birefvideo.media.metadata import counted
+
     rate = result.frames / result.seconds if result.seconds else 0.0
-    frames = "1 frame" if result.frames == 1 else f"{result.frames} frames"
-    print(f"  {frames} in {_duration(result.seconds)} ({rate:.1f} fps)")
+    pace = "" if result.frames == 1 else f" ({rate:.1f} fps)"
+    print(f"  {counted(result.frames, 'frame')} in {_duration(result.seconds)}{pace}")
     names = [_short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):

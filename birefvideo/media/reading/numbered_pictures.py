@@ -62,11 +62,11 @@ def series_of(path: Path) -> Series | None:
         files = pictures_in(path)
         if not files:
             raise InputError(f"{path} is a folder without pictures; name a video file or a folder of pictures")
-        parsed = [_parsed(file) for file in files]
-        for file, parts in zip(files, parsed, strict=True):
-            if parts is None:
-                raise InputError(f"{file.name} in {path} has no number; number the pictures, or name them one by one")
-        return _series(path, [parts for parts in parsed if parts])
+        parsed = [parts for parts in map(_parsed, files) if parts]
+        if len(parsed) < len(files):
+            name = next(file.name for file in files if not _parsed(file))
+            raise InputError(f"{name} in {path} has no number; number the pictures, or name them one by one")
+        return _series(path, parsed)
     found = None if path.exists() else _PATTERN.search(path.name)
     if found is None:
         return None
@@ -92,7 +92,7 @@ def pictures_in(folder: Path, kinds: Collection[str] = PICTURE_SUFFIXES) -> list
 
 
 def single_pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder that each stand alone; none where all of them are one numbered series, or several.
+    """Return the pictures of a folder that each stand alone; none where they are one numbered series, or several.
 
     Pictures whose numbers have a gap are a series that lacks one, which `series_of` tells.
     """
