@@ -80,9 +80,14 @@ def test_a_folder_of_photos_gives_one_output_each_with_one_model(
 ) -> None:
     from birefvideo.jobs import loaded_model
 
-    loads: list[int] = []
+    loads: list[object] = []
     load = loaded_model.LoadedModel.__init__
-    monkeypatch.setattr(loaded_model.LoadedModel, "__init__", lambda *a, **k: (loads.append(1), load(*a, **k))[1])
+
+    def counted(self: loaded_model.LoadedModel, options: birefvideo.Options) -> None:
+        loads.append(options)
+        load(self, options)
+
+    monkeypatch.setattr(loaded_model.LoadedModel, "__init__", counted)
     folder = tmp_path / "photos"
     folder.mkdir()
     photo(folder / "anna.png")
@@ -92,7 +97,7 @@ def test_a_folder_of_photos_gives_one_output_each_with_one_model(
         result = invoke("matte", folder, "-o", tmp_path / "out", "--model", network, "--overwrite")
         assert result.exit_code == 0, result.output
         assert names_in(tmp_path / "out") == ["IMG_0007_alpha.png", "anna_alpha.png", "bert_alpha.png"]
-    assert loads == [1, 1] and pixels(tmp_path / "out" / "bert_alpha.png").shape == (40, 70, 4)
+    assert len(loads) == 2 and pixels(tmp_path / "out" / "bert_alpha.png").shape == (40, 70, 4)
     assert invoke("matte", folder, "--model", network).exit_code == 0
     assert invoke("matte", folder, "--model", network, "--overwrite").exit_code == 0  # and not its own outputs
     assert len(names_in(folder)) == 6
