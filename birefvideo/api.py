@@ -22,6 +22,7 @@ from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.run import Progress, Result, run
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -119,6 +120,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     """
     from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
+    about_to_compute()
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)
     checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)

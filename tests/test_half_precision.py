@@ -32,8 +32,8 @@ def with_huge_statistics(geometry: Geometry) -> BiRefNet:
         for part in model.modules():
             if isinstance(part, nn.BatchNorm2d):
                 assert part.running_var is not None
-                part.running_var *= HUGE
-                part.weight *= HUGE**0.5
+                part.running_var.mul_(HUGE)
+                part.weight.mul_(HUGE**0.5)
     return model
 
 

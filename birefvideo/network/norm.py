@@ -36,7 +36,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Move the module as torch does, which casts every tensor, but for the statistics' dtype."""
         before = {name: getattr(self, name) for name in STATISTICS}
-        result = super()._apply(fn, recurse)
+        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, kept in before.items():
             moved = getattr(self, name)
             if kept is not None and moved is not None and moved.dtype in _HALVES:
