@@ -57,7 +57,8 @@ def matte(
     Args:
         source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
         out: the file or folder to write; None: beside the source.
-        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green.
+        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green, or of a picture
+            png.
         options: the options to start from; None: the defaults.
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.

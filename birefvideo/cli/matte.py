@@ -52,8 +52,9 @@ def matte(
 ) -> None:
     """Cut the people out of each INPUT and write alpha video beside it.
 
-    Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing. A stopped
-    job continues when the same command is run again. Folders inside folders are not searched.
+    Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing; of a
+    picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
+    searched.
     """
     quiet_libraries()
     with reported(debug):
