@@ -40,6 +40,8 @@ class Still:
 
     depth: int
     """Bits a sample as the file has them."""
+    is_rgb: bool = False
+    """Whether it is R'G'B' or grey rather than YUV."""
     profile: bytes = b""
     """Its ICC profile, or nothing."""
 

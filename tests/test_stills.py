@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 import pytest
 from clips import picture
+from heif import write_avif, write_tiled
 from numpy.typing import NDArray
 from test_picture_tags import PROFILE, chunk, encoded, exif, jpeg_with, png_with, segment
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
-from birefvideo.errors import OptionError, OutputError
+from birefvideo.errors import InputError, OptionError, OutputError
 from birefvideo.media.forms import STILLS
 from birefvideo.media.reading.picture_tags import PictureTags, read_picture_tags
 from birefvideo.media.reading.stills import is_still
@@ -275,3 +276,16 @@ def test_a_receipt_and_verification_tell_a_changed_picture(tmp_path: Path, netwo
     data[len(data) // 2] ^= 0xFF
     made.write_bytes(data)
     assert invoke("verify", made).exit_code == 1
+
+
+@pytest.mark.skipif("libsvtav1" not in av.codecs_available, reason="this FFmpeg has no encoder of AV1")
+def test_a_photo_in_tiles_is_refused_and_a_whole_one_is_read(tmp_path: Path, network: Path) -> None:
+    whole = write_avif(tmp_path / "me.avif", picture(0)[:, :64].copy())
+    assert is_still(whole)
+    made = birefvideo.matte(whole, model=str(network))
+    assert [path.name for path in made.outputs] == ["me_alpha.png"] and pixels(made.outputs[0]).shape == (64, 64, 4)
+    for thumbnail in (False, True):
+        tiled = write_tiled(tmp_path / "tiled.heic", whole, 64, thumbnail=thumbnail)
+        with pytest.raises(InputError, match=r"one photo in \d tiles, .* convert it to JPEG or PNG"):
+            birefvideo.matte(tiled, model=str(network))
+    assert not (tmp_path / "tiled_alpha.png").exists()

@@ -116,13 +116,13 @@ def members(path: Path) -> list[Path]:
 
 
 def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
-    """Return what a clip is when its pictures are shown at `fps` a second.
+    """Return what a clip is when its pictures are shown at `fps` a second; a single one has no rate.
 
     Raises:
         OptionError: the clip is a video, which has its own times.
     """
-    if info.still:
-        return info
+    if info.still:  # in 10 bits every code of 8-bit R'G'B' comes back
+        return replace(info, pix_fmt="yuv444p10le", bit_depth=10) if info.still.is_rgb else info
     if series_of(info.path) is None:
         if fps is not None:
             raise OptionError(f"{named('fps')} is for pictures, and {info.path.name} is a video with times of its own")

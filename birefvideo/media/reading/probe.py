@@ -63,9 +63,10 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         has = "only a cover picture" if container.streams.video else "no video track"
         sound = " beside its sound" if container.streams.audio else ""
         raise InputError(f"{path} has {has}{sound}; name a file with moving pictures")
-    if all(s.disposition & Disposition.dependent for s in moving):
+    tiles = [s for s in moving if s.disposition & Disposition.dependent]
+    if tiles and not any(s.disposition & Disposition.default for s in moving):  # a thumbnail is not default either
         raise InputError(
-            f"{path} is one photo in {len(moving)} tiles, which this FFmpeg does not put together; "
+            f"{path} is one photo in {len(tiles)} tiles, which this FFmpeg does not put together; "
             "convert it to JPEG or PNG"
         )
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.

@@ -49,8 +49,7 @@ def is_still(path: Path) -> bool:
 def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
     """Return what is true of a clip that is one picture, given what would be of a video.
 
-    It has no times, fields or sound. 8-bit R'G'B' goes through 10 bits, in which every code comes back. Colour that the
-    file does not name is sRGB.
+    It has no times, fields or sound. Colour that the file does not name is sRGB.
     """
     tags = read_picture_tags(info.path)
     unsaid = (0, 2, 3)
@@ -58,11 +57,8 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
     if picture.color_primaries in unsaid and picture.color_trc in unsaid and not colour.is_hdr:
         primaries = _SRGB[0] if picture.colorspace not in (9, 10) else colour.primaries
         colour = replace(colour, primaries=primaries, transfer=_SRGB[1])
-    is_yuv = has_chroma(picture.format)
     return replace(
         info,
-        pix_fmt=info.pix_fmt if is_yuv or info.bit_depth > 8 else "yuv444p10le",
-        bit_depth=info.bit_depth if is_yuv else 10,
         time_base=_ONCE,
         rate=1 / _ONCE,
         duration=_ONCE,
@@ -71,7 +67,11 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
-        still=Still(format_depth(picture.format), tags.profile if tags else b""),
+        still=Still(
+            depth=format_depth(picture.format),
+            is_rgb=not has_chroma(picture.format),
+            profile=tags.profile if tags else b"",
+        ),
     )
 
 
