@@ -40,6 +40,18 @@ class AudioInfo:
 
 
 @dataclass(frozen=True)
+class Still:
+    """What there is to say of a clip that is one picture."""
+
+    depth: int
+    """Bits a sample as the file has them."""
+    is_rgb: bool = False
+    """Whether it is R'G'B' or grey rather than YUV."""
+    profile: bytes = b""
+    """Its ICC profile, or nothing."""
+
+
+@dataclass(frozen=True)
 class Loss:
     """Frames that a file once had and has no more."""
 
@@ -94,6 +106,8 @@ class VideoInfo:
     """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    still: Still | None = None
+    """Set where the clip is one picture, which has no time; None for a video and for a numbered series."""
     every_packet_shows: bool = False
     """Whether `frame_count` is the number of frames, unless some are lost: codecs may also hide pictures or cut them
     into fields."""

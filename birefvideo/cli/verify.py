@@ -88,16 +88,18 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import claims_of, read, still_the_same
     from birefvideo.media.format_names import is_named_as_ours
-    from birefvideo.media.format_table import FORMATS, format_for_suffix, get_format
+    from birefvideo.media.forms import ALL_FORMS, form_of_file
+    from birefvideo.media.reading.stills import is_still
     from birefvideo.media.verification.verify_later import prove
 
     entry = read(output)
     claims = claims_of(entry)
     if span is not None:
         claims = replace(claims, span=span)
-    format = get_format(to) if to else claims.format or format_for_suffix(output)
+    known = None if to else claims.format
+    format = known or form_of_file(output, to or "", is_still=is_still(output))
     checks = [*still_the_same(output, source, entry), *prove(output, format, source, claims)]
-    if to or claims.format or is_named_as_ours(output, FORMATS.values()):
+    if to or claims.format or is_named_as_ours(output, ALL_FORMS.values()):
         return checks
     return [*checks, _of_unknown_origin(format)]
 
