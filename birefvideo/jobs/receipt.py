@@ -17,6 +17,7 @@ from birefvideo.frames import Span
 from birefvideo.media.format_table import FORMATS
 from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.media.verification.verify_sound import SoundClaims
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1
@@ -60,7 +61,11 @@ def claims_of(entry: Entry | None) -> Claims:
         return Claims(
             format=FORMATS.get(entry["format"]),
             frames=int(verified["frames"]),
-            sounds=len(verified["sounds"]),
+            sound=SoundClaims(
+                written=len(verified["sounds"]),
+                wanted=None if entry["input"].get("sounds") is None else int(entry["input"]["sounds"]),
+                tracks=str(options["audio"]) if "audio" in options else None,
+            ),
             span=Span(*(None if time is None else int(time) for time in entry["span"])),
             fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
             premultiplied=bool(options.get("premultiplied")),
