@@ -73,10 +73,24 @@ def _check_there(inputs: list[Path]) -> None:
         why = why_missing(item)
         if not why or series_of(item):
             continue
-        if whole := _split_name(inputs, index):
-            why = f"{item} does not exist, but '{whole}' does: put quotes around a name with spaces"
         others = "; nothing was done" if len(inputs) > 1 else ""
-        raise InputError(f"{why}{others}")
+        raise InputError(f"{_why_split(inputs, index) or why}{others}")
+
+
+def check_quoted(names: list[Path]) -> None:
+    """Refuse names that are words of one, which was not quoted.
+
+    Raises:
+        InputError: says which name was meant.
+    """
+    for index, name in enumerate(names):
+        if why_missing(name) and (why := _why_split(names, index)):
+            raise InputError(why)
+
+
+def _why_split(names: list[Path], index: int) -> str:
+    whole = _split_name(names, index)
+    return f"{names[index]} does not exist, but '{whole}' does: put quotes around a name with spaces" if whole else ""
 
 
 def _split_name(inputs: list[Path], index: int) -> Path | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.inputs import check_quoted
 from birefvideo.cli.parse import parse_times, path
 from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
@@ -54,6 +55,7 @@ def verify(
     whole: list[dict[str, object]] = []
     failures = Failures(debug)
     with reported(debug):
+        check_quoted(outputs)
         span = _span(source, start, end)
         for output in outputs:
             checks = None
