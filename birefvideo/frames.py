@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -14,6 +15,11 @@ from birefvideo.colour import Colour
 
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
+
+ChromaSite: TypeAlias = "tuple[float, float]"
+"""Where chroma lies (across, down) within the luma samples that it stands for: 0 on the first, 1 on the last."""
+LEFT: ChromaSite = (0.0, 0.5)
+"""Where MPEG-2, H.264 and their kin put it, and where it is in every picture that is handed on."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class VideoInfo:
     """Counter-clockwise quarter turns (np.rot90's k) that bring a decoded picture upright."""
     mirrored: bool = False
     """Whether the picture is flipped left to right after the turns."""
+    chroma_site: ChromaSite = LEFT
+    """Where chroma lies in a decoded picture, before it is turned."""
     interlaced: bool = False
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()

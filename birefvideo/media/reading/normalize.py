@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
 from birefvideo.colour import FULL_RANGE, code_scale, rgb_to_normal, tag
-from birefvideo.frames import VideoInfo
+from birefvideo.frames import LEFT, ChromaSite, VideoInfo
+from birefvideo.media.reading.chroma_siting import with_chroma_moved
 from birefvideo.planes import plane_array
 
 # FFmpeg's AVColorSpace to swscale's matrices. Between YUV formats of one matrix any entry serves.
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+_PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (4, 1): "yuv411p", (4, 4): "yuv410p", (1, 2): "yuv440p"}
+"""Planar formats by the luma columns and rows that a chroma sample stands for."""
 _ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -44,16 +49,25 @@ def working_format(pix_fmt: str) -> str:
     return f"yuv420p{suffix}" if source.chroma_height() < 64 else f"yuv422p{suffix}"
 
 
-def upright_format(pix_fmt: str, width: int, height: int, quarter_turns: int, mirrored: bool) -> str:
-    """Return `working_format`, but 4:4:4 where turning a picture of this stored size would move chroma against luma.
+def upright_format(pix_fmt: str, is_turned: bool, site: ChromaSite = LEFT) -> str:
+    """Return `working_format`, but 4:4:4 where an upright picture's chroma would not lie as `LEFT` has it.
 
-    A quarter turn of 4:2:2 would be 4:4:0; and a flip along an odd side of a halved plane shifts the sample grid.
+    That is so of other sites, and of every turn: chroma on the left comes to lie above, below or on the right.
     """
     name = working_format(pix_fmt)
-    odd_flip = (width % 2 or height % 2) and name.startswith(("yuv420p", "yuv422p"))
-    if (quarter_turns % 2 and name.startswith("yuv422p")) or ((quarter_turns or mirrored) and odd_flip):
-        return name.replace("420", "444").replace("422", "444")
-    return name
+    is_left = site[0] == LEFT[0] and (site[1] == LEFT[1] or "420" not in name)
+    return name if is_left and not is_turned else whole(name)
+
+
+def whole(pix_fmt: str) -> str:
+    """Return the 4:4:4 of a planar YUV format."""
+    return pix_fmt.replace("420", "444").replace("422", "444")
+
+
+def _subsampling(pix_fmt: str) -> tuple[int, int]:
+    """Return how many luma columns and rows a chroma sample stands for."""
+    source = av.VideoFormat(pix_fmt, 64, 64)
+    return 64 // source.chroma_width(), 64 // source.chroma_height()
 
 
 def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
@@ -72,7 +86,14 @@ def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
 
 
 def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """Return a decoded picture in `info`'s format and range, tagged, but at its own size and not yet turned."""
+    """Return a decoded picture in `info`'s depth and range, tagged, but at its own size and not yet turned.
+
+    Its chroma keeps its rows, since it may be of two fields.
+    """
+    pix_fmt = info.pix_fmt
+    if has_chroma(picture.format):
+        pix_fmt = _PLANAR.get(_subsampling(picture.format.name), "yuv444p") + info.pix_fmt[7:]
+    info = replace(info, pix_fmt=pix_fmt)
     if _needs_conversion(picture, picture.width, picture.height, info):
         picture = _converted(picture, picture.width, picture.height, info)
         tag(picture, info.colour)
@@ -93,12 +114,25 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
     if not has_chroma(picture.format) and format_depth(picture.format) > 8:
         picture = _from_deep(picture, info)
+    size, own = (picture.width, picture.height), _subsampling(picture.format.name)
+    is_resized = size != (width, height)
+    wanted = whole(info.pix_fmt) if is_resized else info.pix_fmt
+    if has_chroma(picture.format) and own not in ((1, 1), _subsampling(wanted)):
+        # swscale would take chroma to lie in the middle on one side or the other.
+        picture = _reformatted(picture, *size, _PLANAR[own] + wanted[7:], info)
+        picture = with_chroma_moved(picture, info.chroma_site, wanted)
+    if is_resized or picture.format.name != wanted or _range(picture, info) != info.colour.range:
+        picture = _reformatted(picture, width, height, wanted, info)
+    return picture if wanted == info.pix_fmt else with_chroma_moved(picture, LEFT, info.pix_fmt)
+
+
+def _reformatted(picture: av.VideoFrame, width: int, height: int, pix_fmt: str, info: VideoInfo) -> av.VideoFrame:
     matrix = _SWS_MATRIX.get(info.colour.matrix, 1)
     # One thread: with more, swscale garbles the rows where its slices meet.
-    return picture.reformat(
+    result = picture.reformat(
         width=width,
         height=height,
-        format=info.pix_fmt,
+        format=pix_fmt,
         src_colorspace=matrix,
         dst_colorspace=matrix,
         src_color_range=_range(picture, info),
@@ -106,6 +140,8 @@ def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo)
         interpolation=Interpolation.BICUBIC,
         threads=1,
     )
+    tag(result, info.colour)
+    return result
 
 
 def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 
@@ -78,7 +79,9 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     turned = quarter_turns % 2 == 1
     width, height = picture.width, picture.height
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    pix_fmt = upright_format(picture.format.name, width, height, quarter_turns, mirrored)
+    colour = resolve_colour(picture)
+    site = site_of(picture, colour)
+    pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site)
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -91,10 +94,11 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         start=stream.start_time or 0,
         duration=duration,
         frame_count=max(stream.frames, 0) or round(duration * rate),
-        colour=resolve_colour(picture),
+        colour=colour,
         sample_aspect_ratio=1 / aspect if turned else aspect,
         quarter_turns=quarter_turns,
         mirrored=mirrored,
+        chroma_site=site,
         interlaced=picture.interlaced_frame,
         audio=tuple(_audio(s) for s in container.streams.audio if getattr(s, "codec_context", None) is not None),
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
 from birefvideo.frames import Alpha
-from birefvideo.planes import bit_depth, plane_array, to_444
+from birefvideo.planes import bit_depth, plane_array, subsampled, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
@@ -148,11 +148,17 @@ def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
 
 
 def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Return a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
+    """Return a planar frame resampled to another size; the frame itself if that is its size."""
     if (frame.width, frame.height) == (width, height):
         return frame
     result = av.VideoFrame(width, height, frame.format.name)
-    for codes, out in zip(_planes(frame), _planes(result), strict=True):
+    planes, outs = _planes(frame), _planes(result)
+    if outs[1].shape != outs[0].shape:
+        # Half-size chroma lies beside the middle of its pixels, which is where a resized plane would have it.
+        for codes, out in zip(_planes(to_444(frame))[1:], outs[1:3], strict=True):
+            out[:] = subsampled(cv2.resize(codes, (width, height), interpolation=cv2.INTER_CUBIC))
+        planes, outs = [planes[0], *planes[3:]], [outs[0], *outs[3:]]
+    for codes, out in zip(planes, outs, strict=True):
         cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
         if out.itemsize > 1:
             np.minimum(out, (1 << bit_depth(frame)) - 1, out=out)
@@ -183,11 +189,11 @@ def _fill_420(
         foreground = to_444(picture)
     if foreground is not None:
         luma, *full = _planes(foreground)
-        means = [_halve(plane) for plane in full]
         if is_subsampled:
             soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
-            means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
-        chroma = means
+            chroma = [_choose(_halve(plane), own, soft) for plane, own in zip(full, chroma, strict=True)]
+        else:
+            chroma = [subsampled(plane) for plane in full]
     depth = bit_depth(picture)
     gains, offsets = conversion(source, target, depth)
     if same_matrix(source, target):
