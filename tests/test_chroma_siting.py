@@ -20,7 +20,7 @@ from birefvideo.frames import LEFT, VideoInfo
 from birefvideo.matting.network_input import network_input
 from birefvideo.media.reading.chroma_siting import CENTRE, TOP_LEFT, site_of
 from birefvideo.media.reading.decode import read_frames
-from birefvideo.media.reading.normalize import planar, prepare, upright_format, working_format
+from birefvideo.media.reading.normalize import planar, prepare, upright_format
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.yuv_frames import composite_420, stretched, with_alpha_420
 from birefvideo.planes import bit_depth, plane_array, to_444
