@@ -100,10 +100,13 @@ def shows_alike(source: Colour, target: Colour) -> bool:
     """
     if not (is_plain(source) and is_plain(target)):
         return False
-    curves = {source.transfer, target.transfer}
-    is_one_curve = len(curves) == 1 or curves <= _SHOWN_AS_SENT
     is_one_gamut = np.allclose(primaries_map(source.primaries, target.primaries), np.eye(3), atol=1e-6)
-    return source.guessed or target.guessed or (is_one_curve and is_one_gamut)
+    return source.guessed or target.guessed or (is_one_gamut and curves_show_alike(source.transfer, target.transfer))
+
+
+def curves_show_alike(one: int, other: int) -> bool:
+    """Return whether displays make the same light of the codes of two AVColorTransferCharacteristics."""
+    return one == other or {one, other} <= _SHOWN_AS_SENT
 
 
 def primaries_map(source: int, target: int) -> Values:

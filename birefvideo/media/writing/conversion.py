@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from birefvideo.colour import (
     BT709,
     Colour,
     code_scale,
+    curves_show_alike,
     primaries_map,
     rgb_to_normal,
     same_matrix,
@@ -50,7 +50,7 @@ def converted(frame: av.VideoFrame, source: Colour, target: Colour) -> av.VideoF
     signal = np.rint(np.clip(to_rgb(frame, source, _STEPS), 0, _STEPS)).astype(np.uint16)
     light = cv2.transform(_light(source.transfer)[signal], primaries_map(source.primaries, target.primaries))
     # Where displays take both curves alike, codes change by gamut alone.
-    is_one_curve = shows_alike(replace(source, primaries=target.primaries), target)
+    is_one_curve = curves_show_alike(source.transfer, target.transfer)
     rgb = _signal(np.clip(light, 0, 1), source.transfer if is_one_curve else target.transfer)
     scale, offset = code_scale(target.range, 8)
     codes = cv2.transform(rgb, np.column_stack([rgb_to_normal(target.matrix) * scale[:, None], offset]))
