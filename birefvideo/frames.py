@@ -41,6 +41,22 @@ class AudioInfo:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """The part of a stored picture that is shown, before it is turned, in pixels."""
+
+    left: int
+    """Columns before it."""
+    top: int
+    """Rows above it."""
+    width: int
+    """Its columns."""
+    height: int
+    """Its rows."""
+    whole: tuple[int, int]
+    """(width, height) of the pictures that it is a part of; those of another size are shown whole."""
+
+
+@dataclass(frozen=True)
 class VideoInfo:
     """What a clip is, as its pictures are shown: rotation is applied to every size given here."""
 
@@ -76,6 +92,12 @@ class VideoInfo:
     """Whether the picture is flipped left to right after the turns."""
     chroma_site: ChromaSite = LEFT
     """Where chroma lies in a decoded picture, before it is turned."""
+    crop: Crop | None = None
+    """The part of a decoded picture that the file asks to show, or None for the whole."""
+    has_alpha: bool = False
+    """Whether pictures come with an opacity of their own, which is to count."""
+    is_premultiplied: bool = False
+    """Whether their colour is multiplied by it."""
     interlaced: bool = False
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
@@ -112,6 +134,8 @@ class DecodedFrame:
     """How long the picture is shown, in ticks; 0 where unknown."""
     core: bool = True
     """False for a frame of context, decoded for smoothing only and never written."""
+    opacity: Alpha | None = None
+    """The picture's own opacity, float32 (height, width) in [0, 1]; None where it is opaque."""
 
     @property
     def seconds(self) -> Fraction:
@@ -120,7 +144,8 @@ class DecodedFrame:
 
     def with_alpha(self, alpha: Alpha) -> AlphaFrame:
         """Return the frame with its matte, float32 (height, width) in [0, 1]."""
-        return AlphaFrame(self.picture, self.pts, self.time_base, self.duration, self.core, alpha=alpha)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity)
+        return AlphaFrame(*values, alpha=alpha)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,7 +157,7 @@ class AlphaFrame(DecodedFrame):
 
     def with_foreground(self, foreground: av.VideoFrame) -> Frame:
         """Return the frame with its foreground colour; see `Frame.foreground`."""
-        values = (self.picture, self.pts, self.time_base, self.duration, self.core)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity)
         return Frame(*values, alpha=self.alpha, foreground=foreground)
 
 

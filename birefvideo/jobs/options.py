@@ -210,6 +210,7 @@ class FrameArguments(TypedDict, total=False):
     despill: str | RGB | None
     fps: int | float | Fraction | str | None
     deinterlace: bool
+    ignore_alpha: bool
     start: Time | None
     end: Time | None
     device: str | torch.device
@@ -283,6 +284,7 @@ class Options:
         metavar="TRACKS",
     )
     deinterlace: bool = _option(True, _flag, "Take frames that are flagged interlaced as they are.")
+    ignore_alpha: bool = _option(False, _flag, "Show what the input's own transparency hides.")
     start: Fraction | None = _option(None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME")
     end: Fraction | None = _option(None, parse_time, "End here: seconds or [h:]mm:ss.", metavar="TIME")
     device: str = _option("auto", _device, "auto, cuda, cuda:N, mps or cpu.", metavar="DEVICE")

@@ -14,12 +14,14 @@ from typing import TypeAlias, cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.normalize import planar, prepare, working_format
+from birefvideo.media.reading.normalize import crop_of, opacity_of, planar, prepare, working_format
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, series_of
 
 __all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
@@ -56,6 +58,8 @@ class DecodeReport:
     """Frames of another size than the first one's, scaled to it."""
     deinterlaced_frames: int = 0
     """Frames that the file flags as interlaced and that were made progressive."""
+    transparent_frames: int = 0
+    """Frames with an opacity of their own that is not 1 everywhere."""
     read_error: str = ""
     """Why reading stopped before the end of the file, or ''."""
     short_by: Fraction = Fraction(0)
@@ -71,6 +75,7 @@ class DecodeReport:
         self.untimed_frames += other.untimed_frames
         self.rescaled_frames += other.rescaled_frames
         self.deinterlaced_frames += other.deinterlaced_frames
+        self.transparent_frames += other.transparent_frames
         self.read_error = self.read_error or other.read_error
         self.short_by = max(self.short_by, other.short_by)
 
@@ -127,10 +132,12 @@ def decoded(
     span: Span = Span(),  # noqa: B008 - frozen
     counts: DecodeReport | None = None,
     from_key_frame: bool = False,
+    decoder: VideoCodecContext | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
 
-    After a seek, `from_key_frame` holds back the packets that hang on pictures before the first key frame.
+    After a seek, `from_key_frame` holds back the packets that hang on pictures before the first key frame. `decoder` is
+    used instead of the stream's own.
 
     Raises InputError where GIVE_UP_AFTER key frames, or all packets, were refused and nothing was decoded.
     """
@@ -143,7 +150,7 @@ def decoded(
         counted = _is_within(packet, span)
         counts.packets += counted
         try:
-            pictures = packet.decode()
+            pictures = packet.decode() if decoder is None else decoder.decode(packet if packet.size else None)
         except MemoryError:
             raise
         except av.FFmpegError:
@@ -218,15 +225,19 @@ def read_frames(
                         break
                 reader.counts.frames += core
                 reader.counts.rescaled_frames += core and _is_resized(picture, info)
+                opacity = opacity_of(picture, info)
+                reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
-                yield DecodedFrame(picture, pts, info.time_base, duration, core)
+                yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity)
     finally:
         if report is not None:
             report.add(reader.counts)
 
 
 def _is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
+    if crop_of((picture.width, picture.height), info) is not None:
+        return False
     size = (picture.height, picture.width) if info.quarter_turns % 2 else (picture.width, picture.height)
     return size != (info.width, info.height)
 
@@ -307,7 +318,8 @@ class _Reader:
             delay = 0
             last: int | None = None
             expected = Fraction(0)
-            for picture in decoded(container, stream, span, counts, from_key_frame=target is not None):
+            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            for picture in decoded(container, stream, span, counts, target is not None, decoder):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError
                 own = picture.dts if in_decoding_order or picture.pts is None else picture.pts

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from birefvideo.colour import FULL_RANGE, code_scale, rgb_to_normal, tag
-from birefvideo.frames import LEFT, ChromaSite, VideoInfo
+from birefvideo.colour import FULL_RANGE, Colour, code_scale, rgb_to_normal, tag
+from birefvideo.frames import LEFT, Alpha, ChromaSite, Crop, VideoInfo
+from birefvideo.media.reading.alpha import alpha_or_palette, has_alpha, unmultiplied
 from birefvideo.media.reading.chroma_siting import with_chroma_moved
 from birefvideo.planes import plane_array
 
@@ -49,14 +50,16 @@ def working_format(pix_fmt: str) -> str:
     return f"yuv420p{suffix}" if source.chroma_height() < 64 else f"yuv422p{suffix}"
 
 
-def upright_format(pix_fmt: str, is_turned: bool, site: ChromaSite = LEFT) -> str:
+def upright_format(pix_fmt: str, is_turned: bool, site: ChromaSite = LEFT, crop: Crop | None = None) -> str:
     """Return `working_format`, but 4:4:4 where an upright picture's chroma would not lie as `LEFT` has it.
 
-    That is so of other sites, and of every turn: chroma on the left comes to lie above, below or on the right.
+    That is so of other sites, of crops that begin within a chroma sample, and of every turn: chroma on the left comes
+    to lie above, below or on the right.
     """
     name = working_format(pix_fmt)
     is_left = site[0] == LEFT[0] and (site[1] == LEFT[1] or "420" not in name)
-    return name if is_left and not is_turned else whole(name)
+    splits = crop is not None and (crop.left % 2 or (crop.top % 2 and "420" in name))
+    return name if is_left and not is_turned and not splits else whole(name)
 
 
 def whole(pix_fmt: str) -> str:
@@ -75,14 +78,46 @@ def prepare(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
 
     A picture that is so already, the commonest case, is passed on itself, only tagged.
     """
+    if info.is_premultiplied:
+        picture = unmultiplied(picture)
     turned = info.quarter_turns % 2 == 1
     width, height = (info.height, info.width) if turned else (info.width, info.height)
+    crop = crop_of((picture.width, picture.height), info)
+    if crop is not None:
+        width, height = crop.whole
     if _needs_conversion(picture, width, height, info):
         picture = _converted(picture, width, height, info)
+    if crop is not None:
+        picture = _cropped(picture, crop)
     if info.quarter_turns or info.mirrored:
         picture = _turned(picture, info.quarter_turns, info.mirrored)
     tag(picture, info.colour)
     return picture
+
+
+def crop_of(size: tuple[int, int], info: VideoInfo) -> Crop | None:
+    """Return the part to show of a decoded picture of a (width, height)."""
+    return info.crop if info.crop is not None and size == info.crop.whole else None
+
+
+def opacity_of(picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
+    """Return a decoded picture's own opacity as `prepare` returns the picture: cropped, in size and upright.
+
+    None where it is opaque, or its opacity is not to count.
+    """
+    opacity = alpha_or_palette(picture) if info.has_alpha else None
+    if opacity is None or opacity.min() >= 1:
+        return None
+    turned = info.quarter_turns % 2 == 1
+    size = (info.height, info.width) if turned else (info.width, info.height)
+    crop = crop_of((picture.width, picture.height), info)
+    if crop is not None:
+        opacity = opacity[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+    elif size != (picture.width, picture.height):
+        opacity = cv2.resize(opacity, size, interpolation=cv2.INTER_LINEAR)
+    opacity = np.rot90(opacity, info.quarter_turns)
+    upright: Alpha = np.ascontiguousarray(opacity[:, ::-1] if info.mirrored else opacity)
+    return upright
 
 
 def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
@@ -93,6 +128,8 @@ def planar(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     pix_fmt = info.pix_fmt
     if has_chroma(picture.format):
         pix_fmt = _PLANAR.get(_subsampling(picture.format.name), "yuv444p") + info.pix_fmt[7:]
+    if info.has_alpha and has_alpha(picture) and pix_fmt.startswith(("yuv420p", "yuv422p", "yuv444p")):
+        pix_fmt = pix_fmt.replace("yuv", "yuva")
     info = replace(info, pix_fmt=pix_fmt)
     if _needs_conversion(picture, picture.width, picture.height, info):
         picture = _converted(picture, picture.width, picture.height, info)
@@ -164,6 +201,17 @@ def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     for index, plane in enumerate(planes):
         plane_array(result, index)[:] = plane
     tag(result, info.colour)
+    return result
+
+
+def _cropped(picture: av.VideoFrame, crop: Crop) -> av.VideoFrame:
+    result = av.VideoFrame(crop.width, crop.height, picture.format.name)
+    for index in range(3):
+        plane, out = plane_array(picture, index), plane_array(result, index)
+        across, down = -(-picture.width // plane.shape[1]), -(-picture.height // plane.shape[0])
+        top, left = crop.top // down, crop.left // across
+        out[:] = plane[top : top + out.shape[0], left : left + out.shape[1]]
+    tag(result, Colour(picture.colorspace, picture.color_range, picture.color_primaries, picture.color_trc))
     return result
 
 
