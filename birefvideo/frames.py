@@ -136,6 +136,8 @@ class DecodedFrame:
     """False for a frame of context, decoded for smoothing only and never written."""
     opacity: Alpha | None = None
     """The picture's own opacity, float32 (height, width) in [0, 1]; None where it is opaque."""
+    aspect: Fraction = Fraction(1)
+    """Width to height of one pixel as it is shown."""
 
     @property
     def seconds(self) -> Fraction:
@@ -144,7 +146,7 @@ class DecodedFrame:
 
     def with_alpha(self, alpha: Alpha) -> AlphaFrame:
         """Return the frame with its matte, float32 (height, width) in [0, 1]."""
-        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
         return AlphaFrame(*values, alpha=alpha)
 
 
@@ -157,7 +159,7 @@ class AlphaFrame(DecodedFrame):
 
     def with_foreground(self, foreground: av.VideoFrame) -> Frame:
         """Return the frame with its foreground colour; see `Frame.foreground`."""
-        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
         return Frame(*values, alpha=self.alpha, foreground=foreground)
 
 

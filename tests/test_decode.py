@@ -269,3 +269,8 @@ def test_threads_change_no_pixel_of_a_sound_clip(clip: Clip, name: str) -> None:
     info = probe(clip(name))
     one, three = ([fingerprint(f) for f in read_frames(info, threads=n)] for n in (1, 3))
     assert one == three
+
+
+def test_frames_know_the_shape_of_their_pixels(clip: Clip) -> None:
+    for name, aspect in (("plain", 1), ("wide_pixels", Fraction(4, 3)), ("rotated_wide_pixels", Fraction(3, 4))):
+        assert {frame.aspect for frame in read_frames(probe(clip(name)))} == {aspect}

@@ -229,7 +229,7 @@ def read_frames(
                 reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
-                yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity)
+                yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity, info.sample_aspect_ratio)
     finally:
         if report is not None:
             report.add(reader.counts)
