@@ -23,7 +23,7 @@ from birefvideo.planes import plane_array, to_444
 Values = NDArray[np.float64]
 
 # Published maps of linear RGB to BT.709's: of Display P3, BT.2020 (ITU-R BT.2407), SMPTE C and EBU.
-TO_709 = {
+TO_709: dict[int, list[list[float]]] = {
     12: [[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]],
     9: [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
     6: [[0.9395, 0.0502, 0.0103], [0.0178, 0.9658, 0.0164], [-0.0016, -0.0044, 1.0060]],

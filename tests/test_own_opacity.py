@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ from birefvideo.matting.opacity import with_own_opacity
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.writing.animation_pixels import paletted
 from birefvideo.planes import plane_array
 
 WIDTH, HEIGHT = clips.WIDTH, clips.HEIGHT
@@ -37,10 +38,10 @@ def half_shown(pix_fmt: str, index: int, least: int = 0) -> av.VideoFrame:
     return frame.reformat(format=pix_fmt, threads=1)
 
 
-def write(path: Path, codec: str, pix_fmt: str, least: int = 0, **options: str) -> Path:
+def write(path: Path, codec: str, pix_fmt: str, options: Mapping[str, str] | None = None, least: int = 0) -> Path:
     """A clip of `half_shown` pictures."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=25, options=options)
+        stream = out.add_stream(codec, rate=25, options=dict(options or {}))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
         for index in range(FRAMES):
@@ -52,7 +53,7 @@ def write(path: Path, codec: str, pix_fmt: str, least: int = 0, **options: str) 
 
 
 VP = {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "0", "crf": "4", "b": "2M"}
-KINDS = [
+KINDS: list[tuple[str, str, str, dict[str, str]]] = [
     ("a.mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}),
     ("a.mov", "qtrle", "argb", {}),
     ("a.mov", "png", "rgba", {}),
@@ -70,7 +71,7 @@ KINDS = [
 def test_frames_carry_their_own_opacity(
     tmp_path: Path, name: str, codec: str, pix_fmt: str, options: dict[str, str]
 ) -> None:
-    info, report = probe(write(tmp_path / name, codec, pix_fmt, **options)), DecodeReport()
+    info, report = probe(write(tmp_path / name, codec, pix_fmt, options)), DecodeReport()
     assert info.has_alpha
     frames = list(read_frames(info, report=report))
     assert len(frames) == report.transparent_frames == FRAMES
@@ -87,14 +88,10 @@ def test_a_gif_s_palette_counts(tmp_path: Path) -> None:
         stream = out.add_stream("gif", rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "pal8"
-        graph = av.filter.Graph()
         codes = np.full((32, 32, 4), 255, np.uint8)
         codes[:, :16] = 0
-        from birefvideo.media.writing.animation_pixels import paletted
-
         frame = paletted(codes)
         frame.pts = 0
-        del graph
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     (shown,) = read_frames(probe(path))
@@ -131,8 +128,8 @@ def test_alpha_is_multiplied_and_what_is_hidden_is_black(clip: Callable[[str], P
     assert (plane_array(finished.foreground, 0)[:, :40] == 16).all()
     (plain,) = estimate([frame.with_alpha(own.alpha)])
     for index in range(3):
-        same = (plane_array(one.foreground, index)[:, 48:] for one in (finished, plain))
-        assert np.array_equal(*same)
+        one, other = (plane_array(frame.foreground, index)[:, 48:] for frame in (finished, plain))
+        assert np.array_equal(one, other)
 
 
 def alpha_written(path: Path) -> NDArray[np.float32]:
@@ -143,7 +140,7 @@ def alpha_written(path: Path) -> NDArray[np.float32]:
 
 
 def test_a_job_hides_what_the_input_hides_and_tells(tmp_path: Path, network: Path) -> None:
-    source = write(tmp_path / "a.mov", "prores_ks", "yuva444p10le", profile="4444", alpha_bits="16")
+    source = write(tmp_path / "a.mov", "prores_ks", "yuva444p10le", KINDS[0][3])
     options = Options(model=network, device="cpu", smooth=1)
     result = run(source, plan_targets(source, tmp_path / "with", ["prores"]), options)
     assert any("3 frames with transparency of the input's own" in note for note in result.warnings)
@@ -164,9 +161,9 @@ def test_interlaced_pictures_keep_their_opacity(tmp_path: Path) -> None:
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuva420p"
         for index in range(FRAMES):
-            frame = clips.flagged(half_shown("yuva420p", index), "tff")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            out.mux(stream.encode(frame))
+            picture = clips.flagged(half_shown("yuva420p", index), "tff")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
     info, report = probe(path), DecodeReport()
     frames = list(read_frames(info, report=report))

@@ -78,10 +78,11 @@ def alpha_or_palette(picture: av.VideoFrame) -> Alpha | None:
 
 def unmultiplied(picture: av.VideoFrame) -> av.VideoFrame:
     """Return planar RGB in floats, whose colour is multiplied by alpha, as straight; other pictures as they are."""
-    sample = {"gbrapf16le": np.dtype("<f2"), "gbrapf32le": np.dtype("<f4")}.get(picture.format.name)
-    if sample is None:
+    name = picture.format.name
+    sample = np.dtype("<f2" if name == "gbrapf16le" else "<f4")
+    if name not in ("gbrapf16le", "gbrapf32le"):
         return picture
-    straight = picture.reformat(format=picture.format.name, threads=1)
+    straight = picture.reformat(format=name, threads=1)
     straight.make_writable()
     planes: list[NDArray[Any]] = [
         np.ndarray((p.height, p.width), sample, memoryview(p), strides=(p.line_size, sample.itemsize))

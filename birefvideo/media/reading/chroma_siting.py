@@ -98,7 +98,7 @@ def _filters(luma: int, length: int, wanted: int, place: float, place_wanted: fl
 def _cubic(t: float) -> Weights:
     """Return the weights of the four samples at -1, 0, 1 and 2 for a value at `t` in [0, 1)."""
     weights = [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]
-    return np.array(weights, np.float32) / np.float32(2)
+    return np.array([weight / 2 for weight in weights], np.float32)
 
 
 def _said_site(picture: av.VideoFrame) -> ChromaSite | None:

@@ -21,7 +21,7 @@ from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.normalize import crop_of, opacity_of, planar, prepare, working_format
+from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, working_format
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, series_of
 
 __all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
@@ -136,8 +136,7 @@ def decoded(
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
 
-    After a seek, `from_key_frame` holds back the packets that hang on pictures before the first key frame. `decoder` is
-    used instead of the stream's own.
+    After a seek, `from_key_frame` holds back packets that hang on pictures before it. `decoder` replaces the stream's.
 
     Raises InputError where GIVE_UP_AFTER key frames, or all packets, were refused and nothing was decoded.
     """
@@ -224,7 +223,7 @@ def read_frames(
                     if after > context:
                         break
                 reader.counts.frames += core
-                reader.counts.rescaled_frames += core and _is_resized(picture, info)
+                reader.counts.rescaled_frames += core and is_resized(picture, info)
                 opacity = opacity_of(picture, info)
                 reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
@@ -233,13 +232,6 @@ def read_frames(
     finally:
         if report is not None:
             report.add(reader.counts)
-
-
-def _is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
-    if crop_of((picture.width, picture.height), info) is not None:
-        return False
-    size = (picture.height, picture.width) if info.quarter_turns % 2 else (picture.width, picture.height)
-    return size != (info.width, info.height)
 
 
 class _TimeLostError(Exception):

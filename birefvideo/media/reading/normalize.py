@@ -100,6 +100,12 @@ def crop_of(size: tuple[int, int], info: VideoInfo) -> Crop | None:
     return info.crop if info.crop is not None and size == info.crop.whole else None
 
 
+def is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
+    """Return whether `prepare` brings a decoded picture to another size, because it differs from the first one."""
+    size = (picture.height, picture.width) if info.quarter_turns % 2 else (picture.width, picture.height)
+    return crop_of((picture.width, picture.height), info) is None and size != (info.width, info.height)
+
+
 def opacity_of(picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
     """Return a decoded picture's own opacity as `prepare` returns the picture: cropped, in size and upright.
 

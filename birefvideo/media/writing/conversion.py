@@ -76,11 +76,14 @@ def _light(transfer: int) -> NDArray[np.float32]:
 
 def _signal(light: NDArray[Any], transfer: int) -> NDArray[Any]:
     """Return the signal, 0 to 1, that makes a display show light: the inverse of `_light`."""
+    signal: NDArray[Any]
     if transfer == _SRGB_CURVE:
-        return np.where(light < 0.0031308, 12.92 * light, 1.055 * cv2.pow(light, 1 / 2.4) - 0.055)
-    if transfer in _DECADES:
-        return np.maximum(0, 1 + np.log10(np.maximum(light, 1e-6)) / _DECADES[transfer])
-    return cv2.pow(light, 1 / _GAMMAS.get(transfer, _DISPLAY_GAMMA))
+        signal = np.where(light < 0.0031308, 12.92 * light, 1.055 * cv2.pow(light, 1 / 2.4) - 0.055)
+    elif transfer in _DECADES:
+        signal = np.maximum(0, 1 + np.log10(np.maximum(light, 1e-6)) / _DECADES[transfer])
+    else:
+        signal = cv2.pow(light, 1 / _GAMMAS.get(transfer, _DISPLAY_GAMMA))
+    return signal
 
 
 def _tone_mapped(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
