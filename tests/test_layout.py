@@ -12,12 +12,13 @@ PACKAGE = ROOT / "birefvideo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
-BASE = {"colour", "frames", "planes", "prefetch", "errors", "json_files"}
+BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "json_files"}
 MAY_IMPORT = {
     "errors": set(),
     "json_files": set(),
     "colour": {"errors"},
-    "frames": {"colour", "errors"},
+    "frames": {"colour", "timeline", "errors"},
+    "timeline": {"errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
     "network": set(),

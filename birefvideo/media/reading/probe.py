@@ -25,12 +25,17 @@ from birefvideo.media.reading.alpha import has_alpha, hides_alpha
 from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
+from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.numbered_pictures import is_pictures
+from birefvideo.media.reading.scan import scan
 
 # FFmpeg draws any text file as a picture with these.
 _TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
+_TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
+_ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
@@ -51,10 +56,16 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
-    # What read_frames says first is where the clip starts, by definition.
+    if is_pictures(path):
+        return replace(info, start=_first_time(info))
+    with open_input(path) as container:
+        return _as_scanned(info, container)
+
+
+def _first_time(info: VideoInfo) -> int:
+    """Return where a clip starts: at what read_frames says first, by definition."""
     with closing(read_frames(info)) as frames:
-        first = next(frames)
-    return replace(info, start=first.pts)
+        return next(frames).pts
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -107,6 +118,29 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
         audio=tuple(_audio(s) for s in container.streams.audio if getattr(s, "codec_context", None) is not None),
+    )
+
+
+def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
+    """Return a clip with what its packets say: the clock, the number of pictures, and a length that can be trusted."""
+    stream = container.streams[info.stream_index]
+    if not isinstance(stream, VideoStream):
+        raise InputError(f"{info.path} has changed while it was read; start again")
+    index = promised(container, stream)
+    found = scan(container, stream)
+    info = replace(info, timeline=found.timeline)
+    info = replace(info, start=_first_time(info))
+    if not len(found.times):
+        return replace(info, frame_count=found.packets)
+    length = (found.end - int(found.times[0])) * info.time_base
+    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
+    return replace(
+        info,
+        duration=info.duration if is_true else length,
+        frame_count=found.packets - int((found.times < info.start).sum()),
+        every_packet_shows=stream.codec.name in _ONE_EACH and not info.interlaced,
+        stretches=found.stretches,
+        losses=find_losses(info, container, stream, index, found),
     )
 
 
