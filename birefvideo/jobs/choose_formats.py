@@ -7,15 +7,18 @@ from pathlib import Path
 
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
-from birefvideo.media.forms import STILL_ENDINGS, form_of, still_for_ending
+from birefvideo.media.forms import STILL_ENDINGS, STILLS, form_of, still_for_ending
 
 DEFAULT_FORMATS = ("prores", "green")
 """What is made of a clip where no format is named."""
 _DEFAULT_OF_STILL = ("png",)
 """What is made of a picture."""
 _OF_CLIPS = {row.extension for row in FORMATS.values()} - {""}
-NOT_WRITTEN = frozenset({".avi", ".mpg", ".wmv", ".m4v", ".jpg", ".jpeg"} | STILL_ENDINGS)
-"""How names end that are surely of files, and not of folders."""
+
+
+def written_of(is_still: bool) -> tuple[Format, ...]:
+    """Return what can be made of a picture, or of a clip."""
+    return (*STILLS.values(), *FORMATS.values()) if is_still else tuple(FORMATS.values())
 
 
 def endings(is_still: bool) -> Set[str]:

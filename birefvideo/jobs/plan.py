@@ -20,8 +20,9 @@ import torch
 
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
-from birefvideo.jobs.choose_formats import NOT_WRITTEN, default_formats, endings, format_for_name, formats_asked_for
+from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
 from birefvideo.jobs.options import Options
+from birefvideo.media.format_names import unknown_ending
 from birefvideo.media.format_table import Format
 from birefvideo.media.forms import has_ending
 from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
@@ -157,9 +158,8 @@ def plan_targets(
             makes = f"a {wanted.extension} file" if wanted.extension else "a folder"
             raise OptionError(f"{out} does not go with {named('to', names[0])}, which makes {makes}")
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in NOT_WRITTEN and not out.is_dir():
-        ways = ", ".join(sorted(endings(still)))
-        raise OptionError(f"{out} is not a kind of file that can be written of {source.name}: end it with {ways}")
+    if out is not None and not out.is_dir() and (why := unknown_ending(out, written_of(still))):
+        raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
     formats = formats_asked_for(names or default_formats(options, is_still=still), options, is_still=still)
     for format in formats:

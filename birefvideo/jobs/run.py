@@ -68,6 +68,8 @@ class Result:
     """The files, in the order asked for."""
     frames: int
     """Frames in each."""
+    computed: int
+    """Those of them that this run computed; an earlier one, which was stopped, had done the rest."""
     seconds: float
     """Wall time."""
     model: str
@@ -137,7 +139,7 @@ def run(
     try:
         with folder:
             progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
+            reports, earlier = _run_segments(plan, folder, predictor, progress)
             losses = job_losses(info, span, reports)
             if strict:
                 _check_whole(source, losses)
@@ -159,6 +161,7 @@ def run(
     return Result(
         outputs=tuple(target.path for target in targets),
         frames=sum(len(report.pts) for report in reports),
+        computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=time.monotonic() - started,
         model=model.checkpoint.name,
         device=str(model.device),
@@ -175,8 +178,10 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -185,7 +190,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(

@@ -19,6 +19,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import InputError
+from birefvideo.hints import why_missing
 from birefvideo.media.chunks import PNG_HEAD, png_chunk, png_chunks, riff_chunk, riff_chunks, riff_head
 
 Pictures = Iterable[tuple[bytes, int]]
@@ -156,7 +157,7 @@ def read_webp(path: Path) -> AnimatedWebP:
         with path.open("rb") as file:
             return _read_webp(file, path)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the name and the folder") from None
+        raise InputError(why_missing(path)) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.hints import why_missing
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import planar, prepare, working_format
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, series_of
@@ -37,8 +38,8 @@ def open_input(path: Path) -> InputContainer:
     Raises InputError where there is no file, or none that FFmpeg can read.
     """
     series = series_of(path)
-    if series is None and not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder")
+    if series is None and (why := why_missing(path)):
+        raise InputError(why)
     try:
         # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol.
         options = {"protocol_whitelist": _PROTOCOLS}

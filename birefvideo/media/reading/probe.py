@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -112,7 +113,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         quarter_turns=quarter_turns,
         mirrored=mirrored,
         interlaced=picture.interlaced_frame,
-        audio=tuple(_audio(s) for s in container.streams.audio if getattr(s, "codec_context", None) is not None),
+        audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
+        unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),
     )
 
 
@@ -159,16 +161,32 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
     return max(Fraction(0), whole - (stream.start_time or 0) * time_base) if is_matroska else whole
 
 
+def _is_readable(stream: AudioStream) -> bool:
+    context = getattr(stream, "codec_context", None)  # None where there is no decoder
+    return context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
+
+
 def _audio(stream: AudioStream) -> AudioInfo:
     time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
     return AudioInfo(
         index=stream.index,
-        codec=stream.codec_context.name,
+        codec=codec_name(stream),
         rate=stream.codec_context.sample_rate,
         channels=stream.codec_context.layout.nb_channels,
         start=(stream.start_time or 0) * time_base,
-        duration=stream.duration * time_base if stream.duration else None,
+        duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
+        layout=stream.codec_context.layout.name,
+        is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
     )
+
+
+def _tagged_end(stream: AudioStream) -> Fraction | None:
+    """Return when a Matroska track ends, in seconds, by the tag that mkvmerge and FFmpeg write."""
+    clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", ""))
+    if clock is None:
+        return None
+    hours, minutes, seconds = map(Fraction, clock.groups())
+    return 3600 * hours + 60 * minutes + seconds or None
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:

@@ -130,6 +130,8 @@ def _check_sounds(finished: FinishedOutput, sounds: Sequence[Sound]) -> None:
     for found, sound in zip(finished.sounds, sounds, strict=True):
         if found.codec != sound.codec:
             raise wrong(output, f"audio stream {found.index} is {found.codec} instead of {sound.codec}")
+        if found.channels != sound.channels:
+            raise wrong(output, f"audio stream {found.index} has {found.channels} channels instead of {sound.channels}")
         slack = sound.grain + Fraction(2, 1000)  # Matroska's rounding at either side
         # What a decoder needs before the first sample heard lies before 0.
         if abs(max(found.start, Fraction(0)) - sound.start) > slack or abs(found.end - sound.end) > slack:
