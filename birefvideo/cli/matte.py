@@ -63,7 +63,16 @@ def matte(
     for line in missing:
         print_error(line)
     failures = Failures(debug)
-    _matte_all(jobs, chosen, failures, quiet, review=review, receipts=receipt, overwrite=overwrite)
+    _matte_all(
+        jobs,
+        chosen,
+        failures,
+        quiet,
+        review=review,
+        receipts=receipt,
+        overwrite=overwrite,
+        skip_done=len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
+    )
     failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
     if failed and total > 1:
         print_error(f"{failed} of {total} inputs failed")
@@ -96,7 +105,7 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
                 with JobBar(clip, quiet) as bar:
                     result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
                 if not quiet:
-                    print_result(result)
+                    print_result(clip, result)
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"

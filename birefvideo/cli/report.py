@@ -58,7 +58,7 @@ class JobBar:
         """The callbacks for jobs.run."""
         from birefvideo.jobs.run import Progress
 
-        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed)
+        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed, self._told)
 
     def _planned(self, plan: Plan, checkpoint: Checkpoint) -> None:
         from tqdm import tqdm
@@ -89,6 +89,9 @@ class JobBar:
         self._bar.n += frames
         self._bar.refresh()
 
+    def _told(self, line: str) -> None:
+        self._bar.write(f"  note: {printable(with_flags(line))}", file=sys.stdout)
+
 
 def _length(plan: Plan) -> Fraction:
     """Seconds that the output will last, as far as the container knows."""
@@ -100,8 +103,13 @@ def _length(plan: Plan) -> Fraction:
     return max(Fraction(0), last - first) * info.time_base
 
 
-def print_result(result: Result) -> None:
+def print_result(clip: Path, result: Result) -> None:
     """Return the closing summary of one clip."""
+    if result.was_done:
+        print(f"{printable(clip.name)}: done already, by its receipts: {', '.join(map(_short, result.outputs))}")
+        for warning in result.warnings:
+            print(f"  note: {printable(with_flags(warning))}")
+        return
     rate = result.frames / result.seconds if result.seconds else 0.0
     frames = "1 frame" if result.frames == 1 else f"{result.frames} frames"
     print(f"  {frames} in {_duration(result.seconds)} ({rate:.1f} fps)")
@@ -117,7 +125,7 @@ def print_result(result: Result) -> None:
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of the files in a folder."""
-    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _megabytes(size: int) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birefvideo.errors import InputError, OutputError, named
+from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.family.checkpoints import Checkpoint
-from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.finished import finished_earlier
+from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.manifest import InputChangedError, fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
@@ -28,7 +30,7 @@ from birefvideo.jobs.plan import (
     trimmed_span,
     with_earlier_batch,
 )
-from birefvideo.jobs.receipt import check_receipts
+from birefvideo.jobs.receipt import Entry, check_receipts, claims_of, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.warnings import job_warnings
@@ -57,6 +59,8 @@ class Progress:
     """Called after each frame."""
     resumed: Callable[[int], object] = lambda frames: None
     """Called once, if so, with the number of frames that an earlier run had finished."""
+    told: Callable[[str], object] = lambda line: None
+    """Called before the first frame with each line that the user should know of an earlier run."""
 
 
 @dataclass
@@ -79,6 +83,8 @@ class Result:
     """The receipts beside the outputs."""
     review: Path | None = None
     """The review page."""
+    was_done: bool = False
+    """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
 
 
 def run(
@@ -87,6 +93,7 @@ def run(
     options: Options,
     *,
     overwrite: bool = False,
+    skip_done: bool | None = None,
     receipts: bool = True,
     review: bool = False,
     load: Callable[[], LoadedModel] | None = None,
@@ -96,14 +103,48 @@ def run(
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
+    With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
+    again.
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
     """
     started = time.monotonic()
     progress = progress or Progress()
+    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review)
+    clear_remains(plan.folder, plan)
+    if skip_done if skip_done is not None else not overwrite:
+        entries = finished_earlier(plan, review=review)
+        if entries:
+            clear_remains(plan.folder, plan, is_done=True)
+            return _done_result(plan, entries, time.monotonic() - started, review=review)
+    folder = JobFolder(plan, overwrite)
+    if not overwrite and not folder.was_renaming():
+        check_free(plan.targets, review_page(source, targets) if review else None)
+    try:
+        result = _run_planned(plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review)
+    except OSError as error:
+        place = error.filename or plan.folder
+        reason = error.strerror or error
+        raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
+    if plan.folder.exists():
+        result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _planned(
+    source: Path,
+    targets: Sequence[Target],
+    options: Options,
+    load: Callable[[], LoadedModel] | None,
+    *,
+    receipts: bool,
+    review: bool,
+) -> tuple[Plan, LoadedModel]:
+    """Check all that can be checked before the first frame; return the plan, and the network for it."""
     info = as_asked(probe(source), options)
-    tags = read_metadata(info)
+    inputs = fingerprints(source, options)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
@@ -120,40 +161,83 @@ def run(
         segments=plan_segments(info, span),
         options=options,
         folder=job_folder(targets, source),
+        inputs=inputs,
         settings=model.settings(info),
     )
-    plan = with_earlier_batch(plan)
+    return with_earlier_batch(plan), model
+
+
+def _run_planned(
+    plan: Plan,
+    model: LoadedModel,
+    folder: JobFolder,
+    progress: Progress,
+    *,
+    overwrite: bool,
+    receipts: bool,
+    review: bool,
+) -> Result:
+    """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
-    folder = JobFolder(plan)
-    if not overwrite and not folder.was_renaming():
-        check_free(plan.targets, review_page(source, targets) if review else None)
-    try:
-        with folder:
-            progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
-            finished = _finish_all(plan, folder, reports, tags)
-            computed = predictor.report
-            warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
-            warnings += filter(None, [tags.left_out([target.format for target in targets])])
-            warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
-            made = write_side_files(
-                plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review
-            )
-            folder.rename(overwrite, made.files, made.receipts)
-    except OSError as error:
-        place = error.filename or plan.folder
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
+    tags = read_metadata(plan.source)
+    with folder, _same_inputs(plan, folder):
+        progress.planned(plan, model.checkpoint)
+        for note in folder.notes:
+            progress.told(note)
+        reports = _run_segments(plan, folder, predictor, progress)
+        finished = _finish_all(plan, folder, reports, tags)
+        computed = predictor.report
+        warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=plan.source.colour.is_hdr)
+        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
+        warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+        made = write_side_files(plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review)
+        plan.check_inputs()
+        folder.rename(overwrite, made.files, made.receipts)
     return Result(
-        outputs=tuple(target.path for target in targets),
+        outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
-        seconds=time.monotonic() - started,
+        seconds=0,
         model=model.checkpoint.name,
         device=str(model.device),
         warnings=warnings,
         receipts=made.receipts,
         review=made.page,
     )
+
+
+def _done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool) -> Result:
+    """Return what an earlier run's receipts say of the outputs that it made."""
+    paths = [target.path for target in plan.delivered]
+    told = [line for entry in entries for line in entry.get("warnings", ()) if isinstance(line, str)]
+    return Result(
+        outputs=tuple(paths),
+        frames=claims_of(entries[0]).frames or 0,
+        seconds=seconds,
+        model=plan.settings["model"],
+        device=plan.settings["device"],
+        warnings=list(dict.fromkeys(told)),
+        receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
+        review=review_page(plan.source.path, plan.targets) if review else None,
+        was_done=True,
+    )
+
+
+@contextmanager
+def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
+    """Give an input that has changed meanwhile as the reason of whatever went wrong; nothing made of it is kept.
+
+    Raises:
+        InputError: an input is no longer what the job began with.
+    """
+    try:
+        yield
+    except (BirefvideoError, OSError) as error:
+        try:
+            plan.check_inputs()
+        except InputChangedError as reason:
+            folder.discard(keep_joined=False)
+            raise reason from error
+        raise
 
 
 def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
@@ -172,6 +256,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
 def _run_segment(
     plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
+    folder.check_held()
     spill = spill_light(plan.options.despill, plan.source.colour)
     settings = EncodeSettings(
         background=plan.options.background,
@@ -193,6 +278,7 @@ def _run_segment(
         ]
         smoother = make_smoother(plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
+    plan.check_inputs()
     folder.finish(segment, report)
     return report
 
@@ -205,7 +291,7 @@ def _finish_all(
     finished: list[VerifiedOutput] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
-        output, info = folder.joined(target.path), plan.shown(target)
+        output, info = folder.begin(target.path), plan.shown(target)
         joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
