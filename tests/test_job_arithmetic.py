@@ -110,7 +110,9 @@ def test_a_damaged_manifest_gives_no_batch(copy: GetClip, network: Path, begun: 
     source = copy("short_gops")
     folder = source.parent / f"{source.stem}.birefvideo"
     folder.mkdir()
-    for values in ({"settings": {"batch": 7}}, {"settings": 3}, {"settings": {"batch": []}}, {"places": 3}):
+    cases: list[dict[str, object]] = [{"settings": {"batch": 7}}, {"settings": 3}, {"settings": {"batch": []}}]
+    cases.append({"places": 3})
+    for values in cases:
         (folder / MANIFEST).write_text(json.dumps({"birefvideo_job": 1, **values}))
         birefvideo.matte(source, to="matte", model=str(network), overwrite=True, end=0.1)
         folder.mkdir()

@@ -128,13 +128,16 @@ class JobFolder:
         is_held = self._is_held()
         if sys.platform == "win32":
             self._lock.close()  # which cannot remove an open file
-        with suppress(OSError):  # what cannot be removed now is cleared by the next command
+        try:
             if is_held and (error is None or not self._is_worth_keeping()):
                 remove_contents(self.path, _outputs_of(self._wanted, self._plan))
                 remove_lock(self.path)
             elif is_held:
                 remove_unfinished(self.path)
-        self._lock.close()
+        except OSError:  # what cannot be removed now is cleared by the next command
+            pass
+        finally:
+            self._lock.close()
         self._remove_made()
 
     def _is_worth_keeping(self) -> bool:
@@ -270,9 +273,8 @@ def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:
         is_done: whether that job's outputs are known to be there, so that its own folder goes too.
     """
     owner = owner_of(folder)
-    is_over = owner is Owner.JOB and (folder / DELIVERED).exists()
-    is_over |= is_done and same_job(read_manifest(folder / MANIFEST), plan.manifest())
-    if owner is not Owner.REMAINS and not is_over:
+    is_over = (folder / DELIVERED).exists() or (is_done and same_job(read_manifest(folder / MANIFEST), plan.manifest()))
+    if owner is not Owner.REMAINS and not (owner is Owner.JOB and is_over):
         return
     with suppress(OutputError, OSError):  # another job is in it, or it cannot be removed: the job itself tells
         lock = _locked(folder)
