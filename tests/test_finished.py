@@ -112,7 +112,7 @@ def test_a_kill_while_the_finished_job_is_removed_is_cleared_by_the_same_command
     source = copy("one_frame")
     folder = source.with_name("one_frame.birefvideo")
     with monkeypatch.context() as patched, pytest.raises(_KilledError):
-        patched.setattr("birefvideo.jobs.folder_files.remove_part", killed)
+        patched.setattr("birefvideo.jobs.folder.remove_lock", killed)
         birefvideo.matte(source, to="matte", model=str(network), receipts=receipts)
     assert folder.exists()
     if receipts:
@@ -193,7 +193,7 @@ def test_an_input_that_is_away_for_a_while_costs_no_finished_part(
 ) -> None:
     source = copy("short_gops")
     away = source.with_name("away.mp4")
-    with pytest.raises(InputError, match="cannot be read any more|does not exist"):
+    with pytest.raises(InputError, match=r"cannot be read any more|does not exist"):
         birefvideo.matte(source, to="matte", model=str(network), progress=changed_at(13, lambda: source.rename(away)))
     away.rename(source)
     seen: list[int] = []

@@ -192,7 +192,9 @@ def test_damage_is_found(format: Format, clip: GetClip, tmp_path: Path) -> None:
         (lambda: pictures[-1].unlink(), "is missing"),
         (lambda: pictures[-1].write_bytes(b""), "is empty"),
         (lambda: pictures[-1].write_bytes(whole[:40]), "failed verification"),
-        (lambda: pictures[-3].write_bytes(whole[: len(whole) // 2]), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[: len(third) // 2]), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[:-99] + bytes(99)), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[:2000] + bytes(50) + third[2050:]), "failed verification"),
         (lambda: stray.write_text("mine"), "notes.txt does not belong"),
     ):
         harm()
