@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
+from birefvideo.hints import possible_path
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
-from birefvideo.jobs.run import Progress, Result, run
+from birefvideo.jobs.result import Progress, Result
+from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
@@ -48,6 +51,7 @@ def matte(
     review: bool = False,
     receipts: bool = True,
     overwrite: bool = False,
+    strict: bool = False,
     progress: Callable[[], object] | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -61,6 +65,8 @@ def matte(
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
+        strict: raise InputError where the clip is damaged or cut off, so that frames are missing; without it, these
+            are told in `Result.losses`.
         progress: called after each frame.
         **choices: options that replace those of `options`; see `Options`.
 
@@ -72,12 +78,21 @@ def matte(
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
-    targets = plan_targets(Path(source), None if out is None else Path(out), names)
+    path = possible_path(source)
+    targets = plan_targets(path, None if out is None else possible_path(out), names)
     callbacks = Progress(frame=progress) if progress else None
     result = run(
-        Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks
+        path,
+        targets,
+        chosen,
+        overwrite=overwrite,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        progress=callbacks,
     )
-    return replace(result, warnings=[with_arguments(warning) for warning in result.warnings])
+    idle = without_effect(chosen, [target.format for target in targets], choices)
+    return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
 
 def mattes(
@@ -97,7 +112,7 @@ def mattes(
     for name in _FOR_FILES:
         if name in choices:
             raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte")
-    return _frames(Path(source), (options or Options()).changed(**choices))
+    return _frames(possible_path(source), (options or Options()).changed(**choices))
 
 
 def _frames(source: Path, options: Options) -> Iterator[Frame]:

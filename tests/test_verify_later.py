@@ -25,6 +25,7 @@ from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.premultiplication import EdgeColour
 from birefvideo.media.verification.verify_later import Check, Claims, prove
+from birefvideo.media.verification.verify_sound import SoundClaims
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array
@@ -78,7 +79,9 @@ def test_another_picture_is_found(clip: GetClip, tmp_path: Path) -> None:
     others = [frames[(index + 4) % 12].picture for index in range(len(frames))]
     shifted = [with_matte(replace(f, picture=other), f.alpha) for f, other in zip(frames, others, strict=True)]
     (part,) = write_parts(tmp_path, get_format("prores"), info, shifted)
-    assert failed(proof(part, "prores", clip("plain"), Claims(sounds=0))) == ["pixels"]
+    assert failed(proof(part, "prores", clip("plain"), Claims(sound=SoundClaims(written=0, tracks="none")))) == [
+        "pixels"
+    ]
 
 
 @pytest.mark.parametrize(("level", "words"), [(0.0, "empty"), (1.0, "the same everywhere")])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from birefvideo.errors import OptionError, named
+from birefvideo.errors import InputError, OptionError, named
+from birefvideo.hints import why_missing
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -28,14 +29,18 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 """What a folder given as input is searched for."""
+_MOST_SPACES = 8
+"""Spaces that a name has at most to be found again."""
 
 
 def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
     """Return the clips that files and folders name, in order, and one line for every folder that holds none.
 
     Raises:
+        InputError: an input is not there; nothing is to be made of the others then.
         OptionError: `out` names one file for several clips.
     """
+    _check_there(inputs)
     clips: list[Path] = []
     missing: list[str] = []
     for item in inputs:
@@ -54,6 +59,46 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
         raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")
     return clips, missing
+
+
+def _check_there(inputs: list[Path]) -> None:
+    """Refuse a command of which one input is not there, before anything is made of the others.
+
+    Raises:
+        InputError: names the first, and what was meant: words of one name that was not quoted, or a name like it.
+    """
+    from birefvideo.media.reading.numbered_pictures import series_of
+
+    for index, item in enumerate(inputs):
+        why = why_missing(item)
+        if not why or series_of(item):
+            continue
+        if whole := _split_name(inputs, index):
+            why = f"{item} does not exist, but '{whole}' does: put quotes around a name with spaces"
+        others = "; nothing was done" if len(inputs) > 1 else ""
+        raise InputError(f"{why}{others}")
+
+
+def _split_name(inputs: list[Path], index: int) -> Path | None:
+    """Return the file whose name the shell split at its spaces into the input at `index` and those beside it."""
+    for first in range(max(0, index - _MOST_SPACES), index + 1):
+        for end in range(max(first + 2, index + 1), min(len(inputs), first + _MOST_SPACES + 1) + 1):
+            head = inputs[first]
+            name = " ".join((head.name, *map(str, inputs[first + 1 : end])))
+            if found := _file_called(head.parent / name):
+                return found
+    return None
+
+
+def _file_called(path: Path) -> Path | None:
+    """Return the file of that name, any number of spaces being like one."""
+    try:
+        if path.exists():
+            return path
+        wanted = path.name.split()
+        return next((file for file in path.parent.iterdir() if file.name.split() == wanted), None)
+    except (OSError, ValueError):
+        return None
 
 
 def _clips_in(folder: Path) -> list[Path]:

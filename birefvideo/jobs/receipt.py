@@ -16,6 +16,7 @@ from birefvideo.frames import Span
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.media.format_table import FORMATS
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.media.verification.verify_sound import SoundClaims
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1
@@ -59,7 +60,11 @@ def claims_of(entry: Entry | None) -> Claims:
         return Claims(
             format=FORMATS.get(entry["format"]),
             frames=int(verified["frames"]),
-            sounds=len(verified["sounds"]),
+            sound=SoundClaims(
+                written=len(verified["sounds"]),
+                wanted=None if entry["input"].get("sounds") is None else int(entry["input"]["sounds"]),
+                tracks=str(options["audio"]) if "audio" in options else None,
+            ),
             span=Span(*(None if time is None else int(time) for time in entry["span"])),
             fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
             premultiplied=bool(options.get("premultiplied")),
@@ -75,6 +80,8 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
+    if not isinstance(entry.get("sha256"), str):
+        checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),

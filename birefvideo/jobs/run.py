@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
-from birefvideo.family.checkpoints import Checkpoint
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel
@@ -30,13 +28,15 @@ from birefvideo.jobs.plan import (
     trimmed_span,
     with_earlier_batch,
 )
-from birefvideo.jobs.receipt import Entry, check_receipts, claims_of, receipt_path
+from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import job_warnings
+from birefvideo.jobs.result import Progress, Result, done_result
+from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
+from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.reading.probe import probe
@@ -49,44 +49,6 @@ from birefvideo.media.writing.segment_writer import open_review_writer, open_wri
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 
-@dataclass
-class Progress:
-    """Callbacks of a running job; the defaults do nothing."""
-
-    planned: Callable[[Plan, Checkpoint], object] = lambda plan, checkpoint: None
-    """Called once before the first frame."""
-    frame: Callable[[], object] = lambda: None
-    """Called after each frame."""
-    resumed: Callable[[int], object] = lambda frames: None
-    """Called once, if so, with the number of frames that an earlier run had finished."""
-    told: Callable[[str], object] = lambda line: None
-    """Called before the first frame with each line that the user should know of an earlier run."""
-
-
-@dataclass
-class Result:
-    """What a job made."""
-
-    outputs: tuple[Path, ...]
-    """The files, in the order asked for."""
-    frames: int
-    """Frames in each."""
-    seconds: float
-    """Wall time."""
-    model: str
-    """Name of the checkpoint used."""
-    device: str
-    """Where it ran."""
-    warnings: list[str] = field(default_factory=list)
-    """What the user should know, one line each."""
-    receipts: tuple[Path, ...] = ()
-    """The receipts beside the outputs."""
-    review: Path | None = None
-    """The review page."""
-    was_done: bool = False
-    """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
-
-
 def run(
     source: Path,
     targets: Sequence[Target],
@@ -96,12 +58,14 @@ def run(
     skip_done: bool | None = None,
     receipts: bool = True,
     review: bool = False,
+    strict: bool = False,
     load: Callable[[], LoadedModel] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
+    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
@@ -111,18 +75,23 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review)
+    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
         if entries:
             clear_remains(plan.folder, plan, is_done=True)
-            return _done_result(plan, entries, time.monotonic() - started, review=review)
+            result = done_result(plan, entries, time.monotonic() - started, review=review)
+            if strict:
+                _check_whole(source, result.losses)
+            return result
     folder = JobFolder(plan, overwrite)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     try:
-        result = _run_planned(plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review)
+        result = _run_planned(
+            plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+        )
     except OSError as error:
         place = error.filename or plan.folder
         reason = error.strerror or error
@@ -141,11 +110,14 @@ def _planned(
     *,
     receipts: bool,
     review: bool,
+    strict: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     info = as_asked(probe(source), options)
     inputs = fingerprints(source, options)
     span = trimmed_span(info, options.start, options.end)
+    if strict:
+        _check_whole(source, file_losses(info, span))
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
@@ -176,49 +148,41 @@ def _run_planned(
     overwrite: bool,
     receipts: bool,
     review: bool,
+    strict: bool,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
     tags = read_metadata(plan.source)
+    source = plan.source.path
     with folder, _same_inputs(plan, folder):
         progress.planned(plan, model.checkpoint)
         for note in folder.notes:
             progress.told(note)
-        reports = _run_segments(plan, folder, predictor, progress)
+        reports, earlier = _run_segments(plan, folder, predictor, progress)
+        losses = job_losses(plan.source, plan.span, reports)
+        if strict:
+            _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
-        warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=plan.source.colour.is_hdr)
+        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
-        made = write_side_files(plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review)
+        made = write_side_files(
+            plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
+        )
         plan.check_inputs()
         folder.rename(overwrite, made.files, made.receipts)
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
+        computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=0,
         model=model.checkpoint.name,
         device=str(model.device),
         warnings=warnings,
+        losses=losses,
         receipts=made.receipts,
         review=made.page,
-    )
-
-
-def _done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool) -> Result:
-    """Return what an earlier run's receipts say of the outputs that it made."""
-    paths = [target.path for target in plan.delivered]
-    told = [line for entry in entries for line in entry.get("warnings", ()) if isinstance(line, str)]
-    return Result(
-        outputs=tuple(paths),
-        frames=claims_of(entries[0]).frames or 0,
-        seconds=seconds,
-        model=plan.settings["model"],
-        device=plan.settings["device"],
-        warnings=list(dict.fromkeys(told)),
-        receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
-        review=review_page(plan.source.path, plan.targets) if review else None,
-        was_done=True,
     )
 
 
@@ -240,8 +204,16 @@ def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
         raise
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+def _check_whole(source: Path, losses: Sequence[str]) -> None:
+    if losses:
+        how = f"get a whole copy, or leave out {named('strict', True)}"
+        raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
+
+
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -250,7 +222,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(

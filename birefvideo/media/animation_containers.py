@@ -20,6 +20,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import InputError
+from birefvideo.hints import why_missing
 
 Pictures = Iterable[tuple[bytes, int]]
 """Whole single pictures of one size as their encoders give them, each with how many ticks it is shown."""
@@ -157,7 +158,7 @@ def read_webp(path: Path) -> AnimatedWebP:
         with path.open("rb") as file:
             return _read_webp(file, path)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the name and the folder") from None
+        raise InputError(why_missing(path)) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
