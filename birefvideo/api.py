@@ -25,6 +25,7 @@ from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.result import Progress, Result
 from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -60,7 +61,8 @@ def matte(
     Args:
         source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
         out: the file or folder to write; None: beside the source.
-        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green.
+        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green, or of a picture
+            png.
         options: the options to start from; None: the defaults.
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
@@ -79,7 +81,7 @@ def matte(
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = possible_path(source)
-    targets = plan_targets(path, None if out is None else possible_path(out), names)
+    targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
     callbacks = Progress(frame=progress) if progress else None
     result = run(
         path,
@@ -134,6 +136,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     """
     from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
 
+    about_to_compute()
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)
     checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -28,6 +27,7 @@ PROGRAM = (sys.executable, "-m", "birefvideo")
 NASTY = ("\x1b[31m", "\x9b31m", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\u200b", "\udcff", "\U000e0041")
 
 NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+NEEDS_HANGUP = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
 HOSTILE = "a\x1b]0;b\x07\x9bc\u202ed\n"
 """A name that sets the window's title, moves the cursor and turns the direction of writing."""
 OBEYED = set("\x1b\x07\x9b\u202e")
@@ -175,7 +175,7 @@ def test_the_program_leaves_no_complaint_at_its_end(short: str, where: str) -> N
 
 def started_in_a_terminal(command: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start a job of a clip that lasts, in a terminal of its own; return it when it computes, and the terminal."""
-    terminal, inside = pty.openpty()
+    terminal, inside = os.openpty()
     process = subprocess.Popen(
         ["bash", "-c", command], stdin=inside, stdout=inside, stderr=inside, start_new_session=True
     )
@@ -186,6 +186,7 @@ def started_in_a_terminal(command: str) -> tuple[subprocess.Popen[bytes], int]:
     return process, terminal
 
 
+@NEEDS_HANGUP
 @pytest.mark.slow
 def test_a_job_that_ignores_the_hangup_survives_its_terminal(short: str) -> None:
     write_clip(Path("clip.mp4"), frames=60)
@@ -195,6 +196,7 @@ def test_a_job_that_ignores_the_hangup_survives_its_terminal(short: str) -> None
     assert Path("clip_matte.mp4").exists()
 
 
+@NEEDS_HANGUP
 @pytest.mark.slow
 def test_a_hangup_stops_a_job_as_ctrl_c_does(short: str) -> None:
     write_clip(Path("clip.mp4"), frames=60)

@@ -54,7 +54,7 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
             continue
         clips += found
         if not found:
-            missing.append(f"{item} holds no video: name a clip or another folder")
+            missing.append(f"{item} holds no video and no picture: name a clip or another folder")
     clips = list(dict.fromkeys(clips))
     if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
         raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")
@@ -73,10 +73,24 @@ def _check_there(inputs: list[Path]) -> None:
         why = why_missing(item)
         if not why or series_of(item):
             continue
-        if whole := _split_name(inputs, index):
-            why = f"{item} does not exist, but '{whole}' does: put quotes around a name with spaces"
         others = "; nothing was done" if len(inputs) > 1 else ""
-        raise InputError(f"{why}{others}")
+        raise InputError(f"{_why_split(inputs, index) or why}{others}")
+
+
+def check_quoted(names: list[Path]) -> None:
+    """Refuse names that are words of one, which was not quoted.
+
+    Raises:
+        InputError: says which name was meant.
+    """
+    for index, name in enumerate(names):
+        if why_missing(name) and (why := _why_split(names, index)):
+            raise InputError(why)
+
+
+def _why_split(names: list[Path], index: int) -> str:
+    whole = _split_name(names, index)
+    return f"{names[index]} does not exist, but '{whole}' does: put quotes around a name with spaces" if whole else ""
 
 
 def _split_name(inputs: list[Path], index: int) -> Path | None:
@@ -102,14 +116,14 @@ def _file_called(path: Path) -> Path | None:
 
 
 def _clips_in(folder: Path) -> list[Path]:
-    """Return the videos of a folder but for our own outputs, or the folder itself where it holds pictures."""
-    from birefvideo.media.format_table import FORMATS
-    from birefvideo.media.reading.numbered_pictures import pictures_in
+    """Return the videos of a folder but for our own outputs; without any, its pictures, or itself if it is a series."""
+    from birefvideo.media.forms import ALL_FORMS
+    from birefvideo.media.reading.numbered_pictures import pictures_in, single_pictures_in
     from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
 
-    rows = (*FORMATS.values(), MATTE_PROXY, SOURCE_PROXY)
+    rows = (*ALL_FORMS.values(), MATTE_PROXY, SOURCE_PROXY)
     ours = tuple(format.suffix for format in rows if not format.is_sequence)
     # Hidden files are no clips: macOS leaves a ._NAME beside each NAME on disks of other systems.
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
-    return found or ([folder] if pictures_in(folder) else [])
+    return found or single_pictures_in(folder) or ([folder] if pictures_in(folder) else [])

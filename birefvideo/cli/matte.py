@@ -91,8 +91,9 @@ def matte(
 ) -> None:
     """Cut the people out of each INPUT and write alpha video beside it.
 
-    Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing. A stopped
-    job continues when the same command is run again. Folders inside folders are not searched.
+    Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing; of a
+    picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
+    searched.
 
     Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but an input lacks frames; 130 stopped.
     """
@@ -145,7 +146,7 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) 
     from birefvideo.jobs.plan import check_distinct, plan_targets
 
     check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to) for clip in clips}
+    jobs = {clip: plan_targets(clip, out, to, options) for clip in clips}
     check_distinct(jobs)
     return jobs
 

@@ -56,9 +56,10 @@ class JobBar:
         info = plan.source
         why = f" ({checkpoint.reason})" if checkpoint.reason else ""
         settings = plan.settings
+        times = "" if info.still else f", {_rate(float(info.rate))} fps, {float(_length(plan)):.1f} s"
         tell(
-            f"{self._clip.name}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
-            f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}"
+            f"{self._clip.name}: {info.width}×{info.height}{times}; "
+            f"model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}"
         )
         is_whole = plan.span.start is None and plan.span.end is None
         total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None
@@ -127,7 +128,8 @@ def _pace(result: Result) -> str:
         return f"{frames}, all done by an earlier run"
     new = "" if result.computed == result.frames else f"{result.computed} of them new, "
     rate = result.computed / result.seconds if result.seconds else 0.0
-    return f"{frames} in {_duration(result.seconds)} ({new}{rate:.1f} fps)"
+    pace = "" if result.frames == 1 else f" ({new}{rate:.1f} fps)"
+    return f"{frames} in {_duration(result.seconds)}{pace}"
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 GAP = "  "
-PIPED = 100
+PIPED = 80
 """Columns where the output goes to a file or another program."""
 NARROWEST = 60
 """Columns under which a table is cut by the terminal rather than made narrower."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.inputs import check_quoted
 from birefvideo.cli.parse import parse_times, path
 from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
@@ -54,6 +55,7 @@ def verify(
     whole: list[dict[str, object]] = []
     failures = Failures(debug)
     with reported(debug):
+        check_quoted(outputs)
         span = _span(source, start, end)
         for output in outputs:
             checks = None
@@ -88,16 +90,18 @@ def _span(source: Path | None, start: str | None, end: str | None) -> Span | Non
 def _checked(output: Path, source: Path | None, to: str | None, span: Span | None) -> list[Check]:
     from birefvideo.jobs.receipt import claims_of, read, still_the_same
     from birefvideo.media.format_names import is_named_as_ours
-    from birefvideo.media.format_table import FORMATS, format_for_suffix, get_format
+    from birefvideo.media.forms import ALL_FORMS, form_of_file
+    from birefvideo.media.reading.stills import is_still
     from birefvideo.media.verification.verify_later import prove
 
     entry = read(output)
     claims = claims_of(entry)
     if span is not None:
         claims = replace(claims, span=span)
-    format = get_format(to) if to else claims.format or format_for_suffix(output)
+    known = None if to else claims.format
+    format = known or form_of_file(output, to or "", is_still=is_still(output))
     checks = [*still_the_same(output, source, entry), *prove(output, format, source, claims)]
-    if to or claims.format or is_named_as_ours(output, FORMATS.values()):
+    if to or claims.format or is_named_as_ours(output, ALL_FORMS.values()):
         return checks
     return [*checks, _of_unknown_origin(format)]
 

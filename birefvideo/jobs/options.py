@@ -32,6 +32,7 @@ from birefvideo.jobs.option_values import (
     parse_tracks,
     whole_number,
 )
+from birefvideo.media.colour_names import NAMED_COLOURS
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,7 @@ class FrameArguments(TypedDict, total=False):
     despill: str | RGB | None
     fps: int | float | Fraction | str | None
     deinterlace: bool
+    ignore_alpha: bool
     start: Time | None
     end: Time | None
     device: str | torch.device
@@ -162,6 +164,7 @@ class Options:
     deinterlace: bool = _option(
         True, parse_flag, "Take frames that are flagged interlaced as they are.", group="Picture"
     )
+    ignore_alpha: bool = _option(False, parse_flag, "Show what the input's own transparency hides.", group="Picture")
     start: Fraction | None = _option(
         None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME", group="Common"
     )
@@ -184,6 +187,7 @@ class Options:
 
     def __init__(self, **choices: Unpack[JobArguments]) -> None:
         given: dict[str, object] = dict(choices)
+        object.__setattr__(self, "_given", frozenset(choices))
         for option in fields(self):
             value = given.pop(option.name, option.default)
             object.__setattr__(self, option.name, parse_option(option.name, value))
@@ -201,7 +205,19 @@ class Options:
             OptionError: as the class.
         """
         values: Any = {option.name: getattr(self, option.name) for option in fields(self)}
-        return Options(**{**values, **choices})
+        changed = Options(**{**values, **choices})
+        object.__setattr__(changed, "_given", self.given | choices.keys())
+        return changed
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the options that the user has given, be it with their defaults."""
+        return self._given  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def asks_for_background(self) -> bool:
+        """Whether something else than the chroma key's green is to be under composites."""
+        return self.background != NAMED_COLOURS["green"]
 
 
 def parse_option(name: str, value: object) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
 from birefvideo.jobs.digests import content_digest, input_digest
-from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.verification.verify_later import Check, Claims
 from birefvideo.media.verification.verify_sound import SoundClaims
 
@@ -27,7 +27,7 @@ Entry = dict[str, Any]
 
 def receipt_path(output: Path) -> Path:
     """Where the receipt of an output lies: its name with .json for what follows the stem; of a folder, with .json."""
-    known = {format.extension for format in FORMATS.values()}
+    known = {format.extension for format in ALL_FORMS.values()}
     is_file = output.suffix.lower() in known - {""}
     return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
 
@@ -58,7 +58,7 @@ def claims_of(entry: Entry | None) -> Claims:
     try:
         verified, options = entry["verified"], entry["options"]
         return Claims(
-            format=FORMATS.get(entry["format"]),
+            format=ALL_FORMS.get(entry["format"]),
             frames=int(verified["frames"]),
             sound=SoundClaims(
                 written=len(verified["sounds"]),

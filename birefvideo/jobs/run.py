@@ -32,7 +32,7 @@ from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
-from birefvideo.jobs.warnings import job_losses, job_warnings
+from birefvideo.jobs.warnings import idle_on_a_still, job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
@@ -165,7 +165,8 @@ def _run_planned(
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
-        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
+        idle = idle_on_a_still(plan.source, plan.options)
+        warnings += filter(None, [idle, tags.left_out([target.format for target in plan.delivered])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
         made = write_side_files(
             plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
@@ -248,7 +249,7 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        smoother = make_smoother(plan.options.smooth)
+        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     plan.check_inputs()
     folder.finish(segment, report)

@@ -17,7 +17,7 @@ from birefvideo.media.animation_schedule import shown_until
 from birefvideo.media.clip_notes import clock_jumps, file_losses
 from birefvideo.media.format_table import Content, Format
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
-from birefvideo.media.reading.numbered_pictures import at_rate, is_pictures
+from birefvideo.media.reading.numbered_pictures import at_rate, series_of
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
 from birefvideo.media.verification.observe import Observations, observe
@@ -90,8 +90,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
         _tags(seen, format, info),
         _frames(seen, claims),
         *_whole_source(seen, info, claims),
-        *_times(seen),
-        _gaps(seen),
+        *([] if format.is_still else [*_times(seen), _gaps(seen)]),
         *_matte(seen, format, claims),
         *_pixels(seen),
         *_sound(seen, info, claims),
@@ -179,7 +178,7 @@ def _whole_source(seen: Observations, info: VideoInfo | None, claims: Claims) ->
         return
     for line in (*file_losses(info, claims.span), *clock_jumps(info, claims.span)):
         yield Check("source", None, line)
-    if claims.span != Span() or seen.finished.format.is_animation or is_pictures(info.path):
+    if claims.span != Span() or seen.finished.format.is_animation or info.still or series_of(info.path):
         return
     count = count_source(info)
     repeats = f", {count.repeats} of them at the time of the one before" if count.repeats else ""
@@ -260,17 +259,17 @@ def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check
 
 
 def _pixels(seen: Observations) -> Iterator[Check]:
-    if not seen.wrong_luma:
-        return
-    worst = max(seen.wrong_luma)
-    said = f"where alpha is 1, brightness is within {worst * 255:.1f}/255 of the source's"
-    yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(seen.wrong_luma)} pictures)")
+    for what, wrong in (("brightness", seen.wrong_luma), ("colour as it is shown", seen.wrong_colour)):
+        if wrong:
+            worst = max(wrong)
+            said = f"where alpha is 1, {what} is within {worst * 255:.1f}/255 of the source's"
+            yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(wrong)} pictures)")
 
 
 def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
     """Check whether every track is there, as long as it should be, and in time with the pictures."""
     finished = seen.finished
-    if finished.format.is_sequence or finished.format.is_animation:
+    if not finished.format.can_have_sound:
         return
     shift = seen.source_times[0] - finished.times[0] if seen.source_times else None
     end = None if info is None or claims.span.end is None else claims.span.end * info.time_base

@@ -26,6 +26,7 @@ from birefvideo.media.writing.join_animation import join_pictures
 from birefvideo.media.writing.muxing import finished, movie_options, open_output, output_clock
 from birefvideo.media.writing.open_audio import open_tracks
 from birefvideo.media.writing.sequence_folder import join_folders
+from birefvideo.media.writing.still_file import join_still
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
@@ -80,6 +81,9 @@ def join(
     if format.is_sequence:
         count, origin = join_folders(parts, output, format, source, metadata)
         return JoinReport(count, origin, (), _silence(output, format, source))
+    if format.is_still:
+        origin, lost_profile = join_still(parts, output, format, source)
+        return JoinReport(1, origin, (), tuple(filter(None, [lost_profile])))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
         return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
