@@ -199,3 +199,11 @@ def test_an_input_that_is_away_for_a_while_costs_no_finished_part(
     seen: list[int] = []
     made = birefvideo.matte(source, to="matte", model=str(network), progress=lambda: seen.append(1))
     assert (made.frames, len(seen) <= 12) == (24, True)
+
+
+@pytest.mark.parametrize("to", ["png", "tiff", "exr", "webp-anim"])
+def test_a_photo_s_job_leaves_nothing_but_its_output(network: Path, tmp_path: Path, to: str) -> None:
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.full((32, 48, 3), 90, np.uint8))
+    (output,) = birefvideo.matte(photo, to=to, model=str(network), receipts=False).outputs
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["photo.png", output.name])

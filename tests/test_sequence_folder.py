@@ -25,6 +25,7 @@ from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.receipt import claims_of, read, still_the_same
 from birefvideo.media.format_table import Format, get_format
 from birefvideo.media.sequence_json import is_sequence, own_files
+from birefvideo.media.verification.picture_damage import check_picture
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.media.writing.rgb_frames import linear_table
@@ -404,3 +405,29 @@ def test_a_link_to_a_folder_of_pictures_is_not_written_through(clip: GetClip, ne
     with pytest.raises(OutputError, match="is a folder: remove it"):
         birefvideo.matte(clip("one_frame"), tmp_path, to="png", model=str(network), overwrite=True)
     assert len(list(elsewhere.iterdir())) == 3
+
+
+_EXR = [("gbrapf32le", "float", "zip1"), ("gbrapf32le", "half", "zip16"), ("gbrpf32le", "half", "none")]
+_EXR += [("gbrpf32le", "half", "rle"), ("gbrpf32le", "half", "zip1")]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "options"),
+    [
+        *(("exr", pix_fmt, {"format": kind, "compression": how}) for pix_fmt, kind, how in _EXR),
+        *(("tiff", "rgb24", {"compression_algo": how}) for how in ("lzw", "raw", "packbits")),
+        ("tiff", "gray16le", {"compression_algo": "deflate"}),
+    ],
+)
+def test_whole_pictures_of_other_kinds_are_not_called_damaged(
+    tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 50, 34, pix_fmt, Fraction(1, 25)
+    encoder.options = options
+    codes = np.random.default_rng(3).integers(0, 255, (34, 50, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(codes, format="rgb24").reformat(format=pix_fmt)
+    path = tmp_path / "picture"
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+    check_picture(path)

@@ -40,6 +40,8 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
+_MOST_BATCH = 4096
+"""Frames in a batch beyond which no manifest is believed."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,10 @@ def with_earlier_batch(plan: Plan) -> Plan:
     earlier = read_manifest(plan.folder / MANIFEST)
     settings = (earlier or {}).get("settings")
     batch = settings.get("batch") if isinstance(settings, dict) else None
+    if not isinstance(batch, int) or not 1 <= batch <= _MOST_BATCH:
+        return plan
     kept = replace(plan, settings=plan.settings | {"batch": batch})
-    return kept if isinstance(batch, int) and same_job(kept.manifest(), earlier) else plan
+    return kept if same_job(kept.manifest(), earlier) else plan
 
 
 def plan_targets(

@@ -165,8 +165,8 @@ def _run_planned(
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
-        left_out = tags.left_out([target.format for target in plan.delivered])
-        warnings += filter(None, [idle_on_a_still(plan.source, plan.options), left_out])
+        idle = idle_on_a_still(plan.source, plan.options)
+        warnings += filter(None, [idle, tags.left_out([target.format for target in plan.delivered])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
         made = write_side_files(
             plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review

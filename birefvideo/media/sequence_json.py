@@ -12,6 +12,8 @@ from typing import Any
 
 from birefvideo.frames import VideoInfo
 from birefvideo.json_files import read_json_object
+from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.output_format import Format, output_colour
 from birefvideo.own_files import TEMPORARY, is_plain_file, is_plain_folder, write_whole
 
@@ -20,7 +22,8 @@ SIDECAR = "sequence.json"
 _VERSION = 1
 _FIRST = 1
 """Number of the first picture."""
-_PICTURE = re.compile(r"(?:.*_)?\d{6,}(?:\.(?:png|tif|exr))?", re.DOTALL)
+_ENDINGS = {row.picture_suffix for row in (*FORMATS.values(), *ALL_FORMS.values())}
+_PICTURE = re.compile(rf"(?:.*_)?\d{{6,}}(?:{'|'.join(map(re.escape, sorted(_ENDINGS)))})", re.DOTALL)
 _PATTERN = re.compile(r"(?:[^%]|%%)*%0?\d{0,2}d(?:[^%]|%%)*", re.DOTALL)
 
 

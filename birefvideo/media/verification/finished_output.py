@@ -92,6 +92,8 @@ class FinishedOutput:
         if self.format.container.is_read_by_us:
             yield from read_webp(self.path).pictures()
             return
+        if self.format.is_still:
+            check_picture(self.path)
         with open_input(self.path) as container:
             stream = container.streams.video[0]
             decoder = _decoder(stream, self.format)

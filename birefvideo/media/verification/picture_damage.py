@@ -12,6 +12,8 @@ _EXR = b"\x76\x2f\x31\x01"
 _TIFF = b"II*\0"
 _HALF = 2
 """Bytes of a sample of OpenEXR."""
+_ONE_PART, _ZIPS, _IS_HALF = b"\2\0\0\0", b"\2", 1
+"""How OpenEXR says: lines of one picture, one packed at a time, samples of half floats."""
 _BLOCK = struct.Struct("<ii")
 """What each line of OpenEXR begins with: its number and its size in bytes."""
 _DEFLATED = (8, 32946)
@@ -19,7 +21,9 @@ _DEFLATED = (8, 32946)
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a picture as we write them of which a byte is missing or damaged, where its decoder would not tell.
+    """Refuse a picture of which a byte is missing or damaged, where its decoder would not tell.
+
+    Only what is built as we build it is looked at: half floats in ZIPS, 1 line a block, and packed or plain strips.
 
     Raises:
         InputError: a part of it is missing, or cannot be unpacked to its size.
@@ -34,10 +38,13 @@ def check_picture(path: Path) -> None:
 
 
 def _check_exr(data: bytes) -> None:
-    """Unpack every line of half floats in ZIPS, one line a block. Source: "OpenEXR File Layout", openexr.com."""
+    """Unpack every line. Source: "OpenEXR File Layout", openexr.com."""
     at, fields = _header(data)
+    kinds = _channels(fields[b"channels"])
+    if data[4:8] != _ONE_PART or fields[b"compression"] != _ZIPS or set(kinds) != {_IS_HALF}:
+        return
     left, top, right, bottom = struct.unpack("<4i", fields[b"dataWindow"])
-    size = (right - left + 1) * _HALF * _channels(fields[b"channels"])
+    size = (right - left + 1) * _HALF * len(kinds)
     offsets = struct.unpack_from(f"<{bottom - top + 1}Q", data, at)
     at += 8 * len(offsets)
     for index, offset in enumerate(offsets):
@@ -63,6 +70,8 @@ def _check_tiff(data: bytes) -> None:
             size = struct.calcsize(letter) * number
             place = struct.unpack("<I", value)[0] if size > len(value) else 0
             tags[tag] = struct.unpack_from(f"<{number}{letter}", data if size > len(value) else value, place)
+    if 322 in tags or tags.get(259) not in ((1,), *((number,) for number in _DEFLATED)) or tags.get(284, (1,)) != (1,):
+        return  # tiles, another packing, or planes
     (width,), (height,), (compression,) = tags[256], tags[257], tags[259]
     row = width * sum(tags[258]) // 8
     (rows,) = tags.get(278, (height,))
@@ -105,10 +114,12 @@ def _header(data: bytes) -> tuple[int, dict[bytes, bytes]]:
     return at + 1, fields
 
 
-def _channels(listed: bytes) -> int:
-    """Return the number of channels: a name, a zero and sixteen bytes each, and a zero at the end."""
-    count = at = 0
+def _channels(listed: bytes) -> list[int]:
+    """Return the channels' kinds of samples: a name, a zero and sixteen bytes each, and a zero at the end."""
+    kinds: list[int] = []
+    at = 0
     while listed[at]:
-        at = listed.index(0, at) + 1 + 16
-        count += 1
-    return count
+        at = listed.index(0, at) + 1
+        kinds += struct.unpack_from("<I", listed, at)
+        at += 16
+    return kinds

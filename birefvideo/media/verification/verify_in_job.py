@@ -50,7 +50,7 @@ def verify(
     """
     if format.is_animation:
         return verify_animation(output, format, info, expected)
-    decode_all |= format.is_sequence
+    decode_all |= format.has_own_pictures
     if format.is_sequence:
         _check_folder(output, format, info, expected)
     try:
