@@ -353,6 +353,7 @@ def test_a_fault_of_our_own_in_one_clip_does_not_stop_the_rest(
 
 def test_segments_cover_the_span_and_no_more_than_the_clip(clip: GetClip) -> None:
     info = replace(probe(clip("plain")), duration=Fraction(65), time_base=Fraction(1, 1000), start=500)
+    info = replace(info, stretches=((500, 65_400),))
     segments = plan_segments(info, Span())
     assert [s.span.start for s in segments] == [None, 10500, 20500, 30500, 40500, 50500, 60500]
     assert all(a.span.end == b.span.start for a, b in pairwise(segments))
@@ -360,6 +361,16 @@ def test_segments_cover_the_span_and_no_more_than_the_clip(clip: GetClip) -> Non
     far = plan_segments(info, Span(500, 36_000_000))
     assert len(far) == 7 and far[-1].span.end == 36_000_000
     assert len(plan_segments(replace(info, duration=Fraction(0)), Span())) == 1
+
+
+def test_stretches_without_pictures_have_no_segments(clip: GetClip) -> None:
+    info = replace(probe(clip("plain")), duration=Fraction(10**9), time_base=Fraction(1, 1000), start=0)
+    late = 10**12 - 1000
+    sparse = replace(info, stretches=((0, 12_000), (95_000, 101_000), (late, late + 900)))
+    starts = [segment.span.start for segment in plan_segments(sparse, Span())]
+    assert starts == [None, 10_000, 90_000, 100_000, 999_999_990_000]
+    # Where packets have no times, the head's length makes no more segments than there are pictures.
+    assert len(plan_segments(replace(info, stretches=()), Span())) == info.frame_count + 1
 
 
 def test_damaged_frames_are_told(clip: GetClip, tmp_path: Path, network: Path) -> None:
