@@ -28,7 +28,7 @@ _ACTS_ON: Mapping[str, tuple[Callable[[Format], bool], str]] = MappingProxyType(
 
 
 def _called(format: Format) -> str:
-    return f"a {format.extension} picture" if format.is_still else format.name
+    return f"a {format.extension} picture" if format.is_still else format.asked_by
 
 
 def without_effect(options: Options, formats: Sequence[Format], given: Collection[str] = ()) -> list[str]:
