@@ -31,7 +31,7 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import idle_on_a_still, job_losses, job_warnings
+from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
@@ -146,9 +146,7 @@ def run(
             finished = _finish_all(plan, folder, reports, tags)
             computed = predictor.report
             warnings = [*losses, *job_warnings(info, span, reports, computed, model.checkpoint.name)]
-            warnings += filter(
-                None, [idle_on_a_still(info, options), tags.left_out([target.format for target in targets])]
-            )
+            warnings += filter(None, [tags.left_out([target.format for target in targets])])
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review

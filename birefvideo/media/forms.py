@@ -133,6 +133,12 @@ def form_of(format: Format, *, is_still: bool, over_background: bool) -> Format:
     return COMP if is_comp else format
 
 
+def name_to_ask_by(format: Format) -> str:
+    """Return what a user calls a format or a form: a form's own name is for receipts."""
+    name = format.name.removesuffix("-still")
+    return "green" if name == COMP.name else name
+
+
 def still_for_ending(path: Path) -> Format | None:
     """Return the form of one picture that a file name asks for: by its whole suffix, or else by its extension alone."""
     rows = STILLS.values()
