@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,12 +105,17 @@ def matte(
             tell(_first_words(options.get("model", "auto")))
         chosen = Options(**options)
         jobs = _plan(clips, out, to or [], chosen)
-        if not quiet:
-            _tell_what_is_idle(jobs, chosen)
+        _tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)
     failures = Failures(debug)
-    choices = {"review": review, "receipts": receipt, "overwrite": overwrite, "strict": strict}
+    choices = {
+        "review": review,
+        "receipts": receipt,
+        "overwrite": overwrite,
+        "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
+        "strict": strict,
+    }
     has_losses = _matte_all(jobs, chosen, failures, quiet, **choices)
     failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
     if failed and total > 1:
@@ -126,16 +132,12 @@ def _first_words(model: str) -> str:
     return f"loading the {'built-in ' if model == EMBEDDED else ''}model{'' if model == 'auto' else f' {model}'} …"
 
 
-def _tell_what_is_idle(jobs: Jobs, options: Options) -> None:
+def _tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quiet: bool) -> None:
     from birefvideo.jobs.no_effect import without_effect
 
-    lines = (
-        line
-        for clip, targets in jobs.items()
-        for line in without_effect(options, clip, [target.format for target in targets])
-    )
-    for line in dict.fromkeys(lines):
-        print_note(line)
+    formats = [target.format for targets in jobs.values() for target in targets]
+    for note in without_effect(options, formats, given) if formats and not quiet else ():
+        print_note(note)
 
 
 def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:
@@ -167,7 +169,7 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
                     result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
                 has_losses = has_losses or bool(result.losses)
                 if not quiet:
-                    print_result(result)
+                    print_result(clip, result)
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"

@@ -16,7 +16,6 @@ from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.animation_schedule import shown_until
 from birefvideo.media.clip_notes import clock_jumps, file_losses
 from birefvideo.media.format_table import Content, Format
-from birefvideo.media.forms import name_to_ask_by
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
 from birefvideo.media.reading.numbered_pictures import at_rate, series_of
 from birefvideo.media.reading.probe import probe
@@ -109,9 +108,7 @@ def _read_as_meant(source: Path, claims: Claims) -> VideoInfo:
 def _codec(finished: FinishedOutput, format: Format) -> Check:
     if finished.codec != format.written_codec:
         return Check(
-            "codec",
-            False,
-            f"{finished.codec} instead of {format.written_codec}, as --to {name_to_ask_by(format)} has it",
+            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.asked_by} has it"
         )
     if format.codec_tag is not None and finished.codec_tag != format.codec_tag:
         wrong = f"tagged {finished.codec_tag} instead of {format.codec_tag}"
@@ -119,7 +116,7 @@ def _codec(finished: FinishedOutput, format: Format) -> Check:
     if format.tags_alpha and finished.alpha_mode != "1":
         return Check("codec", False, f"{finished.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({finished.codec_tag})" if format.codec_tag else ""
-    return Check("codec", True, f"{finished.codec}{tag}, as --to {name_to_ask_by(format)} has it")
+    return Check("codec", True, f"{finished.codec}{tag}, as --to {format.asked_by} has it")
 
 
 def _size(finished: FinishedOutput, format: Format, info: VideoInfo | None) -> Check:

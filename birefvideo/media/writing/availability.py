@@ -13,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import OptionError, named
 from birefvideo.media.format_table import FORMATS, Format
-from birefvideo.media.forms import ALL_FORMS, name_to_ask_by
+from birefvideo.media.forms import ALL_FORMS
 
 _SIDE = 64
 
@@ -27,9 +27,7 @@ def check_available(format: Format) -> None:
     why = why_unavailable(format.name)
     if why:
         others = ", ".join(row.name for row in FORMATS.values() if row.has_alpha and row.name != format.name)
-        raise OptionError(
-            f"{named('to', name_to_ask_by(format))} is not possible here: {why}; choose another, such as {others}"
-        )
+        raise OptionError(f"{named('to', format.name)} is not possible here: {why}; choose another, such as {others}")
 
 
 @cache

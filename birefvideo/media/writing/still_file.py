@@ -11,7 +11,6 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import VideoInfo
 from birefvideo.media.chunks import PNG_HEAD, png_chunk, png_chunks, riff_chunk, riff_chunks
 from birefvideo.media.format_table import Format
-from birefvideo.media.forms import name_to_ask_by
 from birefvideo.media.output_format import Content, output_size
 from birefvideo.media.profiles import describes_rgb, keeps_profile
 from birefvideo.media.sequence_json import part_name
@@ -74,4 +73,4 @@ def _lost(output: Path, format: Format, info: VideoInfo) -> str:
         return ""
     if not describes_rgb(profile):
         return f"the photo's colour profile is not of RGB, so {output.name} goes without: colours may look different"
-    return f"{output.name} goes without the photo's colour profile, which {name_to_ask_by(format)} cannot hold: see png"
+    return f"{output.name} goes without the photo's colour profile, which {format.extension} cannot hold: .png can"
