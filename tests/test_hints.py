@@ -206,8 +206,7 @@ def test_an_impossible_name_is_refused_in_python_too(name: str, network: Path) -
     ],
 )
 def test_options_without_effect_are_told(choices: dict[str, str], formats: list[str], notes: list[str]) -> None:
-    options = Options(**choices)  # type: ignore[arg-type]
-    found = without_effect(options, Path("clip.mp4"), [FORMATS[name] for name in formats])
+    found = without_effect(Options(**choices), [FORMATS[name] for name in formats])  # type: ignore[arg-type]
     assert [with_flags(line) for line in found] == notes
 
 
@@ -223,12 +222,11 @@ def test_an_option_without_effect_is_told_before_the_work_and_in_python(copy: Ge
     assert made.warnings == ["background has no effect on matte: it lies under to='green' only"]
 
 
-def test_options_of_time_are_told_of_a_picture_before_the_work(copy: GetClip, network: Path, tmp_path: Path) -> None:
+def test_options_of_time_are_told_of_a_picture_before_the_work(network: Path, tmp_path: Path) -> None:
     photo = tmp_path / "me.png"
     assert cv2.imwrite(str(photo), np.full((48, 64, 3), 90, np.uint8))
-    for inputs in ((photo,), (photo, copy("one_frame"))):
-        result = invoke("matte", *inputs, "--smooth", "3", "--audio", "none", "--model", network, "--overwrite")
-        assert result.exit_code == 0, result.output
-        note = "note: --smooth and --audio have no effect on a picture, which has neither time nor sound"
-        assert result.stdout.splitlines()[1] == note and result.stdout.count("no effect") == 1
+    result = invoke("matte", photo, "--smooth", "3", "--model", network)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == "note: --smooth has no effect on a .png picture: it has no time"
+    assert result.stdout.count("no effect") == 1
     assert "as --to png has it" in invoke("verify", tmp_path / "me_alpha.png").stdout
