@@ -94,6 +94,15 @@ def test_blocks_whose_heads_are_destroyed_are_counted(tmp_path: Path, suffix: st
     assert frames_lost(path) == [(lost, False)]
 
 
+def test_tags_of_flv_that_are_destroyed_are_counted(tmp_path: Path) -> None:
+    path = made(tmp_path / "holed.flv")
+    position, size = packets(path)[8]
+    overwritten(path, position - 40, position + size + 8)
+    lost = 24 - len(packets(path))
+    assert lost > 0
+    assert frames_lost(path) == [(lost, False)]
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 def test_blocks_destroyed_at_the_end_are_counted(tmp_path: Path, suffix: str) -> None:
     path = made(tmp_path / f"holed{suffix}", audio_tracks=0)
