@@ -93,7 +93,7 @@ def matte(
         strict=strict,
         progress=callbacks,
     )
-    idle = without_effect(chosen, [target.format for target in targets], choices)
+    idle = without_effect(chosen, path, [target.format for target in targets])
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
 

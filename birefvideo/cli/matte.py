@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +104,8 @@ def matte(
             tell(_first_words(options.get("model", "auto")))
         chosen = Options(**options)
         jobs = _plan(clips, out, to or [], chosen)
-        _tell_what_is_idle(jobs, chosen, options, quiet)
+        if not quiet:
+            _tell_what_is_idle(jobs, chosen)
     for line in missing:
         print_error(line)
     failures = Failures(debug)
@@ -132,12 +132,16 @@ def _first_words(model: str) -> str:
     return f"loading the {'built-in ' if model == EMBEDDED else ''}model{'' if model == 'auto' else f' {model}'} …"
 
 
-def _tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quiet: bool) -> None:
+def _tell_what_is_idle(jobs: Jobs, options: Options) -> None:
     from birefvideo.jobs.no_effect import without_effect
 
-    formats = [target.format for targets in jobs.values() for target in targets]
-    for note in without_effect(options, formats, given) if formats and not quiet else ():
-        print_note(note)
+    lines = (
+        line
+        for clip, targets in jobs.items()
+        for line in without_effect(options, clip, [target.format for target in targets])
+    )
+    for line in dict.fromkeys(lines):
+        print_note(line)
 
 
 def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:

@@ -24,7 +24,7 @@ from birefvideo.family import hub
 from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
-from birefvideo.hints import address, meant, nearest_file
+from birefvideo.hints import address, meant, meant_file
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.norm import STATISTICS
@@ -90,7 +90,7 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if name not in VARIANTS and not is_hub_id(name):
         if where := address(name):
             raise OptionError(f"{named('model', name)} {where}; birefvideo models --download fetches by name")
-        likely = meant(name, VARIANTS) or _like_a_file(path)
+        likely = meant(name, VARIANTS) or (meant_file(path) if path.suffix or "/" in name else "")
         raise OptionError(
             f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
             "or a .safetensors or .pth file"
@@ -100,14 +100,6 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if found is None:
         raise ModelError(_missing(row))
     return found
-
-
-def _like_a_file(path: Path) -> str:
-    try:
-        found = nearest_file(path) if path.suffix or path.parent != Path() else None
-    except (OSError, ValueError):
-        found = None
-    return f" (did you mean '{found}'?)" if found else ""
 
 
 def _missing(row: Variant) -> str:

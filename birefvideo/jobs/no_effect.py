@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from types import MappingProxyType
 
 from birefvideo.errors import named
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import Content, Format
+from birefvideo.media.reading.stills import is_still
 
+_OF_TIME = frozenset({"smooth", "fps", "audio", "deinterlace", "start", "end"})
+"""Options that are about time or sound."""
 _ACTS_ON: Mapping[str, tuple[Callable[[Format], bool], str]] = MappingProxyType(
     {
         "background": (
@@ -18,30 +22,29 @@ _ACTS_ON: Mapping[str, tuple[Callable[[Format], bool], str]] = MappingProxyType(
         ),
         "despill": (lambda format: format.content is not Content.MATTE, "a matte has no colour"),
         "audio": (lambda format: bool(format.audio_codec), "it has no sound"),
-        **{
-            name: (lambda format: not format.is_still, "it has no time")
-            for name in ("smooth", "fps", "deinterlace", "start", "end")
-        },
     }
 )
 """For an option: the formats that it changes, and why it does not change others."""
 
 
-def _called(format: Format) -> str:
-    return f"a {format.extension} picture" if format.is_still else format.asked_by
-
-
-def without_effect(options: Options, formats: Sequence[Format], given: Collection[str] = ()) -> list[str]:
-    """Return a line for every option that the user set and that changes none of the outputs.
+def without_effect(options: Options, source: Path, formats: Sequence[Format]) -> list[str]:
+    """Return a line for every option that the user set and that changes nothing of an input's outputs.
 
     Args:
         options: all of them.
-        formats: of the outputs.
-        given: options that the user named, be it with their default.
+        source: the input.
+        formats: of its outputs.
     """
-    names = " and ".join(dict.fromkeys(map(_called, formats)))
-    changed = [o.name for o in fields(options) if o.name in given or getattr(options, o.name) != o.default]
-    return [
+    names = " and ".join(dict.fromkeys(format.asked_by for format in formats))
+    changed = [o.name for o in fields(options) if o.name in options.given or getattr(options, o.name) != o.default]
+    lines = []
+    if is_still(source):
+        idle = [named(name) for name in changed if name in _OF_TIME]
+        have = "have" if len(idle) > 1 else "has"
+        if idle:
+            lines = [f"{' and '.join(idle)} {have} no effect on a picture, which has neither time nor sound"]
+        changed = [name for name in changed if name not in _OF_TIME]
+    return lines + [
         f"{named(name)} has no effect on {names}: {why}"
         for name, (is_changed, why) in _ACTS_ON.items()
         if name in changed and not any(map(is_changed, formats))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from birefvideo.errors import named
-from birefvideo.hints import address, meant, nearest, nearest_file
+from birefvideo.hints import address, meant, meant_file, nearest
 from birefvideo.media.colour_names import NAMED_COLOURS, parse_colour
 
 if TYPE_CHECKING:
@@ -183,8 +183,8 @@ def _no_background(path: Path, reason: str) -> str:
     """Return what to give where the background is no file, and for `reason` no colour."""
     if found := address(str(path)):
         return f"it {found}"
-    file = None if nearest(str(path), NAMED_COLOURS) else nearest_file(path)
-    return f"{reason}, or the name of a picture or video that exists{f' (did you mean {str(file)!r}?)' if file else ''}"
+    hint = "" if nearest(str(path), NAMED_COLOURS) else meant_file(path)
+    return f"{reason}, or the name of a picture or video that exists{hint}"
 
 
 def _is_whole(value: object) -> bool:
