@@ -114,14 +114,15 @@ def _not_delivered(index: Index, found: Scan) -> list[Loss]:
 def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan, short: int) -> list[Loss]:
     """Return what damage to a file's structure has cost; it is looked for where times leave room for it."""
     holes = _holes(found)
-    is_short = short > 1.5 * found.step
+    is_short = short > 0.75 * found.step
     size, read = info.path.stat().st_size, int(found.positions.max())
     if not (len(holes) or is_short or found.error or size - found.read_to > _UNREAD * size):
         return []
     structure = walk(info.path)
     losses = [_hole(found, i) for i in holes if any(_lies_in(found, i, place) for place in structure.damage)]
     behind = [place for place in structure.damage if place > read]
-    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut:
+    is_unread = is_short and structure.last > found.read_to
+    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut or is_unread:
         losses.append(_end(found, short))
     return losses
 

@@ -140,8 +140,11 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     info = replace(info, start=_first_time(info))
     if not len(found.times):
         return replace(info, frame_count=found.packets)
-    length = (found.end - int(found.times[0])) * info.time_base
-    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
+    first, last = int(found.times[0]), int(found.times[-1])
+    length = (found.end - first) * info.time_base
+    # The last packet's length may be that of another one, where pictures are reordered: the head knows better.
+    is_near = abs(info.duration - length) <= _TRUSTED or (last - first) * info.time_base < info.duration < length
+    is_true = info.duration and not found.timeline.joints and is_near
     return replace(
         info,
         duration=info.duration if is_true else length,
