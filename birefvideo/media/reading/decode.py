@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.hints import why_missing
 from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, working_format
@@ -38,8 +39,8 @@ def open_input(path: Path) -> InputContainer:
     Raises InputError where there is no file, or none that FFmpeg can read.
     """
     series = series_of(path)
-    if series is None and not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder")
+    if series is None and (why := why_missing(path)):
+        raise InputError(why)
     try:
         # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol.
         options = {"protocol_whitelist": _PROTOCOLS}
@@ -113,6 +114,8 @@ def read_frames(
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
                 yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity, info.sample_aspect_ratio)
+                if info.still:  # whatever else lies in the file, such as the clip that phones append
+                    break
     finally:
         if report is not None:
             report.add(reader.counts)

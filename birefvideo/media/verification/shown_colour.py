@@ -88,7 +88,7 @@ def _rgb(picture: av.VideoFrame, colour: Colour, chosen: NDArray[np.intp]) -> Va
     """Return R'G'B' of some pixels, (count, 3), by BT.601's and BT.709's equations."""
     if not picture.format.name.startswith("yuv"):
         whole = picture.reformat(format="rgba64le", threads=1).to_ndarray().reshape(-1, 4)
-        return whole[chosen, :3] / 65535.0
+        return np.asarray(whole[chosen, :3] / 65535.0, np.float64)
     bits = bit_depth(picture)
     peak, step = (1 << bits) - 1, 1 << (bits - 8)
     full = picture if "444" in picture.format.name else to_444(picture)
