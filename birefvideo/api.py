@@ -17,6 +17,7 @@ from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
@@ -103,7 +104,9 @@ def mattes(
 def _frames(source: Path, options: Options) -> Iterator[Frame]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
+    check_pictures_fit(info)
     model = LoadedModel(options)
+    model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
     with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:

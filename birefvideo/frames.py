@@ -74,6 +74,8 @@ class VideoInfo:
     """The audio streams, in container order."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    doubts: tuple[str, ...] = ()
+    """What its headers say and was not believed, one line each for the user."""
 
 
 @dataclass(frozen=True)

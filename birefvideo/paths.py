@@ -1,11 +1,13 @@
-"""Names of files: which there can be at all."""
+"""Files by their names: which names there can be, and what it means to the user that one cannot be written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from birefvideo.errors import BirefvideoError
+from birefvideo.errors import BirefvideoError, OutputError, named
 
 LONGEST = 255
 """Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
@@ -32,3 +34,17 @@ def is_file_name(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return text not in ("", ".", "..") and not set(text) & set("/\\\0") and len(encoded) <= LONGEST
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the disk refuses to a block that only writes files into one line; `place` is named where no file is.
+
+    Raises:
+        OutputError: as above.
+    """
+    try:
+        yield
+    except OSError as error:
+        where, reason = error.filename or place, error.strerror or error
+        raise OutputError(f"cannot write {where} ({reason}): make room there, or choose {named('out')}") from error

@@ -9,6 +9,7 @@ import json
 import pickle
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.input_size import InputSize
+from birefvideo.memory import check_memory
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES
 
@@ -186,7 +188,7 @@ def _weights_in(source: Path) -> Path:
         return source
     files = [source / WEIGHTS] if (source / WEIGHTS).is_file() else []
     if source.is_dir() and not files:
-        files = sorted(path for path in source.iterdir() if path.suffix in (".safetensors", ".pth"))
+        files = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth") and p.is_file())
     if len(files) == 1:
         return files[0]
     if len(files) > 1:
@@ -294,11 +296,12 @@ def _plain(key: str) -> str:
 
 # A damaged .pth can fail anywhere in the unpickler.
 _UNPICKLING = (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError)
-_UNREADABLE = (OSError, SafetensorError, RuntimeError, *_UNPICKLING)
+_UNREADABLE = (OSError, SafetensorError, RuntimeError, MemoryError, zipfile.BadZipFile, *_UNPICKLING)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        _check_weights_fit(path)
         state: dict[str, Tensor]
         if path.suffix == ".pth":
             state = dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -312,6 +315,22 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # whose own words advise to run the file's code
             first = "not a plain state dict"
         raise ModelError(f"{path} cannot be read as weights ({first}): copy or download it again") from error
+
+
+def _check_weights_fit(path: Path) -> None:
+    """Refuse a file that would unfold to more than it is, or to more than there is memory for.
+
+    Raises:
+        ValueError: it claims to hold more bytes than it has. PyTorch stores them as they are.
+        ModelError: there is not memory enough for it.
+    """
+    size = path.stat().st_size
+    if path.suffix == ".pth" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > size:
+            raise ValueError(f"{claimed / 1e6:,.0f} MB packed into {size / 1e6:,.1f} MB, which PyTorch does not do")
+    check_memory(2 * size, f"the weights in {path.name}", "choose a smaller model, or close programs", ModelError)
 
 
 def load_folder(folder: Path) -> BiRefNet:

@@ -11,6 +11,7 @@ from pathlib import Path
 from birefvideo.errors import InputError, OutputError, named
 from birefvideo.family.checkpoints import Checkpoint
 from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
@@ -44,6 +45,7 @@ from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
+from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 
@@ -104,6 +106,7 @@ def run(
     progress = progress or Progress()
     info = as_asked(probe(source), options)
     tags = read_metadata(info)
+    check_pictures_fit(info, targets)
     span = trimmed_span(info, options.start, options.end)
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
@@ -113,6 +116,7 @@ def run(
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
     model = load() if load else LoadedModel(options)
+    model.check_fits(info)
     plan = Plan(
         source=info,
         targets=(*targets, *copies),
@@ -127,23 +131,21 @@ def run(
     folder = JobFolder(plan)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
-    try:
-        with folder:
-            progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
-            finished = _finish_all(plan, folder, reports, tags)
-            computed = predictor.report
-            warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
-            warnings += filter(None, [tags.left_out([target.format for target in targets])])
-            warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+    with ExitStack() as stack:
+        with writing(plan.folder):
+            stack.enter_context(folder)
+        progress.planned(plan, model.checkpoint)
+        reports = _run_segments(plan, folder, predictor, progress)
+        finished = _finish_all(plan, folder, reports, tags)
+        computed = predictor.report
+        warnings = job_warnings(info, reports, computed, model.checkpoint.name)
+        warnings += filter(None, [tags.left_out([target.format for target in targets])])
+        warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+        with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review
             )
             folder.rename(overwrite, made.files, made.receipts)
-    except OSError as error:
-        place = error.filename or plan.folder
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
     return Result(
         outputs=tuple(target.path for target in targets),
         frames=sum(len(report.pts) for report in reports),
@@ -193,7 +195,8 @@ def _run_segment(
         ]
         smoother = make_smoother(plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
-    folder.finish(segment, report)
+    with writing(plan.folder):
+        folder.finish(segment, report)
     return report
 
 
@@ -217,7 +220,8 @@ def _finish_all(
         try:
             found = verify(output, target.format, info, expected)
         except OutputError as error:
-            folder.discard()  # the fault may be in a part: the next run makes them all again
+            with writing(plan.folder):
+                folder.discard()  # the fault may be in a part: the next run makes them all again
             raise OutputError(f"{error.message}; the file is kept as {output}") from error
         finished.append(VerifiedOutput(target, joined, found))
     return finished

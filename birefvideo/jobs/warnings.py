@@ -9,6 +9,7 @@ import av
 
 from birefvideo.errors import named
 from birefvideo.family.variants import VARIANTS
+from birefvideo.frames import VideoInfo
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.metadata import counted
 from birefvideo.media.reading.decode import DecodeReport
@@ -20,19 +21,19 @@ LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 
 
-def job_warnings(reports: Sequence[SegmentReport], computed: PredictReport, model: str, *, hdr: bool) -> list[str]:
+def job_warnings(info: VideoInfo, reports: Sequence[SegmentReport], computed: PredictReport, model: str) -> list[str]:
     """Return what the user should know of decoding and prediction.
 
     Args:
+        info: the clip.
         reports: of all segments.
         computed: what prediction met.
         model: the checkpoint's name.
-        hdr: whether the clip's transfer function is PQ or HLG.
     """
     decode = DecodeReport()
     for report in reports:
         decode.add(report.decode)
-    warnings = [*_damage(decode), *_conversions(decode, hdr)]
+    warnings = [*info.doubts, *_damage(decode), *_conversions(decode, info.colour.is_hdr)]
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
         row = VARIANTS.get(model)
         hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"

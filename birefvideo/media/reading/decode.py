@@ -111,7 +111,7 @@ def decoded(
         name = Path(container.name.removeprefix("file:"))
         raise InputError(
             f"{name}: none of the first {refused} {stream.codec.name} packets can be decoded; "
-            "the file is damaged or protected, export it again"
+            "the file is damaged or protected, or its pictures are too large for the free memory; export it again"
         )
 
 

@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 from birefvideo.errors import InputError
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, Series, series_of
+from birefvideo.memory import allowed_memory, check_memory
 
 # Anything else (http, concat, subfile, ...) could reach beyond the one file that the user named.
 _PROTOCOLS = "file"
@@ -37,6 +38,9 @@ _PICTURES = (
 _SOUNDS = "aac ac3 ac4 aiff amr ape au caf dsf dts dtshd eac3 flac mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv"
 _DEMUXERS = ",".join(f"{_FILMS} {_RAW_STREAMS} {_PICTURES} {_SOUNDS}".split())
 
+BYTES_A_PIXEL = 50
+"""Memory that one picture takes on its way, measured (39 bytes at most): decoded, as planes, with alpha, as encoded."""
+
 _HEAD = 4096  # bytes that are looked at to tell text from media
 _BLANKS = b"\t\n\r\f\x1b"
 _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
@@ -49,15 +53,8 @@ def open_input(path: Path) -> InputContainer:
         InputError: there is no file, it is no regular one, or it is of a kind that is not read.
     """
     series = _series(path)
-    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": _DEMUXERS}
     try:
-        if series is not None:
-            options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE), "pattern_type": "sequence"}
-            return av.open(f"file:{series.pattern}", format="image2", container_options=options)
-        # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
-        # as 'take%d.png' from being taken for a series.
-        options |= {"pattern_type": "none"}
-        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+        container = _opened(path, series)
     except PermissionError as error:
         raise InputError(f"{path} may not be read; change its permissions") from error
     except EOFError as error:
@@ -65,6 +62,42 @@ def open_input(path: Path) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         file = series.files[0] if series else path
         raise InputError(f"{file} {_why_unreadable(file)}") from error
+    try:
+        _check_sizes(container, path)
+    except InputError:
+        container.close()
+        raise
+    return container
+
+
+def _opened(path: Path, series: Series | None) -> InputContainer:
+    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": _DEMUXERS}
+    limit = picture_limit()  # FFmpeg may decode the first pictures to see what they are
+    if series is not None:
+        options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE), "pattern_type": "sequence"}
+        return av.open(f"file:{series.pattern}", format="image2", container_options=options, options=limit)
+    # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
+    # as 'take%d.png' from being taken for a series.
+    options |= {"pattern_type": "none"}
+    return av.open(f"file:{path}", container_options=options, options=limit, metadata_errors="replace")
+
+
+def picture_limit() -> dict[str, str]:
+    """Return the option of FFmpeg's decoders that refuses pictures which do not fit into the free memory."""
+    allowed = allowed_memory()
+    return {} if allowed is None else {"max_pixels": str(min(2**31 - 1, allowed // BYTES_A_PIXEL))}
+
+
+def _check_sizes(container: InputContainer, path: Path) -> None:
+    """Refuse pictures that are larger than the memory allows, and keep the decoders from larger ones to come."""
+    for stream in container.streams.video:
+        context = getattr(stream, "codec_context", None)
+        if context is None:
+            continue
+        size = f"{context.width}×{context.height}"
+        needed = context.width * context.height * BYTES_A_PIXEL
+        check_memory(needed, f"{path}: pictures of {size}", "make them smaller first", InputError)
+        context.options = {**context.options, **picture_limit()}
 
 
 def check_is_file(path: Path) -> None:
