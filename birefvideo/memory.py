@@ -11,7 +11,7 @@ from pathlib import Path
 
 from birefvideo.errors import BirefvideoError
 
-SHARE = 0.8
+SHARE = 0.5
 """Share of the free memory that a job may plan with; the rest is for other programs, and for what is only estimated."""
 
 _CGROUPS = (
@@ -50,7 +50,8 @@ def check_memory(needed: int, what: str, remedy: str, error: type[BirefvideoErro
     """
     free = free_memory()
     if free is not None and needed > SHARE * free:
-        raise error(f"{what} take about {_size(needed)} of memory, and {_size(free)} are free: {remedy}")
+        may = f"{_size(int(SHARE * free))} may be used of the {_size(free)} that are free"
+        raise error(f"{what} take about {_size(needed)} of memory, and {may}: {remedy}")
 
 
 def _size(count: int) -> str:

@@ -36,7 +36,7 @@ from birefvideo.media.reading.alpha import (
 )
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.open_input import check_refusal, open_input
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
@@ -253,6 +253,7 @@ def _pictures(
     try:
         yield from decode_packets(container.demux(stream), decoder)
     except av.FFmpegError as error:
+        check_refusal(path, error)
         raise InputError(f"{path} cannot be decoded ({error.strerror}); make it again") from error
 
 

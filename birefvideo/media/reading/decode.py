@@ -20,7 +20,7 @@ from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import planar, prepare, working_format
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.open_input import check_refusal, open_input
 
 __all__ = ["DecodeReport", "decoded", "read_frames", "working_format"]
 
@@ -88,6 +88,7 @@ def decoded(
     """
     counts = DecodeReport() if counts is None else counts
     refused = refused_keys = shown = 0
+    last_error: av.FFmpegError | None = None
     for packet in _packets(container, stream, counts):
         if from_key_frame and packet.size and not packet.is_keyframe:
             continue
@@ -98,17 +99,18 @@ def decoded(
             pictures = packet.decode()
         except MemoryError:
             raise
-        except av.FFmpegError:
+        except av.FFmpegError as error:
             counts.corrupt_packets += counted
-            refused += 1
+            refused, last_error = refused + 1, error
             refused_keys += packet.is_keyframe
             if not shown and refused_keys >= GIVE_UP_AFTER:
                 break
             continue
         shown += len(pictures)
         yield from pictures
-    if refused and not shown:
+    if last_error is not None and not shown:
         name = Path(container.name.removeprefix("file:"))
+        check_refusal(name, last_error)
         raise InputError(
             f"{name}: none of the first {refused} {stream.codec.name} packets can be decoded; "
             "the file is damaged or protected, or its pictures are too large for the free memory; export it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -41,6 +42,7 @@ _DEMUXERS = ",".join(f"{_FILMS} {_RAW_STREAMS} {_PICTURES} {_SOUNDS}".split())
 BYTES_A_PIXEL = 50
 """Memory that one picture takes on its way, measured (39 bytes at most): decoded, as planes, with alpha, as encoded."""
 
+_TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+)")
 _HEAD = 4096  # bytes that are looked at to tell text from media
 _BLANKS = b"\t\n\r\f\x1b"
 _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
@@ -92,12 +94,25 @@ def _check_sizes(container: InputContainer, path: Path) -> None:
     """Refuse pictures that are larger than the memory allows, and keep the decoders from larger ones to come."""
     for stream in container.streams.video:
         context = getattr(stream, "codec_context", None)
-        if context is None:
-            continue
-        size = f"{context.width}×{context.height}"
-        needed = context.width * context.height * BYTES_A_PIXEL
-        check_memory(needed, f"{path}: pictures of {size}", "make them smaller first", InputError)
-        context.options = {**context.options, **picture_limit()}
+        if context is not None:
+            _check_size(path, context.width, context.height)
+            context.options = {**context.options, **picture_limit()}
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    needed = width * height * BYTES_A_PIXEL
+    check_memory(needed, f"{path}: pictures of {width}×{height}", "make them smaller first", InputError)
+
+
+def check_refusal(path: Path, error: av.FFmpegError) -> None:
+    """Say so where a decoder refused a picture for the size that `picture_limit` allows.
+
+    Raises:
+        InputError: as above. FFmpeg says it in words only, and where its messages are off, not at all.
+    """
+    size = _TOO_LARGE.search(str(error.log))
+    if size:
+        _check_size(path, int(size[1]), int(size[2]))
 
 
 def check_is_file(path: Path) -> None:
