@@ -9,6 +9,7 @@ from pathlib import Path
 
 from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import VideoInfo
+from birefvideo.media.animation_containers import is_animation
 
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"])
 """Kinds of pictures that a folder is searched for; OpenEXR, which holds linear light, is not among them."""
@@ -81,8 +82,8 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def is_pictures(path: Path) -> bool:
-    """Return whether an input is a picture, a pattern of pictures or a folder, rather than a video file."""
-    return path.suffix.lower() in PICTURE_SUFFIXES or path.is_dir()
+    """Return whether an input is a picture, a pattern of pictures or a folder, rather than a video or an animation."""
+    return (path.suffix.lower() in PICTURE_SUFFIXES and not is_animation(path)) or path.is_dir()
 
 
 def members(path: Path) -> list[Path]:

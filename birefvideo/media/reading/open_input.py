@@ -11,6 +11,8 @@ import av
 from av.container import InputContainer
 
 from birefvideo.errors import InputError
+from birefvideo.media.animation_containers import is_animated_webp, webp_pictures
+from birefvideo.media.reading.animated_webp import open_animated_webp
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, Series, series_of
 from birefvideo.memory import allowed_memory, check_memory
 
@@ -51,6 +53,8 @@ _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
 def open_input(path: Path) -> InputContainer:
     """Open a media file, or a series of pictures (see `numbered_pictures.series_of`), and nothing beside it.
 
+    Animated WebP, which FFmpeg does not read, is opened as a stream of its whole pictures.
+
     Raises:
         InputError: there is no file, it is no regular one, or it is of a kind that is not read.
     """
@@ -78,6 +82,10 @@ def _opened(path: Path, series: Series | None) -> InputContainer:
     if series is not None:
         options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE), "pattern_type": "sequence"}
         return av.open(f"file:{series.pattern}", format="image2", container_options=options, options=limit)
+    if is_animated_webp(path):
+        (width, height), _ = webp_pictures(path)
+        _check_size(path, width, height)
+        return open_animated_webp(path)
     # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
     # as 'take%d.png' from being taken for a series.
     options |= {"pattern_type": "none"}
