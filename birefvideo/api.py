@@ -49,6 +49,7 @@ def matte(
     review: bool = False,
     receipts: bool = True,
     overwrite: bool = False,
+    strict: bool = False,
     progress: Callable[[], object] | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -62,6 +63,8 @@ def matte(
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
+        strict: raise InputError where the clip is damaged or cut off, so that frames are missing; without it, these
+            are told in `Result.losses`.
         progress: called after each frame.
         **choices: options that replace those of `options`; see `Options`.
 
@@ -76,7 +79,14 @@ def matte(
     targets = plan_targets(Path(source), None if out is None else Path(out), names)
     callbacks = Progress(frame=progress) if progress else None
     result = run(
-        Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks
+        Path(source),
+        targets,
+        chosen,
+        overwrite=overwrite,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        progress=callbacks,
     )
     return replace(result, warnings=[with_arguments(warning) for warning in result.warnings])
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.colour import Colour
+from birefvideo.timeline import Timeline
 
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
@@ -32,6 +33,18 @@ class AudioInfo:
     """Time of the first sample, in seconds, on the container's clock."""
     duration: Fraction | None
     """Length in seconds, or None where the container does not say."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Frames that a file once had and has no more."""
+
+    frames: int
+    """About how many; 0 where nothing says."""
+    at: int
+    """pts of the frame before them."""
+    is_end: bool = False
+    """Whether no frame comes after them."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,10 @@ class VideoInfo:
     start: int
     """pts of the first frame, in ticks of `time_base`."""
     duration: Fraction
-    """Length of the picture in seconds as the container says; 0 where unknown."""
+    """Length of the picture in seconds as the container says, or as the packets do where that differs; 0 where
+    unknown."""
     frame_count: int
-    """Expected number of frames, for the progress bar only; 0 where unknown."""
+    """Number of packets that hold a picture not before the first one shown; 0 where unknown."""
     colour: Colour
     """Colour tags, resolved."""
     sample_aspect_ratio: Fraction
@@ -76,6 +90,15 @@ class VideoInfo:
     """Whether frames that are flagged interlaced are made progressive when they are read."""
     doubts: tuple[str, ...] = ()
     """What its headers say and was not believed, one line each for the user."""
+    every_packet_shows: bool = False
+    """Whether `frame_count` is the number of frames, unless some are lost: codecs may also hide pictures or cut them
+    into fields."""
+    stretches: tuple[tuple[int, int], ...] = ()
+    """pts of the first and the last frame of each run without a hole of more than ten seconds; empty where unknown."""
+    losses: tuple[Loss, ...] = ()
+    """What is missing in the file, by what its container says and how it is built; never by times alone."""
+    timeline: Timeline = Timeline()  # noqa: RUF009 - frozen
+    """How the file's times become one clock; every other time of a clip, its sound's too, is on that clock."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ PACKAGE = ROOT / "birefvideo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
-BASE = {"colour", "frames", "planes", "prefetch", "errors", "json_files", "bounded_numbers", "memory", "paths"}
+BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "json_files"}
+BASE |= {"bounded_numbers", "memory", "paths"}
 MAY_IMPORT = {
     "errors": set(),
     "json_files": set(),
@@ -20,7 +21,8 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "paths": {"errors"},
     "colour": {"errors"},
-    "frames": {"colour", "errors"},
+    "frames": {"colour", "timeline", "errors"},
+    "timeline": {"errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
     "network": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -241,9 +242,33 @@ def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetCli
 def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Path) -> None:
     source = copy("corrupt_intra")
     result = invoke(source, "--model", network, "--to", "matte")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     assert "1 corrupt packet" in result.stdout
     assert len(times(source.with_name("corrupt_intra_matte.mp4"))) == len(times(source)) - 1
+    entry = json.loads(source.with_name("corrupt_intra_matte.json").read_text())["outputs"]["corrupt_intra_matte.mp4"]
+    assert entry["losses"] == ["1 corrupt packet skipped: frames are missing"]
+
+
+@pytest.mark.parametrize("name", ["corrupt_intra", "truncated", "truncated_mp4"])
+def test_strict_delivers_nothing_of_a_clip_that_lacks_frames(copy: GetClip, network: Path, name: str) -> None:
+    source = copy(name)
+    result = invoke(source, "--model", network, "--to", "matte", "--strict")
+    assert result.exit_code == 1, result.output
+    line = result.stderr.splitlines()[-1]
+    assert "is not whole" in line
+    assert "leave out --strict" in line
+    assert not source.with_name(f"{name}_matte.mp4").exists()
+
+
+def test_a_truncated_clip_is_done_and_told_with_an_exit_code_of_its_own(copy: GetClip, network: Path) -> None:
+    result = invoke(copy("truncated"), copy("one_frame"), "--model", network, "--to", "matte")
+    assert result.exit_code == 3, result.output
+    assert "it looks truncated, about 5 frames are missing" in result.stdout
+
+
+def test_strict_makes_no_difference_to_a_whole_clip(copy: GetClip, network: Path) -> None:
+    made = birefvideo.matte(copy("vfr"), to="matte", model=str(network), strict=True)
+    assert made.losses == []
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

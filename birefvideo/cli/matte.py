@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birefvideo.cli.errors import STOPPED, Failures, reported
+from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
 from birefvideo.cli.inputs import find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.report import JobBar, print_error, print_result, quiet_libraries
@@ -46,6 +46,9 @@ def matte(
         bool, typer.Option(" /--no-receipt", help="Leave out the receipts (STEM_alpha.json …) that `verify` reads.")
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where the input is damaged or cut off; else it is told, exit code 3.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     **options: Any,
@@ -54,6 +57,8 @@ def matte(
 
     Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing. A stopped
     job continues when the same command is run again. Folders inside folders are not searched.
+
+    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but an input lacks frames; 130 stopped.
     """
     quiet_libraries()
     with reported(debug):
@@ -63,13 +68,16 @@ def matte(
     for line in missing:
         print_error(line)
     failures = Failures(debug)
-    _matte_all(jobs, chosen, failures, quiet, review=review, receipts=receipt, overwrite=overwrite)
+    choices = {"review": review, "receipts": receipt, "overwrite": overwrite, "strict": strict}
+    has_losses = _matte_all(jobs, chosen, failures, quiet, **choices)
     failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
     if failed and total > 1:
         print_error(f"{failed} of {total} inputs failed")
         raise typer.Exit(1)
     if failed:
         raise typer.Exit(max(1, failures.exit_code))
+    if has_losses:
+        raise typer.Exit(LOSSES)
 
 
 def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:
@@ -83,18 +91,23 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) 
     return jobs
 
 
-def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> None:
-    """Matte the clips one after another with one network; an error of one stops no other."""
+def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
+    """Matte the clips one after another with one network; an error of one stops no other.
+
+    Returns whether one of them lacks frames.
+    """
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import job_folder
     from birefvideo.jobs.run import run
 
     load = cache(lambda: LoadedModel(options))
+    has_losses = False
     for clip, targets in jobs.items():
         try:
             with failures.caught(clip):
                 with JobBar(clip, quiet) as bar:
                     result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
+                has_losses = has_losses or bool(result.losses)
                 if not quiet:
                     print_result(result)
         except KeyboardInterrupt:
@@ -102,3 +115,4 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
             print_error(f"stopped; {again}")
             raise typer.Exit(STOPPED) from None
+    return has_losses

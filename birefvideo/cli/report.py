@@ -71,7 +71,8 @@ class JobBar:
             f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
             flush=True,
         )
-        total = math.ceil(_length(plan) * info.rate) or None
+        is_whole = plan.span.start is None and plan.span.end is None
+        total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None
         tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
         # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
         log = sys.stderr is None or not sys.stderr.isatty()

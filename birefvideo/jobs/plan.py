@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -278,15 +278,26 @@ def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cut a span into segments of about ten seconds; the outer bounds stay those of the span."""
+    """Cut a span into segments of about ten seconds that hold pictures; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
         last = min(last, span.end)
     step = int(SEGMENT_SECONDS / info.time_base)
-    cuts = list(range(first + step, last - int(SHORTEST_TAIL / info.time_base), step)) if step else []
+    latest = last - int(SHORTEST_TAIL / info.time_base)
+    cuts = [first + k * step for k in _filled(info, first, step, latest) if first + k * step < latest] if step else []
     bounds = [span.start, *cuts, span.end]
     return tuple(Segment(i, Span(a, b)) for i, (a, b) in enumerate(pairwise(bounds)))
+
+
+def _filled(info: VideoInfo, first: int, step: int, last: int) -> Iterable[int]:
+    """Return which of the steps from `first` to `last` have pictures, but for the first one, which is number 0."""
+    if not info.stretches:  # nothing but the head says how long the clip is: it has no more steps than pictures
+        return range(1, min(max(last - first, 0) // step, info.frame_count) + 1)
+    runs = (
+        range(max(1, (begin - first) // step), (min(end, last) - first) // step + 1) for begin, end in info.stretches
+    )
+    return dict.fromkeys(chain.from_iterable(runs))
 
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:

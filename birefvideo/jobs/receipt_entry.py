@@ -34,7 +34,9 @@ class VerifiedOutput:
     """What it was found to hold."""
 
 
-def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str]) -> Entry:
+def job_facts(
+    plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str], losses: Sequence[str]
+) -> Entry:
     """Return what is true of every output of a job."""
     source, settings = plan.source, plan.settings
     return {
@@ -63,6 +65,7 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
         },
         "versions": _versions(),
         "warnings": [with_flags(warning) for warning in warnings],
+        "losses": list(losses),
     }
 
 

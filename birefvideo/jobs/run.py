@@ -32,10 +32,11 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import job_warnings
+from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
+from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.reading.probe import probe
@@ -77,6 +78,8 @@ class Result:
     """Where it ran."""
     warnings: list[str] = field(default_factory=list)
     """What the user should know, one line each."""
+    losses: list[str] = field(default_factory=list)
+    """Those of the warnings that say what the clip once had and the outputs lack, because it is damaged or cut off."""
     receipts: tuple[Path, ...] = ()
     """The receipts beside the outputs."""
     review: Path | None = None
@@ -91,12 +94,14 @@ def run(
     overwrite: bool = False,
     receipts: bool = True,
     review: bool = False,
+    strict: bool = False,
     load: Callable[[], LoadedModel] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
+    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
 
     Raises:
@@ -108,6 +113,8 @@ def run(
     tags = read_metadata(info)
     check_pictures_fit(info, targets)
     span = trimmed_span(info, options.start, options.end)
+    if strict:
+        _check_whole(source, file_losses(info, span))
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
@@ -136,14 +143,17 @@ def run(
             stack.enter_context(folder)
         progress.planned(plan, model.checkpoint)
         reports = _run_segments(plan, folder, predictor, progress)
+        losses = job_losses(info, span, reports)
+        if strict:
+            _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
-        warnings = job_warnings(info, reports, computed, model.checkpoint.name)
+        warnings = [*losses, *job_warnings(info, span, reports, computed, model.checkpoint.name)]
         warnings += filter(None, [tags.left_out([target.format for target in targets])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
         with writing(plan.folder):
             made = write_side_files(
-                plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review
+                plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
             )
             folder.rename(overwrite, made.files, made.receipts)
     return Result(
@@ -153,9 +163,16 @@ def run(
         model=model.checkpoint.name,
         device=str(model.device),
         warnings=warnings,
+        losses=losses,
         receipts=made.receipts,
         review=made.page,
     )
+
+
+def _check_whole(source: Path, losses: Sequence[str]) -> None:
+    if losses:
+        how = f"get a whole copy, or leave out {named('strict', True)}"
+        raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
 def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:

@@ -22,12 +22,17 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, read_frames
+from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.numbered_pictures import is_pictures
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.scan import scan
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
 _MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
+_TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
+_ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
@@ -55,10 +60,16 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
-    # What read_frames says first is where the clip starts, by definition.
+    if is_pictures(path):
+        return replace(info, start=_first_time(info))
+    with open_input(path) as container:
+        return _as_scanned(info, container)
+
+
+def _first_time(info: VideoInfo) -> int:
+    """Return where a clip starts: at what read_frames says first, by definition."""
     with closing(read_frames(info)) as frames:
-        first = next(frames)
-    return replace(info, start=first.pts)
+        return next(frames).pts
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -115,6 +126,29 @@ def _aspect(stream: VideoStream) -> tuple[Fraction, list[str]]:
     return Fraction(1), [
         f"the file says that its pixels are {says} in shape, which cannot be: they are taken as square"
     ]
+
+
+def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
+    """Return a clip with what its packets say: the clock, the number of pictures, and a length that can be trusted."""
+    stream = container.streams[info.stream_index]
+    if not isinstance(stream, VideoStream):
+        raise InputError(f"{info.path} has changed while it was read; start again")
+    index = promised(container, stream)
+    found = scan(container, stream)
+    info = replace(info, timeline=found.timeline)
+    info = replace(info, start=_first_time(info))
+    if not len(found.times):
+        return replace(info, frame_count=found.packets)
+    length = (found.end - int(found.times[0])) * info.time_base
+    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
+    return replace(
+        info,
+        duration=info.duration if is_true else length,
+        frame_count=found.packets - int((found.times < info.start).sum()),
+        every_packet_shows=stream.codec.name in _ONE_EACH and not info.interlaced,
+        stretches=found.stretches,
+        losses=find_losses(info, container, stream, index, found),
+    )
 
 
 def _rate(stream: VideoStream, picture: av.VideoFrame, time_base: Fraction) -> Fraction:

@@ -10,7 +10,7 @@ import av
 
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.expected import Expected, Sound, Verification, wrong
+from birefvideo.media.expected import Expected, Sound, Verification, apart, wrong
 from birefvideo.media.output_format import (
     Content,
     Format,
@@ -133,8 +133,9 @@ def _check_sounds(finished: FinishedOutput, sounds: Sequence[Sound]) -> None:
         if abs(max(found.start, Fraction(0)) - sound.start) > slack or abs(found.end - sound.end) > slack:
             raise wrong(
                 output,
-                f"audio stream {found.index} runs from {float(found.start):.3f} to {float(found.end):.3f} s instead of "
-                f"{float(sound.start):.3f} to {float(sound.end):.3f} s",
+                "audio stream {} runs from {} to {} s instead of {} to {} s".format(
+                    found.index, *apart(found.start, found.end, sound.start, sound.end)
+                ),
             )
 
 
@@ -155,7 +156,7 @@ def _check_times(finished: FinishedOutput, info: VideoInfo, expected: Expected) 
         sound = max((sound.end + sound.grain for sound in expected.sounds), default=Fraction(0))
         end = finished.end
         if end < wanted - 2 * tick or end > max(wanted, sound) + 2 * tick:
-            raise wrong(output, f"it ends at {float(end):.3f} s instead of {float(wanted):.3f} s")
+            raise wrong(output, "it ends at {} s instead of {} s".format(*apart(end, wanted)))
     return worst
 
 

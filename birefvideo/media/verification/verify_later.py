@@ -14,13 +14,15 @@ import av
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.animation_schedule import shown_until
+from birefvideo.media.clip_notes import clock_jumps, file_losses
 from birefvideo.media.format_table import Content, Format
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
-from birefvideo.media.reading.numbered_pictures import at_rate
+from birefvideo.media.reading.numbered_pictures import at_rate, is_pictures
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
 from birefvideo.media.verification.observe import Observations, observe
+from birefvideo.media.verification.source_count import count_source
 
 OUT_OF_SYNC = Fraction(1, 1000)
 """Seconds that sound may be away from its picture."""
@@ -90,6 +92,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
         _size(finished, format, info),
         _tags(seen, format, info),
         _frames(seen, claims),
+        *_whole_source(seen, info, claims),
         *_times(seen),
         _gaps(seen),
         *_matte(seen, format, claims),
@@ -168,6 +171,27 @@ def _frames(seen: Observations, claims: Claims) -> Check:
         return Check("frames", False, f"{count}, the receipt says {claims.frames}")
     by = "as the source has" if seen.source_times else "as the receipt says" if claims.frames else "all decoded"
     return Check("frames", True, f"{count}, {by}")
+
+
+def _whole_source(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
+    """Check that what was taken for the source's pictures is all that its decoder makes, and say what the file lacks.
+
+    Of a part of the source, and of an animation, which leaves pictures out, only what the file lacks can be said.
+    """
+    if info is None:
+        return
+    for line in (*file_losses(info, claims.span), *clock_jumps(info, claims.span)):
+        yield Check("source", None, line)
+    if claims.span != Span() or seen.finished.format.is_animation or is_pictures(info.path):
+        return
+    count = count_source(info)
+    repeats = f", {count.repeats} of them at the time of the one before" if count.repeats else ""
+    said = f"{count.packets} packets, of which the decoder makes {count.pictures} pictures{repeats}"
+    shown = len(seen.source_times)
+    if shown == count.shown:
+        yield Check("source", True, said)
+    else:
+        yield Check("source", False, f"{said}, but only {shown} were used")
 
 
 def _times(seen: Observations) -> Iterator[Check]:

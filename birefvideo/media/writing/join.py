@@ -23,7 +23,7 @@ from birefvideo.media.metadata import Metadata
 from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
 from birefvideo.media.writing.join_animation import join_pictures
-from birefvideo.media.writing.muxing import finished, movie_options, open_output
+from birefvideo.media.writing.muxing import finished, movie_options, open_output, output_clock
 from birefvideo.media.writing.sequence_folder import join_folders
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
@@ -136,12 +136,12 @@ class _Pictures:
     ) -> None:
         self.count = 0
         self._parts, self._format = parts, format
-        self._time_base = source.time_base
+        self._time_base = output_clock(source)
         self._shift = source.start * source.time_base - window.origin
         template = first.streams.video[0]
         self._extradata = template.codec_context.extradata
         self.stream = container.add_stream_from_template(template)
-        self.stream.time_base = source.time_base
+        self.stream.time_base = self._time_base
         self.stream.codec_context.sample_aspect_ratio = output_aspect(format, source)
         if format.codec_tag is not None:
             self.stream.codec_context.codec_tag = format.codec_tag
@@ -261,7 +261,7 @@ def _opened_output(path: Path, format: Format, source: VideoInfo, metadata: Meta
     options = {
         **movie_options(format, source),
         **format.container_options,
-        **metadata.muxer_options(format, source.time_base),
+        **metadata.muxer_options(format, output_clock(source)),
         # Packets come in order, so there is nothing for the muxer to hold back: by default it keeps up to ten seconds
         # of pictures in memory where one stream has ended before the others.
         "max_interleave_delta": "1",
@@ -274,5 +274,8 @@ def _end_of(part: InputContainer, format: Format) -> Fraction:
 
     mov and mp4 keep the last packet's length, so that their duration is from the start; Matroska's is from 0.
     """
+    stream = part.streams.video[0]
+    if format.container.keeps_last_length and stream.duration is not None and stream.time_base is not None:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base  # the container's is cut to 1 µs
     duration = Fraction(part.duration or 0, av.time_base)
     return Fraction(part.start_time or 0, av.time_base) + duration if format.container.keeps_last_length else duration
