@@ -32,7 +32,23 @@ class AudioInfo:
     start: Fraction
     """Time of the first sample, in seconds, on the container's clock."""
     duration: Fraction | None
-    """Length in seconds, or None where the container does not say."""
+    """Length in seconds, of which some containers count what comes before the first sample too; None where unknown."""
+    layout: str = "stereo"
+    """FFmpeg's name of the channels' places, e.g. '5.1', or '4 channels' where nothing says."""
+    is_deep: bool = False
+    """Whether samples are stored without loss and have more than 16 bits."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """What there is to say of a clip that is one picture."""
+
+    depth: int
+    """Bits a sample as the file has them."""
+    is_rgb: bool = False
+    """Whether it is R'G'B' or grey rather than YUV."""
+    profile: bytes = b""
+    """Its ICC profile, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +102,14 @@ class VideoInfo:
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
     """The audio streams, in container order."""
+    unreadable_audio: tuple[int, ...] = ()
+    """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
     doubts: tuple[str, ...] = ()
     """What its headers say and was not believed, one line each for the user."""
+    still: Still | None = None
+    """Set where the clip is one picture, which has no time; None for a video and for a numbered series."""
     every_packet_shows: bool = False
     """Whether `frame_count` is the number of frames, unless some are lost: codecs may also hide pictures or cut them
     into fields."""

@@ -14,7 +14,7 @@ from clips import CLIPS, VFR_PTS, write_clip
 from birefvideo.frames import Loss, Span
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import file_losses
-from birefvideo.media.reading import ebml
+from birefvideo.media.reading import ebml, scan
 from birefvideo.media.reading.probe import probe
 
 Clip = Callable[[str], Path]
@@ -149,3 +149,16 @@ def test_many_holes_are_told_in_one_line(clip: Clip) -> None:
     holes = tuple(Loss(2, at) for at in range(0, 6000, 1000))
     (line,) = file_losses(replace(info, losses=holes), Span())
     assert line.startswith("about 12 frames are missing in 6 places of the file, from 0:00.0 to ")
+
+
+@pytest.mark.parametrize("name", ["plain", "vfr", "delayed", "short_gops"])
+def test_a_large_file_is_planned_by_its_index(clip: Clip, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    read = probe(clip(name))
+    monkeypatch.setattr(scan, "_LARGE", 0)
+    monkeypatch.setattr(scan, "find_joints", lambda *arguments: pytest.fail("all of the file was read"))
+    assert replace(probe(clip(name)), stretches=()) == replace(read, stretches=())
+
+
+def test_a_large_file_that_is_cut_off_is_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_LARGE", 0)
+    assert probe(clip("truncated_mp4")).losses

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import typer
 
-from birefvideo.cli.report import print_error
+from birefvideo.cli.printing import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 LOSSES = 3
@@ -35,9 +35,16 @@ def reported(debug: bool, stopped: str = "stopped") -> Iterator[None]:
             raise
         print_error(error.for_terminal())
         raise typer.Exit(exit_code(error)) from None
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
         print_error(stopped)
         raise typer.Exit(STOPPED) from None
+    except Exception as error:
+        if debug or hasattr(error, "format_message"):  # which typer's own have
+            raise
+        print_error(_unexpected(error))
+        raise typer.Exit(1) from None
 
 
 def exit_code(error: Exception) -> int:
@@ -65,10 +72,14 @@ class Failures:
             if isinstance(error, BirefvideoError):
                 print_error(error.for_terminal())
             else:
-                print_error(f"{item}: {type(error).__name__}: {error} (unexpected; --debug shows where)")
+                print_error(f"{item}: {_unexpected(error)}")
             self.errors.append(error)
 
     @property
     def exit_code(self) -> int:
         """0 without an error; 2 where one is of a bad option; else 1."""
         return max(map(exit_code, self.errors), default=0)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} (unexpected; --debug shows where)"

@@ -10,6 +10,7 @@ from birefvideo.frames import VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
+from birefvideo.matting.forks import about_to_compute, check_not_forked
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.memory import check_memory
@@ -28,6 +29,7 @@ class LoadedModel:
     """
 
     def __init__(self, options: Options) -> None:
+        about_to_compute()
         self.options = options
         self.device = find_device(options.device)
         self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
@@ -78,6 +80,7 @@ def check_machine(options: Options) -> None:
     Raises:
         BirefvideoError: one of them is not.
     """
+    check_not_forked()
     device = find_device(options.device)
     device.dtype_called(options.dtype)
     checkpoints.find(options.model, has_gpu=device.runs_large_models)

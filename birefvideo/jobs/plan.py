@@ -18,12 +18,16 @@ import cv2
 import numpy as np
 import torch
 
-from birefvideo.errors import InputError, OptionError, OutputError, named
+from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
 from birefvideo.jobs.options import Options
 from birefvideo.json_files import parse_json_object
-from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
+from birefvideo.media.format_names import unknown_ending
+from birefvideo.media.format_table import Format
+from birefvideo.media.forms import has_ending
 from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
+from birefvideo.media.reading.stills import is_still
 from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
@@ -34,8 +38,6 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
-DEFAULT_FORMATS = ("prores", "green")
-_FILES = {row.extension for row in FORMATS.values()} - {""}
 MANIFEST = "manifest.json"
 """Name of the plan as a job's folder keeps it."""
 
@@ -135,41 +137,40 @@ def with_earlier_batch(plan: Plan) -> Plan:
     return kept if isinstance(batch, int) and kept.manifest() == earlier else plan
 
 
-def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
+def plan_targets(
+    source: Path, out: Path | None, names: Sequence[str], options: Options | None = None
+) -> tuple[Target, ...]:
     """Where the outputs of one input go: beside it, into the folder `out`, or to the file `out`.
 
-    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder.
+    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder. What a
+    format makes depends on the input, a clip or a picture, and on whether `options` name a background.
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
-        InputError: the input has a name that no file can have.
         OutputError: an output would have such a name.
     """
-    check_name(source, InputError, "check the name")
-    if out is not None:
-        check_name(out, OutputError, f"choose another {named('out')}")
-    targets = _named_targets(source, out, names)
+    targets = _named_targets(source, out, names, options or Options())
     for path in (*(target.path for target in targets), job_folder(targets, source)):
-        check_name(path, OutputError, "rename the input")
+        check_name(path, "rename the input")
     return targets
 
 
-def _named_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
-    if out is not None and out.suffix.lower() in _FILES and not out.is_dir():
-        asked = get_formats(names) or [format_for_suffix(out)]
+def _named_targets(source: Path, out: Path | None, names: Sequence[str], options: Options) -> tuple[Target, ...]:
+    still = is_still(source)
+    if out is not None and out.suffix.lower() in endings(still) and not out.is_dir():
+        asked = formats_asked_for(names, options, is_still=still) or [format_for_name(out, options, is_still=still)]
         if len(asked) > 1:
             raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
         (wanted,) = asked
         check_available(wanted)
-        if wanted.extension != out.suffix.lower():
-            raise OptionError(
-                f"{out} does not go with {named('to', wanted.name)}, which makes a {wanted.extension} file"
-            )
+        if not has_ending(out, wanted):
+            makes = f"a {wanted.extension} file" if wanted.extension else "a folder"
+            raise OptionError(f"{out} does not go with {named('to', names[0])}, which makes {makes}")
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
-        raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
+    if out is not None and not out.is_dir() and (why := unknown_ending(out, written_of(still))):
+        raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
-    formats = get_formats(names or DEFAULT_FORMATS)
+    formats = formats_asked_for(names or default_formats(options, is_still=still), options, is_still=still)
     for format in formats:
         check_available(format)
     return tuple(Target(f, folder / f"{stem_of(source)}{f.suffix}") for f in formats)
@@ -254,9 +255,13 @@ def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
     """Return the part of the clip between two times (see `Options`), counted in seconds from its first frame.
 
+    A picture has no time: it is always whole.
+
     Raises:
         OptionError: `start` is past the clip's end.
     """
+    if info.still:
+        return Span()
     if start is not None and info.duration and start >= info.duration:
         raise OptionError(
             f"{named('start')} {_seconds(start)} is past the end of {info.path.name} ({_seconds(info.duration)})"
@@ -274,7 +279,8 @@ def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
     Raises:
         OptionError: the rate is given for a video, which has its own times.
     """
-    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+    deinterlace = options.deinterlace and not info.still
+    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=deinterlace)
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:

@@ -16,9 +16,10 @@ from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
 from birefvideo.json_files import read_json_object
-from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.media.verification.verify_sound import SoundClaims
 from birefvideo.paths import is_file_name
 
 _MARK = "birefvideo_receipt"
@@ -30,7 +31,7 @@ Entry = dict[str, Any]
 
 def receipt_path(output: Path) -> Path:
     """Where the receipt of an output lies: its name with .json for what follows the stem; of a folder, with .json."""
-    known = {format.extension for format in FORMATS.values()}
+    known = {format.extension for format in ALL_FORMS.values()}
     is_file = output.suffix.lower() in known - {""}
     return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
 
@@ -61,9 +62,13 @@ def claims_of(entry: Entry | None) -> Claims:
     try:
         verified, options = entry["verified"], entry["options"]
         return Claims(
-            format=FORMATS.get(entry["format"]),
+            format=ALL_FORMS.get(entry["format"]),
             frames=bounded_int(verified["frames"], 0),
-            sounds=len(verified["sounds"]),
+            sound=SoundClaims(
+                written=len(verified["sounds"]),
+                wanted=None if entry["input"].get("sounds") is None else bounded_int(entry["input"]["sounds"], 0),
+                tracks=str(options["audio"]) if "audio" in options else None,
+            ),
             span=_span(entry["span"]),
             fps=_rate(options.get("fps")),
             premultiplied=bool(options.get("premultiplied")),
@@ -94,6 +99,8 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
+    if not isinstance(entry.get("sha256"), str):
+        checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),

@@ -51,6 +51,7 @@ def job_facts(
             "duration": round(float(source.duration), 6),
             "pix_fmt": source.pix_fmt,
             "colour": asdict(source.colour),
+            "sounds": len(source.audio),
         },
         "model": {"name": settings["model"], "sha256": settings["weights"]},
         "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
@@ -93,6 +94,7 @@ def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) 
                 {
                     "codec": sound.codec,
                     "copied": sound.copied,
+                    "channels": sound.channels,
                     "start": round(float(sound.start), 6),
                     "end": round(float(sound.end), 6),
                 }

@@ -32,7 +32,7 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import job_losses, job_warnings
+from birefvideo.jobs.warnings import idle_on_a_still, job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
@@ -70,6 +70,8 @@ class Result:
     """The files, in the order asked for."""
     frames: int
     """Frames in each."""
+    computed: int
+    """Those of them that this run computed; an earlier one, which was stopped, had done the rest."""
     seconds: float
     """Wall time."""
     model: str
@@ -142,14 +144,14 @@ def run(
         with writing(plan.folder):
             stack.enter_context(folder)
         progress.planned(plan, model.checkpoint)
-        reports = _run_segments(plan, folder, predictor, progress)
+        reports, earlier = _run_segments(plan, folder, predictor, progress)
         losses = job_losses(info, span, reports)
         if strict:
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
         warnings = [*losses, *job_warnings(info, span, reports, computed, model.checkpoint.name)]
-        warnings += filter(None, [tags.left_out([target.format for target in targets])])
+        warnings += filter(None, [idle_on_a_still(info, options), tags.left_out([t.format for t in targets])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
         with writing(plan.folder):
             made = write_side_files(
@@ -159,6 +161,7 @@ def run(
     return Result(
         outputs=tuple(target.path for target in targets),
         frames=sum(len(report.pts) for report in reports),
+        computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=time.monotonic() - started,
         model=model.checkpoint.name,
         device=str(model.device),
@@ -175,8 +178,10 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -185,7 +190,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(
@@ -210,7 +215,7 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        smoother = make_smoother(plan.options.smooth)
+        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     with writing(plan.folder):
         folder.finish(segment, report)

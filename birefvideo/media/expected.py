@@ -24,6 +24,8 @@ class Sound:
     """Where it ends."""
     grain: Fraction
     """Seconds of one packet: how exact start and end are."""
+    channels: int
+    """Number of channels."""
     warning: str = ""
     """What was wrong with the source's stream; one line, or empty."""
 

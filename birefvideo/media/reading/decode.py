@@ -60,6 +60,8 @@ def read_frames(
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
                 yield DecodedFrame(picture, pts, info.time_base, duration, core)
+                if info.still:  # whatever else lies in the file, such as the clip that phones append
+                    break
     finally:
         if report is not None:
             report.add(reader.counts)

@@ -108,7 +108,7 @@ def find_joints(stream: int, pictures: StreamTimes, sounds: Mapping[int, StreamT
 
 def moved(times: StreamTimes, shifts: Sequence[Shift]) -> Ticks:
     """Return the pts of a stream's packets with what is added to them; UNKNOWN stays."""
-    pts = times.pts.copy()
+    pts: Ticks = times.pts.copy()
     for shift in shifts:
         pts[shift.first :] = times.pts[shift.first :] + round(shift.seconds / times.time_base)
     pts[times.pts == UNKNOWN] = UNKNOWN
@@ -171,7 +171,8 @@ def _lowest_ahead(pts: Ticks, depth: int) -> Ticks:
     known = clock.copy()
     for distance in range(1, min(depth + 1, len(pts))):
         clock[:-distance] = np.minimum(clock[:-distance], known[distance:])
-    return np.where(pts == UNKNOWN, UNKNOWN, clock)
+    result: Ticks = np.where(pts == UNKNOWN, UNKNOWN, clock)
+    return result
 
 
 def _first_after(pts: Ticks, clock: Ticks, place: int, slack: int) -> int:

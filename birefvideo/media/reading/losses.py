@@ -14,13 +14,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.format import Flags
 from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading import ebml, flv_tags
-from birefvideo.media.reading.scan import Scan
+from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 
 _INDEXED = {"avi": 8, "mov,mp4,m4a,3gp,3g2,mj2": 0}
 """Formats whose index names every packet, and the bytes from an entry's position to its packet's."""
@@ -63,14 +62,13 @@ def find_losses(
     # refused.
     if not len(found.times) or is_animated_webp(info.path):
         return ()
-    flags = container.format.flags
     if len(promised(container, stream)) > len(index):
         index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes
-    is_loose = bool(flags & (Flags.ts_discont.value | Flags.no_timestamps.value))
-    short = 0 if is_loose else _shortage(info, container, stream, found)
+    is_claimed = has_times(container) and not clock_may_jump(container)
+    short = _shortage(info, container, stream, found) if is_claimed else 0
     if walk := _WALKS.get(container.format.name):
         return tuple(_by_structure(info, walk, found, short))
-    if flags & Flags.ts_discont.value:
+    if clock_may_jump(container):
         holes = [i for i in _holes(found) if found.corrupt[max(0, i - _NEAR) : i + 1 + _NEAR].any()]
         return tuple(_hole(found, i) for i in holes)
     losses = _not_delivered(index, found)
@@ -133,7 +131,7 @@ def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found
 
 def _holes(found: Scan) -> list[int]:
     """Return the numbers of the pictures after which there is room for at least one more."""
-    return np.flatnonzero(np.diff(found.times) > 1.5 * found.step).tolist()
+    return [int(number) for number in np.flatnonzero(np.diff(found.times) > 1.5 * found.step)]
 
 
 def _hole(found: Scan, number: int) -> Loss:

@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 
 from birefvideo.errors import InputError
+from birefvideo.hints import why_missing
 from birefvideo.media.animation_containers import is_animated_webp, webp_pictures
 from birefvideo.media.reading.animated_webp import open_animated_webp
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, Series, series_of
@@ -129,15 +130,9 @@ def check_is_file(path: Path) -> None:
     Raises:
         InputError: says what it is instead.
     """
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path} does not exist; check the name and the folder") from error
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read; change its permissions") from error
-    except (OSError, ValueError) as error:  # a name too long, a circle of links, a null character
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read ({reason}); check the name") from error
+    if why := why_missing(path):
+        raise InputError(why)
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is {_kind(status)}, not a file; save what it gives to a file and name that")
     if status.st_size == 0:

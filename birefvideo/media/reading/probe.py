@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Container, Iterator
+import re
+from collections.abc import Container
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -24,9 +21,11 @@ from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.decode import decoded, read_frames
 from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
-from birefvideo.media.reading.numbered_pictures import is_pictures
+from birefvideo.media.reading.numbered_pictures import members, series_of
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.scan import scan
+from birefvideo.media.reading.stills import as_still, is_still
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
@@ -60,7 +59,9 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
-    if is_pictures(path):
+    if is_still(path):
+        info = as_still(info, picture)
+    if info.still or series_of(path) is not None:
         return replace(info, start=_first_time(info))
     with open_input(path) as container:
         return _as_scanned(info, container)
@@ -79,6 +80,12 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         has = "only a cover picture" if container.streams.video else "no video track"
         sound = " beside its sound" if container.streams.audio else ""
         raise InputError(f"{path} has {has}{sound}; name a file with moving pictures")
+    tiles = [s for s in moving if s.disposition & Disposition.dependent]
+    if tiles and not any(s.disposition & Disposition.default for s in moving):  # a thumbnail is not default either
+        raise InputError(
+            f"{path} is one photo in {len(tiles)} tiles, which this FFmpeg does not put together; "
+            "convert it to JPEG or PNG"
+        )
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:
@@ -90,7 +97,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     time_base = stream.time_base or Fraction(1, 90000)
     rate = _rate(stream, picture, time_base)
     duration = _duration(container, stream, time_base)
-    quarter_turns, mirrored = orientation(picture)
+    quarter_turns, mirrored = orientation(picture, members(path)[0])
     turned = quarter_turns % 2 == 1
     width, height = picture.width, picture.height
     aspect, doubts = _aspect(stream)
@@ -112,7 +119,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         quarter_turns=quarter_turns,
         mirrored=mirrored,
         interlaced=picture.interlaced_frame,
-        audio=tuple(_audio(s) for s in container.streams.audio if getattr(s, "codec_context", None) is not None),
+        audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
+        unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),
         doubts=(*doubts, *_colour_doubts(picture)),
     )
 
@@ -171,43 +179,32 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
     return max(Fraction(0), whole - (stream.start_time or 0) * time_base) if is_matroska else whole
 
 
+def _is_readable(stream: AudioStream) -> bool:
+    context = getattr(stream, "codec_context", None)  # None where there is no decoder
+    return context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
+
+
 def _audio(stream: AudioStream) -> AudioInfo:
     time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
     return AudioInfo(
         index=stream.index,
-        codec=stream.codec_context.name,
+        codec=codec_name(stream),
         rate=stream.codec_context.sample_rate,
         channels=stream.codec_context.layout.nb_channels,
         start=(stream.start_time or 0) * time_base,
-        duration=stream.duration * time_base if stream.duration else None,
+        duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
+        layout=stream.codec_context.layout.name,
+        is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
     )
 
 
-def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
-    """Counter-clockwise quarter turns, then whether to flip left to right, that bring a decoded picture upright.
-
-    Read from the display matrix, for row vectors with y downwards; another angle is taken for the nearest quarter.
-    """
-    try:
-        beside = list(_side_data(picture))
-    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it gives the turn alone, then
-        return round(picture.rotation / 90) % 4, False
-    for data in beside:
-        if data.type == Type.DISPLAYMATRIX:
-            matrix = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(float)
-            determinant = np.linalg.det(matrix)
-            if determinant == 0:
-                break
-            if determinant < 0:
-                matrix[:, 0] = -matrix[:, 0]
-            angle = math.atan2(-matrix[0, 1], matrix[0, 0])
-            return round(angle / (math.pi / 2)) % 4, bool(determinant < 0)
-    return 0, False
-
-
-def _side_data(picture: av.VideoFrame) -> Iterator[SideData]:
-    # PyAV's annotation is a dictionary; iterating gives the data themselves, and .values() fails.
-    return cast("Iterator[SideData]", iter(picture.side_data))
+def _tagged_end(stream: AudioStream) -> Fraction | None:
+    """Return when a Matroska track ends, in seconds, by the tag that mkvmerge and FFmpeg write."""
+    clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", ""))
+    if clock is None:
+        return None
+    hours, minutes, seconds = map(Fraction, clock.groups())
+    return 3600 * hours + 60 * minutes + seconds or None
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:

@@ -10,7 +10,6 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
-from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -47,6 +46,21 @@ class Scan:
     """Why the file could not be read to its end, or ''."""
 
 
+_TS_DISCONT, _NO_TIMESTAMPS = 0x200, 0x80  # AVFMT_ flags of libavformat
+_LARGE = 1 << 32
+"""Bytes from which on a file with an index is not read as a whole before it is worked on."""
+
+
+def clock_may_jump(container: InputContainer) -> bool:
+    """Return whether a format's clock may jump, as in transport streams; its head then says nothing of lengths."""
+    return bool(container.format.flags & _TS_DISCONT)
+
+
+def has_times(container: InputContainer) -> bool:
+    """Return whether a format has times at all, unlike raw streams."""
+    return not container.format.flags & _NO_TIMESTAMPS
+
+
 class _Stream:
     """Grows with every packet of one stream."""
 
@@ -75,7 +89,12 @@ class _Stream:
 
 
 def scan(container: InputContainer, stream: VideoStream) -> Scan:
-    """Read every packet of a clip, from its start on; what cannot be read ends the scan."""
+    """Read every packet of a clip, from its start on; what cannot be read ends the scan.
+
+    Of a large file, the index is taken for its packets where it names them all and fits the file.
+    """
+    if container.size > _LARGE and (indexed := _from_index(container, stream)):
+        return indexed
     found = {stream.index: _Stream(stream.time_base or Fraction(1, 90000))}
     error, read_to = "", 0
     try:
@@ -92,12 +111,44 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
     pictures = times.pop(stream.index)
     is_matroska = "matroska" in container.format.name
     clocks = Clocks(
-        may_jump=bool(container.format.flags & int(Flags.ts_discont.value)),
+        may_jump=clock_may_jump(container),
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
     timeline = find_joints(stream.index, pictures, times, clocks)
     return _summed(
         found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
+    )
+
+
+def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
+    """Return what the index of a QuickTime or MP4 file says, or None where it is not of the whole file.
+
+    It has the times of decoding, which are those of showing but for reordering.
+    """
+    entries = [entry for entry in stream.index_entries if not entry.is_discard]
+    if not container.format.name.startswith("mov,") or len(entries) < 2 or not stream.duration:
+        return None
+    dts = np.array([entry.timestamp for entry in entries], np.int64)
+    times = dts - dts[0] + (stream.start_time or 0)
+    step = max(1, int(np.median(np.diff(times))))
+    end = int(times[0]) + stream.duration
+    reach = max(entry.pos + entry.size for entry in entries)
+    time_base = stream.time_base or Fraction(1, 90000)
+    # Of a file in fragments, the index names only what has been read of it.
+    is_whole = 0 < (end - int(times[-1])) * time_base <= LIMIT
+    if not is_whole or reach > container.size or (np.diff(times) < 0).any():
+        return None
+    return Scan(
+        timeline=Timeline(),
+        packets=len(entries),
+        times=times,
+        positions=np.array([entry.pos for entry in entries], np.int64),
+        corrupt=np.zeros(len(entries), np.bool_),
+        step=step,
+        end=end,
+        all_end=end * time_base,
+        stretches=_stretches(times, int(LIMIT / time_base)),
+        read_to=reach,
     )
 
 

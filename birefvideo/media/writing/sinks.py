@@ -145,7 +145,7 @@ class FolderSink:
 
 
 def open_sink(path: Path, format: Format, info: VideoInfo, threads: int) -> Sink:
-    """Return what takes the pictures of a part: a folder for sequences and animations, else a file.
+    """Return what takes the pictures of a part: a folder of pictures where each is a file, else one file.
 
     Args:
         path: where to.
@@ -156,7 +156,7 @@ def open_sink(path: Path, format: Format, info: VideoInfo, threads: int) -> Sink
     Raises:
         OutputError: it cannot be made.
     """
-    kind = FolderSink if format.is_sequence or format.is_animation else FileSink
+    kind = FolderSink if format.is_in_folder else FileSink
     return kind(path, format, info, threads)
 
 
