@@ -22,7 +22,9 @@ def check_name(path: Path, remedy: str) -> None:
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > LONGEST:
         name = max(path.parts, key=lambda part: len(os.fsencode(part)))
-        raise OutputError(f"the name {name[:20]}…{name[-20:]} has {longest} bytes, {LONGEST} are allowed: {remedy}")
+        raise OutputError(
+            f"the name {name[:20]}…{name[-20:]} is too long: {longest} bytes, {LONGEST} are allowed; {remedy}"
+        )
 
 
 def is_file_name(text: str) -> bool:

@@ -53,7 +53,7 @@ def parse_size(value: Any) -> int | tuple[int, int] | None:
         found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip().lower(), re.ASCII)
         value = tuple(int(side) for side in found.groups() if side) if found else ()
     sides = value if isinstance(value, tuple | list) else (value,)
-    if len(sides) not in (1, 2) or any(not _is_whole(side) or side < 64 or side % 32 for side in sides):
+    if len(sides) not in (1, 2) or any(not _is_whole(side) or not 64 <= side < 10**6 or side % 32 for side in sides):
         raise ValueError("give WIDTHxHEIGHT or one number, in multiples of 32 from 64 on")
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
@@ -146,13 +146,13 @@ def _one_of(value: Any, allowed: Collection[str]) -> str:
     return str(value)
 
 
-def whole_number(least: int, allowed: str) -> Callable[[Any], int | None]:
-    """Return a parser of whole numbers from `least` on, which `allowed` describes."""
+def whole_number(least: int, most: int, allowed: str) -> Callable[[Any], int | None]:
+    """Return a parser of whole numbers from `least` to `most`, which `allowed` describes."""
 
     def parse(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
             value = int(value)
-        if not _is_whole(value) or value < least:
+        if not _is_whole(value) or not least <= value <= most:
             raise ValueError(f"give {allowed}")
         return int(value)
 

@@ -128,7 +128,7 @@ class Options:
     )
     smooth: int = _option(
         2,
-        whole_number(0, "0 (off) or a radius in frames"),
+        whole_number(0, 100, "0 (off) or a radius in frames, up to 100"),
         "Radius of temporal smoothing in frames; 0 is off.",
         metavar="FRAMES",
         group="Picture",
@@ -179,7 +179,7 @@ class Options:
     )
     batch: int | None = _option(
         None,
-        optional(whole_number(1, "a number of frames, at least 1")),
+        optional(whole_number(1, 10**9, "a number of frames, at least 1")),
         "Frames computed at once; default: by device and free memory.",
         metavar="FRAMES",
         group="Machine",

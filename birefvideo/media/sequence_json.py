@@ -70,8 +70,8 @@ def read_sidecar(folder: Path) -> Sidecar:
     try:
         values = read_json_object(folder / SIDECAR)
         pts = tuple(bounded_int(time) for time in values["pts"])
-        if any(after <= before for before, after in pairwise(pts)):
-            raise ValueError("times do not increase")
+        if not isinstance(values["pts"], list) or any(after <= before for before, after in pairwise(pts)):
+            raise ValueError("no times, or not in order")
         pattern, first = values.get("pictures"), bounded_int(values.get("first", _FIRST), 0, 10**9)
         return Sidecar(
             pts=pts,
