@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -15,6 +16,11 @@ from birefvideo.timeline import Timeline
 
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
+
+ChromaSite: TypeAlias = "tuple[float, float]"
+"""Where chroma lies (across, down) within the luma samples that it stands for: 0 on the first, 1 on the last."""
+LEFT: ChromaSite = (0.0, 0.5)
+"""Where MPEG-2, H.264 and their kin put it, and where it is in every picture that is handed on."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,22 @@ class Still:
     """Whether it is R'G'B' or grey rather than YUV."""
     profile: bytes = b""
     """Its ICC profile, or nothing."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a stored picture that is shown, before it is turned, in pixels."""
+
+    left: int
+    """Columns before it."""
+    top: int
+    """Rows above it."""
+    width: int
+    """Its columns."""
+    height: int
+    """Its rows."""
+    whole: tuple[int, int]
+    """(width, height) of the pictures that it is a part of; those of another size are shown whole."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,14 @@ class VideoInfo:
     """Counter-clockwise quarter turns (np.rot90's k) that bring a decoded picture upright."""
     mirrored: bool = False
     """Whether the picture is flipped left to right after the turns."""
+    chroma_site: ChromaSite = LEFT
+    """Where chroma lies in a decoded picture, before it is turned."""
+    crop: Crop | None = None
+    """The part of a decoded picture that the file asks to show, or None for the whole."""
+    has_alpha: bool = False
+    """Whether pictures come with an opacity of their own, which is to count."""
+    is_premultiplied: bool = False
+    """Whether their colour is multiplied by it."""
     interlaced: bool = False
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
@@ -149,6 +179,10 @@ class DecodedFrame:
     """How long the picture is shown, in ticks; 0 where unknown."""
     core: bool = True
     """False for a frame of context, decoded for smoothing only and never written."""
+    opacity: Alpha | None = None
+    """The picture's own opacity, float32 (height, width) in [0, 1]; None where it is opaque."""
+    aspect: Fraction = Fraction(1)
+    """Width to height of one pixel as it is shown."""
 
     @property
     def seconds(self) -> Fraction:
@@ -157,7 +191,8 @@ class DecodedFrame:
 
     def with_alpha(self, alpha: Alpha) -> AlphaFrame:
         """Return the frame with its matte, float32 (height, width) in [0, 1]."""
-        return AlphaFrame(self.picture, self.pts, self.time_base, self.duration, self.core, alpha=alpha)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
+        return AlphaFrame(*values, alpha=alpha)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -169,7 +204,7 @@ class AlphaFrame(DecodedFrame):
 
     def with_foreground(self, foreground: av.VideoFrame) -> Frame:
         """Return the frame with its foreground colour; see `Frame.foreground`."""
-        values = (self.picture, self.pts, self.time_base, self.duration, self.core)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
         return Frame(*values, alpha=self.alpha, foreground=foreground)
 
 

@@ -26,7 +26,7 @@ from birefvideo.media.writing.background import BackgroundFile, check_background
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
-HD, SD = Colour(1, 1, 1, 1), Colour(6, 1, 6, 6)
+HD, SD = Colour(1, 1, 1, 1), Colour(6, 1, 6, 6, guessed=True)
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
 

@@ -187,14 +187,6 @@ def test_segments_of_a_series_give_the_whole(tmp_path: Path, network: Path, monk
         assert (one == other).all()
 
 
-def test_one_picture_becomes_one_picture(tmp_path: Path, network: Path) -> None:
-    cv2.imwrite(str(tmp_path / "me.jpg"), picture(0))
-    made = birefvideo.matte(tmp_path / "me.jpg", to=["png", "prores"], model=str(network))
-    assert made.frames == 1
-    assert [path.name for path in made.outputs] == ["me_png", "me_alpha.mov"]
-    assert sorted(path.name for path in made.outputs[0].iterdir()) == ["me_000001.png", "sequence.json"]
-
-
 def test_a_changed_picture_makes_another_job(tmp_path: Path) -> None:
     source = pictures(tmp_path / "frames")
     for name in (source, source / "%05d.png"):

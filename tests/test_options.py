@@ -159,7 +159,7 @@ def test_every_option_is_a_parameter_of_the_command_with_its_help(name: str) -> 
 def test_help_shows_every_option_at_80_columns() -> None:
     shown = CliRunner().invoke(app, ["matte", "--help"], env={"COLUMNS": "80"}).stdout
     for name in NAMES:
-        assert f"--{'no-' if name == 'deinterlace' else ''}{name}" in shown
+        assert f"--{'no-' if name == 'deinterlace' else ''}{name.replace('_', '-')}" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 

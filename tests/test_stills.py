@@ -128,31 +128,39 @@ def test_two_photos_of_one_name_are_refused_before_work(tmp_path: Path, network:
     assert names_in(tmp_path) == ["me.jpg", "me.png"]
 
 
+def test_a_picture_goes_over_a_colour_or_into_a_matte_and_a_fill(tmp_path: Path, network: Path) -> None:
+    names = ["png", "green", "blue", "fill+matte"]
+    made = birefvideo.matte(photo(tmp_path / "me.png"), to=names, model=str(network)).outputs
+    assert [path.name for path in made] == [
+        "me_alpha.png",
+        "me_green.png",
+        "me_blue.png",
+        "me_fill.png",
+        "me_matte.png",
+    ]
+    alpha, green, blue, fill, matte = (pixels(path).astype(float) for path in made)
+    for found, below in ((green, (0, 177, 64)), (blue, (0, 71, 187))):
+        assert np.abs(found - over(alpha, below)).max() < 3.1
+    assert fill.shape == (64, 96, 3) and np.abs(matte - alpha[..., 3]).max() == 0
+
+
 def test_a_picture_goes_over_a_background_where_one_is_asked_for(tmp_path: Path, network: Path) -> None:
-    source, beach = photo(tmp_path / "me.png"), tmp_path / "beach.png"
+    beach = tmp_path / "beach.png"
     cv2.imwrite(str(beach), np.full((50, 50, 3), (60, 120, 200), np.uint8))
-    options: dict[str, Any] = {"model": str(network), "overwrite": True}
+    source = photo(tmp_path / "me.png")
+    for background, name, below in (("green", "me_green.png", (0, 177, 64)), (beach, "me_comp.png", (200, 120, 60))):
+        made = birefvideo.matte(source, model=str(network), background=background, overwrite=True).outputs
+        assert [path.name for path in made] == ["me_alpha.png", name]
+        alpha, found = (pixels(path).astype(float) for path in made)
+        assert found.shape == (64, 96, 3) and np.abs(found - over(alpha, below)).max() < 3.1
+    named = birefvideo.matte(source, tmp_path / "x.png", background="white", model=str(network)).outputs
+    assert named == (tmp_path / "x.png",) and pixels(named[0]).shape == (64, 96, 3)
 
-    def made(**choices: Any) -> dict[str, NDArray[Any]]:
-        return {path.name: pixels(path) for path in birefvideo.matte(source, **options, **choices).outputs}
 
-    alpha = made()["me_alpha.png"].astype(float)
-    colour, opacity = alpha[..., :3], alpha[..., 3:] / 255
-    for choices, name, below in (
-        ({"to": "green"}, "me_green.png", (0, 177, 64)),
-        ({"to": "blue"}, "me_blue.png", (0, 71, 187)),
-        ({"background": "green"}, "me_green.png", (0, 177, 64)),
-        ({"background": "white"}, "me_comp.png", (255, 255, 255)),
-        ({"background": beach}, "me_comp.png", (200, 120, 60)),
-    ):
-        found = made(**choices)
-        assert list(found) == (["me_alpha.png"] if "background" in choices else []) + [name]
-        over = colour * opacity + np.array(below) * (1 - opacity)
-        assert found[name].shape == (64, 96, 3) and np.abs(found[name] - over).max() < 3.1, name
-    assert np.abs(made(to="matte")["me_matte.png"] - alpha[..., 3]).max() == 0
-    assert made(to="fill")["me_fill.png"].shape == (64, 96, 3)
-    named = birefvideo.matte(source, tmp_path / "x.png", background="white", **options).outputs[0]
-    assert pixels(named).shape == (64, 96, 3)
+def over(codes: NDArray[Any], below: tuple[int, int, int]) -> NDArray[Any]:
+    """R'G'B' of straight R'G'B'A over one colour."""
+    opacity = codes[..., 3:] / 255
+    return codes[..., :3] * opacity + np.array(below) * (1 - opacity)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +225,7 @@ def test_a_colour_profile_goes_along(tmp_path: Path, network: Path) -> None:
     assert len(made.warnings) == 1 and "is not of RGB" in made.warnings[0]
 
 
-@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (9, 16)])
+@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), pytest.param(9, 16, marks=pytest.mark.slow)])
 def test_colour_that_a_png_names_is_named_again(tmp_path: Path, network: Path, primaries: int, transfer: int) -> None:
     source = photo(tmp_path / "me.png", 16)
     data = source.read_bytes()

@@ -16,11 +16,13 @@ import av
 import numpy as np
 import pytest
 from clips import write_clip
+from numpy.typing import NDArray
 from outputs import disc, make_output, matted, with_matte, write_parts
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
+from birefvideo.colour import BT709
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
@@ -65,6 +67,29 @@ def test_every_kind_of_clip_passes(clip: GetClip, tmp_path: Path, clip_name: str
     for name in ("prores", "webm"):
         output, *_ = make_output(tmp_path, get_format(name), clip(clip_name))
         assert failed(proof(output, name, clip(clip_name))) == []
+
+
+P3 = (1, 1, 12, 1)
+
+
+@pytest.mark.parametrize("name", ["webm", "apng", "webp-anim", "qtrle", "prores", "exr", "gif", "png"])
+@pytest.mark.parametrize("tags", [P3, (6, 1, 5, 6), (9, 1, 9, 14), (1, 1, 1, 4)])
+def test_colours_of_another_gamut_are_proven(tmp_path: Path, name: str, tags: tuple[int, int, int, int]) -> None:
+    source = write_clip(tmp_path / "wide.mp4", tags=tags, frames=3, audio_tracks=0, options={"crf": "4"})
+    output, *_ = make_output(tmp_path, get_format(name), source)
+    assert failed(proof(output, name, source)) == []
+
+
+def test_codes_of_another_gamut_are_found(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "wide.mp4", tags=P3, frames=3, audio_tracks=0, pictures=saturated)
+    info, frames = matted(source)
+    (part,) = write_parts(tmp_path, get_format("webm"), replace(info, colour=BT709), frames)
+    assert failed(proof(part, "webm", source)) == ["pixels"]
+
+
+def saturated(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A red picture."""
+    return np.full((height, width, 3), (203, 63, 53), np.uint8)
 
 
 def test_a_missing_picture_and_another_time_are_found(clip: GetClip, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class LoadedModel:
 
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """Return what decides the bytes of a clip's alpha, for the manifest."""
-        size = self.size.network_size(info.width, info.height)
+        size = self.size.network_size(info.width, info.height, info.sample_aspect_ratio)
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         return {
             "model": self.checkpoint.name,
@@ -69,7 +69,7 @@ class LoadedModel:
             "size": size,
             "device": self.device.name,
             "dtype": self.engine.dtype,
-            "batch": self.options.batch or self.engine.batch_for(kind),
+            "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
             "threads": torch.get_num_threads(),
         }
 

@@ -79,6 +79,7 @@ class FrameArguments(TypedDict, total=False):
     despill: str | RGB | None
     fps: int | float | Fraction | str | None
     deinterlace: bool
+    ignore_alpha: bool
     start: Time | None
     end: Time | None
     device: str | torch.device
@@ -165,6 +166,7 @@ class Options:
     deinterlace: bool = _option(
         True, parse_flag, "Take frames that are flagged interlaced as they are.", group="Picture"
     )
+    ignore_alpha: bool = _option(False, parse_flag, "Show what the input's own transparency hides.", group="Picture")
     start: Fraction | None = _option(
         None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME", group="Common"
     )

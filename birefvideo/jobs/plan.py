@@ -274,13 +274,17 @@ def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) 
 
 
 def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
-    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields.
+    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields, its opacity.
 
     Raises:
         OptionError: the rate is given for a video, which has its own times.
     """
-    deinterlace = options.deinterlace and not info.still
-    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=deinterlace)
+    info = with_tracks(at_rate(info, options.fps), options.audio)
+    return replace(
+        info,
+        deinterlace=options.deinterlace and not info.still,
+        has_alpha=info.has_alpha and not options.ignore_alpha,
+    )
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:

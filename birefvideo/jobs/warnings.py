@@ -103,6 +103,11 @@ def _conversions(decode: DecodeReport, hdr: bool) -> Iterator[str]:
     if decode.deinterlaced_frames:
         what = f"{counted(decode.deinterlaced_frames, 'interlaced frame')} deinterlaced"
         yield f"{what}; for pictures wrongly flagged pass {named('deinterlace', False)}"
+    if decode.transparent_frames:
+        what = (
+            f"{counted(decode.transparent_frames, 'frame')} with transparency of the input's own, multiplied into alpha"
+        )
+        yield f"{what}; to show what it hides pass {named('ignore_alpha', True)}"
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         yield f"this PyAV does not convert HDR correctly: use Python 3.11 and PyAV 18, or only {named('to', 'prores')}"
 

@@ -14,8 +14,9 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.normalize import planar, prepare, working_format
+from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, working_format
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
@@ -56,20 +57,17 @@ def read_frames(
                     if after > context:
                         break
                 reader.counts.frames += core
-                reader.counts.rescaled_frames += core and _is_resized(picture, info)
+                reader.counts.rescaled_frames += core and is_resized(picture, info)
+                opacity = opacity_of(picture, info)
+                reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
-                yield DecodedFrame(picture, pts, info.time_base, duration, core)
+                yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity, info.sample_aspect_ratio)
                 if info.still:  # whatever else lies in the file, such as the clip that phones append
                     break
     finally:
         if report is not None:
             report.add(reader.counts)
-
-
-def _is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
-    size = (picture.height, picture.width) if info.quarter_turns % 2 else (picture.width, picture.height)
-    return size != (info.width, info.height)
 
 
 class _TimeLostError(Exception):
@@ -148,7 +146,8 @@ class _Reader:
             delay = 0
             last: int | None = None
             expected = Fraction(0)
-            for picture in decoded(container, stream, span, counts, timeline=info.timeline, target=target):
+            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            for picture in decoded(container, stream, span, counts, info.timeline, target, decoder):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError
                 own = picture.dts if in_decoding_order or picture.pts is None else picture.pts

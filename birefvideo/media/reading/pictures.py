@@ -11,6 +11,7 @@ from typing import cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
@@ -45,6 +46,8 @@ class DecodeReport:
     """Frames of another size than the first one's, scaled to it."""
     deinterlaced_frames: int = 0
     """Frames that the file flags as interlaced and that were made progressive."""
+    transparent_frames: int = 0
+    """Frames with an opacity of their own that is not 1 everywhere."""
     read_error: str = ""
     """Why reading stopped before the end of the file, or ''."""
     short_by: Fraction = Fraction(0)
@@ -61,6 +64,7 @@ class DecodeReport:
         self.untimed_frames += other.untimed_frames
         self.rescaled_frames += other.rescaled_frames
         self.deinterlaced_frames += other.deinterlaced_frames
+        self.transparent_frames += other.transparent_frames
         self.read_error = self.read_error or other.read_error
         self.short_by = max(self.short_by, other.short_by)
 
@@ -72,6 +76,7 @@ def decoded(
     counts: DecodeReport | None = None,
     timeline: Timeline = Timeline(),  # noqa: B008 - frozen
     target: int | None = None,
+    decoder: VideoCodecContext | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
 
@@ -84,6 +89,7 @@ def decoded(
             sought, and the packets before the last key frame not after `target` are passed over.
         target: where to begin; packets that hang on pictures before the first key frame are held back. None is the
             start of the file.
+        decoder: what decodes instead of the stream's own.
 
     Raises InputError where GIVE_UP_AFTER key frames, or all packets, were refused and nothing was decoded.
     """
@@ -97,7 +103,7 @@ def decoded(
         counted = _is_within(packet, span)
         counts.packets += counted
         try:
-            pictures = packet.decode()
+            pictures = packet.decode() if decoder is None else decoder.decode(packet if packet.size else None)
         except MemoryError:
             raise
         except av.FFmpegError as error:

@@ -18,6 +18,9 @@ from av.video.stream import VideoStream
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.reading.alpha import has_alpha, hides_alpha
+from birefvideo.media.reading.chroma_siting import site_of
+from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, read_frames
 from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
@@ -99,9 +102,12 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     duration = _duration(container, stream, time_base)
     quarter_turns, mirrored = orientation(picture, members(path)[0])
     turned = quarter_turns % 2 == 1
-    width, height = picture.width, picture.height
+    crop = clean_aperture(path, container, stream, picture)
+    width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
     aspect, doubts = _aspect(stream)
-    pix_fmt = upright_format(picture.format.name, width, height, quarter_turns, mirrored)
+    colour = resolve_colour(picture)
+    site = site_of(picture, colour)
+    pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -114,10 +120,14 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         start=stream.start_time or 0,
         duration=duration,
         frame_count=max(stream.frames, 0) or round(duration * rate),
-        colour=resolve_colour(picture),
+        colour=colour,
         sample_aspect_ratio=1 / aspect if turned else aspect,
         quarter_turns=quarter_turns,
         mirrored=mirrored,
+        chroma_site=site,
+        crop=crop,
+        has_alpha=has_alpha(picture) or picture.format.has_palette or hides_alpha(stream),
+        is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
         audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
         unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),

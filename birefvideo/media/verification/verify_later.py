@@ -259,11 +259,11 @@ def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check
 
 
 def _pixels(seen: Observations) -> Iterator[Check]:
-    if not seen.wrong_luma:
-        return
-    worst = max(seen.wrong_luma)
-    said = f"where alpha is 1, brightness is within {worst * 255:.1f}/255 of the source's"
-    yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(seen.wrong_luma)} pictures)")
+    for what, wrong in (("brightness", seen.wrong_luma), ("colour as it is shown", seen.wrong_colour)):
+        if wrong:
+            worst = max(wrong)
+            said = f"where alpha is 1, {what} is within {worst * 255:.1f}/255 of the source's"
+            yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(wrong)} pictures)")
 
 
 def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:

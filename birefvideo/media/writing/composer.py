@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from birefvideo.colour import BT709, Colour, is_plain, rgb_to_yuv, tag
+from birefvideo.colour import BT709, SRGB, Colour, rgb_to_yuv, sdr_colour, shows_alike, tag
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.animation_schedule import LONGEST, too_long
@@ -26,7 +26,11 @@ from birefvideo.media.output_format import (
 from birefvideo.media.writing import still_frames, yuv_frames
 from birefvideo.media.writing.animation_pixels import harden, paletted, scaled
 from birefvideo.media.writing.background import Background, BackgroundFile
+from birefvideo.media.writing.conversion import converted
 from birefvideo.media.writing.rgb_frames import linear, packed, to_rgb
+
+_WEB = replace(BT709, transfer=SRGB.transfer)
+"""What YUV is in that becomes sRGB."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +186,10 @@ class RGBComposer(Composer):
         """Return a frame's colour and alpha."""
         foreground, source = frame.foreground, self._info.colour
         pix_fmt = output_pix_fmt(self._format, self._info)
-        if self._format.colour_policy is not ColourPolicy.RGB:
-            foreground, source = _plain(foreground, source)
+        policy = self._format.colour_policy
+        if policy is not ColourPolicy.RGB:
+            target = _WEB if policy is ColourPolicy.WEB else sdr_colour(source)
+            foreground, source = _shown_in(target, foreground, source)
         return packed(foreground, frame.alpha, source, pix_fmt, premultiplied=self._premultiplied)
 
 
@@ -207,7 +213,7 @@ class AnimationComposer(Composer):
         if _since_start(frame, self._info, self._settings) >= LONGEST:
             part = f"choose a part with {named('start')} and {named('end')}"
             raise OutputError(f"{too_long(self._format)}, and the clip goes on: {part}")
-        rgb = np.clip(to_rgb(*_plain(frame.foreground, self._info.colour), 255.0), 0, 255)
+        rgb = np.clip(to_rgb(*_shown_in(_WEB, frame.foreground, self._info.colour), 255.0), 0, 255)
         codes = scaled(rgb, frame.alpha, output_size(self._format, self._info))
         if self._format.has_hard_edges:
             harden(codes)
@@ -264,9 +270,9 @@ def _kind(format: Format) -> type[Composer]:
     return Alpha420Composer if format.is_subsampled else Alpha444Composer
 
 
-def _plain(foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:
-    """Return a foreground and its colour without HDR and wide gamut."""
-    return (foreground, source) if is_plain(source) else (yuv_frames.to_sdr(foreground, source), BT709)
+def _shown_in(target: Colour, foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:
+    """Return a foreground and its colour: themselves where the target's codes mean the same light, else converted."""
+    return (foreground, source) if shows_alike(source, target) else (converted(foreground, source, target), target)
 
 
 def _since_start(frame: Frame, info: VideoInfo, settings: EncodeSettings) -> Fraction:
