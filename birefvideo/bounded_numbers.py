@@ -5,7 +5,6 @@ Python counts exactly, so that `Fraction("1e999999999")` fills the memory before
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 
@@ -33,7 +32,7 @@ def bounded_fraction(value: object) -> Fraction:
     Raises:
         ValueError: it is none, its denominator is 0, or it is too large or too long.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= MOST:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST:
         return Fraction(value)
     if isinstance(value, str):
         ratio = _RATIO.fullmatch(value.strip())

@@ -67,6 +67,7 @@ def test_a_bounded_fraction_is_what_the_text_says(value: object, number: Fractio
         f"1/{LONG}",
         float("nan"),
         1e300,
+        10**400,
         2**63,
     ],
     ids=str,
