@@ -26,9 +26,19 @@ from safetensors.torch import save
 from birefvideo.family import checkpoints, hub
 from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span
+from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.limits import check_pictures_fit
+from birefvideo.jobs.manifest import fingerprints
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import as_asked, plan_segments, trimmed_span
+from birefvideo.jobs.plan import (
+    Plan,
+    as_asked,
+    job_folder,
+    plan_segments,
+    plan_targets,
+    trimmed_span,
+    with_earlier_batch,
+)
 from birefvideo.jobs.receipt import claims_of, merged, read, receipt_path, still_the_same
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
@@ -76,6 +86,7 @@ def runs(folder: Path) -> Iterator[Run]:
     yield from _texts(folder)
     yield from _sidecar(folder)
     yield from _receipt(folder)
+    yield from _job(folder)
     yield from _config(folder)
     yield from _weights(folder)
     yield from _lock(folder)
@@ -166,6 +177,41 @@ def _receipt(folder: Path) -> Iterator[Run]:
         merged(receipt_path(output), {output.name: {}})
 
     yield Run("receipt", json.dumps(values).encode(), receipt_path(output), spoil_json, verify)
+
+
+def _job(folder: Path) -> Iterator[Run]:
+    clip, options = CLIPS["silent"](folder), Options()
+    info, targets = probe(clip), plan_targets(clip, None, ["png"])
+    plan = Plan(
+        source=info,
+        targets=targets,
+        span=Span(),
+        segments=plan_segments(info, Span()),
+        options=options,
+        folder=job_folder(targets, clip),
+        inputs=fingerprints(clip, options),
+        settings={"batch": 1},
+    )
+    manifest = json.dumps(plan.manifest()).encode()
+    curve = {"coverage": [0.5], "flicker": [0.0]}
+    report = {"pts": [0], "last_duration": 500, "curve": curve, "decode": {"packets": 1, "short_by": 0.0}, "parts": {}}
+    yield Run("manifest", manifest, folder / "manifest.json", spoil_json, partial(_resume, plan, manifest, folder))
+    place = folder / "part_00000.json"
+    yield Run("report", json.dumps(report).encode(), place, spoil_json, partial(_resume, plan, manifest, folder))
+
+
+def _resume(plan: Plan, manifest: bytes, folder: Path) -> None:
+    """Begin a job whose folder an earlier run left, with what is spoilt in place of what is sound."""
+    plan.folder.mkdir(exist_ok=True)
+    (plan.folder / "manifest.json").write_bytes(manifest)
+    for name in ("manifest.json", "part_00000.json"):
+        if (folder / name).exists():
+            (plan.folder / name).write_bytes((folder / name).read_bytes())
+            (folder / name).unlink()
+    with_earlier_batch(plan)
+    with JobFolder(plan, overwrite=True) as job:
+        for segment in plan.segments:
+            job.finished(segment)
 
 
 def _config(folder: Path) -> Iterator[Run]:
