@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
+from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading import ebml, flv_tags
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 
@@ -57,7 +58,9 @@ def find_losses(
         index: what `promised` said before the file was read.
         found: what was read.
     """
-    if not len(found.times):
+    # A stream that is made while it is read, of an animated WebP, has no structure of its own; what is damaged there is
+    # refused.
+    if not len(found.times) or is_animated_webp(info.path):
         return ()
     if len(promised(container, stream)) > len(index):
         index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.format_table import Format
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.writing.audio import SoundError, Track, Window
 from birefvideo.media.writing.copied_audio import OVERHANG, CopiedTrack
