@@ -13,8 +13,11 @@ from conftest import GetClip
 
 import birefvideo
 from birefvideo.errors import InputError, OutputError
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.verify_later import Claims, prove
+from birefvideo.scoring.read_mattes import open_mattes
 
 
 def tagged(folder: Path, matrix: int = 1, primaries: int = 1, transfer: int = 1, **more: Any) -> Path:
@@ -74,6 +77,28 @@ def test_a_clip_with_such_a_matrix_is_matted_into_every_kind_of_output(
     result = birefvideo.matte(source, tmp_path / "out", names, model=network, device="cpu")
     assert all(path.exists() for path in result.outputs)
     assert any("which is not read" in line for line in result.warnings) == (code != 255)
+
+
+def test_sound_without_channels_is_left_out_as_unreadable(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.webm", codec="libvpx-vp9", frames=2)
+    assert len(probe(path).audio) == 1
+    data = bytearray(path.read_bytes())
+    data[data.index(b"OpusHead") + 9] = 0  # RFC 7845, 5.1
+    data[data.index(b"\x9f\x81") + 2] = 0  # Channels (RFC 9559, 5.1.4.1.29.3)
+    path.write_bytes(data)
+    assert probe(path).audio == ()
+
+
+def test_a_matte_in_an_unknown_codec_is_one_line(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", codec="ffv1", pix_fmt="yuva420p", audio_tracks=0, frames=2)
+    data = path.read_bytes()
+    assert b"V_FFV1" in data
+    path.write_bytes(data.replace(b"V_FFV1", b"V_NONE"))
+    for read in (open_mattes, probe):
+        with pytest.raises(InputError, match="codec that this FFmpeg cannot decode"):
+            read(path)
+    checks = prove(path, get_format("ffv1"), None, Claims())
+    assert [check.passed for check in checks] == [False]
 
 
 @pytest.mark.parametrize(

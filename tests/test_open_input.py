@@ -15,7 +15,9 @@ import pytest
 from clips import write_clip
 from conftest import GetClip
 
-from birefvideo.errors import InputError
+from birefvideo.errors import InputError, ModelError
+from birefvideo.family.checkpoints import find, load
+from birefvideo.jobs.receipt import still_the_same
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
 
@@ -75,6 +77,25 @@ def test_a_pipe_among_numbered_pictures_is_refused_at_once(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "p2.png")
     with pytest.raises(InputError, match=r"p2\.png is a pipe"):
         open_input(tmp_path / "p%d.png")
+
+
+@needs_pipes
+def test_an_output_replaced_by_a_pipe_is_a_failed_check(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "clip_alpha.mov")
+    entry = {"sha256": "a" * 64, "input": {"sha256": "b" * 64}}
+    found = still_the_same(tmp_path / "clip_alpha.mov", tmp_path / "clip_alpha.mov", entry)
+    assert [check.passed for check in found] == [False, False]
+    assert "not a file" in found[0].finding
+
+
+@needs_pipes
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_pipe_in_a_checkpoint_folder_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    for file in {"config.json", "model.safetensors"} - {name}:
+        (tmp_path / file).write_text("{}")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ModelError):
+        load(find(str(tmp_path)))
 
 
 @needs_pipes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for for ever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -35,7 +35,7 @@ from birefvideo.media.reading.alpha import (
 )
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
-from birefvideo.media.reading.open_input import check_refusal, open_input
+from birefvideo.media.reading.open_input import check_refusal, first_pictures, open_input
 from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import probe, resolve_colour
@@ -118,7 +118,7 @@ class MatteFolder:
         for file in self.files:
             with open_input(file) as container:
                 picture = next(
-                    _pictures(container, stream := _stream(container, file), stream.codec_context, file), None
+                    _pictures(container, stream := first_pictures(container, file), stream.codec_context, file), None
                 )
             if picture is None:
                 raise InputError(f"{file} holds no picture; make it again")
@@ -137,7 +137,7 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
             raise InputError(f"{path} holds no picture ({', '.join(sorted(PICTURES))}): name a video or such a folder")
         return MatteFolder(path, tuple(sorted(files, key=_natural)), _sidecar_times(path, len(files)))
     with open_input(path) as container:
-        stream = _stream(container, path)
+        stream = first_pictures(container, path)
         format = stream.codec_context.format
         opaque = not (hides_alpha(stream) or any(part.is_alpha for part in (format.components if format else ())))
         try:
@@ -234,12 +234,6 @@ def _natural(file: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.name)]
 
 
-def _stream(container: InputContainer, path: Path) -> VideoStream:
-    if not container.streams.video:
-        raise InputError(f"{path} has no video track; name a video")
-    return container.streams.video[0]
-
-
 def _pictures(
     container: InputContainer, stream: VideoStream, decoder: VideoCodecContext, path: Path
 ) -> Iterator[av.VideoFrame]:
@@ -253,7 +247,7 @@ def _pictures(
 def _timed(path: Path) -> Generator[tuple[av.VideoFrame, Fraction | None], None, None]:
     """Yield every picture of a video with its time in seconds."""
     with open_input(path) as container:
-        stream = _stream(container, path)
+        stream = first_pictures(container, path)
         decoder = decoder_with_alpha(stream) if hides_alpha(stream) else stream.codec_context
         decoder.thread_count = 1
         for picture in _pictures(container, stream, decoder, path):

@@ -84,6 +84,7 @@ def runs(folder: Path) -> Iterator[Run]:
     """Yield all runs; what they need besides lies in `folder`."""
     yield from _media(folder)
     yield from _texts(folder)
+    yield from _outputs(folder)
     yield from _sidecar(folder)
     yield from _receipt(folder)
     yield from _job(folder)
@@ -143,6 +144,17 @@ def _texts(folder: Path) -> Iterator[Run]:
 
 def _option(name: str, place: Path) -> None:
     Options(**{name: place.read_text(errors="surrogateescape")})  # type: ignore[arg-type]
+
+
+def _outputs(folder: Path) -> Iterator[Run]:
+    for name, format in (("plain", "green"), ("webm", "webm"), ("with_alpha", "ffv1"), ("interlaced_prores", "prores")):
+        sound = CLIPS[name](folder)
+        place = folder / f"output_{sound.name}"
+        yield Run(f"verify {format}", sound.read_bytes(), place, spoil_bytes, partial(_verify, place, format))
+
+
+def _verify(path: Path, format: str) -> None:
+    prove(path, get_format(format), None, claims_of(None))
 
 
 def _sidecar(folder: Path) -> Iterator[Run]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.hints import why_missing
@@ -91,6 +92,20 @@ def _opened(path: Path, series: Series | None) -> InputContainer:
     # as 'take%d.png' from being taken for a series.
     options |= {"pattern_type": "none"}
     return av.open(f"file:{path}", container_options=options, options=limit, metadata_errors="replace")
+
+
+def first_pictures(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first video stream of an open file.
+
+    Raises:
+        InputError: there is none, or none that can be decoded.
+    """
+    if not container.streams.video:
+        raise InputError(f"{path} has no video track; name a video")
+    stream = container.streams.video[0]
+    if getattr(stream, "codec_context", None) is None:  # whatever PyAV's annotations say
+        raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; make it again")
+    return stream
 
 
 def picture_limit() -> dict[str, str]:

@@ -195,7 +195,7 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
 
 def _is_readable(stream: AudioStream) -> bool:
     context = getattr(stream, "codec_context", None)  # None where there is no decoder
-    return context is not None and context.sample_rate > 0
+    return context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
 
 
 def _audio(stream: AudioStream) -> AudioInfo:

@@ -18,7 +18,7 @@ from birefvideo.media.animation_containers import read_webp
 from birefvideo.media.format_table import Format
 from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
 from birefvideo.media.reading.channel_order import settled_layout
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.open_input import first_pictures, open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
@@ -96,7 +96,7 @@ class FinishedOutput:
         if self.format.is_still:
             check_picture(self.path)
         with open_input(self.path) as container:
-            stream = container.streams.video[0]
+            stream = first_pictures(container, self.path)
             decoder = _decoder(stream, self.format)
             yield from decode_packets(container.demux(stream), decoder)
 
@@ -115,7 +115,7 @@ class FinishedOutput:
                     yield index, next(container.decode(video=0), None)
             return
         with open_input(self.path) as container:
-            stream = container.streams.video[0]
+            stream = first_pictures(container, self.path)
             for index in indices:
                 target = round(self.times[index] / self.tick)
                 container.seek(target, stream=stream)
@@ -139,7 +139,7 @@ def read_finished_output(path: Path, format: Format) -> FinishedOutput:
     with open_input(path) as container:
         if len(container.streams.video) != 1:
             raise InputError(f"{len(container.streams.video)} video streams instead of 1")
-        stream = container.streams.video[0]
+        stream = first_pictures(container, path)
         context = stream.codec_context
         scan = scan_packets(container.demux(), stream)
         end, is_exact = _end_of(scan, container, stream)
@@ -195,8 +195,9 @@ def _read_folder(path: Path, format: Format) -> FinishedOutput:
     size, codec, tags = (0, 0), "", (0, 0)
     if sidecar.names:
         with open_input(path / sidecar.names[0]) as container:
-            context = container.streams.video[0].codec_context
-            size, codec = (context.width, context.height), codec_name(container.streams.video[0])
+            stream = first_pictures(container, path / sidecar.names[0])
+            context = stream.codec_context
+            size, codec = (context.width, context.height), codec_name(stream)
             tags = (context.color_primaries, context.color_trc)
     aspect = sidecar.sample_aspect_ratio
     return FinishedOutput(
