@@ -87,6 +87,7 @@ def test_sound_without_channels_is_left_out_as_unreadable(tmp_path: Path) -> Non
     data[data.index(b"\x9f\x81") + 2] = 0  # Channels (RFC 9559, 5.1.4.1.29.3)
     path.write_bytes(data)
     assert probe(path).audio == ()
+    assert {check.name: check.passed for check in prove(path, get_format("webm"), None, Claims())}["sound"] is not True
 
 
 def test_a_matte_in_an_unknown_codec_is_one_line(tmp_path: Path) -> None:

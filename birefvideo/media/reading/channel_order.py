@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 from av.audio.stream import AudioStream
 
 
@@ -10,11 +11,21 @@ def settled_layout(stream: AudioStream) -> str:
 
     QuickTime may list speakers in any order. PyAV (18.1) lets FFmpeg free the list of such an order twice, with every
     frame and at the end, and the process dies. To be called once for a stream, before anything else asks for its
-    layout.
+    layout. '' is of a stream that nothing here decodes.
     """
-    context = stream.codec_context
+    context = getattr(stream, "codec_context", None)
+    if context is None:
+        return ""
     layout = context.layout
-    name = layout.name
+    name = str(layout.name)
     if " channels (" in name:
         context.layout = f"{layout.nb_channels} channels"  # the list is `layout`'s alone from here on
     return name
+
+
+def channel_count(layout: str) -> int:
+    """Return how many channels a layout of `settled_layout` has; 0 where a damaged file says so."""
+    try:
+        return len(av.AudioLayout(layout).channels)
+    except ValueError:
+        return 0

@@ -19,7 +19,7 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
-from birefvideo.media.reading.channel_order import settled_layout
+from birefvideo.media.reading.channel_order import channel_count, settled_layout
 from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, read_frames
@@ -109,6 +109,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     colour = resolve_colour(picture)
     site = site_of(picture, colour)
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
+    sounds = {sound.index: _audio(sound) for sound in container.streams.audio}
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -130,8 +131,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         has_alpha=has_alpha(picture) or picture.format.has_palette or hides_alpha(stream),
         is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
-        audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
-        unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),
+        audio=tuple(sound for sound in sounds.values() if sound),
+        unreadable_audio=tuple(index for index, sound in sounds.items() if not sound),
         doubts=(*doubts, *_colour_doubts(picture)),
     )
 
@@ -193,23 +194,23 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
     return max(Fraction(0), whole - (stream.start_time or 0) * time_base) if is_matroska else whole
 
 
-def _is_readable(stream: AudioStream) -> bool:
+def _audio(stream: AudioStream) -> AudioInfo | None:
+    """Return what an audio stream is, or None where nothing here can decode it."""
     context = getattr(stream, "codec_context", None)  # None where there is no decoder
-    return context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
-
-
-def _audio(stream: AudioStream) -> AudioInfo:
-    time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
     layout = settled_layout(stream)
+    channels = channel_count(layout)
+    if context is None or context.sample_rate <= 0 or not channels:
+        return None
+    time_base = stream.time_base or Fraction(1, context.sample_rate)
     return AudioInfo(
         index=stream.index,
         codec=codec_name(stream),
-        rate=stream.codec_context.sample_rate,
-        channels=len(av.AudioLayout(layout).channels),
+        rate=context.sample_rate,
+        channels=channels,
         start=(stream.start_time or 0) * time_base,
         duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
         layout=layout,
-        is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
+        is_deep=context.codec.lossless and context.format.bytes > 2,
     )
 
 
@@ -268,5 +269,9 @@ def _colour_doubts(picture: av.VideoFrame) -> list[str]:
 
 
 def codec_name(stream: Stream) -> str:
-    """Return FFmpeg's name of a stream's codec, whichever decoder or encoder handles it: 'mp3', not 'mp3float'."""
-    return str(stream.codec_context.codec.canonical_name)
+    """Return FFmpeg's name of a stream's codec, whichever decoder or encoder handles it: 'mp3', not 'mp3float'.
+
+    'unknown' where no decoder here does.
+    """
+    context = getattr(stream, "codec_context", None)
+    return "unknown" if context is None else str(context.codec.canonical_name)

@@ -17,7 +17,7 @@ from birefvideo.errors import InputError
 from birefvideo.media.animation_containers import read_webp
 from birefvideo.media.format_table import Format
 from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
-from birefvideo.media.reading.channel_order import settled_layout
+from birefvideo.media.reading.channel_order import channel_count, settled_layout
 from birefvideo.media.reading.open_input import first_pictures, open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
@@ -158,7 +158,7 @@ def read_finished_output(path: Path, format: Format) -> FinishedOutput:
                     audio.index,
                     codec_name(audio),
                     *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))),
-                    len(av.AudioLayout(settled_layout(audio)).channels),
+                    channel_count(settled_layout(audio)),
                 )
                 for audio in container.streams.audio
             ),
