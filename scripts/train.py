@@ -54,15 +54,17 @@ def parse() -> argparse.Namespace:
     data = parser.add_argument_group("pictures")
     data.add_argument("--data", type=Path, nargs="+", help="folders with index.csv, portraits/ and rooms/ or the like")
     data.add_argument("--pack", type=Path, help="with --data: write this file and stop; else: read it")
-    data.add_argument("--side", type=int, default=352, help="longest side of the pictures in a pack")
-    data.add_argument("--quality", type=int, default=70, help="WebP quality of the pictures in a pack")
+    data.add_argument("--side", type=int, default=320, help="longest side of the pictures in a pack")
+    data.add_argument("--quality", type=int, default=60, help="WebP quality of the pictures in a pack")
     data.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for estimated foreground colours")
     data.add_argument("--only-free", action="store_true", help="leave out share-alike (CC BY-SA) pictures")
     run = parser.add_argument_group("run")
     run.add_argument("--run", type=Path, help="folder of this run; an old run is continued")
     run.add_argument("--keep", type=Path, help="write the averaged weights there whenever the state is saved")
     run.add_argument("--init", type=Path, help="start from this checkpoint folder instead of random weights")
-    run.add_argument("--tune", action="store_true", help="a short run from finished weights: --frozen, no small pictures")
+    run.add_argument(
+        "--tune", action="store_true", help="a short run from finished weights: --frozen, no small pictures"
+    )
     run.add_argument("--frozen", action="store_true", help="norms keep the statistics that they begin with")
     run.add_argument("--backbone", choices=CONV_SIZES, help=f"backbone of a new run (default: {TALK.backbone})")
     run.add_argument("--steps", type=int, default=5000)
@@ -81,7 +83,9 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     read = options.data or options.pack
     if not (options.export and options.run) and not (read and (options.run or options.score or options.data)):
-        parser.error("name --run and --data, --run and --pack, --run and --export, --score and --data, --pack and --data")
+        parser.error(
+            "name --run and --data, --run and --pack, --run and --export, --score and --data, --pack and --data"
+        )
     options.pairs = max(1, options.batch // 12) if options.pairs is None else options.pairs
     return options
 

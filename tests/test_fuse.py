@@ -131,6 +131,7 @@ def test_fp16_is_close_to_fp32() -> None:
     [
         TALK,
         replace(TALK, backbone="conv_m", context=False),
+        replace(TALK, backbone="conv_c"),
         replace(TALK, multi_scale_input="add", head="linear"),
         replace(TALK, multi_scale_input="cat", attention=("", "deformable", "aspp", "", "deformable"), aspp_width=32),
         replace(TALK, multi_scale_input="cat", context=False, block_width=32, reference_width=16, head="linear"),

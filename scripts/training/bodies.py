@@ -254,7 +254,8 @@ def _legs(person: Person, frame: Frame, rng: Generator) -> Person:
         if not short:
             limb(covered, knee, foot, 0.8 * thick, rng.uniform(0.5, 0.75) * thick)
         sole = np.zeros(shape, np.uint8)
-        limb(sole, foot, foot + (side * rng.uniform(0.0, 0.5) * u, 0.15 * u), 0.45 * thick, 0.35 * thick)
+        toe = foot + np.array([side * rng.uniform(0.0, 0.5), 0.15]) * u
+        limb(sole, foot, toe, 0.45 * thick, 0.35 * thick)
         layer = shaded(frame.skin * 0.9, bare, u, rng)
         layer = blend(_modelled(cloth, covered, u, rng), layer, covered)
         layer = blend(np.full_like(layer, shoe), layer, sole)

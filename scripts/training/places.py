@@ -149,7 +149,7 @@ def overhead(material: Material, picture: Image, head: Head, rng: Generator) -> 
         turn = np.linspace(0, 2 * np.pi, 40)
         wobble = 1 + rng.uniform(0, 0.25) * np.sin(rng.integers(2, 9) * turn + rng.uniform(0, 6))
         outline = list(zip(wide * wobble * np.cos(turn), high * (wobble * np.sin(turn) / 2 - 0.5), strict=True))
-    points = np.array(outline) + (middle, base)
+    points = np.array(outline) + np.array([middle, base])
     mask = np.zeros((h, w), np.uint8)
     cv2.fillPoly(mask, [(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     if rng.random() < 0.5:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from torch import Tensor, nn
 
 from birefvideo.family.checkpoints import load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
-from birefvideo.network.convnet import ResidualBlock
+from birefvideo.network.convnet import ContextBlock, ResidualBlock
 from training.batches import Batch
 from training.losses import matting_loss
 from training.muon import Muon
+from training.precision import is_fast_in_bf16
 
 LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
@@ -75,7 +75,7 @@ class Run:
                 [p for p in self.model.parameters() if p.ndim <= 1], recipe.rate, weight_decay=0.0, fused=True
             ),
         ]
-        self.half = recipe.device.type == "cuda" or any(_fast_bf16())
+        self.half = is_fast_in_bf16(recipe.device)
         self.step = 0
         self.seconds = 0.0
         if self.state.exists():
@@ -139,13 +139,6 @@ class Run:
         return {name: value.detach() for name, value in terms.items()}
 
 
-def _fast_bf16() -> Iterator[bool]:
-    """Yield what the CPU can do in bf16: elsewhere it is emulated, at a tenth of fp32's speed (AVX2, measured)."""
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        probe = getattr(torch.cpu, name, None)
-        yield bool(probe and probe())
-
-
 def laid_out(model: BiRefNet, device: torch.device) -> BiRefNet:
     """Move a model to its device, channels last."""
     moved: BiRefNet = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -165,20 +158,26 @@ def learning_rate(progress: float, step: int, warm: int, peak: float) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-@torch.no_grad()
 def grow(model: BiRefNet, smaller: BiRefNet) -> None:
-    """Copy every weight of `smaller`; residual blocks that it lacks start as the identity.
+    """Copy every weight of `smaller`; blocks that it lacks start as the identity.
 
     Raises SystemExit if `smaller` is not a part of `model`.
     """
-    taken = smaller.state_dict()
-    missing, foreign = model.load_state_dict(taken, strict=False)
-    blocks = {name.split(".conv")[0] for name in missing}
-    strangers = [name for name in blocks if not isinstance(model.get_submodule(name), ResidualBlock)]
+    missing, foreign = model.load_state_dict(smaller.state_dict(), strict=False)
+    blocks = {name: _block_of(model, name) for name in missing}
+    strangers = [name for name, block in blocks.items() if block is None]
     if foreign or strangers:
         raise SystemExit(f"--init does not fit this geometry: {[*foreign, *strangers][:3]}")
-    for name in blocks:
-        nn.init.zeros_(model.get_parameter(f"{name}.conv2.1.weight"))
+    for block in blocks.values():
+        assert block is not None
+        block.become_identity()
+
+
+def _block_of(model: BiRefNet, name: str) -> ResidualBlock | ContextBlock | None:
+    """Return the block that a weight belongs to."""
+    parts = name.split(".")
+    owners = (model.get_submodule(".".join(parts[:end])) for end in range(len(parts) - 1, 0, -1))
+    return next((owner for owner in owners if isinstance(owner, ResidualBlock | ContextBlock)), None)
 
 
 @torch.no_grad()

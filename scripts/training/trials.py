@@ -71,7 +71,11 @@ TRIALS = (
     Trial("chin", "hand at chin", SQUARE, (Actor("gibadan_950b6f", 1.0, 0.5, 1.02),), 58, 6.0, 28),
     Trial("stripes_couple", "couple", SQUARE, (Actor("confcom_6f8fe6", 1.15, 0.5, 1.08),), 66),
     Trial(
-        "made_couple", "couple", WIDE, (Actor("e4lib23_9336fb", 0.9, 0.36), Actor("sasia20_0d50db", 0.95, 0.6, 1.05)), 80
+        "made_couple",
+        "couple",
+        WIDE,
+        (Actor("e4lib23_9336fb", 0.9, 0.36), Actor("sasia20_0d50db", 0.95, 0.6, 1.05)),
+        80,
     ),
     Trial("hat_hand", "full body", TALL, (Actor("adiescz_80e234", 0.9, 0.5, 1.02),), 92),
     Trial("railing", "full body", TALL, (Actor("2020_568b94", 0.85, 0.5, 1.0),), 101, 4.0),
@@ -172,7 +176,9 @@ def _enlarged(place: Image, width: int, height: int) -> Image:
 def _find(held: Material, name: str) -> Cutout:
     found = [cutout for cutout in held.cutouts if cutout.name.endswith(name)]
     if len(found) != 1:
-        raise SystemExit(f"{len(found)} held-out people are called …{name}: the trials need the data they were made for")
+        raise SystemExit(
+            f"{len(found)} held-out people are called …{name}: the trials need the data they were made for"
+        )
     return found[0]
 
 
