@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from drawn_people import drawn_person, write_folder
 
 from birefvideo.family.checkpoints import find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
@@ -25,66 +26,26 @@ import train  # noqa: E402
 import training.batches  # noqa: E402
 import training.compose  # noqa: E402
 import training.run  # noqa: E402
-from training import bodies, places, styles  # noqa: E402
+from training import places, styles  # noqa: E402
 from training.clothes import banded  # noqa: E402
 from training.compose import Sample, _crisp, compose, filmed, next_frame  # noqa: E402
 from training.cutouts import (  # noqa: E402
     Cutout,
     Material,
     load_material,
-    make_cutout,
     read_index,
-    straight_colours,
     touched_sides,
 )
 from training.heldout import held_out  # noqa: E402
 from training.losses import temporal_loss  # noqa: E402
 from training.muon import Muon, orthogonal  # noqa: E402
-from training.pack import read_pack, write_pack  # noqa: E402
 from training.places import view  # noqa: E402
-from training.trials import TRIALS, Actor, Trial, render  # noqa: E402
-
-
-def drawn_person(seed: int) -> dict[str, np.ndarray]:
-    """Head and shoulders, cut by the lower edge, as the arrays of a cached portrait."""
-    rng = np.random.default_rng(seed)
-    alpha = np.zeros((120, 100), np.uint8)
-    cv2.circle(alpha, (50, 45), 22, 255, -1)
-    cv2.ellipse(alpha, (50, 118), (40, 64), 0, 0, 360, 255, -1)
-    alpha = cv2.GaussianBlur(alpha, (0, 0), 1.0)
-    colour = rng.integers(120, 255, 3).astype(np.uint8)
-    foreground = np.broadcast_to(colour, (120, 100, 3)).copy()
-    picture = (foreground * (alpha[..., None] / 255)).astype(np.uint8)
-    return {"picture": picture, "foreground": foreground, "alpha": alpha, "trust": np.full_like(alpha, 255)}
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """A data folder as scripts/train.py reads it, and a place for the cache of foreground colours."""
-    data = tmp_path / "data"
-    for folder in (data / "portraits", data / "rooms", data / "backgrounds"):
-        folder.mkdir(parents=True)
-    rows = ["name,source,licence,release,teacher_iou,untrusted,kind"]
-    for i in range(21):
-        rows.append(
-            f"portraits/p{i},drawn,CC0,{'sa' if i == 3 else 'yes'},0.99,0.0,{'headshot' if i < 18 else 'half body'}"
-        )
-        person = drawn_person(i)
-        cv2.imwrite(str(data / "portraits" / f"p{i}.jpg"), person["picture"])
-        cv2.imwrite(str(data / "portraits" / f"p{i}_a.png"), person["alpha"])
-        if i == 0:  # a missing weight means trust everywhere
-            cv2.imwrite(str(data / "portraits" / f"p{i}_w.png"), np.zeros_like(person["alpha"]))
-    rows += ["portraits/bad,drawn,CC0,yes,0.5,0.0,headshot", "portraits/unclear,drawn,?,no,0.99,0.0,headshot"]
-    for i in range(11):
-        rows.append(f"rooms/room_{i},drawn,CC0,background,,,")
-        cv2.imwrite(str(data / "rooms" / f"room_{i}.jpg"), np.full((90, 160, 3), 2 * i + 10, np.uint8))
-    (data / "index.csv").write_text("\n".join(rows))
-    rows = ["name,source,licence,release,kind"]
-    for i, release in enumerate(("yes", "sa", "no")):
-        rows.append(f"backgrounds/art_{i},drawn,CC BY,{release},art")
-        cv2.imwrite(str(data / "backgrounds" / f"art_{i}.jpg"), np.full((90, 160, 3), 200 + i, np.uint8))
-    (data / "backgrounds.csv").write_text("\n".join(rows))
-    return data, tmp_path / "cache"
+    return write_folder(tmp_path / "data"), tmp_path / "cache"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
