@@ -47,6 +47,8 @@ SAVED = 100
 """Steps between two states on disk."""
 VALIDATED = 400
 """Steps between two validations, in runs by steps."""
+leave = os._exit
+"""How a run by time ends: its worker processes hold what they prefetched, and would keep the machine."""
 
 
 def parse() -> argparse.Namespace:
@@ -55,7 +57,7 @@ def parse() -> argparse.Namespace:
     data.add_argument("--data", type=Path, nargs="+", help="folders with index.csv, portraits/ and rooms/ or the like")
     data.add_argument("--pack", type=Path, help="with --data: write this file and stop; else: read it")
     data.add_argument("--side", type=int, default=320, help="longest side of the pictures in a pack")
-    data.add_argument("--quality", type=int, default=60, help="WebP quality of the pictures in a pack")
+    data.add_argument("--quality", type=int, default=54, help="WebP quality of the pictures in a pack")
     data.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for estimated foreground colours")
     data.add_argument("--only-free", action="store_true", help="leave out share-alike (CC BY-SA) pictures")
     run = parser.add_argument_group("run")
@@ -141,7 +143,8 @@ def train(options: argparse.Namespace, known: Material, held: Material, began: f
     recipe = {k: str(v) if isinstance(v, Path | torch.device | list) else v for k, v in vars(options).items()}
     recipe |= {"geometry": asdict(run.model.geometry), "people": len(known.cutouts), "rooms": len(known.rooms)}
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
-    clock = Clock(options.steps, options.seconds and options.seconds - (time.monotonic() - began), time.monotonic())
+    now = time.monotonic()
+    clock = Clock(options.steps, options.seconds and max(1.0, options.seconds - (now - began)), now)
     dataset = Batches(known, clock, options.batch, options.seed, options.pairs, options.tune)
     validation = replace(dataset, material=held, clock=Clock(8), batch=8, seed=10_000, pairs=1)
     warm = min(200, max(1, options.steps // 10))
@@ -192,7 +195,7 @@ def main() -> None:
     if options.seconds:
         for name, error in trial_errors(run.averaged, held, options.device).items():
             print(json.dumps({name: round(error, 2)}), flush=True)
-        os._exit(0)  # worker processes hold what they prefetched, and would keep the machine
+        leave(0)
 
 
 if __name__ == "__main__":

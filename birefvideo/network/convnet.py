@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,10 +48,9 @@ class ResidualBlock(nn.Module):
         """(N, C, H, W) -> same."""
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
-    @torch.no_grad()
     def become_identity(self) -> None:
         """Zero what the block adds, so that one put into a trained network changes nothing at first."""
-        self.conv2[1].weight.zero_()
+        nn.init.zeros_(self.get_parameter("conv2.1.weight"))
 
 
 class ContextBlock(nn.Module):
@@ -83,15 +81,14 @@ class ContextBlock(nn.Module):
         seen = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])
         tokens = tokens + self.proj(seen.transpose(1, 2).reshape(n, h * w, c))
         tokens = tokens + self.narrow(F.gelu(self.widen(self.norm2(tokens))))
-        return tokens.transpose(1, 2).reshape(n, c, h, w)
+        out: Tensor = tokens.transpose(1, 2).reshape(n, c, h, w)
+        return out
 
-    @torch.no_grad()
     def become_identity(self) -> None:
         """Zero what the block adds, so that one put into a trained network changes nothing at first."""
         for layer in (self.position, self.proj, self.narrow):
-            layer.weight.zero_()
-            assert layer.bias is not None
-            layer.bias.zero_()
+            for weight in layer.parameters():
+                nn.init.zeros_(weight)
 
 
 class ConvNet(nn.Module):

@@ -161,7 +161,8 @@ def surroundings(cutout: Cutout) -> NDArray[np.uint8] | None:
 def straight_colours(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the person's own colours (h, w, 3) at soft edges, carried on beyond them.
 
-    Blur fusion (Forte, 2021); with a second wide pass its error is half as large.."""
+    Blur fusion (Forte, 2021); with a second wide pass its error is half as large.
+    """
     seen, a = picture.astype(np.float32), (alpha.astype(np.float32) / 255)[..., None]
     front = back = seen
     for side in (91, 91, 7):

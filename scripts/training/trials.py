@@ -83,7 +83,7 @@ TRIALS = (
     Trial("standing", "half body", TALL, (Actor("sasia16_47475f", 0.9, 0.45, 1.02),), 118, 2.0, 20),
     Trial("knee", "seated", SQUARE, (Actor("nce-web_7a5b05", 1.05, 0.5, 1.03),), 125),
     Trial("long_hair", "long hair", WIDE, (Actor("e4lib20_9c448f", 1.15, 0.55, 1.1),), 131),
-    Trial("beanie_hair", "long hair", SQUARE, (Actor("adiescz_76b063", 0.95, 0.4, 1.02),), 139, 4.0),
+    Trial("beanie_hair", "long hair", SQUARE, (Actor("adiescz_76b063", 0.95, 0.4, 1.02),), 140, 4.0),
     Trial("big_curls", "curls", WIDE, (Actor("website_420542", 1.2, 0.5, 1.1),), 146),
     Trial("braids", "curls", TALL, (Actor("faker_7b595d", 0.62, 0.5),), 152, 3.0, 28),
     Trial("pattern", "strong pattern", WIDE, (Actor("pyconug_6ba2eb", 1.25, 0.6, 1.3),), 160),
@@ -96,7 +96,7 @@ def render(trial: Trial, held: Material, every: int = 1) -> Iterator[tuple[Image
     """Yield the frames of a scene, every `every`-th: picture BGR (h, w, 3) with noise, and its exact alpha (h, w)."""
     rng = np.random.default_rng(trial.place)
     width, height = trial.size
-    times = np.arange(FRAMES, dtype=np.float32) / RATE
+    times: NDArray[np.float32] = (np.arange(FRAMES) / RATE).astype(np.float32)
     actors = [(actor, _find(held, actor.name), _moves(times, rng)) for actor in trial.actors]
     place = _enlarged(held.rooms[trial.place % len(held.rooms)], width, height)
     camera = np.stack([wander(rng, times, 2.5) * 0.004 * width for _ in range(2)], axis=-1)
@@ -199,7 +199,7 @@ def trial_errors(model: BiRefNet, held: Material, device: torch.device, every: i
             error = np.abs(cv2.resize(matte, trial.size) - alpha.astype(np.float32) / 255).mean()
             kinds.setdefault(trial.kind, []).append(1000 * float(error))
     if kinds:
-        kinds["all"] = [np.mean(errors) for errors in kinds.values()]
+        kinds["all"] = [float(np.mean(errors)) for errors in kinds.values()]
     return {kind: float(np.mean(errors)) for kind, errors in kinds.items()}
 
 
