@@ -46,7 +46,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, str]]:
 
 
 def with_room_for(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    def batch_for(engine: Engine, kind: PictureKind) -> int:
+    def batch_for(engine: Engine, kind: PictureKind, aspect: Fraction) -> int:
         return batch
 
     monkeypatch.setattr(Engine, "batch_for", batch_for)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -186,28 +185,6 @@ def test_segments_of_a_series_give_the_whole(tmp_path: Path, network: Path, monk
     for path in whole.glob("*.png"):
         one, other = (cv2.imread(str(folder / path.name), cv2.IMREAD_UNCHANGED) for folder in (whole, pieces))
         assert (one == other).all()
-
-
-def test_one_picture_becomes_one_picture(tmp_path: Path, network: Path) -> None:
-    cv2.imwrite(str(tmp_path / "me.jpg"), picture(0))
-    made = birefvideo.matte(tmp_path / "me.jpg", to=["png", "prores"], model=str(network))
-    assert made.frames == 1
-    assert [path.name for path in made.outputs] == ["me_png", "me_alpha.mov"]
-    assert sorted(path.name for path in made.outputs[0].iterdir()) == ["me_000001.png", "sequence.json"]
-
-
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, orientation: int, turns: int) -> None:
-    _, jpeg = cv2.imencode(".jpg", picture(0)[..., ::-1])
-    tag = struct.pack("<4sIHHHIII", b"II*\0", 8, 1, 0x0112, 3, 1, orientation, 0)
-    exif = b"\xff\xe1" + struct.pack(">H", 8 + len(tag)) + b"Exif\0\0" + tag
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(jpeg.tobytes()[:2] + exif + jpeg.tobytes()[2:])
-    info = probe(path)
-    assert (info.quarter_turns, info.mirrored) == (turns, False)
-    red = plane_array(next(read_frames(info)).picture, 2).astype(float)
-    wanted = np.rot90(picture(0)[::2, ::2, 0].astype(float), turns)
-    assert red.shape == wanted.shape and np.corrcoef(red.ravel(), wanted.ravel())[0, 1] > 0.6
 
 
 def test_a_changed_picture_makes_another_job(tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
+from birefvideo.hints import address, meant, nearest_file
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
 
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
@@ -86,8 +88,11 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if is_file and path.suffix in (".safetensors", ".pth"):
         return Checkpoint(path.stem, path, PUBLISHED_SIZE)
     if name not in VARIANTS and not is_hub_id(name):
+        if where := address(name):
+            raise OptionError(f"{named('model', name)} {where}; birefvideo models --download fetches by name")
+        likely = meant(name, VARIANTS) or _like_a_file(path)
         raise OptionError(
-            f"unknown model {name!r}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
+            f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
             "or a .safetensors or .pth file"
         )
     row = variant(name)
@@ -95,6 +100,14 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if found is None:
         raise ModelError(_missing(row))
     return found
+
+
+def _like_a_file(path: Path) -> str:
+    try:
+        found = nearest_file(path) if path.suffix or path.parent != Path() else None
+    except (OSError, ValueError):
+        found = None
+    return f" (did you mean '{found}'?)" if found else ""
 
 
 def _missing(row: Variant) -> str:
@@ -239,8 +252,10 @@ def geometry_from_keys(shapes: Mapping[str, Sequence[int]]) -> Geometry:
 def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> BiRefNet:
     """Read a checkpoint into a network of `dtype` (None: the file's own) in eval mode, on the CPU.
 
+    The norms' statistics are in fp32 whatever the dtype.
+
     Raises:
-        ModelError: the file cannot be read or does not fit; the message names the first differing keys.
+        ModelError: the file cannot be read, is damaged or does not fit; the message names the first differing keys.
     """
     state = {_plain(k): v for k, v in _read(checkpoint.weights).items()}
     geometry = checkpoint.geometry or geometry_from_keys({k: v.shape for k, v in state.items()})
@@ -252,9 +267,21 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> B
     # One by one, each popped: a file is never in memory in two dtypes.
     for key in list(state):
         value = state.pop(key)
-        state[key] = value.to(dtype) if dtype and value.is_floating_point() else value
+        if key.endswith(STATISTICS):
+            state[key] = _whole_statistics(value, checkpoint.weights)
+        else:
+            state[key] = value.to(dtype) if dtype and value.is_floating_point() else value
     model.load_state_dict(state, assign=True)
     return model.eval()
+
+
+def _whole_statistics(value: Tensor, weights: Path) -> Tensor:
+    if not value.isfinite().all():
+        raise ModelError(
+            f"{weights} was saved in a precision that does not hold the range of its norms' statistics: "
+            "save it again, with these in float32"
+        )
+    return value.float()
 
 
 class _IndexTables(TorchFunctionMode):
@@ -318,7 +345,7 @@ def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    whole = ("running_mean", "running_var", "num_batches_tracked")
+    whole = (*STATISTICS, "num_batches_tracked")
     weights = {k: v if k.endswith(whole) else v.half() for k, v in model.state_dict().items()}
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only

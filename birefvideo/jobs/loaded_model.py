@@ -9,6 +9,7 @@ from birefvideo.frames import VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
+from birefvideo.matting.forks import about_to_compute, check_not_forked
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 
@@ -21,6 +22,7 @@ class LoadedModel:
     """
 
     def __init__(self, options: Options) -> None:
+        about_to_compute()
         self.options = options
         self.device = find_device(options.device)
         self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
@@ -36,7 +38,7 @@ class LoadedModel:
 
     def settings(self, info: VideoInfo) -> dict[str, str | int | tuple[int, int]]:
         """Return what decides the bytes of a clip's alpha, for the manifest."""
-        size = self.size.network_size(info.width, info.height)
+        size = self.size.network_size(info.width, info.height, info.sample_aspect_ratio)
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         return {
             "model": self.checkpoint.name,
@@ -45,7 +47,7 @@ class LoadedModel:
             "size": size,
             "device": self.device.name,
             "dtype": self.engine.dtype,
-            "batch": self.options.batch or self.engine.batch_for(kind),
+            "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
             "threads": torch.get_num_threads(),
         }
 
@@ -56,6 +58,7 @@ def check_machine(options: Options) -> None:
     Raises:
         BirefvideoError: one of them is not.
     """
+    check_not_forked()
     device = find_device(options.device)
     device.dtype_called(options.dtype)
     checkpoints.find(options.model, has_gpu=device.runs_large_models)

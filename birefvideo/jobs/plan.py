@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ import torch
 
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
 from birefvideo.jobs.options import Options
-from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
+from birefvideo.media.format_names import unknown_ending
+from birefvideo.media.format_table import Format
+from birefvideo.media.forms import has_ending
 from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
+from birefvideo.media.reading.stills import is_still
 from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
@@ -32,8 +36,6 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
-DEFAULT_FORMATS = ("prores", "green")
-_FILES = {row.extension for row in FORMATS.values()} - {""}
 MANIFEST = "manifest.json"
 """Name of the plan as a job's folder keeps it."""
 
@@ -133,29 +135,33 @@ def with_earlier_batch(plan: Plan) -> Plan:
     return kept if isinstance(batch, int) and kept.manifest() == earlier else plan
 
 
-def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
+def plan_targets(
+    source: Path, out: Path | None, names: Sequence[str], options: Options | None = None
+) -> tuple[Target, ...]:
     """Where the outputs of one input go: beside it, into the folder `out`, or to the file `out`.
 
-    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder.
+    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder. What a
+    format makes depends on the input, a clip or a picture, and on whether `options` name a background.
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
     """
-    if out is not None and out.suffix.lower() in _FILES and not out.is_dir():
-        asked = get_formats(names) or [format_for_suffix(out)]
+    options = options or Options()
+    still = is_still(source)
+    if out is not None and out.suffix.lower() in endings(still) and not out.is_dir():
+        asked = formats_asked_for(names, options, is_still=still) or [format_for_name(out, options, is_still=still)]
         if len(asked) > 1:
             raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
         (wanted,) = asked
         check_available(wanted)
-        if wanted.extension != out.suffix.lower():
-            raise OptionError(
-                f"{out} does not go with {named('to', wanted.name)}, which makes a {wanted.extension} file"
-            )
+        if not has_ending(out, wanted):
+            makes = f"a {wanted.extension} file" if wanted.extension else "a folder"
+            raise OptionError(f"{out} does not go with {named('to', names[0])}, which makes {makes}")
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
-        raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
+    if out is not None and not out.is_dir() and (why := unknown_ending(out, written_of(still))):
+        raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
-    formats = get_formats(names or DEFAULT_FORMATS)
+    formats = formats_asked_for(names or default_formats(options, is_still=still), options, is_still=still)
     for format in formats:
         check_available(format)
     return tuple(Target(f, folder / f"{stem_of(source)}{f.suffix}") for f in formats)
@@ -240,9 +246,13 @@ def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
     """Return the part of the clip between two times (see `Options`), counted in seconds from its first frame.
 
+    A picture has no time: it is always whole.
+
     Raises:
         OptionError: `start` is past the clip's end.
     """
+    if info.still:
+        return Span()
     if start is not None and info.duration and start >= info.duration:
         raise OptionError(
             f"{named('start')} {_seconds(start)} is past the end of {info.path.name} ({_seconds(info.duration)})"
@@ -255,24 +265,40 @@ def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) 
 
 
 def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
-    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields.
+    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields, its opacity.
 
     Raises:
         OptionError: the rate is given for a video, which has its own times.
     """
-    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+    info = with_tracks(at_rate(info, options.fps), options.audio)
+    return replace(
+        info,
+        deinterlace=options.deinterlace and not info.still,
+        has_alpha=info.has_alpha and not options.ignore_alpha,
+    )
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cut a span into segments of about ten seconds; the outer bounds stay those of the span."""
+    """Cut a span into segments of about ten seconds that hold pictures; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
         last = min(last, span.end)
     step = int(SEGMENT_SECONDS / info.time_base)
-    cuts = list(range(first + step, last - int(SHORTEST_TAIL / info.time_base), step)) if step else []
+    latest = last - int(SHORTEST_TAIL / info.time_base)
+    cuts = [first + k * step for k in _filled(info, first, step, latest) if first + k * step < latest] if step else []
     bounds = [span.start, *cuts, span.end]
     return tuple(Segment(i, Span(a, b)) for i, (a, b) in enumerate(pairwise(bounds)))
+
+
+def _filled(info: VideoInfo, first: int, step: int, last: int) -> Iterable[int]:
+    """Return which of the steps from `first` to `last` have pictures, but for the first one, which is number 0."""
+    if not info.stretches:  # nothing but the head says how long the clip is: it has no more steps than pictures
+        return range(1, min(max(last - first, 0) // step, info.frame_count) + 1)
+    runs = (
+        range(max(1, (begin - first) // step), (min(end, last) - first) // step + 1) for begin, end in info.stretches
+    )
+    return dict.fromkeys(chain.from_iterable(runs))
 
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:

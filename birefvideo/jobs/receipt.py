@@ -14,9 +14,10 @@ from typing import Any
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
-from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.media.verification.verify_sound import SoundClaims
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1
@@ -27,7 +28,7 @@ Entry = dict[str, Any]
 
 def receipt_path(output: Path) -> Path:
     """Where the receipt of an output lies: its name with .json for what follows the stem; of a folder, with .json."""
-    known = {format.extension for format in FORMATS.values()}
+    known = {format.extension for format in ALL_FORMS.values()}
     is_file = output.suffix.lower() in known - {""}
     return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
 
@@ -58,9 +59,13 @@ def claims_of(entry: Entry | None) -> Claims:
     try:
         verified, options = entry["verified"], entry["options"]
         return Claims(
-            format=FORMATS.get(entry["format"]),
+            format=ALL_FORMS.get(entry["format"]),
             frames=int(verified["frames"]),
-            sounds=len(verified["sounds"]),
+            sound=SoundClaims(
+                written=len(verified["sounds"]),
+                wanted=None if entry["input"].get("sounds") is None else int(entry["input"]["sounds"]),
+                tracks=str(options["audio"]) if "audio" in options else None,
+            ),
             span=Span(*(None if time is None else int(time) for time in entry["span"])),
             fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
             premultiplied=bool(options.get("premultiplied")),
@@ -76,6 +81,8 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
+    if not isinstance(entry.get("sha256"), str):
+        checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),

@@ -34,7 +34,9 @@ class VerifiedOutput:
     """What it was found to hold."""
 
 
-def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str]) -> Entry:
+def job_facts(
+    plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str], losses: Sequence[str]
+) -> Entry:
     """Return what is true of every output of a job."""
     source, settings = plan.source, plan.settings
     return {
@@ -49,6 +51,7 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
             "duration": round(float(source.duration), 6),
             "pix_fmt": source.pix_fmt,
             "colour": asdict(source.colour),
+            "sounds": len(source.audio),
         },
         "model": {"name": settings["model"], "sha256": settings["weights"]},
         "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
@@ -63,6 +66,7 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
         },
         "versions": _versions(),
         "warnings": [with_flags(warning) for warning in warnings],
+        "losses": list(losses),
     }
 
 
@@ -90,6 +94,7 @@ def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) 
                 {
                     "codec": sound.codec,
                     "copied": sound.copied,
+                    "channels": sound.channels,
                     "start": round(float(sound.start), 6),
                     "end": round(float(sound.end), 6),
                 }

@@ -40,6 +40,7 @@ def write_side_files(
     reports: Sequence[SegmentReport],
     computed: PredictReport,
     warnings: Sequence[str],
+    losses: Sequence[str],
     *,
     receipts: bool,
     review: bool,
@@ -49,7 +50,7 @@ def write_side_files(
     outputs = [target.path for target in plan.delivered]
     entries: dict[str, Entry] = {}
     if receipts or review:
-        entries = _entries(plan, folder, finished, computed, warnings)
+        entries = _entries(plan, folder, finished, computed, warnings, losses)
         facts = matte_facts(coverage, flicker)
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
     written: list[Path] = []
@@ -73,14 +74,19 @@ def _write(path: Path, text: str) -> None:
 
 
 def _entries(
-    plan: Plan, folder: JobFolder, finished: Sequence[VerifiedOutput], computed: PredictReport, warnings: Sequence[str]
+    plan: Plan,
+    folder: JobFolder,
+    finished: Sequence[VerifiedOutput],
+    computed: PredictReport,
+    warnings: Sequence[str],
+    losses: Sequence[str],
 ) -> dict[str, Entry]:
     wanted = [one for one in finished if one.target.delivered]
     paths = [folder.joined(one.target.path) for one in wanted]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         source = pool.submit(input_digest, plan.source.path)
         digests = list(pool.map(content_digest, paths))
-    job = job_facts(plan, source.result(), computed, warnings)
+    job = job_facts(plan, source.result(), computed, warnings, losses)
     return {
         one.target.path.name: {**output_facts(plan, one, path, digest), **job}
         for one, path, digest in zip(wanted, paths, digests, strict=True)

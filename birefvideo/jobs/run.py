@@ -31,10 +31,11 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import job_warnings
+from birefvideo.jobs.warnings import idle_on_a_still, job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
+from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.reading.probe import probe
@@ -67,6 +68,8 @@ class Result:
     """The files, in the order asked for."""
     frames: int
     """Frames in each."""
+    computed: int
+    """Those of them that this run computed; an earlier one, which was stopped, had done the rest."""
     seconds: float
     """Wall time."""
     model: str
@@ -75,6 +78,8 @@ class Result:
     """Where it ran."""
     warnings: list[str] = field(default_factory=list)
     """What the user should know, one line each."""
+    losses: list[str] = field(default_factory=list)
+    """Those of the warnings that say what the clip once had and the outputs lack, because it is damaged or cut off."""
     receipts: tuple[Path, ...] = ()
     """The receipts beside the outputs."""
     review: Path | None = None
@@ -89,12 +94,14 @@ def run(
     overwrite: bool = False,
     receipts: bool = True,
     review: bool = False,
+    strict: bool = False,
     load: Callable[[], LoadedModel] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
+    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
 
     Raises:
@@ -105,6 +112,8 @@ def run(
     info = as_asked(probe(source), options)
     tags = read_metadata(info)
     span = trimmed_span(info, options.start, options.end)
+    if strict:
+        _check_whole(source, file_losses(info, span))
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
@@ -130,14 +139,19 @@ def run(
     try:
         with folder:
             progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
+            reports, earlier = _run_segments(plan, folder, predictor, progress)
+            losses = job_losses(info, span, reports)
+            if strict:
+                _check_whole(source, losses)
             finished = _finish_all(plan, folder, reports, tags)
             computed = predictor.report
-            warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
-            warnings += filter(None, [tags.left_out([target.format for target in targets])])
+            warnings = [*losses, *job_warnings(info, span, reports, computed, model.checkpoint.name)]
+            warnings += filter(
+                None, [idle_on_a_still(info, options), tags.left_out([target.format for target in targets])]
+            )
             warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
             made = write_side_files(
-                plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review
+                plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
             )
             folder.rename(overwrite, made.files, made.receipts)
     except OSError as error:
@@ -147,17 +161,27 @@ def run(
     return Result(
         outputs=tuple(target.path for target in targets),
         frames=sum(len(report.pts) for report in reports),
+        computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=time.monotonic() - started,
         model=model.checkpoint.name,
         device=str(model.device),
         warnings=warnings,
+        losses=losses,
         receipts=made.receipts,
         review=made.page,
     )
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+def _check_whole(source: Path, losses: Sequence[str]) -> None:
+    if losses:
+        how = f"get a whole copy, or leave out {named('strict', True)}"
+        raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
+
+
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -166,7 +190,7 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(
@@ -191,7 +215,7 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        smoother = make_smoother(plan.options.smooth)
+        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     folder.finish(segment, report)
     return report

@@ -8,7 +8,6 @@ Sources: GIF89a specification; PNG (third edition) with its animation chunks; We
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,11 +19,12 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import InputError
+from birefvideo.hints import why_missing
+from birefvideo.media.chunks import PNG_HEAD, png_chunk, png_chunks, riff_chunk, riff_chunks, riff_head
 
 Pictures = Iterable[tuple[bytes, int]]
 """Whole single pictures of one size as their encoders give them, each with how many ticks it is shown."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _GIF_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 _CLEARED_AFTER = 2 << 2  # GIF's disposal method: the canvas is transparent again before the next picture
 _ANIMATED, _WITH_ALPHA = 0x02, 0x10  # flags of VP8X
@@ -58,22 +58,22 @@ def write_apng(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: 
     number = 0  # of fcTL and fdAT, counted together
     for index, (data, ticks) in enumerate(pictures):
         is_begun = False
-        for kind, body in _png_chunks(data):
+        for kind, body in png_chunks(data):
             if kind == b"IHDR" and index == 0:
-                out.write(_PNG + _png_chunk(kind, body) + _png_chunk(b"acTL", struct.pack(">II", count, 0)))
+                out.write(PNG_HEAD + png_chunk(kind, body) + png_chunk(b"acTL", struct.pack(">II", count, 0)))
             elif kind == b"IDAT":
                 if not is_begun:  # replaced by nothing afterwards, and replacing all there is
                     control = struct.pack(">IIIIIHHBB", number, *size, 0, 0, ticks, 1000, 0, 0)
-                    out.write(_png_chunk(b"fcTL", control))
+                    out.write(png_chunk(b"fcTL", control))
                     number, is_begun = number + 1, True
                 if index == 0:
-                    out.write(_png_chunk(kind, body))
+                    out.write(png_chunk(kind, body))
                 else:
-                    out.write(_png_chunk(b"fdAT", struct.pack(">I", number) + body))
+                    out.write(png_chunk(b"fdAT", struct.pack(">I", number) + body))
                     number += 1
             elif kind not in (b"IHDR", b"IEND") and index == 0:
-                out.write(_png_chunk(kind, body))
-    out.write(_png_chunk(b"IEND", b""))
+                out.write(png_chunk(kind, body))
+    out.write(png_chunk(b"IEND", b""))
 
 
 def write_webp(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: int) -> None:
@@ -84,12 +84,12 @@ def write_webp(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: 
         OSError: the disk refuses.
     """
     canvas = b"".join(_24_bits(side - 1) for side in size)
-    out.write(b"RIFF\0\0\0\0WEBP" + _riff_chunk(b"VP8X", bytes([_ANIMATED | _WITH_ALPHA, 0, 0, 0]) + canvas))
-    out.write(_riff_chunk(b"ANIM", bytes(6)))
+    out.write(b"RIFF\0\0\0\0WEBP" + riff_chunk(b"VP8X", bytes([_ANIMATED | _WITH_ALPHA, 0, 0, 0]) + canvas))
+    out.write(riff_chunk(b"ANIM", bytes(6)))
     for data, ticks in pictures:
-        chunks = [_riff_chunk(kind, body) for kind, body in _riff_chunks(data) if kind in (b"ALPH", b"VP8 ", b"VP8L")]
+        chunks = [riff_chunk(kind, body) for kind, body in riff_chunks(data) if kind in (b"ALPH", b"VP8 ", b"VP8L")]
         head = bytes(6) + canvas + _24_bits(ticks) + bytes([_REPLACES])
-        out.write(_riff_chunk(b"ANMF", head + b"".join(chunks)))
+        out.write(riff_chunk(b"ANMF", head + b"".join(chunks)))
     end = out.tell()
     out.seek(4)
     out.write(struct.pack("<I", end - 8))
@@ -157,7 +157,7 @@ def read_webp(path: Path) -> AnimatedWebP:
         with path.open("rb") as file:
             return _read_webp(file, path)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the name and the folder") from None
+        raise InputError(why_missing(path)) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
@@ -175,7 +175,7 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
     at = 30
     while at < end:
         file.seek(at)
-        kind, length = _riff_head(file.read(8))
+        kind, length = riff_head(file.read(8))
         if at + 8 + length > end or length < 0:
             raise InputError(f"{path} is damaged at byte {at}; make it again")
         if kind == b"ANMF":
@@ -193,11 +193,11 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
 def _decoded(chunks: bytes, size: tuple[int, int]) -> av.VideoFrame | None:
     """Decode the chunks of one picture as a WebP of its own; None where they are damaged."""
     canvas = b"".join(_24_bits(side - 1) for side in size)
-    body = b"WEBP" + _riff_chunk(b"VP8X", bytes([_WITH_ALPHA, 0, 0, 0]) + canvas) + chunks
+    body = b"WEBP" + riff_chunk(b"VP8X", bytes([_WITH_ALPHA, 0, 0, 0]) + canvas) + chunks
     decoder = VideoCodecContext.create("webp", "r")
     decoder.thread_count = 1
     try:
-        pictures = decoder.decode(av.Packet(_riff_chunk(b"RIFF", body)))
+        pictures = decoder.decode(av.Packet(riff_chunk(b"RIFF", body)))
     except av.FFmpegError:
         return None
     if not pictures or not isinstance(picture := pictures[0], av.VideoFrame):
@@ -219,39 +219,6 @@ def _gif_picture(data: bytes) -> tuple[int | None, bytes]:
     if data[at] != 0x2C or not data[at + 9] & 0x80:
         raise ValueError("not a GIF picture with colours of its own")
     return transparent, data[at:].removesuffix(b"\x3b")
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    if data[:8] != _PNG:
-        raise ValueError("not a PNG")
-    at = 8
-    while at < len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        raise ValueError("not a WebP")
-    at = 12
-    while at < len(data):
-        kind, length = _riff_head(data[at : at + 8])
-        yield kind, data[at + 8 : at + 8 + length]
-        at += 8 + length + length % 2
-
-
-def _riff_head(data: bytes) -> tuple[bytes, int]:
-    """Kind and length of a chunk; the length is negative where the head is cut off."""
-    return (data[:4], int.from_bytes(data[4:8], "little")) if len(data) == 8 else (b"", -1)
-
-
-def _riff_chunk(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
 
 
 def _24_bits(number: int) -> bytes:

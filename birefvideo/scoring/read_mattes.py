@@ -36,8 +36,9 @@ from birefvideo.media.reading.alpha import (
 )
 from birefvideo.media.reading.decode import open_input, read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
+from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.packets import decode_packets, scan_packets
-from birefvideo.media.reading.probe import orientation, probe, resolve_colour
+from birefvideo.media.reading.probe import probe, resolve_colour
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
 from birefvideo.planes import bit_depth, plane_array, to_444
 
@@ -83,7 +84,7 @@ class MatteVideo:
                 time = next(expected, None)
                 if time is None or shown != time:
                     break
-                yield _upright(matte_of(picture, self.path), picture)
+                yield _upright(matte_of(picture, self.path), picture, self.path)
             else:
                 time = next(expected, None)
         if time is not None:
@@ -278,7 +279,7 @@ def _time_base(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, 90000)
 
 
-def _upright(alpha: Alpha, picture: av.VideoFrame) -> Alpha:
-    turns, mirrored = orientation(picture)
+def _upright(alpha: Alpha, picture: av.VideoFrame, path: Path) -> Alpha:
+    turns, mirrored = orientation(picture, path)
     turned = np.rot90(alpha, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

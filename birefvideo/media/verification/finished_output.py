@@ -38,6 +38,8 @@ class FinishedSound:
     """Where the first packet begins, in seconds; what a decoder needs before the first sample heard lies before 0."""
     end: Fraction
     """Where the last packet ends."""
+    channels: int
+    """Number of channels."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,12 @@ def read_finished_output(path: Path, format: Format) -> FinishedOutput:
             aspect=stream.sample_aspect_ratio or Fraction(1),
             tags=(context.color_primaries, context.color_trc),
             sounds=tuple(
-                FinishedSound(audio.index, codec_name(audio), *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))))
+                FinishedSound(
+                    audio.index,
+                    codec_name(audio),
+                    *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))),
+                    audio.codec_context.layout.nb_channels,
+                )
                 for audio in container.streams.audio
             ),
             codec=codec_name(stream),
