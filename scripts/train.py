@@ -43,8 +43,8 @@ Before, a batch is normed by itself, and mattes depend on how like the training 
 """
 LOGGED = 50
 """Steps between two lines of the log; losses are read from the device only then."""
-SAVED = 100
-"""Steps between two states on disk."""
+SAVED = 60
+"""Seconds between two states on disk, at least."""
 VALIDATED = 400
 """Steps between two validations, in runs by steps."""
 leave = os._exit
@@ -149,7 +149,8 @@ def train(options: argparse.Namespace, known: Material, held: Material, began: f
     validation = replace(dataset, material=held, clock=Clock(8), batch=8, seed=10_000, pairs=1)
     warm = min(200, max(1, options.steps // 10))
     sums: dict[str, Tensor] = {}
-    mark, on_cuda = time.monotonic(), options.device.type == "cuda"
+    mark = saved = time.monotonic()
+    on_cuda = options.device.type == "cuda"
     with (options.run / "log.jsonl").open("a") as log:
         for batch in batches_from(dataset, run.step, options.workers, pinned=on_cuda):
             progress = clock.progress(run.step)
@@ -168,8 +169,9 @@ def train(options: argparse.Namespace, known: Material, held: Material, began: f
                 line["validation"] = round(validate(run.averaged, validation, options.device), 2)
             print(json.dumps(line), file=log, flush=True)
             print(json.dumps(line), flush=True)
-            if run.step % SAVED == 0 or is_last:
+            if is_last or mark > saved + SAVED:
                 run.save(options.keep)
+                saved = time.monotonic()
             if is_last:
                 break
     return run

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cutouts import Cutout, Listed, Material, make_cutout, read_image, with_surroundings
+from training.cutouts import Cutout, Listed, Material, make_cutout, read_image, surroundings
 
 Image = NDArray[np.uint8]
 LOSSLESS = 101
@@ -92,11 +92,14 @@ def read_pack(source: Path, workers: int) -> tuple[Material, Material]:
             )
             places: Callable[[bytes], Image] = _decode
             rooms = pool.map(places, [item[0] for item in items[count:]], 8)
-            sides.append(with_surroundings(Material(people, rooms)))
+            around = [picture for _, picture in people if picture is not None]
+            sides.append(Material([cutout for cutout, _ in people], rooms, around))
     return sides[0], sides[1]
 
 
-def _unpack(picture: bytes, planes: bytes, name: str, kind: str) -> Cutout:
+def _unpack(picture: bytes, planes: bytes, name: str, kind: str) -> tuple[Cutout, Image | None]:
+    """Return a person, and what is around them in the photo: both take long enough to be made side by side."""
     cv2.setNumThreads(1)
     alpha, trust = (np.ascontiguousarray(_decode(planes)[..., i]) for i in range(2))
-    return make_cutout(_decode(picture), alpha, trust, name, kind)
+    cutout = make_cutout(_decode(picture), alpha, trust, name, kind)
+    return cutout, surroundings(cutout)

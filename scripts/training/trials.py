@@ -68,7 +68,7 @@ TRIALS = (
     Trial("arms_up", "gesturing hands", SQUARE, (Actor("ngoconu_958eab", 1.12, 0.5, 1.06),), 24),
     Trial("folded_side", "folded arms", TALL, (Actor("lametro_61374a", 0.72, 0.55),), 37, 2.0),
     Trial("folded_table", "folded arms", WIDE, (Actor("website_a5147f", 1.15, 0.4, 1.11),), 45),
-    Trial("chin", "hand at chin", SQUARE, (Actor("gibadan_950b6f", 1.0, 0.5, 1.02),), 58, 6.0, 28),
+    Trial("chin", "hand at chin", SQUARE, (Actor("gibadan_950b6f", 1.28, 0.5, 1.1),), 58, 6.0, 28),
     Trial("stripes_couple", "couple", SQUARE, (Actor("confcom_6f8fe6", 1.15, 0.5, 1.08),), 66),
     Trial(
         "made_couple",
