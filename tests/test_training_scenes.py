@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 from drawn_people import drawn_person, write_folder
+
+from birefvideo.family.checkpoints import load_folder
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -164,6 +168,26 @@ def test_a_packed_run_by_time_keeps_its_weights(
         *("--seconds", 2, "--batch", 2, "--workers", 2, "--backbone", "conv_t"),
     )
     assert left == [0] and (tmp_path / "kept" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_one_command_trains_from_a_pack_and_leaves_a_checkpoint_in_pieces(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    write_pack(read_index([folders[0]], {"yes"}).split(), tmp_path / "train.bin", side=100, quality=80)
+    arguments = (tmp_path / "train.bin", tmp_path / "out", "1", "conv_c", "--device", "cpu", "--batch", "2")
+    subprocess.run(
+        ("sh", SCRIPTS / "train_on_gpu", *arguments, "--pairs", "1", "--workers", "1"),
+        env={**os.environ, "PYTHON": sys.executable},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    pieces = sorted((tmp_path / "out").glob("model.safetensors.*"))
+    assert len(pieces) == 2 and all(piece.stat().st_size <= 15 * 2**20 for piece in pieces)
+    (tmp_path / "out" / "model.safetensors").write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    assert load_folder(tmp_path / "out").geometry.backbone == "conv_c"
+    assert (tmp_path / "out" / "log.jsonl").read_text()
 
 
 def trial() -> Trial:
