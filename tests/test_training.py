@@ -149,8 +149,10 @@ def test_a_tenth_of_each_kind_is_held_out_and_of_videos_nobody(folders: tuple[Pa
 def lone_material() -> Material:
     """One drawn person, cut by the photo's lower edge, and one grey room."""
     arrays = drawn_person(1)
-    planes = (arrays[name] for name in ("picture", "foreground", "alpha", "trust"))
-    cutout = Cutout(*planes, cut=touched_sides(arrays["alpha"]), head=styles.find_head(arrays["alpha"]))
+    alpha = arrays["alpha"]
+    cutout = Cutout(
+        arrays["picture"], arrays["foreground"], alpha, arrays["trust"], touched_sides(alpha), styles.find_head(alpha)
+    )
     assert cutout.cut == (False, False, False, True)
     return Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
 
