@@ -104,6 +104,17 @@ def test_a_gesture_adds_arms_and_takes_nothing_away() -> None:
     assert grown > 5
 
 
+def test_big_hair_stays_near_the_head() -> None:
+    arrays = drawn_person(1)
+    alpha = np.pad(arrays["alpha"], ((0, 0), (150, 150)))
+    colours = np.full((*alpha.shape, 3), SKIN, np.uint8)
+    head = styles.find_head(alpha)
+    assert head is not None
+    for seed in range(12):
+        _, hairy = styles.big_hair((colours, alpha), head, np.random.default_rng(seed))
+        assert not hairy[:, :100].any() and hairy.astype(int).sum() > alpha.astype(int).sum()
+
+
 def test_what_hangs_above_a_head_ends_near_it() -> None:
     material = Material([person()], [np.full((90, 160, 3), 40, np.uint8)])
     head = styles.Head(80, 40, 30, 90)

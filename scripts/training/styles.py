@@ -162,6 +162,7 @@ def big_hair(person: Person, head: Head, rng: Generator) -> Person:
     # A soft outline moved by noise makes frizz: thin, half transparent curls.
     soft = cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.035 * head.width)).astype(np.float32) / 255
     mask = (255 * np.clip((soft + 0.35 * np.tanh(grain) - 0.5) * rng.uniform(1.5, 5) + 0.5, 0, 1)).astype(np.uint8)
+    mask[soft < 0.02] = 0  # or the noise alone would be hair, all over the picture
     mask[int(np.clip(head.eyes + 1.6 * head.width, 0, h)) :] = 0
     hair = _hair_colour(person, head)
     layer = np.clip(hair + (18 * grain)[..., None] * (0.4 + hair / 255), 0, 255).astype(np.uint8)
