@@ -22,7 +22,8 @@ from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
-from birefvideo.jobs.run import Progress, Result, run
+from birefvideo.jobs.result import Progress, Result
+from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.smoother import make_smoother

@@ -12,11 +12,12 @@ PACKAGE = ROOT / "birefvideo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
-BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files"}
+BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files", "own_files"}
 MAY_IMPORT = {
     "errors": set(),
     "hints": {"errors"},
     "json_files": set(),
+    "own_files": set(),
     "colour": {"errors"},
     "frames": {"colour", "timeline", "errors"},
     "timeline": {"errors"},

@@ -181,9 +181,9 @@ def test_the_ending_of_a_name_chooses_what_a_picture_becomes(
 
 def test_what_cannot_be_written_of_a_picture_or_a_clip_is_told(tmp_path: Path, network: Path, copy: GetClip) -> None:
     source = photo(tmp_path / "me.png")
-    with pytest.raises(OptionError, match=r"x.jpg is not a kind of file that can be written of me.png: .*\.png"):
+    with pytest.raises(OptionError, match=r"x.jpg is not a kind of file that can be written.*end it with .*\.png"):
         birefvideo.matte(source, tmp_path / "x.jpg", model=str(network))
-    with pytest.raises(OptionError, match=r"x.png is not a kind of file that can be written of plain.mp4"):
+    with pytest.raises(OptionError, match=r"x.png is one picture: to='png' makes a folder of them"):
         birefvideo.matte(copy("plain"), tmp_path / "x.png", model=str(network))
     with pytest.raises(OptionError, match=r"x.png does not go with to='prores', which makes a .mov file"):
         birefvideo.matte(source, tmp_path / "x.png", "prores", model=str(network))
@@ -204,9 +204,10 @@ def test_options_of_time_and_sound_are_told_to_have_no_effect(tmp_path: Path, ne
     plain = birefvideo.matte(source, model=str(network)).outputs[0].read_bytes()
     choices: dict[str, Any] = {"smooth": 4, "fps": 30, "audio": "none", "start": 5}
     made = birefvideo.matte(source, model=str(network), overwrite=True, **choices)
-    assert made.warnings == [
-        "smooth and fps and audio and start have no effect on a picture, which has neither time nor sound"
-    ]
+    told = {name: "it has no sound" if name == "audio" else "it has no time" for name in choices}
+    assert sorted(made.warnings) == sorted(
+        f"{name} has no effect on a .png picture: {why}" for name, why in told.items()
+    )
     assert made.outputs[0].read_bytes() == plain
 
 

@@ -109,7 +109,13 @@ def matte(
     for line in missing:
         print_error(line)
     failures = Failures(debug)
-    choices = {"review": review, "receipts": receipt, "overwrite": overwrite, "strict": strict}
+    choices = {
+        "review": review,
+        "receipts": receipt,
+        "overwrite": overwrite,
+        "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
+        "strict": strict,
+    }
     has_losses = _matte_all(jobs, chosen, failures, quiet, **choices)
     failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
     if failed and total > 1:
@@ -163,7 +169,7 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
                     result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
                 has_losses = has_losses or bool(result.losses)
                 if not quiet:
-                    print_result(result)
+                    print_result(clip, result)
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"

@@ -16,7 +16,7 @@ from birefvideo.errors import with_flags
 if TYPE_CHECKING:
     from birefvideo.family.checkpoints import Checkpoint
     from birefvideo.jobs.plan import Plan
-    from birefvideo.jobs.run import Progress, Result
+    from birefvideo.jobs.result import Progress, Result
 
 
 def quiet_libraries() -> None:
@@ -46,9 +46,9 @@ class JobBar:
     @property
     def progress(self) -> Progress:
         """The callbacks for jobs.run."""
-        from birefvideo.jobs.run import Progress
+        from birefvideo.jobs.result import Progress
 
-        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed)
+        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed, self._told)
 
     def _planned(self, plan: Plan, checkpoint: Checkpoint) -> None:
         from tqdm import tqdm
@@ -79,6 +79,10 @@ class JobBar:
         self._bar.n += frames
         self._bar.refresh()
 
+    def _told(self, line: str) -> None:
+        with self._bar.external_write_mode():
+            print_note(line, indent="  ")
+
 
 def _length(plan: Plan) -> Fraction:
     """Seconds that the output will last, as far as the container knows."""
@@ -90,8 +94,17 @@ def _length(plan: Plan) -> Fraction:
     return max(Fraction(0), last - first) * info.time_base
 
 
-def print_result(result: Result) -> None:
+def print_result(clip: Path, result: Result) -> None:
     """Print the closing summary of one clip."""
+    if result.was_done:
+        tell(f"{clip.name}: done already, by its receipts: {', '.join(map(_short, result.outputs))}")
+    else:
+        _print_outputs(result)
+    for warning in result.warnings:
+        print_note(warning, indent="  ")
+
+
+def _print_outputs(result: Result) -> None:
     tell(f"  {_pace(result)}")
     names = [_short(path) for path in result.outputs]
     width = max(map(len, names))
@@ -99,8 +112,6 @@ def print_result(result: Result) -> None:
         tell(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
     if result.review is not None:
         tell(f"  review it in a browser: {_short(result.review)}")
-    for warning in result.warnings:
-        print_note(warning, indent="  ")
 
 
 def print_note(message: str, indent: str = "") -> None:
@@ -123,7 +134,7 @@ def _pace(result: Result) -> str:
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of the files in a folder."""
-    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _megabytes(size: int) -> str:

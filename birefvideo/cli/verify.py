@@ -109,7 +109,7 @@ def _checked(output: Path, source: Path | None, to: str | None, span: Span | Non
 def _of_unknown_origin(format: Format) -> Check:
     from birefvideo.media.verification.verify_later import Check
 
-    guess = f"it was checked as if made with --to {format.name}; if it was, add that"
+    guess = f"it was checked as if made with --to {format.asked_by}; if it was, add that"
     return Check("origin", False, f"neither a receipt nor its name says that birefvideo made it, or as what; {guess}")
 
 

@@ -9,7 +9,7 @@ import json
 import pickle
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
+from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
 from birefvideo.hints import address, meant, nearest_file
@@ -259,8 +259,7 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> B
     """
     state = {_plain(k): v for k, v in _read(checkpoint.weights).items()}
     geometry = checkpoint.geometry or geometry_from_keys({k: v.shape for k, v in state.items()})
-    with torch.device("meta"), _IndexTables():  # neither allocated nor initialised: the file's tensors take the places
-        model = BiRefNet(geometry)
+    model = empty_network(geometry)  # the file's tensors take the places
     # Older files lack the index tables, and they are no weights.
     state |= {name: table for name, table in model.named_buffers() if not table.is_meta}
     _check_fit(checkpoint.weights, state, model)
@@ -282,19 +281,6 @@ def _whole_statistics(value: Tensor, weights: Path) -> Tensor:
             "save it again, with these in float32"
         )
     return value.float()
-
-
-class _IndexTables(TorchFunctionMode):
-    """Computes what starts from `arange` on the CPU although the rest of a network is built on the meta device.
-
-    There `arange` is written in Python, and importing that takes a second and a half.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        return func(*args, **(kwargs | {"device": "cpu"} if func is torch.arange else kwargs))
 
 
 def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> None:

@@ -18,9 +18,17 @@ _ACTS_ON: Mapping[str, tuple[Callable[[Format], bool], str]] = MappingProxyType(
         ),
         "despill": (lambda format: format.content is not Content.MATTE, "a matte has no colour"),
         "audio": (lambda format: bool(format.audio_codec), "it has no sound"),
+        **{
+            name: (lambda format: not format.is_still, "it has no time")
+            for name in ("smooth", "fps", "deinterlace", "start", "end")
+        },
     }
 )
 """For an option: the formats that it changes, and why it does not change others."""
+
+
+def _called(format: Format) -> str:
+    return f"a {format.extension} picture" if format.is_still else format.asked_by
 
 
 def without_effect(options: Options, formats: Sequence[Format], given: Collection[str] = ()) -> list[str]:
@@ -31,7 +39,7 @@ def without_effect(options: Options, formats: Sequence[Format], given: Collectio
         formats: of the outputs.
         given: options that the user named, be it with their default.
     """
-    names = " and ".join(dict.fromkeys(format.name for format in formats))
+    names = " and ".join(dict.fromkeys(map(_called, formats)))
     changed = [o.name for o in fields(options) if o.name in given or getattr(options, o.name) != o.default]
     return [
         f"{named(name)} has no effect on {names}: {why}"

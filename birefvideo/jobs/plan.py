@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
-import numpy as np
-import torch
-
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
+from birefvideo.jobs.manifest import (
+    MANIFEST,
+    Manifest,
+    as_manifest,
+    check_unchanged,
+    options_as_text,
+    read_manifest,
+    same_job,
+    versions,
+)
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.receipt import receipt_path
 from birefvideo.media.format_names import unknown_ending
 from birefvideo.media.format_table import Format
 from birefvideo.media.forms import has_ending
-from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
+from birefvideo.media.reading.numbered_pictures import at_rate, stem_of
 from birefvideo.media.reading.stills import is_still
 from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
@@ -36,8 +40,8 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
-MANIFEST = "manifest.json"
-"""Name of the plan as a job's folder keeps it."""
+_MOST_BATCH = 4096
+"""Frames in a batch beyond which no manifest is believed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Plan:
     """The user's choices."""
     folder: Path
     """Where parts are kept until the job is done."""
+    inputs: dict[str, Any]
+    """What the clip and the background were before anything was read: see `manifest.fingerprints`."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What was resolved from the options: model, weights' hash, device, dtype, batch, threads."""
 
@@ -90,22 +96,39 @@ class Plan:
         """Return what the clip is as an output has it."""
         return self.source if target.delivered else proxy_info(self.source)
 
-    def manifest(self) -> str:
-        """Everything that decides the outputs' bytes, as JSON: equal text, equal bytes."""
+    def manifest(self) -> Manifest:
+        """Everything that decides the outputs' bytes: equal (see `manifest.same_job`), equal bytes."""
         background = self.options.background
-        return json.dumps(
+        return as_manifest(
             {
-                "input": _fingerprint(self.source.path),
-                "background": _fingerprint(background) if isinstance(background, Path) else None,
+                **self.inputs,
                 "targets": {t.path.name: t.format.name for t in self.targets},
                 "segments": [[s.span.start, s.span.end] for s in self.segments],
-                "options": {k: str(v) for k, v in asdict(self.options).items()},
+                "options": options_as_text(self.options),
                 "settings": self.settings,
                 "versions": versions(),
             },
-            indent=1,
-            sort_keys=True,
+            places={
+                "input": str(self.source.path.absolute()),
+                "background": str(background.absolute()) if isinstance(background, Path) else None,
+                "joined": self.joined,
+            },
         )
+
+    def check_inputs(self) -> None:
+        """Refuse to go on where an input is not what it was when the job was planned.
+
+        Raises:
+            InputError: as above.
+        """
+        check_unchanged(self.source.path, self.options, self.inputs)
+
+    @property
+    def joined(self) -> list[str]:
+        """Names of the files and folders that lie in the job's folder before delivery, all of them and no more."""
+        paths = [target.path for target in self.targets]
+        receipts = dict.fromkeys(receipt_path(path) for path in paths)
+        return [path.name for path in (*paths, *receipts, review_page(self.source.path, self.targets))]
 
 
 def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
@@ -126,13 +149,13 @@ def with_earlier_batch(plan: Plan) -> Plan:
 
     Free memory may have changed since, but batches of another shape would not give the same bytes.
     """
-    try:
-        earlier = (plan.folder / MANIFEST).read_text()
-        batch = json.loads(earlier)["settings"]["batch"]
-    except (OSError, ValueError, LookupError, TypeError):
+    earlier = read_manifest(plan.folder / MANIFEST)
+    settings = (earlier or {}).get("settings")
+    batch = settings.get("batch") if isinstance(settings, dict) else None
+    if not isinstance(batch, int) or not 1 <= batch <= _MOST_BATCH:
         return plan
     kept = replace(plan, settings=plan.settings | {"batch": batch})
-    return kept if isinstance(batch, int) and kept.manifest() == earlier else plan
+    return kept if same_job(kept.manifest(), earlier) else plan
 
 
 def plan_targets(
@@ -221,9 +244,9 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
                 raise OutputError(f"{path} is the input itself: choose another {named('out')}")
             # Folders that are missing are made when there is something to put into them.
             nearest = next(folder for folder in path.absolute().parents if folder.exists())
-            probe = nearest / f".birefvideo-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            descriptor, probe = tempfile.mkstemp(prefix=".birefvideo-", dir=nearest)
+            os.close(descriptor)
+            Path(probe).unlink()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OutputError(
@@ -238,7 +261,7 @@ def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
         OutputError: names the first.
     """
     for path in [*(target.path for target in targets), *([page] if page else [])]:
-        if path.exists():
+        if os.path.lexists(path):
             replaces = f"pass {named('overwrite', True)} to replace it"
             raise OutputError(f"{path} exists already: {replaces}, or choose another {named('out')}")
 
@@ -308,34 +331,3 @@ def job_folder(targets: Sequence[Target], source: Path) -> Path:
 
 def _seconds(time: Fraction) -> str:
     return f"{float(time):g} s"
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Identify a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
-    if path.is_dir() or not path.exists():
-        stats = [(file.name, file.stat()) for file in members(path)]
-        return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
-    size = path.stat().st_size
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        file.seek(max(0, size - (1 << 20)))
-        digest.update(file.read(1 << 20))
-    changed = path.stat().st_mtime_ns
-    return {"name": path.name, "size": size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
-
-
-@cache
-def versions() -> dict[str, Any]:
-    """Everything but the plan that decides bytes: our own code too, so that an update mixes no two mattes."""
-    code = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        code.update(module.read_bytes())
-    return {
-        "birefvideo": code.hexdigest(),
-        "torch": torch.__version__,
-        "av": av.__version__,
-        "ffmpeg": {name: list(version) for name, version in av.library_versions.items()},
-        "numpy": np.__version__,
-        "cv2": cv2.__version__,
-    }

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -14,8 +13,8 @@ from typing import Any
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
+from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.media.forms import ALL_FORMS
-from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.verification.verify_later import Check, Claims
 from birefvideo.media.verification.verify_sound import SoundClaims
 
@@ -109,29 +108,6 @@ def merged(path: Path, entries: Mapping[str, Entry]) -> str:
     """
     kept = {name: entry for name, entry in (_outputs(path) or {}).items() if (path.parent / name).exists()}
     return json.dumps({_MARK: _VERSION, "outputs": kept | dict(entries)}, indent=1, ensure_ascii=False) + "\n"
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of an output, in hex; of a folder, of the lines that sha256sum prints of its files, in order of names."""
-    return _of_files(sorted(filter(Path.is_file, path.iterdir()))) if path.is_dir() else _of_file(path)
-
-
-def input_digest(path: Path) -> str:
-    """SHA-256 of an input, in hex; of pictures as `content_digest`, whatever else lies in their folder."""
-    return _of_file(path) if path.is_file() else _of_files(members(path))
-
-
-def _of_files(files: Sequence[Path]) -> str:
-    lines = (f"{_of_file(file)}  {file.name}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from statistics import fmean
 
 from birefvideo.errors import with_flags
-from birefvideo.jobs.plan import Plan, Target, versions
+from birefvideo.jobs.finished import job_key
+from birefvideo.jobs.manifest import versions
+from birefvideo.jobs.plan import Plan, Target
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
 from birefvideo.matting.predict import PredictReport
@@ -56,6 +58,7 @@ def job_facts(
         "model": {"name": settings["model"], "sha256": settings["weights"]},
         "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
         "span": [plan.span.start, plan.span.end],
+        "job": job_key(plan),
         "segments": len(plan.segments),
         "computed": {
             "device": settings["device"],

@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
-from birefvideo.jobs.receipt import Entry, content_digest, input_digest, merged, receipt_path
+from birefvideo.jobs.receipt import Entry, merged, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
 from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import joined, suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.writing.proxy import SOURCE_PROXY
+from birefvideo.own_files import write_whole
 from birefvideo.pipeline import SegmentReport
 
 EMBEDDED_BYTES = 30_000_000
@@ -57,20 +59,15 @@ def write_side_files(
     if receipts:
         for path in dict.fromkeys(map(receipt_path, outputs)):
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
-            _write(folder.joined(path), merged(path, mine))
+            write_whole(folder.joined(path), merged(path, mine))
             written.append(path)
     if not review:
         return SideFiles(tuple(outputs), tuple(written), None)
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
     html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
     place = review_page(plan.source.path, plan.targets)
-    _write(folder.joined(place), html)
+    write_whole(folder.joined(place), html)
     return SideFiles((*outputs, *beside, place), tuple(written), place)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _entries(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from fractions import Fraction
 
 import av
@@ -11,7 +10,6 @@ import av
 from birefvideo.errors import named
 from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span, VideoInfo
-from birefvideo.jobs.options import Options
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.clip_notes import clock_jumps, file_losses, missing
 from birefvideo.media.metadata import counted
@@ -20,8 +18,6 @@ from birefvideo.pipeline import SegmentReport
 
 TONE_MAPS_FROM = 18
 """First major version of PyAV whose swscale brings HDR to BT.709."""
-_OF_TIME = frozenset({"smooth", "fps", "audio", "deinterlace", "start", "end"})
-"""Options that are about time or sound."""
 LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 
@@ -45,15 +41,6 @@ def job_warnings(
         hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"
         warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
     return [*warnings, *_device_trouble(computed)]
-
-
-def idle_on_a_still(info: VideoInfo, options: Options) -> str:
-    """Return a line on the options that a user has set and that have no effect where the clip is a picture, or ''."""
-    if not info.still:
-        return ""
-    idle = [named(o.name) for o in fields(options) if o.name in _OF_TIME and getattr(options, o.name) != o.default]
-    are = "have" if len(idle) > 1 else "has"
-    return f"{' and '.join(idle)} {are} no effect on a picture, which has neither time nor sound" if idle else ""
 
 
 def job_losses(info: VideoInfo, span: Span, reports: Sequence[SegmentReport]) -> list[str]:

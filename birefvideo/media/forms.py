@@ -17,6 +17,7 @@ from birefvideo.media.output_format import ColourPolicy, Content, Format
 COMP = replace(
     FORMATS["green"],
     name="comp",
+    form_of="green",
     suffix="_comp.mp4",
     description="H.264 over --background",
     opens_in="everything",
@@ -26,6 +27,7 @@ COMP = replace(
 _PNG = replace(
     FORMATS["png"],
     name="png-still",
+    form_of="png",
     suffix="_alpha.png",
     description="PNG, RGB with straight alpha, 8 or 16 bits as the picture has",
     pix_fmt="rgba",
@@ -36,6 +38,7 @@ _PNG = replace(
 _OPAQUE = replace(
     _PNG,
     name="green-still",
+    form_of="green",
     suffix="_green.png",
     description="PNG over chroma-key green",
     pix_fmt="rgb24",
@@ -49,6 +52,7 @@ _STILLS = {
     "tiff": replace(
         _PNG,
         name="tiff-still",
+        form_of="tiff",
         suffix="_alpha.tif",
         description="TIFF, RGB with straight alpha, 8 or 16 bits as the picture has",
         codec="tiff",
@@ -61,6 +65,7 @@ _STILLS = {
     "exr": replace(
         FORMATS["exr"],
         name="exr-still",
+        form_of="exr",
         suffix="_alpha.exr",
         description="OpenEXR, half float, linear light, premultiplied",
         is_still=True,
@@ -68,6 +73,7 @@ _STILLS = {
     "webp": replace(
         _PNG,
         name="webp-still",
+        form_of="png",
         suffix="_alpha.webp",
         description="WebP, 8-bit, exact straight alpha",
         codec="libwebp",
@@ -84,14 +90,18 @@ _STILLS = {
     "blue": replace(
         _OPAQUE,
         name="blue-still",
+        form_of="blue",
         suffix="_blue.png",
         description="PNG over chroma-key blue",
         background="blue",
     ),
-    "comp": replace(_OPAQUE, name="comp-still", suffix="_comp.png", description="PNG over --background"),
+    "comp": replace(
+        _OPAQUE, name="comp-still", form_of="green", suffix="_comp.png", description="PNG over --background"
+    ),
     "matte": replace(
         _OPAQUE,
         name="matte-still",
+        form_of="matte",
         suffix="_matte.png",
         description="PNG of alpha as a grey picture",
         pix_fmt="gray",
@@ -102,6 +112,7 @@ _STILLS = {
     "fill": replace(
         _OPAQUE,
         name="fill-still",
+        form_of="fill",
         suffix="_fill.png",
         description="PNG of the foreground colour, extended beyond its edges",
         content=Content.FILL,

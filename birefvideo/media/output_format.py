@@ -104,6 +104,8 @@ class Format:
     """Whether a pixel is there or not, without anything between."""
     picture_suffix: str = ""
     """Extension of the single pictures, for an output that is a folder of them, or one."""
+    form_of: str = ""
+    """Name of the format that this one is a form of, or ''."""
     is_still: bool = False
     """Whether the output is the file of one picture, which has no time."""
     clock: int | None = None
@@ -138,6 +140,11 @@ class Format:
     """Whether the encoder refuses odd widths and heights (4:2:0 in libx264)."""
     tags_alpha: bool = False
     """Whether players look for Matroska's AlphaMode before they show alpha."""
+
+    @property
+    def asked_by(self) -> str:
+        """The name that the user asks for it by, in any of its forms; `name` is the form's own."""
+        return self.form_of or self.name
 
     @property
     def extension(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from birefvideo.frames import VideoInfo
+from birefvideo.json_files import read_json_object
+from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.output_format import Format, output_colour
+from birefvideo.own_files import TEMPORARY, is_plain_file, is_plain_folder, write_whole
 
 SIDECAR = "sequence.json"
 """Its name."""
 _VERSION = 1
 _FIRST = 1
 """Number of the first picture."""
+_ENDINGS = {row.picture_suffix for row in (*FORMATS.values(), *ALL_FORMS.values())}
+_PICTURE = re.compile(rf"(?:.*_)?\d{{6,}}(?:{'|'.join(map(re.escape, sorted(_ENDINGS)))})", re.DOTALL)
+_PATTERN = re.compile(r"(?:[^%]|%%)*%0?\d{0,2}d(?:[^%]|%%)*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,29 @@ class Sidecar:
 
 
 def is_sequence(folder: Path) -> bool:
-    """Return whether a folder is an output of ours."""
+    """Return whether a folder, and not a link to one, is an output of ours."""
     try:
-        return bool(json.loads((folder / SIDECAR).read_text(encoding="utf-8"))["birefvideo_sequence"])
-    except (OSError, ValueError, LookupError, TypeError):
+        read_sidecar(folder)
+        return is_plain_folder(folder) and bool(read_json_object(folder / SIDECAR).get("birefvideo_sequence"))
+    except (OSError, ValueError):
         return False
+
+
+def is_picture_file(name: str) -> bool:
+    """Return whether a file of a folder or of a part may be ours by its name: a picture's or the sidecar's."""
+    return name in (SIDECAR, SIDECAR + TEMPORARY) or bool(_PICTURE.fullmatch(name))
+
+
+def own_files(folder: Path) -> list[str]:
+    """Return the names of what is ours in a finished folder: pictures that its sidecar names, then the sidecar.
+
+    Other files in it are the user's.
+
+    Raises:
+        ValueError: there is no sidecar, or it is damaged.
+    """
+    found = [name for name in read_sidecar(folder).names if is_picture_file(name) and is_plain_file(folder / name)]
+    return [*found, SIDECAR]
 
 
 def read_sidecar(folder: Path) -> Sidecar:
@@ -62,7 +88,7 @@ def read_sidecar(folder: Path) -> Sidecar:
         ValueError: there is none, or it is damaged.
     """
     try:
-        values = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+        values = read_json_object(folder / SIDECAR)
         pts = tuple(int(time) for time in values["pts"])
         pattern, first = values.get("pictures"), int(values.get("first", _FIRST))
         return Sidecar(
@@ -71,10 +97,22 @@ def read_sidecar(folder: Path) -> Sidecar:
             time_base=Fraction(values["time_base"]),
             sample_aspect_ratio=Fraction(values["sample_aspect_ratio"]),
             coverage=tuple(float(share) for share in values.get("coverage", ())),
-            names=tuple(pattern % (first + index) for index in range(len(pts))) if pattern else (),
+            names=_names(pattern, first, len(pts)) if pattern else (),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"{folder / SIDECAR} cannot be read") from error
+
+
+def _names(pattern: str, first: int, count: int) -> tuple[str, ...]:
+    """Return the names that a pattern stands for, which lie in the sidecar's own folder.
+
+    Raises:
+        ValueError: it names something elsewhere, or is no pattern.
+    """
+    is_pattern = isinstance(pattern, str) and _PATTERN.fullmatch(pattern) and "\0" not in pattern
+    if first < 0 or not is_pattern or Path(pattern).name != pattern:
+        raise ValueError(f"{pattern!r} is no pattern of files beside {SIDECAR}")
+    return tuple(pattern % (first + index) for index in range(count))
 
 
 def write_sidecar(
@@ -116,8 +154,7 @@ def write_sidecar(
         **(beside or {}),
     }
     text = json.dumps(values, ensure_ascii=is_part, indent=None if is_part else 1) + ("" if is_part else "\n")
-    # What replaces foreign bytes of a name is JSON's own escape.
-    (folder / SIDECAR).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_whole(folder / SIDECAR, text)
 
 
 def picture_name(folder: Path, index: int, format: Format) -> str:

@@ -18,6 +18,7 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, open_input, read_frames
@@ -173,19 +174,20 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
 
 def _is_readable(stream: AudioStream) -> bool:
     context = getattr(stream, "codec_context", None)  # None where there is no decoder
-    return context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
+    return context is not None and context.sample_rate > 0
 
 
 def _audio(stream: AudioStream) -> AudioInfo:
-    time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
+    time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
+    layout = settled_layout(stream)
     return AudioInfo(
         index=stream.index,
         codec=codec_name(stream),
         rate=stream.codec_context.sample_rate,
-        channels=stream.codec_context.layout.nb_channels,
+        channels=len(av.AudioLayout(layout).channels),
         start=(stream.start_time or 0) * time_base,
         duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
-        layout=stream.codec_context.layout.name,
+        layout=layout,
         is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
     )
 

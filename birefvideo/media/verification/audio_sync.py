@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.decode import open_input
 from birefvideo.timeline import Timeline
 
@@ -110,6 +111,7 @@ def _blocks(
 ) -> Iterator[tuple[Fraction, Samples]]:
     """Yield (time, mono samples at RATE) in the order of frames, without what cannot be decoded."""
     stream: Any = container.streams[index]
+    settled_layout(stream)
     resampler: av.AudioResampler | None = None
     kind: tuple[object, ...] = ()
     held = following = Fraction(0)  # seconds of sound in the resampler; when the next frame should begin

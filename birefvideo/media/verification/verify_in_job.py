@@ -35,7 +35,8 @@ def verify(
     """Reopen `output` and compare it with what it was meant to hold.
 
     Every packet is read; the first, middle and last pictures are decoded, or all of them with `decode_all`, and always
-    of an animation, which is short. Times may differ by the container's tick, sound by one packet.
+    of an animation, which is short, and of a folder, whose files are damaged one by one. Times may differ by the
+    container's tick, sound by one packet.
 
     Args:
         output: the finished file.
@@ -49,6 +50,7 @@ def verify(
     """
     if format.is_animation:
         return verify_animation(output, format, info, expected)
+    decode_all |= format.has_own_pictures
     if format.is_sequence:
         _check_folder(output, format, info, expected)
     try:

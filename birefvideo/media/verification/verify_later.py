@@ -108,7 +108,7 @@ def _read_as_meant(source: Path, claims: Claims) -> VideoInfo:
 def _codec(finished: FinishedOutput, format: Format) -> Check:
     if finished.codec != format.written_codec:
         return Check(
-            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.name} has it"
+            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.asked_by} has it"
         )
     if format.codec_tag is not None and finished.codec_tag != format.codec_tag:
         wrong = f"tagged {finished.codec_tag} instead of {format.codec_tag}"
@@ -116,7 +116,7 @@ def _codec(finished: FinishedOutput, format: Format) -> Check:
     if format.tags_alpha and finished.alpha_mode != "1":
         return Check("codec", False, f"{finished.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({finished.codec_tag})" if format.codec_tag else ""
-    return Check("codec", True, f"{finished.codec}{tag}, as --to {format.name} has it")
+    return Check("codec", True, f"{finished.codec}{tag}, as --to {format.asked_by} has it")
 
 
 def _size(finished: FinishedOutput, format: Format, info: VideoInfo | None) -> Check:

@@ -15,6 +15,7 @@ from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.writing.audio import JITTER, CopyError, Timed, Track, Window, length_in_words, seconds
 
 OVERHANG = Fraction(1, 30)
@@ -38,6 +39,7 @@ class CopiedTrack(Track):
     ) -> None:
         super().__init__(source, audio, window)
         self._out = output.add_stream_from_template(self._stream)
+        settled_layout(self._stream)
         copy_track_tags(self._stream, self._out, format)
         self._grain = Fraction(0)
         self._frame = Fraction(self._stream.codec_context.frame_size or 0, audio.rate)

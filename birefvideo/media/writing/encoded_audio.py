@@ -16,6 +16,7 @@ from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.writing.audio import JITTER, Timed, Track, Window, length_in_words, seconds
 from birefvideo.media.writing.sound_steps import StepFinder
@@ -42,7 +43,8 @@ class EncodedTrack(Track):
         why: str = "",
     ) -> None:
         super().__init__(source, audio, window)
-        self._rate = format.audio_rate or audio.rate
+        settled_layout(self._stream)
+        self._rate = format.audio_rate or _nearest_rate(audio.rate, format.audio_codec)
         self._speakers = written_speakers(audio, format)
         self._notes = [f"encoded anew, since {why}"] if why else []
         self._out = cast(
@@ -183,3 +185,9 @@ class EncodedTrack(Track):
 
 def _kind(frame: AudioFrame) -> tuple[object, ...]:
     return frame.sample_rate, frame.format.name, frame.layout.name
+
+
+def _nearest_rate(rate: int, encoder: str) -> int:
+    """Return the lowest sample rate of an encoder that loses nothing, or else its highest."""
+    known = av.Codec(encoder, "w").audio_rates or [rate]
+    return min((one for one in known if one >= rate), default=max(known))

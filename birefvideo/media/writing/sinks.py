@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +16,8 @@ from birefvideo.frames import VideoInfo
 from birefvideo.media.output_format import Format, output_aspect, output_colour, output_pix_fmt, output_size
 from birefvideo.media.sequence_json import SIDECAR, Sidecar, part_name, write_sidecar
 from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output, output_clock
+from birefvideo.media.writing.sequence_folder import make_empty
+from birefvideo.own_files import make_anew
 
 
 class Sink(Protocol):
@@ -52,7 +54,7 @@ class FileSink:
         self.path = path
         self._durations: deque[int] = deque()
         try:
-            path.open("wb").close()
+            os.close(make_anew(path))
             self._container = open_output(path, format, movie_options(format, info))
             stream = self._container.add_stream(format.codec, rate=info.rate, options=dict(format.codec_options))
             self._stream = cast(VideoStream, stream)
@@ -87,7 +89,7 @@ class FileSink:
 
 
 class FolderSink:
-    """A part that is a folder, one file a picture; the sidecar comes last. What was there before goes."""
+    """A part that is a folder, one file a picture; the sidecar comes last. Pictures of a killed run go."""
 
     def __init__(self, path: Path, format: Format, info: VideoInfo, threads: int) -> None:
         self.path = path
@@ -95,9 +97,7 @@ class FolderSink:
         self._pts: list[int] = []
         self._last_duration = self._packets = 0
         try:
-            if path.is_dir():  # of a run that was killed
-                shutil.rmtree(path)
-            path.mkdir()
+            make_empty(path)
         except OSError as error:
             raise cannot_write(path, error) from error
         self._context = cast(VideoCodecContext, VideoCodecContext.create(format.codec, "w"))

@@ -73,4 +73,4 @@ def _lost(output: Path, format: Format, info: VideoInfo) -> str:
         return ""
     if not describes_rgb(profile):
         return f"the photo's colour profile is not of RGB, so {output.name} goes without: colours may look different"
-    return f"{output.name} goes without the photo's colour profile, which {format.name} cannot hold: see png"
+    return f"{output.name} goes without the photo's colour profile, which {format.extension} cannot hold: .png can"
