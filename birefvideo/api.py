@@ -18,6 +18,7 @@ from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
@@ -120,7 +121,9 @@ def mattes(
 def _frames(source: Path, options: Options) -> Iterator[Frame]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
+    check_pictures_fit(info)
     model = LoadedModel(options)
+    model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
     with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:

@@ -136,6 +136,8 @@ class VideoInfo:
     """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    doubts: tuple[str, ...] = ()
+    """What its headers say and was not believed, one line each for the user."""
     still: Still | None = None
     """Set where the clip is one picture, which has no time; None for a video and for a numbered series."""
     every_packet_shows: bool = False

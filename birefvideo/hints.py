@@ -25,6 +25,15 @@ def meant(word: str, choices: Iterable[str]) -> str:
     return f" (did you mean {found!r}?)" if found else ""
 
 
+def meant_file(path: Path) -> str:
+    """Return ' (did you mean …?)' with the file whose name is most like that of a path, or '' where none is."""
+    try:
+        found = nearest_file(path)
+    except (OSError, ValueError):
+        found = None
+    return f" (did you mean {str(found)!r}?)" if found else ""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return the choice that is most like a word, capitals or not, or '' where none is."""
     by_small = {choice.lower(): choice for choice in reversed(list(choices))}

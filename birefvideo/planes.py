@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 Codes = NDArray[Any]
 """Sample codes as they lie in a plane: uint8 (height, width), or uint16 for more than 8 bits."""
 
-_HALF_BAND = np.array([-1, 0, 9, 16, 9, 0, -1], np.float32) / 32
-_ONE = np.ones(1, np.float32)
+_HALF_BAND = np.array([[-1, 0, 9, 16, 9, 0, -1]], np.float32) / 32
 
 
 def plane_array(picture: av.VideoFrame, index: int) -> Codes:
@@ -68,7 +67,7 @@ def subsampled(chroma: Codes, *, is_halved_down: bool = True) -> Codes:
         if height % 2:
             chroma = cv2.copyMakeBorder(chroma, 0, 1, 0, 0, cv2.BORDER_REPLICATE)
         chroma = cv2.resize(chroma, (width, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    half: Codes = cv2.sepFilter2D(chroma, -1, _HALF_BAND, _ONE, borderType=cv2.BORDER_REPLICATE)[:, 0::2]
+    half: Codes = cv2.filter2D(chroma, -1, _HALF_BAND, borderType=cv2.BORDER_REPLICATE)[:, 0::2]
     return half
 
 

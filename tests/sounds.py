@@ -16,6 +16,8 @@ from av.packet import Packet
 from clips import write_clip
 from numpy.typing import NDArray
 
+from birefvideo.media.reading.channel_order import settled_layout
+
 Sound = NDArray[np.float32]
 """Samples, (channels, count), in [-1, 1]."""
 Packets: TypeAlias = "list[Packet[Any]]"
@@ -99,6 +101,15 @@ def set_edits(path: Path, edits: Sequence[tuple[float, float]]) -> None:
     path.write_bytes(data)
 
 
+def set_speakers(path: Path, tag: int) -> None:
+    """Say of the PCM of a QuickTime film in which order its channels are, by the number of Apple's layout tag."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        count = container.streams.audio[0].codec_context.channels
+    struct.pack_into(">III", data, data.index(b"chan") + 8, tag << 16 | count, 0, 0)
+    path.write_bytes(data)
+
+
 def _boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
@@ -128,6 +139,7 @@ def heard(path: Path, track: int = 0) -> Sound:
 
 def _decoded(container: InputContainer, track: int) -> Iterator[av.AudioFrame]:
     """The frames of a track, but for those of damaged packets."""
+    settled_layout(container.streams.audio[track])
     for packet in container.demux(audio=track):
         with suppress(av.FFmpegError):
             yield from packet.decode()

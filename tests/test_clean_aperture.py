@@ -113,3 +113,11 @@ def test_a_crop_comes_before_a_turn(tmp_path: Path, clip: Callable[[str], Path])
     whole, cropped = (next(read_frames(one)) for one in (with_sound, info))
     luma = np.rot90(plane_array(whole.picture, 0), -1)[8:56, 28:88]
     assert np.array_equal(plane_array(cropped.picture, 0), np.rot90(luma, 1))
+
+
+def test_a_matroska_element_without_a_length_is_no_crop(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "crop.mkv", audio_tracks=0, frames=2)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\xec", 64) + 1 : data.index(b"\xec", 64) + 2] = b"\0"  # a void element beside the tracks
+    path.write_bytes(data)
+    assert probe(path).crop is None

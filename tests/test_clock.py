@@ -17,7 +17,8 @@ from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import clock_jumps
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading import scan
-from birefvideo.media.reading.decode import DecodeReport, open_input, read_frames
+from birefvideo.media.reading.decode import DecodeReport, read_frames
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.timeline import Timeline

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -199,6 +201,7 @@ def test_an_impossible_name_is_refused_in_python_too(name: str, network: Path) -
         ({"despill": "green"}, ["fill", "matte"], []),
         ({"audio": "none"}, ["gif", "png"], ["--audio has no effect on gif and png: it has no sound"]),
         ({"audio": "none"}, ["gif", "prores"], []),
+        ({"audio": "all", "background": "green"}, ["green"], []),
         ({}, ["gif", "matte"], []),
     ],
 )
@@ -217,3 +220,13 @@ def test_an_option_without_effect_is_told_before_the_work_and_in_python(copy: Ge
     assert result.stdout.count("no effect") == 1
     made = birefvideo.matte(source, to="matte", background="blue", model=str(network), overwrite=True)
     assert made.warnings == ["background has no effect on matte: it lies under to='green' only"]
+
+
+def test_options_of_time_are_told_of_a_picture_before_the_work(network: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "me.png"
+    assert cv2.imwrite(str(photo), np.full((48, 64, 3), 90, np.uint8))
+    result = invoke("matte", photo, "--smooth", "3", "--model", network)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == "note: --smooth has no effect on a .png picture: it has no time"
+    assert result.stdout.count("no effect") == 1
+    assert "as --to png has it" in invoke("verify", tmp_path / "me_alpha.png").stdout

@@ -13,10 +13,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
 BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files", "own_files"}
+BASE |= {"bounded_numbers", "memory", "paths"}
 MAY_IMPORT = {
     "errors": set(),
     "hints": {"errors"},
     "json_files": set(),
+    "bounded_numbers": set(),
+    "memory": {"errors"},
+    "paths": {"errors"},
     "own_files": set(),
     "colour": {"errors"},
     "frames": {"colour", "timeline", "errors"},

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from outputs import WRITABLE, expectation, make_output
-from sounds import RATE, Packets, heard, joined, late_by, noise, set_edits, write_sound_clip
+from sounds import RATE, Packets, heard, joined, late_by, noise, set_edits, set_speakers, write_sound_clip
 
 from birefvideo.errors import OutputError
 from birefvideo.frames import AudioInfo, Span
@@ -227,6 +227,31 @@ def test_speakers_are_the_source_s_or_the_nearest(layout: str, format: str, writ
     audio = AudioInfo(1, "flac", RATE, av.AudioLayout(layout).nb_channels, Fraction(0), None, layout)
     speakers = written_speakers(audio, get_format(format))
     assert (speakers.layout, speakers.note) == (written, note)
+
+
+@pytest.mark.parametrize(("tag", "places"), [(122, (0, 1, 4, 5, 2)), (123, (0, 2, 1, 4, 5))])
+@four_formats
+def test_channels_in_an_order_of_their_own_go_to_their_speakers(
+    format: Format, tag: int, places: tuple[int, ...], tmp_path: Path
+) -> None:
+    clip = write_sound_clip(tmp_path / "a.mov", "pcm_s16le", layout="5.1", seconds=1, frames=24)
+    set_speakers(clip, tag)
+    output, report, _ = output_of(tmp_path, format, clip)
+    sound, source = heard(output), noise(1, "5.1")
+    assert report.warnings == () and len(sound) == 6
+    for channel, place in enumerate(range(5) if report.sounds[0].copied else places):
+        assert abs(late_by(sound, source[channel : channel + 1], 0.4, 0.4, place)) < 0.6
+    assert report.sounds[0].copied is (format.name == "prores")  # the only one that can say the order
+    assert all(passed for passed, _ in sound_checks(output, format, clip, Claims()))
+
+
+@pytest.mark.parametrize(("rate", "name", "codec"), [(192_000, "a.mkv", "flac"), (37_800, "a.mov", "pcm_s16le")])
+@four_formats
+def test_sound_of_any_rate_is_kept(format: Format, rate: int, name: str, codec: str, tmp_path: Path) -> None:
+    clip = write_sound_clip(tmp_path / name, codec, rate=rate, seconds=1, frames=24)
+    output, report, _ = output_of(tmp_path, format, clip)
+    assert len(report.sounds) == 1 and report.warnings == ()
+    assert all(passed for passed, _ in sound_checks(output, format, clip, Claims()))
 
 
 @four_formats

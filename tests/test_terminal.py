@@ -58,6 +58,14 @@ def test_json_is_ascii_where_the_terminal_is(monkeypatch: pytest.MonkeyPatch, tm
     assert json.loads((tmp_path / "out").read_bytes()) == ["é"]
 
 
+def test_signs_of_ours_are_spelt_where_the_terminal_is_ascii(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        assert app(["matte", "--help"], standalone_mode=False) == 0
+    monkeypatch.undo()
+    assert "#rrggbb ..., or auto" in (tmp_path / "out").read_text(encoding="ascii")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

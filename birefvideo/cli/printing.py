@@ -20,6 +20,9 @@ _UNSAFE = re.compile(
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+_IN_ASCII = str.maketrans({"…": "...", "×": "x", "–": "-", "²": "^2", "³": "^3", "−": "-"})
+"""Signs of our own messages, for terminals that lack them."""
+
 
 def printable(text: object) -> str:
     """Return a text in which every character that a terminal would obey, or not show, is a question mark."""
@@ -44,7 +47,7 @@ def answer_lines(lines: Iterable[object]) -> None:
 
 def answer_json(value: object) -> None:
     """Print a value as JSON, clean: what a terminal obeys is escaped, and all but ASCII where stdout is not Unicode."""
-    is_unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    is_unicode = _is_unicode(sys.stdout)
     for line in json.dumps(value, indent=2, ensure_ascii=not is_unicode).split("\n"):
         _print_line(sys.stdout, _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line), matters=True)
 
@@ -94,7 +97,7 @@ class _Outlet:
         with self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            self._stream.write(text)
+            self._stream.write(text if _is_unicode(self._stream) else text.translate(_IN_ASCII))
         return len(text)
 
     def flush(self) -> None:
@@ -129,6 +132,10 @@ class _Outlet:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, number)
             os.close(nowhere)
+
+
+def _is_unicode(stream: TextIO | None) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
 def _print_line(stream: TextIO | None, line: str, *, matters: bool) -> None:

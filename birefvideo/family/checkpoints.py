@@ -6,7 +6,6 @@ Nothing here opens a connection. Official weights are found where `hub` keeps th
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,21 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from birefvideo.bounded_numbers import bounded_int
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
-from birefvideo.hints import address, meant, nearest_file
+from birefvideo.family.weights_file import read_weights
+from birefvideo.hints import address, meant, meant_file
+from birefvideo.json_files import read_json_object
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
 
+_LONGEST_SIDE = 65536
+"""Pixels that no network was trained with."""
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
 """The input of most published variants, taken where no source states another."""
 
@@ -90,7 +93,7 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if name not in VARIANTS and not is_hub_id(name):
         if where := address(name):
             raise OptionError(f"{named('model', name)} {where}; birefvideo models --download fetches by name")
-        likely = meant(name, VARIANTS) or _like_a_file(path)
+        likely = meant(name, VARIANTS) or (meant_file(path) if path.suffix or "/" in name else "")
         raise OptionError(
             f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
             "or a .safetensors or .pth file"
@@ -100,14 +103,6 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if found is None:
         raise ModelError(_missing(row))
     return found
-
-
-def _like_a_file(path: Path) -> str:
-    try:
-        found = nearest_file(path) if path.suffix or path.parent != Path() else None
-    except (OSError, ValueError):
-        found = None
-    return f" (did you mean '{found}'?)" if found else ""
 
 
 def _missing(row: Variant) -> str:
@@ -195,7 +190,7 @@ def _weights_in(source: Path) -> Path:
         return source
     files = [source / WEIGHTS] if (source / WEIGHTS).is_file() else []
     if source.is_dir() and not files:
-        files = sorted(path for path in source.iterdir() if path.suffix in (".safetensors", ".pth"))
+        files = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth") and p.is_file())
     if len(files) == 1:
         return files[0]
     if len(files) > 1:
@@ -208,12 +203,14 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not weights.is_file():
         raise ModelError(f"{folder} holds no {WEIGHTS}: is it a checkpoint folder?")
     values: dict[str, Any] = {}
+    long_side = 0
     if config.is_file():
         try:
-            values = json.loads(config.read_text())
-        except ValueError as error:
-            raise ModelError(f"{config} is not valid JSON ({error}): fetch the folder again") from error
-    size = InputSize(long_side=values["long_side"]) if "long_side" in values else PUBLISHED_SIZE
+            values = read_json_object(config)
+            long_side = bounded_int(values.get("long_side", 1024), 32, _LONGEST_SIDE)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{config} cannot be used ({error}): fetch the folder again") from error
+    size = InputSize(long_side=long_side) if "long_side" in values else PUBLISHED_SIZE
     # The published configs carry no geometry: it is read off the weights.
     geometry = geometry_from_config(values) if "backbone" in values else None
     return Checkpoint(name, weights, size, geometry)
@@ -229,7 +226,7 @@ def geometry_from_config(values: Mapping[str, Any]) -> Geometry:
     chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
     try:
         return Geometry(**chosen)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"config.json does not fit this version: {error}") from error
 
 
@@ -257,7 +254,7 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> B
     Raises:
         ModelError: the file cannot be read, is damaged or does not fit; the message names the first differing keys.
     """
-    state = {_plain(k): v for k, v in _read(checkpoint.weights).items()}
+    state = {_plain(k): v for k, v in read_weights(checkpoint.weights).items()}
     geometry = checkpoint.geometry or geometry_from_keys({k: v.shape for k, v in state.items()})
     model = empty_network(geometry)  # the file's tensors take the places
     # Older files lack the index tables, and they are no weights.
@@ -297,28 +294,6 @@ def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> N
 def _plain(key: str) -> str:
     """Return a key without the prefixes that DataParallel, torch.compile and our transformers model leave."""
     return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
-
-
-# A damaged .pth can fail anywhere in the unpickler.
-_UNPICKLING = (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError)
-_UNREADABLE = (OSError, SafetensorError, RuntimeError, *_UNPICKLING)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor]
-        if path.suffix == ".pth":
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        else:
-            state = load_file(path)
-        if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-            raise TypeError("not a plain state dict")
-        return state
-    except _UNREADABLE as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # whose own words advise to run the file's code
-            first = "not a plain state dict"
-        raise ModelError(f"{path} cannot be read as weights ({first}): copy or download it again") from error
 
 
 def load_folder(folder: Path) -> BiRefNet:

@@ -14,8 +14,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from birefvideo.bounded_numbers import bounded_fraction
 from birefvideo.errors import named
-from birefvideo.hints import address, meant, nearest, nearest_file
+from birefvideo.hints import address, meant, meant_file, nearest
 from birefvideo.media.colour_names import NAMED_COLOURS, parse_colour
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def parse_size(value: Any) -> int | tuple[int, int] | None:
         found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip().lower(), re.ASCII)
         value = tuple(int(side) for side in found.groups() if side) if found else ()
     sides = value if isinstance(value, tuple | list) else (value,)
-    if len(sides) not in (1, 2) or any(not _is_whole(side) or side < 64 or side % 32 for side in sides):
+    if len(sides) not in (1, 2) or any(not _is_whole(side) or not 64 <= side < 10**6 or side % 32 for side in sides):
         raise ValueError("give WIDTHxHEIGHT or one number, in multiples of 32 from 64 on")
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
@@ -87,11 +88,9 @@ def parse_fps(value: Any) -> Fraction | None:
     """Return pictures a second: 23.976, 29.97 and their like are the broadcast rates, 24000/1001 and so on."""
     if value is None:
         return None
-    text = str(value).strip()
-    is_rate = not isinstance(value, bool) and re.fullmatch(r"\d{0,12}\.?\d{0,99}(/\d{1,12})?(e-?\d)?", text, re.ASCII)
     try:
-        rate = Fraction(text) if is_rate else Fraction(0)
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0) if isinstance(value, bool) else bounded_fraction(str(value))
+    except ValueError:
         rate = Fraction(0)
     if not Fraction(1, 1000) <= rate <= 1000:
         raise ValueError("give pictures a second, such as 24, 29.97 or 30000/1001")
@@ -147,13 +146,13 @@ def _one_of(value: Any, allowed: Collection[str]) -> str:
     return str(value)
 
 
-def whole_number(least: int, allowed: str) -> Callable[[Any], int | None]:
-    """Return a parser of whole numbers from `least` on, which `allowed` describes."""
+def whole_number(least: int, most: int, allowed: str) -> Callable[[Any], int | None]:
+    """Return a parser of whole numbers from `least` to `most`, which `allowed` describes."""
 
     def parse(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
             value = int(value)
-        if not _is_whole(value) or value < least:
+        if not _is_whole(value) or not least <= value <= most:
             raise ValueError(f"give {allowed}")
         return int(value)
 
@@ -183,8 +182,8 @@ def _no_background(path: Path, reason: str) -> str:
     """Return what to give where the background is no file, and for `reason` no colour."""
     if found := address(str(path)):
         return f"it {found}"
-    file = None if nearest(str(path), NAMED_COLOURS) else nearest_file(path)
-    return f"{reason}, or the name of a picture or video that exists{f' (did you mean {str(file)!r}?)' if file else ''}"
+    hint = "" if nearest(str(path), NAMED_COLOURS) else meant_file(path)
+    return f"{reason}, or the name of a picture or video that exists{hint}"
 
 
 def _is_whole(value: object) -> bool:

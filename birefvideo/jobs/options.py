@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("Common", "Picture", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
+_LONGEST_SHOWN = 500
+"""Characters of a bad value that a message quotes."""
 
 
 def _option(
@@ -127,7 +129,7 @@ class Options:
     )
     smooth: int = _option(
         2,
-        whole_number(0, "0 (off) or a radius in frames"),
+        whole_number(0, 100, "0 (off) or a radius in frames, up to 100"),
         "Radius of temporal smoothing in frames; 0 is off.",
         metavar="FRAMES",
         group="Picture",
@@ -179,7 +181,7 @@ class Options:
     )
     batch: int | None = _option(
         None,
-        optional(whole_number(1, "a number of frames, at least 1")),
+        optional(whole_number(1, 10**9, "a number of frames, at least 1")),
         "Frames computed at once; default: by device and free memory.",
         metavar="FRAMES",
         group="Machine",
@@ -230,4 +232,13 @@ def parse_option(name: str, value: object) -> Any:
     try:
         return option.metadata["parse"](value)
     except ValueError as error:
-        raise OptionError(f"{named(name)} is {value!r}: {error}") from None
+        raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    """Return what was given as a message quotes it; a long text or number is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = f"a {type(value).__name__} that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -35,6 +35,7 @@ from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
+from birefvideo.paths import check_name
 
 SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
@@ -168,8 +169,15 @@ def plan_targets(
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
+        OutputError: an output would have such a name.
     """
-    options = options or Options()
+    targets = _named_targets(source, out, names, options or Options())
+    for path in (*(target.path for target in targets), job_folder(targets, source)):
+        check_name(path, "rename the input")
+    return targets
+
+
+def _named_targets(source: Path, out: Path | None, names: Sequence[str], options: Options) -> tuple[Target, ...]:
     still = is_still(source)
     if out is not None and out.suffix.lower() in endings(still) and not out.is_dir():
         asked = formats_asked_for(names, options, is_still=still) or [format_for_name(out, options, is_still=still)]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
@@ -83,7 +84,11 @@ def _entries(
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         source = pool.submit(input_digest, plan.source.path)
         digests = list(pool.map(content_digest, paths))
-    job = job_facts(plan, source.result(), computed, warnings, losses)
+    try:
+        hashed = source.result()
+    except OSError as error:
+        raise InputError(f"{plan.source.path} cannot be read any more ({error.strerror}); start again") from error
+    job = job_facts(plan, hashed, computed, warnings, losses)
     return {
         one.target.path.name: {**output_facts(plan, one, path, digest), **job}
         for one, path, digest in zip(wanted, paths, digests, strict=True)

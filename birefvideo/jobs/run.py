@@ -10,6 +10,7 @@ from pathlib import Path
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.manifest import InputChangedError, fingerprints
 from birefvideo.jobs.options import Options
@@ -46,6 +47,7 @@ from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
+from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
 
 
@@ -88,14 +90,9 @@ def run(
     folder = JobFolder(plan, overwrite)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
-    try:
-        result = _run_planned(
-            plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
-        )
-    except OSError as error:
-        place = error.filename or plan.folder
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
+    result = _run_planned(
+        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+    )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
     result.seconds = time.monotonic() - started
@@ -114,6 +111,7 @@ def _planned(
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     info = as_asked(probe(source), options)
+    check_pictures_fit(info, targets)
     inputs = fingerprints(source, options)
     span = trimmed_span(info, options.start, options.end)
     if strict:
@@ -126,6 +124,7 @@ def _planned(
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
     model = load() if load else LoadedModel(options)
+    model.check_fits(info)
     plan = Plan(
         source=info,
         targets=(*targets, *copies),
@@ -154,7 +153,10 @@ def _run_planned(
     predictor = model.predictor(plan.settings["batch"])
     tags = read_metadata(plan.source)
     source = plan.source.path
-    with folder, _same_inputs(plan, folder):
+    with ExitStack() as stack:
+        with writing(plan.folder):
+            stack.enter_context(folder)
+        stack.enter_context(_same_inputs(plan, folder))
         progress.planned(plan, model.checkpoint)
         for note in folder.notes:
             progress.told(note)
@@ -167,11 +169,13 @@ def _run_planned(
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
-        made = write_side_files(
-            plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
-        )
+        with writing(plan.folder):
+            made = write_side_files(
+                plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
+            )
         plan.check_inputs()
-        folder.rename(overwrite, made.files, made.receipts)
+        with writing(plan.folder):
+            folder.rename(overwrite, made.files, made.receipts)
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -251,7 +255,8 @@ def _run_segment(
         smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
     plan.check_inputs()
-    folder.finish(segment, report)
+    with writing(plan.folder):
+        folder.finish(segment, report)
     return report
 
 
@@ -263,7 +268,9 @@ def _finish_all(
     finished: list[VerifiedOutput] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
-        output, info = folder.begin(target.path), plan.shown(target)
+        with writing(plan.folder):
+            output = folder.begin(target.path)
+        info = plan.shown(target)
         joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
@@ -275,7 +282,8 @@ def _finish_all(
         try:
             found = verify(output, target.format, info, expected)
         except OutputError as error:
-            folder.discard()  # the fault may be in a part: the next run makes them all again
+            with writing(plan.folder):
+                folder.discard()  # the fault may be in a part: the next run makes them all again
             raise OutputError(f"{error.message}; the file is kept as {output}") from error
         finished.append(VerifiedOutput(target, joined, found))
     return finished

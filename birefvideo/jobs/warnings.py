@@ -35,7 +35,8 @@ def job_warnings(
         model: the checkpoint's name.
     """
     decode = _whole(reports)
-    warnings = [*clock_jumps(info, span), *_damage(decode), *_conversions(decode, info.colour.is_hdr)]
+    warnings = [*info.doubts, *clock_jumps(info, span), *_damage(decode)]
+    warnings += _conversions(decode, info.colour.is_hdr)
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
         row = VARIANTS.get(model)
         hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"

@@ -29,6 +29,7 @@ _GIF_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 _CLEARED_AFTER = 2 << 2  # GIF's disposal method: the canvas is transparent again before the next picture
 _ANIMATED, _WITH_ALPHA = 0x02, 0x10  # flags of VP8X
 _REPLACES = 0x02  # flag of ANMF: not blended with what is there
+_CLEARS = 0x01  # flag of ANMF: its place is transparent again afterwards
 
 
 def write_gif(out: BinaryIO, pictures: Pictures, size: tuple[int, int], count: int) -> None:
@@ -130,39 +131,76 @@ class AnimatedWebP:
         with self.path.open("rb") as file:
             for index, ((start, length), time) in enumerate(zip(self.places, self.times, strict=False)):
                 file.seek(start)
-                picture = _decoded(file.read(length), self.size)
-                if picture is None or (picture.width, picture.height) != self.size:
+                picture = decoded_webp(file.read(length), self.size)
+                if picture is None:
                     raise InputError(f"{self.path}: picture {index} cannot be decoded; make the file again")
                 picture.pts, picture.time_base = int(time * 1000), Fraction(1, 1000)
                 yield picture
 
 
+@dataclass(frozen=True)
+class WebPPicture:
+    """A picture of an animated WebP, which may be a part of the canvas and build on what is there."""
+
+    place: tuple[int, int]
+    """Where its chunks lie in the file: (first byte, number of bytes)."""
+    corner: tuple[int, int]
+    """Its left and top on the canvas."""
+    size: tuple[int, int]
+    """Its width and height."""
+    duration: int
+    """How long it is shown, in 1/1000 s."""
+    blends: bool
+    """Whether the canvas shines through its holes; else it replaces what is there."""
+    clears: bool
+    """Whether its place is transparent again before the next one."""
+
+
 def is_animated_webp(path: Path) -> bool:
     """Return whether a file begins as an animated WebP does."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(21)
-    except OSError:
-        return False
+    head = _head(path, 21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & _ANIMATED)
 
 
+def _head(path: Path, length: int) -> bytes:
+    """Return how a file begins; nothing where there is no such file."""
+    try:
+        if not path.is_file():  # a pipe would wait for ever
+            return b""
+        with path.open("rb") as file:
+            return file.read(length)
+    except (OSError, ValueError):
+        return b""
+
+
 def read_webp(path: Path) -> AnimatedWebP:
-    """Read the structure of an animated WebP.
+    """Read the structure of an animated WebP as we write them.
 
     Raises:
         InputError: it is none, it is cut off or damaged, or its pictures build on one another.
     """
+    size, pictures = webp_pictures(path)
+    if not all(one.size == size and not one.blends for one in pictures):
+        raise InputError(f"{path} has pictures that build on one another, which are not as birefvideo writes them")
+    return AnimatedWebP(path, size, tuple(one.duration for one in pictures), tuple(one.place for one in pictures))
+
+
+def webp_pictures(path: Path) -> tuple[tuple[int, int], list[WebPPicture]]:
+    """Return the (width, height) of an animated WebP's canvas, and its pictures in order.
+
+    Raises:
+        InputError: it is none, or it is cut off or damaged.
+    """
     try:
         with path.open("rb") as file:
-            return _read_webp(file, path)
+            return _webp_pictures(file, path)
     except FileNotFoundError:
         raise InputError(why_missing(path)) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
+def _webp_pictures(file: BinaryIO, path: Path) -> tuple[tuple[int, int], list[WebPPicture]]:
     end = file.seek(0, 2)
     file.seek(0)
     head = file.read(30)
@@ -170,8 +208,8 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
         raise InputError(f"{path} is no animated WebP; make it again")
     if struct.unpack_from("<I", head, 4)[0] + 8 != end:
         raise InputError(f"{path} is cut off or damaged: its header gives another length; make it again")
-    canvas = head[24:30]
-    durations, places = [], []
+    width, height = (_from_24_bits(head[i : i + 3]) + 1 for i in (24, 27))
+    pictures: list[WebPPicture] = []
     at = 30
     while at < end:
         file.seek(at)
@@ -180,27 +218,35 @@ def _read_webp(file: BinaryIO, path: Path) -> AnimatedWebP:
             raise InputError(f"{path} is damaged at byte {at}; make it again")
         if kind == b"ANMF":
             frame = file.read(16)
-            is_whole = frame[:12] == bytes(6) + canvas
-            if not is_whole or not (frame[15] & _REPLACES or not head[20] & _WITH_ALPHA):
-                raise InputError(f"{path} has pictures that build on one another, which is not read here")
-            durations.append(int.from_bytes(frame[12:15], "little"))
-            places.append((at + 24, length - 16))
+            left, top = (2 * _from_24_bits(frame[i : i + 3]) for i in (0, 3))
+            columns, rows = (_from_24_bits(frame[i : i + 3]) + 1 for i in (6, 9))
+            if length < 16 or left + columns > width or top + rows > height:
+                raise InputError(f"{path} is damaged at byte {at}; make it again")
+            blends = not frame[15] & _REPLACES and bool(head[20] & _WITH_ALPHA)
+            clears = bool(frame[15] & _CLEARS)
+            duration, place = _from_24_bits(frame[12:15]), (at + 24, length - 16)
+            pictures.append(WebPPicture(place, (left, top), (columns, rows), duration, blends, clears))
         at += 8 + length + length % 2
-    width, height = (int.from_bytes(canvas[i : i + 3], "little") + 1 for i in (0, 3))
-    return AnimatedWebP(path, (width, height), tuple(durations), tuple(places))
+    return (width, height), pictures
 
 
-def _decoded(chunks: bytes, size: tuple[int, int]) -> av.VideoFrame | None:
-    """Decode the chunks of one picture as a WebP of its own; None where they are damaged."""
+def decoded_webp(chunks: bytes, size: tuple[int, int]) -> av.VideoFrame | None:
+    """Decode the chunks of one picture as a WebP of its own; None where they are damaged.
+
+    Lossy pictures come as yuva420p in limited BT.601, lossless ones as argb.
+    """
     canvas = b"".join(_24_bits(side - 1) for side in size)
     body = b"WEBP" + riff_chunk(b"VP8X", bytes([_WITH_ALPHA, 0, 0, 0]) + canvas) + chunks
     decoder = VideoCodecContext.create("webp", "r")
     decoder.thread_count = 1
+    decoder.options = {"max_pixels": str((size[0] + 64) * (size[1] + 64))}  # a picture must not be larger than it says
     try:
         pictures = decoder.decode(av.Packet(riff_chunk(b"RIFF", body)))
     except av.FFmpegError:
         return None
     if not pictures or not isinstance(picture := pictures[0], av.VideoFrame):
+        return None
+    if (picture.width, picture.height) != size:
         return None
     opaque = not any(component.is_alpha for component in picture.format.components)
     return picture.reformat(format="yuva420p", threads=1) if opaque else picture
@@ -223,3 +269,7 @@ def _gif_picture(data: bytes) -> tuple[int | None, bytes]:
 
 def _24_bits(number: int) -> bytes:
     return number.to_bytes(3, "little")
+
+
+def _from_24_bits(data: bytes) -> int:
+    return int.from_bytes(data, "little")

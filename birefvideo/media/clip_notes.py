@@ -31,8 +31,9 @@ def _hole(info: VideoInfo, loss: Loss) -> str:
 def _end(info: VideoInfo, loss: Loss) -> str:
     if not loss.frames:
         return f"the file is cut off at {_clock(info, loss.at)}: it looks truncated"
+    seconds = float(loss.frames / info.rate)
     return (
-        f"the file ends {float(loss.frames / info.rate):.1f} s before it says: it looks truncated, "
+        f"the file ends {seconds:.{1 if seconds >= 1 else 2}f} s before it says: it looks truncated, "
         f"about {missing(loss.frames)}"
     )
 

@@ -26,7 +26,7 @@ _MP4_OPTIONS = MappingProxyType({"movflags": "+faststart+write_colr"})
 
 _MOV = Container("mov", has_movie_clock=True, has_timecode_track=True, has_apple_languages=True)
 _MP4 = Container("mp4", has_movie_clock=True, has_timecode_track=True)
-_MATROSKA = Container("matroska", hides_priming=False, keeps_chapters=True, keeps_last_length=False)
+_MATROSKA = Container("matroska", hides_priming=False, has_speakers=False, keeps_chapters=True, keeps_last_length=False)
 _PICTURES = Container("image2")
 
 _YUV420 = frozenset({"yuv420p", "yuvj420p"})  # by range, with some decoders

@@ -60,6 +60,8 @@ class Container:
     """Whether a time code becomes a track, instead of a tag of the pictures."""
     has_apple_languages: bool = False
     """Whether the muxer takes QuickTime's names of languages, some of which are not ISO 639's."""
+    has_speakers: bool = True
+    """Whether it says of PCM which channel belongs where."""
     keeps_chapters: bool = False
     """Whether chapters go along without becoming a track of the clip."""
     keeps_last_length: bool = True

@@ -37,7 +37,11 @@ def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext:
     """Return a decoder of a stream that keeps alpha: the stream's own, but for VP8 and VP9."""
     context = stream.codec_context
     name = _ALPHA_DECODERS.get(context.codec.canonical_name)
-    return cast(VideoCodecContext, av.CodecContext.create(name, "r")) if name else context
+    if name is None:
+        return context
+    decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    decoder.options = dict(context.options)  # the limit on a picture's size
+    return decoder
 
 
 def alpha_mode(stream: VideoStream) -> str:

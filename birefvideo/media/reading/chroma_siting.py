@@ -6,6 +6,7 @@ them, 0.5 in the middle, 1 at the last. An axis that is not subsampled has no pl
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import Colour
 from birefvideo.frames import LEFT, ChromaSite
-from birefvideo.planes import bit_depth, copy_with_tags, plane_array, subsampled
+from birefvideo.planes import Codes, bit_depth, copy_with_tags, plane_array, subsampled
 
 CENTRE: ChromaSite = (0.5, 0.5)
 """Amid its luma samples, as in JPEG and MPEG-1."""
@@ -74,25 +75,44 @@ def with_chroma_moved(picture: av.VideoFrame, site: ChromaSite, pix_fmt: str) ->
             _filters(luma.shape[axis], chroma.shape[axis], out.shape[axis], site[1 - axis], LEFT[1 - axis])
             for axis in (0, 1)
         )
-        for row, (weights_down, up) in enumerate(down):
-            for column, (weights_across, left) in enumerate(across):
+        # One axis after the other: OpenCV filters both at once at a third of the speed.
+        for row, rows in enumerate(down):
+            filtered = rows.applied(chroma, axis=0)
+            for column, columns in enumerate(across):
                 part = out[row :: len(down), column :: len(across)]
-                codes = cv2.sepFilter2D(
-                    chroma, -1, weights_across, weights_down, anchor=(left, up), borderType=cv2.BORDER_REPLICATE
-                )[: part.shape[0], : part.shape[1]]
+                codes = columns.applied(filtered, axis=1)[: part.shape[0], : part.shape[1]]
                 part[:] = np.minimum(codes, peak) if codes.itemsize > 1 else codes
     return moved
 
 
-def _filters(luma: int, length: int, wanted: int, place: float, place_wanted: float) -> list[tuple[Weights, int]]:
-    """Return what makes, of `length` samples along an axis, each in turn of the `wanted` ones: weights and an anchor.
+@dataclass(frozen=True)
+class _Filter:
+    """What makes one of several interleaved sets of samples along an axis."""
 
-    They are those of Catmull-Rom's cubic (Keys 1981); `luma` is the axis's length in luma samples.
+    weights: Weights
+    """Of four samples."""
+    anchor: int
+    """Which of them has the number of the sample made."""
+
+    def applied(self, codes: Codes, axis: int) -> Codes:
+        """Return the samples made, as many as there are."""
+        if self.weights[self.anchor] == 1:
+            return codes
+        kernel = self.weights.reshape((4, 1) if axis == 0 else (1, 4))
+        anchor = (0, self.anchor) if axis == 0 else (self.anchor, 0)
+        made: Codes = cv2.filter2D(codes, -1, kernel, anchor=anchor, borderType=cv2.BORDER_REPLICATE)
+        return made
+
+
+def _filters(luma: int, length: int, wanted: int, place: float, place_wanted: float) -> list[_Filter]:
+    """Return what makes, of `length` samples along an axis, each in turn of the `wanted` ones.
+
+    The weights are those of Catmull-Rom's cubic (Keys 1981); `luma` is the axis's length in luma samples.
     """
     step, step_wanted = (1 << round(np.log2(luma / count)) for count in (length, wanted))
     first = (place_wanted * (step_wanted - 1) - place * (step - 1)) / step
     positions = [first + phase * step_wanted / step for phase in range(step // step_wanted)]
-    return [(_cubic(position % 1), 1 - int(position // 1)) for position in positions]
+    return [_Filter(_cubic(position % 1), 1 - int(position // 1)) for position in positions]
 
 
 def _cubic(t: float) -> Weights:

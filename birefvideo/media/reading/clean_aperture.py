@@ -35,7 +35,7 @@ def clean_aperture(path: Path, container: InputContainer, stream: VideoStream, p
     """
     bounds: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
     size = (picture.width, picture.height)
-    with suppress(OSError, struct.error, ZeroDivisionError, IndexError):
+    with suppress(OSError, ValueError, struct.error, ZeroDivisionError, IndexError):
         if "mov" in container.format.name.split(","):
             with path.open("rb") as file:
                 bounds = _of_movie(file, stream.id, *size)
@@ -146,5 +146,7 @@ def _number(file: BinaryIO, *, keeps_marker: bool) -> tuple[int, int]:
     """Return a number of variable length, and its bytes."""
     first = file.read(1)[0]
     length = 9 - first.bit_length()
+    if length > 8:
+        raise ValueError("an EBML number without a length")
     value = first if keeps_marker else first & ((1 << (8 - length)) - 1)
     return int.from_bytes(bytes([value]) + file.read(length - 1), "big"), length

@@ -27,6 +27,8 @@ class Structure:
     """Byte positions at which no element begins where one must."""
     is_cut: bool = False
     """Whether the file ends before its last element does."""
+    last: int = 0
+    """Byte position of the last block, or of the group that it is in; 0 where that is not known."""
 
 
 def walk(path: Path) -> Structure:
@@ -77,8 +79,10 @@ class _Walker:
             position = head[1] + head[2]
             if end is not None and position > end:
                 return self._after_damage(head[1])
-            if head[0] in (_SIMPLE_BLOCK, _BLOCK_GROUP) and not self._has_track(*head[:2]):
-                self.found.damage.append(head[1])
+            if head[0] in (_SIMPLE_BLOCK, _BLOCK_GROUP):
+                self.found.last = head[1]
+                if not self._has_track(*head[:2]):
+                    self.found.damage.append(head[1])
         if position > self._size or (end is not None and end > self._size):
             self.found.is_cut = True
         return position if end is None else end

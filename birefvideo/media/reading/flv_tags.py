@@ -7,6 +7,7 @@ from pathlib import Path
 from birefvideo.media.reading.ebml import Structure
 
 _HEAD, _TRAILER = 11, 4  # bytes of a tag's head, and of the length behind it
+_KINDS = (8, 9, 18)  # sound, pictures, data
 
 
 def walk(path: Path) -> Structure:
@@ -22,10 +23,11 @@ def walk(path: Path) -> Structure:
             end = position + _HEAD + int.from_bytes(head[1:4], "big")
             file.seek(end)
             trailer = file.read(_TRAILER)
-            if len(trailer) < _TRAILER and head[0] & 0x1F in (8, 9, 18):
+            is_tag = head[0] & 0x1F in _KINDS
+            if is_tag and len(trailer) < _TRAILER:
                 found.is_cut = True
                 break
-            if int.from_bytes(trailer, "big") not in (end - position, 0):  # some writers leave it out
+            if not is_tag or int.from_bytes(trailer, "big") not in (end - position, 0):  # some writers leave it out
                 found.damage.append(position)
                 break
             position = end + _TRAILER

@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
+from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading import ebml, flv_tags
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 
@@ -57,7 +58,9 @@ def find_losses(
         index: what `promised` said before the file was read.
         found: what was read.
     """
-    if not len(found.times):
+    # A stream that is made while it is read, of an animated WebP, has no structure of its own; what is damaged there is
+    # refused.
+    if not len(found.times) or is_animated_webp(info.path):
         return ()
     if len(promised(container, stream)) > len(index):
         index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes
@@ -114,14 +117,15 @@ def _not_delivered(index: Index, found: Scan) -> list[Loss]:
 def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan, short: int) -> list[Loss]:
     """Return what damage to a file's structure has cost; it is looked for where times leave room for it."""
     holes = _holes(found)
-    is_short = short > 1.5 * found.step
+    is_short = short > 0.75 * found.step
     size, read = info.path.stat().st_size, int(found.positions.max())
     if not (len(holes) or is_short or found.error or size - found.read_to > _UNREAD * size):
         return []
     structure = walk(info.path)
     losses = [_hole(found, i) for i in holes if any(_lies_in(found, i, place) for place in structure.damage)]
     behind = [place for place in structure.damage if place > read]
-    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut:
+    is_unread = is_short and structure.last > found.read_to
+    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut or is_unread:
         losses.append(_end(found, short))
     return losses
 

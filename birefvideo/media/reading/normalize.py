@@ -10,6 +10,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from birefvideo.colour import FULL_RANGE, Colour, code_scale, rgb_to_normal, tag
+from birefvideo.errors import InputError
 from birefvideo.frames import LEFT, Alpha, ChromaSite, Crop, VideoInfo
 from birefvideo.media.reading.alpha import alpha_or_palette, has_alpha, unmultiplied
 from birefvideo.media.reading.chroma_siting import with_chroma_moved
@@ -172,17 +173,23 @@ def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo)
 def _reformatted(picture: av.VideoFrame, width: int, height: int, pix_fmt: str, info: VideoInfo) -> av.VideoFrame:
     matrix = _SWS_MATRIX.get(info.colour.matrix, 1)
     # One thread: with more, swscale garbles the rows where its slices meet.
-    result = picture.reformat(
-        width=width,
-        height=height,
-        format=pix_fmt,
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        src_color_range=_range(picture, info),
-        dst_color_range=info.colour.range,
-        interpolation=Interpolation.BICUBIC,
-        threads=1,
-    )
+    try:
+        result = picture.reformat(
+            width=width,
+            height=height,
+            format=pix_fmt,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=_range(picture, info),
+            dst_color_range=info.colour.range,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
+        )
+    except av.FFmpegError as error:
+        kind = f"{picture.format.name} of {picture.width}×{picture.height}"
+        raise InputError(
+            f"{info.path}: pictures in {kind} cannot be converted ({error.strerror}); export it as H.264 or ProRes"
+        ) from error
     tag(result, info.colour)
     return result
 

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Span
+from birefvideo.media.reading.open_input import check_refusal
 from birefvideo.timeline import Timeline
 
 GIVE_UP_AFTER = 8
@@ -94,6 +95,7 @@ def decoded(
     """
     counts = DecodeReport() if counts is None else counts
     refused = refused_keys = shown = 0
+    last_error: av.FFmpegError | None = None
     packets = timeline.closed(_packets(container, stream, counts))
     if target is not None:
         packets = _up_to(target, packets) if timeline.is_closed(stream.index) else _from_key_frame(packets)
@@ -104,20 +106,21 @@ def decoded(
             pictures = packet.decode() if decoder is None else decoder.decode(packet if packet.size else None)
         except MemoryError:
             raise
-        except av.FFmpegError:
+        except av.FFmpegError as error:
             counts.corrupt_packets += counted
-            refused += 1
+            refused, last_error = refused + 1, error
             refused_keys += packet.is_keyframe
             if not shown and refused_keys >= GIVE_UP_AFTER:
                 break
             continue
         shown += len(pictures)
         yield from pictures
-    if refused and not shown:
+    if last_error is not None and not shown:
         name = Path(container.name.removeprefix("file:"))
+        check_refusal(name, last_error)
         raise InputError(
             f"{name}: none of the first {refused} {stream.codec.name} packets can be decoded; "
-            "the file is damaged or protected, export it again"
+            "the file is damaged or protected, or its pictures are too large for the free memory; export it again"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -14,31 +15,38 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
 from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
-from birefvideo.media.reading.decode import decoded, open_input, read_frames
+from birefvideo.media.reading.decode import decoded, read_frames
 from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 from birefvideo.media.reading.numbered_pictures import members, series_of
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.scan import scan
 from birefvideo.media.reading.stills import as_still, is_still
 
-# FFmpeg draws any text file as a picture with these.
-_TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
+_MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
 _ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
 _MATRIX_OF_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+_PRIMARIES = frozenset({1, *range(4, 13), 22})
+_TRANSFERS = frozenset({1, *range(4, 19)})
+_UNSPECIFIED, _FROM_PRIMARIES = 2, 12
+_OTHER_MATRICES = {
+    **{0: "RGB", 8: "YCgCo", 11: "SMPTE ST 2085", 12: "their primaries say", 14: "ICtCp", 15: "IPT-C2"},
+    **{13: "their primaries say, in constant luminance", 16: "YCgCo-Re", 17: "YCgCo-Ro"},
+}
 _BT2020_TRANSFERS = frozenset({14, 15, 16, 18})
 _BY_MATRIX = {1: (1, 1), 7: (7, 7), 9: (9, 14), 10: (9, 14)}  # primaries, transfer
 
@@ -71,8 +79,6 @@ def _first_time(info: VideoInfo) -> int:
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the stream a player would show: the default one, then the largest; never cover art."""
-    if container.format.name in _TEXT_ART:
-        raise InputError(f"{path} is a text file, not a video; name a video file")
     moving = [s for s in container.streams.video if not s.disposition & _PICTURES_BESIDE]
     if not moving:
         has = "only a cover picture" if container.streams.video else "no video track"
@@ -99,7 +105,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     turned = quarter_turns % 2 == 1
     crop = clean_aperture(path, container, stream, picture)
     width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
+    aspect, doubts = _aspect(stream)
     colour = resolve_colour(picture)
     site = site_of(picture, colour)
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
@@ -126,7 +132,19 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         interlaced=picture.interlaced_frame,
         audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
         unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),
+        doubts=(*doubts, *_colour_doubts(picture)),
     )
+
+
+def _aspect(stream: VideoStream) -> tuple[Fraction, list[str]]:
+    """Return the width to height of a pixel, 1 where that is absurd, and a line that says so."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if 1 / _MOST_STRETCHED <= aspect <= _MOST_STRETCHED:
+        return aspect, []
+    says = f"{aspect.numerator}:{aspect.denominator}"
+    return Fraction(1), [
+        f"the file says that its pixels are {says} in shape, which cannot be: they are taken as square"
+    ]
 
 
 def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
@@ -140,8 +158,11 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     info = replace(info, start=_first_time(info))
     if not len(found.times):
         return replace(info, frame_count=found.packets)
-    length = (found.end - int(found.times[0])) * info.time_base
-    is_true = info.duration and not found.timeline.joints and abs(info.duration - length) <= _TRUSTED
+    first, last = int(found.times[0]), int(found.times[-1])
+    length = (found.end - first) * info.time_base
+    # The last packet's length may be that of another one, where pictures are reordered: the head knows better.
+    is_near = abs(info.duration - length) <= _TRUSTED or (last - first) * info.time_base < info.duration < length
+    is_true = info.duration and not found.timeline.joints and is_near
     return replace(
         info,
         duration=info.duration if is_true else length,
@@ -208,9 +229,9 @@ def resolve_colour(picture: av.VideoFrame) -> Colour:
     so. RGB has the tags of the limited-range YUV it will be converted to: BT.2020 where its primaries are, else
     BT.709. Gray is full range unless tagged otherwise, as FFmpeg has it.
     """
-    matrix = _specified(picture.colorspace)
-    primaries = _specified(picture.color_primaries)
-    transfer = _specified(picture.color_trc)
+    matrix = _known(picture.colorspace, LUMA_WEIGHTS)
+    primaries = _known(picture.color_primaries, _PRIMARIES)
+    transfer = _known(picture.color_trc, _TRANSFERS)
     is_hd = max(picture.width, picture.height) >= 1280 or min(picture.width, picture.height) > 576
     guessed = False
     if matrix is None:
@@ -230,8 +251,20 @@ def _range(picture: av.VideoFrame) -> int:
     return FULL_RANGE if picture.format.name.startswith("yuvj") else picture.color_range or LIMITED_RANGE
 
 
-def _specified(code: int) -> int | None:
-    return None if code in (0, 2, 3) else code  # H.273: 2 is unspecified, 0 and 3 reserved; matrix 0 is RGB
+def _known(code: int, codes: Container[int]) -> int | None:
+    """Return a code point that means something here; 0 and 3 are reserved, 2 is unspecified, matrix 0 is RGB."""
+    return code if code in codes else None
+
+
+def _colour_doubts(picture: av.VideoFrame) -> list[str]:
+    """Return a line where YUV is tagged with a matrix that is not one, or not read here."""
+    code = int(picture.colorspace)
+    is_derived = code == _FROM_PRIMARIES and picture.color_primaries in _MATRIX_OF_PRIMARIES
+    if not has_chroma(picture.format) or code == _UNSPECIFIED or code in LUMA_WEIGHTS or is_derived:
+        return []
+    taken = {1: "BT.709", 9: "BT.2020"}.get(resolve_colour(picture).matrix, "BT.601")
+    name = _OTHER_MATRICES.get(code, f"number {code} of ITU-T H.273")
+    return [f"the file says that its colours are coded as {name}, which is not read: they are taken as {taken}"]
 
 
 def codec_name(stream: Stream) -> str:

@@ -10,8 +10,8 @@ import av
 
 from birefvideo.frames import Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
-from birefvideo.media.reading.decode import open_input
 from birefvideo.media.reading.normalize import format_depth, has_chroma
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
 
 _HEADS = (

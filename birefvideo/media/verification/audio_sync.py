@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.media.reading.channel_order import settled_layout
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.timeline import Timeline
 
 RATE = 8000

@@ -78,9 +78,9 @@ def codes_differ(one: Colour, other: Colour) -> bool:
 def _light(signal: Values, transfer: int) -> Values:
     light: Values
     if transfer == _SRGB:
-        light = np.where(signal <= 0.04045, signal / 12.92, np.power((signal + 0.055) / 1.055, 2.4))
+        light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
     else:
-        light = np.power(signal, _POWERS.get(transfer, _DISPLAY))
+        light = signal ** float(_POWERS.get(transfer, _DISPLAY))
     return light
 
 

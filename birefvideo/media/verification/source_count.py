@@ -8,7 +8,7 @@ import av
 from av.video.stream import VideoStream
 
 from birefvideo.frames import VideoInfo
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 
 
 @dataclass(frozen=True)

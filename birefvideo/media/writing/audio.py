@@ -19,8 +19,8 @@ from av.packet import Packet
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.metadata import counted
-from birefvideo.media.reading.decode import open_input
 from birefvideo.media.reading.joints import LIMIT
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER
 from birefvideo.media.reading.probe import codec_name
 

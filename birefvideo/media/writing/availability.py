@@ -27,7 +27,9 @@ def check_available(format: Format) -> None:
     why = why_unavailable(format.name)
     if why:
         others = ", ".join(row.name for row in FORMATS.values() if row.has_alpha and row.name != format.name)
-        raise OptionError(f"{named('to', format.name)} is not possible here: {why}; choose another, such as {others}")
+        raise OptionError(
+            f"{named('to', format.asked_by)} is not possible here: {why}; choose another, such as {others}"
+        )
 
 
 @cache

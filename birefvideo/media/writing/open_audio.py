@@ -12,11 +12,14 @@ from av.container import OutputContainer
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.format_table import Format
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.writing.audio import SoundError, Track, Window
 from birefvideo.media.writing.copied_audio import OVERHANG, CopiedTrack
 from birefvideo.media.writing.encoded_audio import EncodedTrack
+
+_PLAIN = frozenset({"mono", "stereo", "5.1", "5.1(side)", "7.1"})
+"""Layouts that players assume of so many channels."""
 
 
 def open_tracks(
@@ -74,10 +77,17 @@ def _open_track(
         with open_input(source.path) as container:
             stream = container.streams.audio[[one.index for one in container.streams.audio].index(audio.index)]
             codec, context = codec_name(stream), stream.codec_context
-            is_exact = codec.startswith("pcm_") or not (context.codec.lossless or _is_long(context.frame_size, audio))
-        if codec in format.audio_copy and (is_exact or not _is_cut_at_end(audio, window)):
+            is_pcm = codec.startswith("pcm_")
+            is_exact = is_pcm or not (context.codec.lossless or _is_long(context.frame_size, audio))
+        is_placed = format.container.has_speakers or not is_pcm or _is_plain(audio)
+        if codec in format.audio_copy and is_placed and (is_exact or not _is_cut_at_end(audio, window)):
             return CopiedTrack(source, audio, window, output, format)
     return EncodedTrack(source, audio, window, output, format, encoded.get(audio.index, ""))
+
+
+def _is_plain(audio: AudioInfo) -> bool:
+    """Return whether the number of channels says where they belong, or nothing does; or they are too many for FLAC."""
+    return audio.layout in _PLAIN or audio.layout == f"{audio.channels} channels" or audio.channels > 8
 
 
 def _is_long(samples: int, audio: AudioInfo) -> bool:
