@@ -130,7 +130,7 @@ def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None
     assert (len(free.people), len(free.backgrounds)) == (20, 12)
     material = load_material(free, cache)
     assert [len(material.cutouts), len(material.rooms)] == [20, 12]
-    trust = {cutout.name: int(cutout.trust.min()) for cutout in material.cutouts}
+    trust = {cutout.name: int(cutout.fetch().trust.min()) for cutout in material.cutouts}
     assert trust["portraits/p0"] == 0 and trust["portraits/p1"] == 255
 
 

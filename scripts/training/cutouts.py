@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import Pool
@@ -53,12 +53,34 @@ class Cutout:
     kind: str = ""
     """What the index says of the framing and the number of people; empty if nothing."""
 
+    def fetch(self) -> Cutout:
+        """Return itself; see `Stored.fetch`."""
+        return self
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A portrait that lies in the cache until it is needed: thousands would take too much memory."""
+
+    file: Path
+    """Its arrays: picture, colours, alpha and trust, one after another."""
+    name: str
+    kind: str
+
+    def fetch(self) -> Cutout:
+        """Read the arrays."""
+        planes = np.load(self.file)
+        shape = planes.shape[1:]
+        picture, foreground = (planes[i : i + 3].reshape(*shape, 3) for i in (0, 3))
+        alpha, trust = planes[6], planes[7]
+        return Cutout(picture, foreground, alpha, trust, touched_sides(alpha), find_head(alpha), self.name, self.kind)
+
 
 @dataclass(frozen=True)
 class Material:
     """Everything that training pictures are composed of."""
 
-    cutouts: list[Cutout]
+    cutouts: Sequence[Cutout | Stored]
     """People."""
     rooms: list[NDArray[np.uint8]]
     """Backgrounds without people, BGR."""
@@ -72,7 +94,7 @@ class Material:
 
     def person(self, rng: Generator) -> Cutout:
         """Draw a person, each kind as often as `SHARES` says."""
-        return self.cutouts[min(int(np.searchsorted(self._rise, rng.random())), len(self.cutouts) - 1)]
+        return self.cutouts[min(int(np.searchsorted(self._rise, rng.random())), len(self.cutouts) - 1)].fetch()
 
     def background(self, rng: Generator) -> NDArray[np.uint8]:
         """Draw a picture without people, BGR of any size."""
@@ -202,16 +224,6 @@ def _prepare(job: tuple[Path, str, Path]) -> None:
     temporary.rename(cached)
 
 
-def _cached(source: Path, kind: str, cached: Path) -> Cutout:
-    """Map one portrait's arrays into memory: thousands of people would not all fit."""
-    planes = np.load(cached, mmap_mode="r").view(np.ndarray)
-    shape = planes.shape[1:]
-    picture, foreground = (planes[i : i + 3].reshape(*shape, 3) for i in (0, 3))
-    return Cutout(
-        picture, foreground, planes[6], planes[7], touched_sides(planes[6]), find_head(planes[6]), _row(source), kind
-    )
-
-
 def load_material(listed: Listed, cache: Path) -> Material:
     """Read all that is listed; the cache saves the slow part for the next run."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -221,11 +233,12 @@ def load_material(listed: Listed, cache: Path) -> Material:
         print(f"estimating the foreground colours of {len(missing)} portraits", flush=True)
         with Pool(2) as pool:
             pool.map(_prepare, missing, chunksize=8)
-    material = Material([_cached(*job) for job in jobs], [read_image(path) for path in listed.backgrounds])
+    people = [Stored(cached, _row(path), kind) for path, kind, cached in jobs]
+    material = Material(people, [read_image(path) for path in listed.backgrounds])
     return with_surroundings(material)
 
 
 def with_surroundings(material: Material) -> Material:
     """Add what is around the people in their photos to the backgrounds."""
-    around = [picture for cutout in material.cutouts if (picture := surroundings(cutout)) is not None]
+    around = [picture for cutout in material.cutouts if (picture := surroundings(cutout.fetch())) is not None]
     return replace(material, surroundings=around)

@@ -179,7 +179,7 @@ def _find(held: Material, name: str) -> Cutout:
         raise SystemExit(
             f"{len(found)} held-out people are called …{name}: the trials need the data they were made for"
         )
-    return found[0]
+    return found[0].fetch()
 
 
 @torch.inference_mode()
