@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 MOST_BYTES = 256 << 20
 """Size from which on no file of ours is: receipts and time lists of a day's video stay far below."""
+DEEPEST = 50
+"""Levels of lists and objects inside one another; writing JSON takes more of the stack than reading it."""
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -15,8 +19,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: it is not there or cannot be read.
-        ValueError: it is too large, no JSON, nested too deeply, or holds something else than an object.
+        ValueError: it is no regular file, too large, no JSON, nested too deeply, or holds something else than an
+            object.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+        raise ValueError(f"{path} is no file")
     with path.open("rb") as file:
         text = file.read(MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
@@ -38,7 +45,16 @@ def parse_json_object(text: str | bytes, name: str) -> dict[str, Any]:
         raise ValueError(f"{name} is no JSON ({error})") from error
     if not isinstance(values, dict):
         raise ValueError(f"{name} holds no JSON object")
-    return values
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return values
+    raise ValueError(f"{name} is nested too deeply")
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _refuse(constant: str) -> NoReturn:

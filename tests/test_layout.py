@@ -12,10 +12,13 @@ PACKAGE = ROOT / "birefvideo"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
-BASE = {"colour", "frames", "planes", "prefetch", "errors", "json_files"}
+BASE = {"colour", "frames", "planes", "prefetch", "errors", "json_files", "bounded_numbers", "memory", "paths"}
 MAY_IMPORT = {
     "errors": set(),
     "json_files": set(),
+    "bounded_numbers": set(),
+    "memory": {"errors"},
+    "paths": {"errors"},
     "colour": {"errors"},
     "frames": {"colour", "errors"},
     "planes": {"errors"},

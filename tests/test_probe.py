@@ -58,7 +58,7 @@ def test_names_what_is_wrong_with_a_file_in_one_line(clip: Clip, name: str, mess
     ("name", "content", "message"),
     [
         ("notes.txt", b"dear diary\n" * 40, "text file"),
-        ("script.py", b"print('hello')\n" * 40, "not a video file"),
+        ("script.py", b"print('hello')\n" * 40, "text file"),
         ("noise.mp4", bytes(range(256)) * 20, "not a video file"),
         ("nothing.mp4", b"", "is empty"),
     ],

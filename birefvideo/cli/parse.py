@@ -12,17 +12,25 @@ import typer
 from typer.core import TyperCommand
 
 from birefvideo.cli.report import print_error
+from birefvideo.errors import OptionError
 from birefvideo.jobs.options import Options
+from birefvideo.paths import check_name
 
 
 def path(text: str) -> Path:
     """Return the path that a user named.
 
-    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder.
+    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder. So is a
+    name that no file can have.
     """
     if not text:
         print_error("one of the names given is empty: name a file or folder ('.' is the current folder)")
         raise typer.Exit(2)
+    try:
+        check_name(Path(text), OptionError, "check the name")
+    except OptionError as error:
+        print_error(error)
+        raise typer.Exit(2) from None
     return Path(text)
 
 

@@ -20,14 +20,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from birefvideo.bounded_numbers import bounded_int
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
+from birefvideo.json_files import read_json_object
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES
 
+_LONGEST_SIDE = 65536
+"""Pixels that no network was trained with."""
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
 """The input of most published variants, taken where no source states another."""
 
@@ -195,12 +199,14 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not weights.is_file():
         raise ModelError(f"{folder} holds no {WEIGHTS}: is it a checkpoint folder?")
     values: dict[str, Any] = {}
+    long_side = 0
     if config.is_file():
         try:
-            values = json.loads(config.read_text())
-        except ValueError as error:
-            raise ModelError(f"{config} is not valid JSON ({error}): fetch the folder again") from error
-    size = InputSize(long_side=values["long_side"]) if "long_side" in values else PUBLISHED_SIZE
+            values = read_json_object(config)
+            long_side = bounded_int(values.get("long_side", 1024), 32, _LONGEST_SIDE)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{config} cannot be used ({error}): fetch the folder again") from error
+    size = InputSize(long_side=long_side) if "long_side" in values else PUBLISHED_SIZE
     # The published configs carry no geometry: it is read off the weights.
     geometry = geometry_from_config(values) if "backbone" in values else None
     return Checkpoint(name, weights, size, geometry)
@@ -216,7 +222,7 @@ def geometry_from_config(values: Mapping[str, Any]) -> Geometry:
     chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
     try:
         return Geometry(**chosen)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"config.json does not fit this version: {error}") from error
 
 

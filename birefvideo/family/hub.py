@@ -27,6 +27,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
 from birefvideo.errors import ModelError, named
 from birefvideo.family.variants import VARIANTS, Variant
+from birefvideo.json_files import read_json_object
 
 WEIGHTS = "model.safetensors"
 # What the client's HTTP library raises, whichever it is: requests' errors are OSErrors, httpx' share this base.
@@ -219,11 +220,17 @@ def adopt(row: Variant, path: Path) -> Stored:
     path.replace(kept)
     kept.chmod(0o644)
     _write_lock(row, Lock(sha256))
-    in_use = {json.loads(lock.read_text())["sha256"] for lock in _own("locks").glob("*.json")}
-    for old in kept.parent.glob("*.safetensors"):
-        if old.stem not in in_use:
-            old.unlink()
+    _remove_unused(kept.parent)
     return Stored(kept, sha256, imported=True)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove imported weights that no lock names; while a lock is damaged, all stay."""
+    with suppress(OSError, ValueError):
+        in_use = {_read_lock(path).sha256 for path in _own("locks").glob("*.json")}
+        for old in folder.glob("*.safetensors"):
+            if old.stem not in in_use:
+                old.unlink()
 
 
 def read_lock(row: Variant) -> Lock | None:
@@ -234,14 +241,21 @@ def read_lock(row: Variant) -> Lock | None:
     """
     path = _lock_path(row)
     try:
-        lock = Lock(**json.loads(path.read_text()))
+        return _read_lock(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}): delete it and download {row.name} again") from error
-    if not _is_sha256(lock.sha256):
-        raise ModelError(f"{path} is damaged (no SHA-256): delete it and download {row.name} again")
-    return lock
+
+
+def _read_lock(path: Path) -> Lock:
+    values = read_json_object(path)
+    sha256, revision = values.get("sha256"), values.get("revision", "")
+    if not _is_sha256(sha256):
+        raise ValueError("no SHA-256")
+    if not isinstance(revision, str) or not re.fullmatch("[0-9a-f]{40}|", revision):
+        raise ValueError("the revision is no commit")
+    return Lock(str(sha256), revision)
 
 
 def _write_lock(row: Variant, lock: Lock) -> None:

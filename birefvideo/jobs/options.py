@@ -16,6 +16,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from birefvideo.bounded_numbers import bounded_fraction
 from birefvideo.errors import OptionError, named
 from birefvideo.media.colour_names import parse_colour
 
@@ -30,6 +31,8 @@ RGB: TypeAlias = "tuple[int, int, int]"
 Time: TypeAlias = "int | float | Fraction | str"
 """Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
 
+_LONGEST_SHOWN = 500
+"""Characters of a bad value that a message quotes."""
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""
 
@@ -107,11 +110,9 @@ def parse_fps(value: Any) -> Fraction | None:
     """Return pictures a second: 23.976, 29.97 and their like are the broadcast rates, 24000/1001 and so on."""
     if value is None:
         return None
-    text = str(value).strip()
-    is_rate = not isinstance(value, bool) and re.fullmatch(r"\d{0,12}\.?\d{0,99}(/\d{1,12})?(e-?\d)?", text, re.ASCII)
     try:
-        rate = Fraction(text) if is_rate else Fraction(0)
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0) if isinstance(value, bool) else bounded_fraction(str(value))
+    except ValueError:
         rate = Fraction(0)
     if not Fraction(1, 1000) <= rate <= 1000:
         raise ValueError("give pictures a second, such as 24, 29.97 or 30000/1001")
@@ -332,4 +333,13 @@ def parse_option(name: str, value: object) -> Any:
     try:
         return option.metadata["parse"](value)
     except ValueError as error:
-        raise OptionError(f"{named(name)} is {value!r}: {error}") from None
+        raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    """Return what was given as a message quotes it; a long text or number is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = f"a {type(value).__name__} that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

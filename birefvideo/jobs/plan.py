@@ -18,15 +18,17 @@ import cv2
 import numpy as np
 import torch
 
-from birefvideo.errors import OptionError, OutputError, named
+from birefvideo.errors import InputError, OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
+from birefvideo.json_files import parse_json_object
 from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
 from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
 from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
+from birefvideo.paths import check_name
 
 SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
@@ -126,7 +128,7 @@ def with_earlier_batch(plan: Plan) -> Plan:
     """
     try:
         earlier = (plan.folder / MANIFEST).read_text()
-        batch = json.loads(earlier)["settings"]["batch"]
+        batch = parse_json_object(earlier, MANIFEST)["settings"]["batch"]
     except (OSError, ValueError, LookupError, TypeError):
         return plan
     kept = replace(plan, settings=plan.settings | {"batch": batch})
@@ -140,7 +142,19 @@ def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
+        InputError: the input has a name that no file can have.
+        OutputError: an output would have such a name.
     """
+    check_name(source, InputError, "check the name")
+    if out is not None:
+        check_name(out, OutputError, f"choose another {named('out')}")
+    targets = _named_targets(source, out, names)
+    for path in (*(target.path for target in targets), job_folder(targets, source)):
+        check_name(path, OutputError, "rename the input")
+    return targets
+
+
+def _named_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
     if out is not None and out.suffix.lower() in _FILES and not out.is_dir():
         asked = get_formats(names) or [format_for_suffix(out)]
         if len(asked) > 1:

@@ -12,11 +12,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
+from birefvideo.json_files import read_json_object
 from birefvideo.media.format_table import FORMATS
 from birefvideo.media.reading.numbered_pictures import members
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.paths import is_file_name
 
 _MARK = "birefvideo_receipt"
 _VERSION = 1
@@ -59,16 +62,31 @@ def claims_of(entry: Entry | None) -> Claims:
         verified, options = entry["verified"], entry["options"]
         return Claims(
             format=FORMATS.get(entry["format"]),
-            frames=int(verified["frames"]),
+            frames=bounded_int(verified["frames"], 0),
             sounds=len(verified["sounds"]),
-            span=Span(*(None if time is None else int(time) for time in entry["span"])),
-            fps=None if options.get("fps") is None else Fraction(options["fps"]).limit_denominator(100_000),
+            span=_span(entry["span"]),
+            fps=_rate(options.get("fps")),
             premultiplied=bool(options.get("premultiplied")),
             recoloured=bool(options.get("despill")),
             deinterlaced=bool(options.get("deinterlace", True)),
         )
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return Claims()
+
+
+def _span(times: Any) -> Span:
+    start, end = (None if time is None else bounded_int(time) for time in times)
+    return Span(start, end)
+
+
+def _rate(value: object) -> Fraction | None:
+    """Return the rate of pictures that `Options.fps` once was."""
+    if value is None:
+        return None
+    rate = bounded_fraction(value).limit_denominator(100_000)
+    if rate <= 0:
+        raise ValueError(f"{rate} pictures a second")
+    return rate
 
 
 def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> list[Check]:
@@ -128,10 +146,12 @@ def _of_file(path: Path) -> str:
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:
-    """Return the entries of a receipt, or None where the file is none."""
+    """Return the entries of a receipt, or None where the file is none; all are of files beside it."""
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-        outputs = whole["outputs"] if whole[_MARK] else None
-    except (OSError, ValueError, LookupError, TypeError):
+        whole = read_json_object(path)
+    except (OSError, ValueError):
         return None
-    return outputs if isinstance(outputs, dict) else None
+    outputs = whole.get("outputs") if whole.get(_MARK) else None
+    if not isinstance(outputs, dict) or not all(is_file_name(name) for name in outputs):
+        return None
+    return outputs

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.frames import VideoInfo
+from birefvideo.json_files import read_json_object
 from birefvideo.media.output_format import Format, output_colour
 
 SIDECAR = "sequence.json"
@@ -17,6 +21,8 @@ SIDECAR = "sequence.json"
 _VERSION = 1
 _FIRST = 1
 """Number of the first picture."""
+_PATTERN = re.compile(r"((?:[^%/\\\0]|%%)*)%(0\d)?d((?:[^%/\\\0]|%%)*)")
+"""A pattern of names, without a folder: what comes before the number, how it is padded, what comes after."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Sidecar:
 def is_sequence(folder: Path) -> bool:
     """Return whether a folder is an output of ours."""
     try:
-        return bool(json.loads((folder / SIDECAR).read_text(encoding="utf-8"))["birefvideo_sequence"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return bool(read_json_object(folder / SIDECAR).get("birefvideo_sequence"))
+    except (OSError, ValueError):
         return False
 
 
@@ -59,22 +65,40 @@ def read_sidecar(folder: Path) -> Sidecar:
     """Return what the sidecar of a folder or a part says.
 
     Raises:
-        ValueError: there is none, or it is damaged.
+        ValueError: there is none, or it is damaged: no clock, times that do not increase, names of other folders.
     """
     try:
-        values = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
-        pts = tuple(int(time) for time in values["pts"])
-        pattern, first = values.get("pictures"), int(values.get("first", _FIRST))
+        values = read_json_object(folder / SIDECAR)
+        pts = tuple(bounded_int(time) for time in values["pts"])
+        if any(after <= before for before, after in pairwise(pts)):
+            raise ValueError("times do not increase")
+        pattern, first = values.get("pictures"), bounded_int(values.get("first", _FIRST), 0, 10**9)
         return Sidecar(
             pts=pts,
-            last_duration=int(values["last_duration"]),
-            time_base=Fraction(values["time_base"]),
-            sample_aspect_ratio=Fraction(values["sample_aspect_ratio"]),
-            coverage=tuple(float(share) for share in values.get("coverage", ())),
-            names=tuple(pattern % (first + index) for index in range(len(pts))) if pattern else (),
+            last_duration=bounded_int(values["last_duration"], 0),
+            time_base=_positive(values["time_base"]),
+            sample_aspect_ratio=_positive(values["sample_aspect_ratio"]),
+            coverage=tuple(float(bounded_fraction(share)) for share in values.get("coverage", ())),
+            names=_names(pattern, first, len(pts)) if pattern else (),
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{folder / SIDECAR} cannot be read") from error
+
+
+def _positive(value: object) -> Fraction:
+    number = bounded_fraction(value)
+    if number <= 0:
+        raise ValueError(f"{number} is not above 0")
+    return number
+
+
+def _names(pattern: object, first: int, count: int) -> tuple[str, ...]:
+    """Return the names that a pattern gives, which are of files in the same folder."""
+    found = _PATTERN.fullmatch(pattern) if isinstance(pattern, str) else None
+    if found is None:
+        raise ValueError(f"{pattern!r} is no pattern of file names")
+    before, digits, after = (part.replace("%%", "%") for part in found.groups(default=""))
+    return tuple(f"{before}{first + index:0{digits}d}{after}" for index in range(count))
 
 
 def write_sidecar(

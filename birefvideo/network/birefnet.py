@@ -17,6 +17,7 @@ from birefvideo.network.deform import DeformableConv2d
 from birefvideo.network.swin import SWIN_SIZES, SwinTransformer
 
 BACKBONES = (*SWIN_SIZES, *CONV_SIZES)
+_WIDEST = 8192  # channels that no layer reaches
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Geometry:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise ValueError(f"backbone {self.backbone!r} is not one of {', '.join(BACKBONES)}")
+        kinds = (self.multi_scale_input in ("cat", "add", ""), isinstance(self.context, bool))
+        if not all(kinds) or self.head not in ("linear", "subpixel"):
+            raise ValueError(f"there is no such network: {self}")
+        if len(self.attention) != 5 or any(kind not in ("deformable", "aspp", "") for kind in self.attention):
+            raise ValueError(f"attention is five of 'deformable', 'aspp' and '', not {self.attention}")
+        widths = (self.block_width, self.aspp_width, self.reference_width, self.head_width, *self.aspp_dilations)
+        if any(isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= _WIDEST for width in widths):
+            raise ValueError(f"widths and dilations are whole numbers from 1 to {_WIDEST}, not {widths}")
 
 
 @dataclass

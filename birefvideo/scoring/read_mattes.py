@@ -34,8 +34,9 @@ from birefvideo.media.reading.alpha import (
     level,
     little_endian,
 )
-from birefvideo.media.reading.decode import open_input, read_frames
+from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.packets import decode_packets, scan_packets
 from birefvideo.media.reading.probe import orientation, probe, resolve_colour
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar

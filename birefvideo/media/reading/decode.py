@@ -20,15 +20,13 @@ from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import planar, prepare, working_format
-from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, series_of
+from birefvideo.media.reading.open_input import open_input
 
-__all__ = ["DecodeReport", "decoded", "open_input", "read_frames", "working_format"]
+__all__ = ["DecodeReport", "decoded", "read_frames", "working_format"]
 
 GIVE_UP_AFTER = 8
 """Refused key frames after which a clip that has not shown one picture is given up."""
 
-# Anything else (http, concat, subfile, ...) could reach beyond the one file that the user named.
-_PROTOCOLS = "file,crypto,data"
 # Seconds to seek further back where a seek lands too late, as it can in transport streams and open GOPs.
 _FURTHER_BACK = (0, 1, 5, 20)
 
@@ -73,52 +71,6 @@ class DecodeReport:
         self.deinterlaced_frames += other.deinterlaced_frames
         self.read_error = self.read_error or other.read_error
         self.short_by = max(self.short_by, other.short_by)
-
-
-def open_input(path: Path) -> InputContainer:
-    """Open a media file, or a series of pictures (see `image_series.series_of`), with local protocols only.
-
-    Raises InputError where there is no file, or none that FFmpeg can read.
-    """
-    series = series_of(path)
-    if series is None and not path.exists():
-        raise InputError(f"{path} does not exist; check the name and the folder")
-    try:
-        # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol.
-        options = {"protocol_whitelist": _PROTOCOLS}
-        if series is not None:
-            options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE)}
-            return av.open(f"file:{series.pattern}", format="image2", container_options=options)
-        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read; change its permissions") from error
-    except EOFError as error:
-        raise InputError(f"{path} ends before its first frame; record or export it again") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        file = series.files[0] if series else path
-        raise InputError(f"{file} {_why_unreadable(file)}") from error
-
-
-def _why_unreadable(path: Path) -> str:
-    if path.stat().st_size == 0:
-        return "is empty; copy or record it again"
-    if _lacks_index(path):
-        return "has no index (moov), so it was cut off; copy it again whole, or repair it with a tool such as untrunc"
-    return "is not a video file that FFmpeg can read; convert it to .mp4 or .mov"
-
-
-def _lacks_index(path: Path) -> bool:
-    """Return whether a file starts as QuickTime or MP4 and has no moov box at its top level (ISO/IEC 14496-12, 4.2)."""
-    names: list[bytes] = []
-    with path.open("rb") as file:
-        while len(header := file.read(8)) == 8 and header[4:].isalnum():
-            size = int.from_bytes(header[:4], "big")
-            names.append(header[4:])
-            rest = int.from_bytes(file.read(8), "big") - 16 if size == 1 else size - 8
-            if rest < 0:
-                break
-            file.seek(rest, 1)
-    return names[:1] in ([b"ftyp"], [b"mdat"], [b"wide"]) and b"moov" not in names
 
 
 def decoded(

@@ -15,7 +15,8 @@ PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 DEFAULT_RATE = Fraction(25)
 """Pictures a second where the user does not say."""
 
-_PATTERN = re.compile(r"%(?:0(\d+))?d")
+_PATTERN = re.compile(r"%(?:0(\d{1,2}))?d")
+_HIGHEST = 2**31 - 1  # FFmpeg counts pictures in 32 bits
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _series(path: Path, parsed: list[tuple[str, str, str]]) -> Series:
     (prefix, suffix), texts = kinds[0], [number for _, number, _ in parsed]
     is_padded = len(set(map(len, texts))) == 1 or any(text.startswith("0") and len(text) > 1 for text in texts)
     numbers = sorted(map(int, texts))
+    if numbers[-1] > _HIGHEST:
+        raise InputError(f"{path}: picture {numbers[-1]} has a number above {_HIGHEST}; number them anew")
     for index, number in enumerate(numbers):
         if number != numbers[0] + index:
             missing = numbers[0] + index

@@ -21,11 +21,10 @@ from av.video.stream import VideoStream
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
-from birefvideo.media.reading.decode import decoded, open_input, read_frames
+from birefvideo.media.reading.decode import decoded, read_frames
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.open_input import open_input
 
-# FFmpeg draws any text file as a picture with these.
-_TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
@@ -56,8 +55,6 @@ def probe(path: Path) -> VideoInfo:
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the stream a player would show: the default one, then the largest; never cover art."""
-    if container.format.name in _TEXT_ART:
-        raise InputError(f"{path} is a text file, not a video; name a video file")
     moving = [s for s in container.streams.video if not s.disposition & _PICTURES_BESIDE]
     if not moving:
         has = "only a cover picture" if container.streams.video else "no video track"

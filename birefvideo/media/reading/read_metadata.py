@@ -13,7 +13,7 @@ from av.stream import Discard, Disposition
 
 from birefvideo.frames import VideoInfo
 from birefvideo.media.metadata import Chapter, Metadata
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.timecode import make_timecode, track_rate
 
 # How a file was made, and identities that a copy must not share.

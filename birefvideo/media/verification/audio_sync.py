@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 
 RATE = 8000
 """Samples a second that sounds are compared at: 1/8 ms each, and an hour in 58 MB."""

@@ -17,7 +17,7 @@ from birefvideo.errors import InputError
 from birefvideo.media.animation_containers import read_webp
 from birefvideo.media.format_table import Format
 from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
-from birefvideo.media.reading.decode import open_input
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar

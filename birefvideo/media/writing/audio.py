@@ -21,7 +21,8 @@ from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import copy_track_tags
-from birefvideo.media.reading.decode import GIVE_UP_AFTER, open_input
+from birefvideo.media.reading.decode import GIVE_UP_AFTER
+from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import codec_name
 
 TRACKS = {"all": None, "first": 1, "none": 0}
