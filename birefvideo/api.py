@@ -117,7 +117,8 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
         OptionError: no such variant.
         ModelError: its weights are not on this machine, or do not fit.
     """
-    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.config import BiRefNetConfig
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)

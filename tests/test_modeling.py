@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import birefvideo
 from birefvideo.family.checkpoints import find, save_folder
-from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+from birefvideo.family.config import BiRefNetConfig
+from birefvideo.family.image_processor import BiRefNetImageProcessor
+from birefvideo.family.modeling import BiRefNetForImageSegmentation
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 
@@ -129,3 +134,68 @@ def test_the_loss_reaches_every_parameter_and_falls(folder: Path, picture: torch
 def test_weights_are_saved_under_the_published_names(folder: Path, tmp_path: Path, network: BiRefNet) -> None:
     BiRefNetForImageSegmentation.from_pretrained(folder).save_pretrained(tmp_path / "saved")
     assert load_file(tmp_path / "saved" / "model.safetensors").keys() == network.state_dict().keys()
+
+
+AUTO_CLASSES = """
+import sys
+{first}
+assert "birefvideo.family.modeling" not in sys.modules
+import torch
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageSegmentation, pipeline
+folder = sys.argv[1]
+print(type(AutoConfig.from_pretrained(folder)).__name__)
+model = AutoModelForImageSegmentation.from_pretrained(folder)
+processor = AutoImageProcessor.from_pretrained(folder)
+print(type(model).__name__, type(processor).__name__, processor.native_size.long_side)
+segments = pipeline("image-segmentation", model=model, image_processor=processor)
+import numpy, PIL.Image
+for found in segments(PIL.Image.fromarray(numpy.zeros((90, 160, 3), numpy.uint8))):
+    print(found["label"] in ("background", "foreground"), found["mask"].size)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["import birefvideo", "import transformers, birefvideo"])
+def test_the_auto_classes_know_it_once_birefvideo_is_imported(folder: Path, tmp_path: Path, first: str) -> None:
+    birefvideo.load_model(folder).save_pretrained(tmp_path / "saved")
+    command = [sys.executable, "-W", "ignore", "-c", AUTO_CLASSES.format(first=first), str(tmp_path / "saved")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["BiRefNetConfig", "BiRefNetForImageSegmentation BiRefNetImageProcessor 96"], done.stderr
+    assert lines[2:] and set(lines[2:]) == {"True (160, 90)"}
+
+
+def test_importing_birefvideo_imports_no_transformers() -> None:
+    program = "import birefvideo, sys; sys.exit(any(m in sys.modules for m in ('transformers', 'torch')))"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+class TestImageProcessor:
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            np.full((90, 160, 3), 200, np.uint8),
+            torch.full((3, 90, 160), 200, dtype=torch.uint8),
+        ],
+        ids=["array", "tensor"],
+    )
+    def test_scales_and_normalises(self, picture: Any) -> None:
+        pixels = BiRefNetImageProcessor(long_side=320)(picture)["pixel_values"]
+        assert pixels.shape == (1, 3, 192, 320)
+        expected = [(200 / 255 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+        torch.testing.assert_close(pixels[0, :, 100, 100], torch.tensor(expected))
+
+    def test_gives_mattes_at_the_size_asked_for(self, folder: Path) -> None:
+        processor = BiRefNetImageProcessor(long_side=96)
+        pixels = processor([np.zeros((60, 90, 3), np.uint8)] * 2)["pixel_values"]
+        with torch.inference_mode():
+            outputs = BiRefNetForImageSegmentation.from_pretrained(folder)(pixels)
+        mattes = processor.post_process_matting(outputs, [(60, 90), (30, 45)])
+        assert [tuple(matte.shape) for matte in mattes] == [(60, 90), (30, 45)]
+        assert all(matte.min() >= 0 and matte.max() <= 1 for matte in mattes)
+
+    def test_says_what_a_picture_is(self) -> None:
+        with pytest.raises(ValueError, match=r"not \(1, 90, 160\)"):
+            BiRefNetImageProcessor()(torch.zeros(1, 90, 160))
+        with pytest.raises(ValueError, match="pass them one by one"):
+            BiRefNetImageProcessor(long_side=96)([np.zeros((90, 160, 3)), np.zeros((160, 90, 3))])

@@ -12,18 +12,18 @@ import torch.nn.functional as F
 import transformers
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
 from birefvideo.family.checkpoints import (
     PUBLISHED_SIZE,
-    geometry_from_config,
     geometry_from_keys,
     native_size,
 )
+from birefvideo.family.config import BiRefNetConfig
 from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.image_processor import BiRefNetImageProcessor
 from birefvideo.family.variants import is_hub_id, variant
-from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry, TrainingOutputs
 from birefvideo.network.swin import WindowAttention, relative_position_index
 
@@ -31,32 +31,6 @@ _DTYPE = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch
 """What transformers calls the argument; its default is float32 before 5 and the checkpoint's own from then on."""
 _SAFETENSORS_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-
-
-class BiRefNetConfig(PretrainedConfig):  # type: ignore[misc]
-    """The fields of `network.Geometry` and the entries of `InputSize.to_config`.
-
-    The published configs carry none of them and mean the defaults.
-    """
-
-    model_type = "birefnet"
-
-    def __init__(self, **values: Any) -> None:
-        for name, default in asdict(Geometry()).items():
-            setattr(self, name, values.pop(name, default))
-        super().__init__(**values)
-
-    def geometry(self) -> Geometry:
-        """Return the network's shape."""
-        return geometry_from_config(self.to_dict())
-
-    def native_size(self) -> InputSize | None:
-        """Return the size at which the network is to see pictures, or None where the config does not say.
-
-        Raises:
-            ValueError: what it says is no size.
-        """
-        return InputSize.from_config(self.to_dict())
 
 
 @dataclass
@@ -121,6 +95,13 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
             model.to(dtype)
             model.config.torch_dtype = dtype
         return loaded  # type: ignore[no-any-return]
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *arguments: Any, **options: Any) -> None:
+        """Save as transformers does, with the image processor that goes with the network's input size."""
+        super().save_pretrained(save_directory, *arguments, **options)
+        size = self.config.native_size()
+        if size is not None:
+            BiRefNetImageProcessor(**size.to_config()).save_pretrained(save_directory)
 
     def _init_weights(self, module: Any) -> None:
         """Fill the index tables: the network does so when it is built, but transformers 5 builds it without memory."""
