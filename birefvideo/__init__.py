@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from birefvideo.frames import Frame
     from birefvideo.jobs.options import Options
-    from birefvideo.jobs.run import Result
+    from birefvideo.jobs.result import Result
 
 __version__ = "0.2.0"
 
@@ -37,7 +37,7 @@ _HOMES = {
     ),
     "Frame": "frames",
     "Options": "jobs.options",
-    "Result": "jobs.run",
+    "Result": "jobs.result",
 }
 """Public names, and the module that each comes from."""
 

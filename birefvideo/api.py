@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
+from birefvideo.hints import possible_path
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
-from birefvideo.jobs.run import Progress, Result, run
+from birefvideo.jobs.result import Progress, Result
+from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -48,6 +53,7 @@ def matte(
     review: bool = False,
     receipts: bool = True,
     overwrite: bool = False,
+    strict: bool = False,
     progress: Callable[[], object] | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -56,11 +62,14 @@ def matte(
     Args:
         source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
         out: the file or folder to write; None: beside the source.
-        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green.
+        to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green, or of a picture
+            png.
         options: the options to start from; None: the defaults.
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
+        strict: raise InputError where the clip is damaged or cut off, so that frames are missing; without it, these
+            are told in `Result.losses`.
         progress: called after each frame.
         **choices: options that replace those of `options`; see `Options`.
 
@@ -72,12 +81,21 @@ def matte(
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
-    targets = plan_targets(Path(source), None if out is None else Path(out), names)
+    path = possible_path(source)
+    targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
     callbacks = Progress(frame=progress) if progress else None
     result = run(
-        Path(source), targets, chosen, overwrite=overwrite, receipts=receipts, review=review, progress=callbacks
+        path,
+        targets,
+        chosen,
+        overwrite=overwrite,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        progress=callbacks,
     )
-    return replace(result, warnings=[with_arguments(warning) for warning in result.warnings])
+    idle = without_effect(chosen, [target.format for target in targets], choices)
+    return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
 
 def mattes(
@@ -97,13 +115,15 @@ def mattes(
     for name in _FOR_FILES:
         if name in choices:
             raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte")
-    return _frames(Path(source), (options or Options()).changed(**choices))
+    return _frames(possible_path(source), (options or Options()).changed(**choices))
 
 
 def _frames(source: Path, options: Options) -> Iterator[Frame]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
+    check_pictures_fit(info)
     model = LoadedModel(options)
+    model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
     with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:
@@ -120,6 +140,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     from birefvideo.family.config import BiRefNetConfig
     from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
+    about_to_compute()
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)
     checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)

@@ -5,7 +5,6 @@ Python counts exactly, so that `Fraction("1e999999999")` fills the memory before
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 
@@ -17,13 +16,11 @@ _DECIMAL = re.compile(r"-?\d{0,19}\.?\d{0,99}(e-?\d)?", re.ASCII | re.IGNORECASE
 
 
 def bounded_int(value: object, least: int = -MOST, most: int = MOST) -> int:
-    """Return a whole number of JSON, or digits.
+    """Return a whole number of JSON.
 
     Raises:
         ValueError: it is none, or not from `least` to `most`.
     """
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"give a whole number from {least} to {most}")
     return value
@@ -35,12 +32,12 @@ def bounded_fraction(value: object) -> Fraction:
     Raises:
         ValueError: it is none, its denominator is 0, or it is too large or too long.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= MOST:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST:
         return Fraction(value)
     if isinstance(value, str):
         ratio = _RATIO.fullmatch(value.strip())
         if ratio and int(ratio[2] or 1):
             return Fraction(int(ratio[1]), int(ratio[2] or 1))
-        if _DECIMAL.fullmatch(value.strip()):
-            return Fraction(value.strip())  # which refuses the few texts without a digit
+        if _DECIMAL.fullmatch(value.strip()) and any(letter.isdigit() for letter in value):
+            return Fraction(value.strip())
     raise ValueError("give a number or a fraction of up to 19 digits")

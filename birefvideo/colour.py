@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import av
@@ -28,6 +29,23 @@ LUMA_WEIGHTS = {
     10: (0.2627, 0.0593),
 }
 """Kr and Kb, the weights of red and blue in luma, by AVColorSpace, ITU-T H.273 table 4."""
+_D65, _ILLUMINANT_C, _DCI_WHITE = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_PRIMARIES = {
+    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65),
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), _ILLUMINANT_C),
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), _ILLUMINANT_C),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _DCI_WHITE),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
+}
+"""CIE x and y of red, green, blue and white, by AVColorPrimaries, ITU-T H.273 table 2."""
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_SHOWN_AS_SENT = frozenset({1, 6, 7, 11, 12, 13, 14, 15})
+"""Transfer functions whose codes displays take alike: the cameras' curves, and sRGB's."""
 _PLAIN_MATRICES = frozenset({1, 5, 6})
 """The matrices that 8-bit outputs are written in: BT.709 and the two names of BT.601."""
 
@@ -73,6 +91,42 @@ def tag(picture: av.VideoFrame, colour: Colour) -> None:
 def is_plain(colour: Colour) -> bool:
     """Return whether codes are linear in BT.709's: SDR of matrix BT.709 or BT.601."""
     return colour.matrix in _PLAIN_MATRICES and not colour.is_hdr
+
+
+def shows_alike(source: Colour, target: Colour) -> bool:
+    """Return whether codes mean the same light in both, but for matrix and range; never so of HDR or BT.2020.
+
+    What is guessed of a source is not held against the target.
+    """
+    if not (is_plain(source) and is_plain(target)):
+        return False
+    is_one_gamut = np.allclose(primaries_map(source.primaries, target.primaries), np.eye(3), atol=1e-6)
+    return source.guessed or target.guessed or (is_one_gamut and curves_show_alike(source.transfer, target.transfer))
+
+
+def curves_show_alike(one: int, other: int) -> bool:
+    """Return whether displays make the same light of the codes of two AVColorTransferCharacteristics."""
+    return one == other or {one, other} <= _SHOWN_AS_SENT
+
+
+def primaries_map(source: int, target: int) -> Values:
+    """Return the 3x3 map of linear RGB from one AVColorPrimaries to another; white stays white.
+
+    Between whites it adapts as Bradford's; primaries without a place in `_PRIMARIES` count as BT.709's.
+    """
+    if source == target:
+        return np.eye(3)
+    (to_xyz, white), (other, other_white) = (_xyz_of(_PRIMARIES.get(code, _PRIMARIES[1])) for code in (source, target))
+    cones, other_cones = _BRADFORD @ white, _BRADFORD @ other_white
+    adapted: Values = np.linalg.inv(_BRADFORD) @ np.diag(other_cones / cones) @ _BRADFORD
+    return np.linalg.inv(other) @ adapted @ to_xyz
+
+
+def _xyz_of(points: Sequence[tuple[float, float]]) -> tuple[Values, Values]:
+    """Return the 3x3 map from linear RGB to XYZ, and the XYZ of white (SMPTE RP 177)."""
+    *colours, white = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
+    columns = np.stack(colours, 1)
+    return columns * np.linalg.solve(columns, white), white
 
 
 def sdr_colour(source: Colour) -> Colour:

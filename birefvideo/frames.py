@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.colour import Colour
+from birefvideo.timeline import Timeline
 
 Alpha = NDArray[np.float32]
 """Opacity of the foreground, float32 (height, width) in [0, 1]: 0 background, 1 foreground."""
+
+ChromaSite: TypeAlias = "tuple[float, float]"
+"""Where chroma lies (across, down) within the luma samples that it stands for: 0 on the first, 1 on the last."""
+LEFT: ChromaSite = (0.0, 0.5)
+"""Where MPEG-2, H.264 and their kin put it, and where it is in every picture that is handed on."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,51 @@ class AudioInfo:
     start: Fraction
     """Time of the first sample, in seconds, on the container's clock."""
     duration: Fraction | None
-    """Length in seconds, or None where the container does not say."""
+    """Length in seconds, of which some containers count what comes before the first sample too; None where unknown."""
+    layout: str = "stereo"
+    """FFmpeg's name of the channels' places, e.g. '5.1', or '4 channels' where nothing says."""
+    is_deep: bool = False
+    """Whether samples are stored without loss and have more than 16 bits."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """What there is to say of a clip that is one picture."""
+
+    depth: int
+    """Bits a sample as the file has them."""
+    is_rgb: bool = False
+    """Whether it is R'G'B' or grey rather than YUV."""
+    profile: bytes = b""
+    """Its ICC profile, or nothing."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a stored picture that is shown, before it is turned, in pixels."""
+
+    left: int
+    """Columns before it."""
+    top: int
+    """Rows above it."""
+    width: int
+    """Its columns."""
+    height: int
+    """Its rows."""
+    whole: tuple[int, int]
+    """(width, height) of the pictures that it is a part of; those of another size are shown whole."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Frames that a file once had and has no more."""
+
+    frames: int
+    """About how many; 0 where nothing says."""
+    at: int
+    """pts of the frame before them."""
+    is_end: bool = False
+    """Whether no frame comes after them."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +108,10 @@ class VideoInfo:
     start: int
     """pts of the first frame, in ticks of `time_base`."""
     duration: Fraction
-    """Length of the picture in seconds as the container says; 0 where unknown."""
+    """Length of the picture in seconds as the container says, or as the packets do where that differs; 0 where
+    unknown."""
     frame_count: int
-    """Expected number of frames, for the progress bar only; 0 where unknown."""
+    """Number of packets that hold a picture not before the first one shown; 0 where unknown."""
     colour: Colour
     """Colour tags, resolved."""
     sample_aspect_ratio: Fraction
@@ -68,12 +120,35 @@ class VideoInfo:
     """Counter-clockwise quarter turns (np.rot90's k) that bring a decoded picture upright."""
     mirrored: bool = False
     """Whether the picture is flipped left to right after the turns."""
+    chroma_site: ChromaSite = LEFT
+    """Where chroma lies in a decoded picture, before it is turned."""
+    crop: Crop | None = None
+    """The part of a decoded picture that the file asks to show, or None for the whole."""
+    has_alpha: bool = False
+    """Whether pictures come with an opacity of their own, which is to count."""
+    is_premultiplied: bool = False
+    """Whether their colour is multiplied by it."""
     interlaced: bool = False
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
     """The audio streams, in container order."""
+    unreadable_audio: tuple[int, ...] = ()
+    """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
+    doubts: tuple[str, ...] = ()
+    """What its headers say and was not believed, one line each for the user."""
+    still: Still | None = None
+    """Set where the clip is one picture, which has no time; None for a video and for a numbered series."""
+    every_packet_shows: bool = False
+    """Whether `frame_count` is the number of frames, unless some are lost: codecs may also hide pictures or cut them
+    into fields."""
+    stretches: tuple[tuple[int, int], ...] = ()
+    """pts of the first and the last frame of each run without a hole of more than ten seconds; empty where unknown."""
+    losses: tuple[Loss, ...] = ()
+    """What is missing in the file, by what its container says and how it is built; never by times alone."""
+    timeline: Timeline = Timeline()  # noqa: RUF009 - frozen
+    """How the file's times become one clock; every other time of a clip, its sound's too, is on that clock."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +179,10 @@ class DecodedFrame:
     """How long the picture is shown, in ticks; 0 where unknown."""
     core: bool = True
     """False for a frame of context, decoded for smoothing only and never written."""
+    opacity: Alpha | None = None
+    """The picture's own opacity, float32 (height, width) in [0, 1]; None where it is opaque."""
+    aspect: Fraction = Fraction(1)
+    """Width to height of one pixel as it is shown."""
 
     @property
     def seconds(self) -> Fraction:
@@ -112,7 +191,8 @@ class DecodedFrame:
 
     def with_alpha(self, alpha: Alpha) -> AlphaFrame:
         """Return the frame with its matte, float32 (height, width) in [0, 1]."""
-        return AlphaFrame(self.picture, self.pts, self.time_base, self.duration, self.core, alpha=alpha)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
+        return AlphaFrame(*values, alpha=alpha)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,7 +204,7 @@ class AlphaFrame(DecodedFrame):
 
     def with_foreground(self, foreground: av.VideoFrame) -> Frame:
         """Return the frame with its foreground colour; see `Frame.foreground`."""
-        values = (self.picture, self.pts, self.time_base, self.duration, self.core)
+        values = (self.picture, self.pts, self.time_base, self.duration, self.core, self.opacity, self.aspect)
         return Frame(*values, alpha=self.alpha, foreground=foreground)
 
 

@@ -1,28 +1,30 @@
-"""Names of files: which there can be at all."""
+"""Files by their names: which names there can be, and what it means to the user that one cannot be written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from birefvideo.errors import BirefvideoError
+from birefvideo.errors import OutputError, named
 
 LONGEST = 255
 """Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
 
 
-def check_name(path: Path, error: type[BirefvideoError], remedy: str) -> None:
-    """Refuse a path that no file can have, before every question about it fails in a way of its own.
+def check_name(path: Path, remedy: str) -> None:
+    """Refuse a name for an output that no file can have.
 
     Raises:
-        BirefvideoError: of the kind `error`; ends with `remedy`.
+        OutputError: ends with `remedy`.
     """
-    if "\0" in str(path):
-        raise error(f"{str(path)!r} holds a null character, which no name may: {remedy}")
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > LONGEST:
         name = max(path.parts, key=lambda part: len(os.fsencode(part)))
-        raise error(f"the name {name[:20]}…{name[-20:]} has {longest} bytes, {LONGEST} are allowed: {remedy}")
+        raise OutputError(
+            f"the name {name[:20]}…{name[-20:]} is too long: {longest} bytes, {LONGEST} are allowed; {remedy}"
+        )
 
 
 def is_file_name(text: str) -> bool:
@@ -32,3 +34,17 @@ def is_file_name(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return text not in ("", ".", "..") and not set(text) & set("/\\\0") and len(encoded) <= LONGEST
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the disk refuses to a block that only writes files into one line; `place` is named where no file is.
+
+    Raises:
+        OutputError: as above.
+    """
+    try:
+        yield
+    except OSError as error:
+        where, reason = error.filename or place, error.strerror or error
+        raise OutputError(f"cannot write {where} ({reason}): make room there, or choose {named('out')}") from error

@@ -11,6 +11,7 @@ from birefvideo.frames import Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
+from birefvideo.matting.opacity import with_own_opacity
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
@@ -61,7 +62,7 @@ def matted_frames(
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     mattes = prefetch(predictor.predict(frames), AHEAD)
     with closing(frames), closing(mattes):
-        yield from estimate(smooth(mattes, smoother), spill)
+        yield from with_own_opacity(estimate(smooth(mattes, smoother), spill))
 
 
 def matte_segment(

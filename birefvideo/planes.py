@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Codes = NDArray[Any]
 """Sample codes as they lie in a plane: uint8 (height, width), or uint16 for more than 8 bits."""
 
+_HALF_BAND = np.array([[-1, 0, 9, 16, 9, 0, -1]], np.float32) / 32
+
 
 def plane_array(picture: av.VideoFrame, index: int) -> Codes:
     """Return plane `index` of a planar picture as a view: (rows, columns), uint8 or uint16, sharing its memory.
@@ -36,16 +38,37 @@ def to_444(picture: av.VideoFrame) -> av.VideoFrame:
     Chroma is interpolated linearly from where MPEG puts it: on the even columns, and between the rows of a pair.
     swscale, as PyAV calls it, takes it to lie between the columns too, half a pixel to the right.
     """
-    copy = av.VideoFrame(picture.width, picture.height, "yuv444p" if bit_depth(picture) == 8 else "yuv444p10le")
+    copy = copy_with_tags(picture, "yuv444p" if bit_depth(picture) == 8 else "yuv444p10le")
+    plane_array(copy, 0)[:] = plane_array(picture, 0)
+    for index in (1, 2):
+        _enlarge_chroma(plane_array(picture, index), plane_array(copy, index))
+    return copy
+
+
+def copy_with_tags(picture: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
+    """Return a new picture of the same size, colour tags and time, whose planes are still to be written."""
+    copy = av.VideoFrame(picture.width, picture.height, pix_fmt)
     copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
     copy.color_primaries, copy.color_trc = picture.color_primaries, picture.color_trc
     copy.pts = picture.pts
     if picture.time_base is not None:
         copy.time_base = picture.time_base
-    plane_array(copy, 0)[:] = plane_array(picture, 0)
-    for index in (1, 2):
-        _enlarge_chroma(plane_array(picture, index), plane_array(copy, index))
     return copy
+
+
+def subsampled(chroma: Codes, *, is_halved_down: bool = True) -> Codes:
+    """Return full-size chroma as 4:2:0 or 4:2:2 has it: on the even columns, in 4:2:0 between the rows of a pair.
+
+    Across, a half-band filter keeps what half the samples can show; it may go beyond the codes of 10 bits. An odd last
+    column or row is repeated.
+    """
+    height, width = chroma.shape
+    if is_halved_down:
+        if height % 2:
+            chroma = cv2.copyMakeBorder(chroma, 0, 1, 0, 0, cv2.BORDER_REPLICATE)
+        chroma = cv2.resize(chroma, (width, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    half: Codes = cv2.filter2D(chroma, -1, _HALF_BAND, borderType=cv2.BORDER_REPLICATE)[:, 0::2]
+    return half
 
 
 def _enlarge_chroma(chroma: Codes, full: Codes) -> None:

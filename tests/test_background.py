@@ -11,19 +11,22 @@ import numpy as np
 import pytest
 from clips import RGB, write_clip
 from outputs import decoded_video
+from typer.testing import CliRunner
 
 import birefvideo
+from birefvideo.cli import app
 from birefvideo.colour import Colour, rgb_to_yuv
 from birefvideo.errors import OptionError
-from birefvideo.frames import Span
+from birefvideo.jobs.manifest import fingerprints
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import Plan
-from birefvideo.media.reading.probe import probe
+from birefvideo.jobs.plan import plan_targets
+from birefvideo.jobs.receipt import read
+from birefvideo.media.forms import form_of_file
 from birefvideo.media.writing.background import BackgroundFile, check_background
 from birefvideo.planes import plane_array
 
 GetClip = Callable[[str], Path]
-HD, SD = Colour(1, 1, 1, 1), Colour(6, 1, 6, 6)
+HD, SD = Colour(1, 1, 1, 1), Colour(6, 1, 6, 6, guessed=True)
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
 
@@ -127,9 +130,42 @@ def test_a_background_is_a_colour_or_a_file_that_holds_a_picture(
 
 def test_a_changed_background_makes_another_job(clip: GetClip, tmp_path: Path) -> None:
     below = halves(tmp_path / "below.png", 8, 8)
-    info = probe(clip("plain"))
-    plan = Plan(info, (), Span(), (), Options(background=below), tmp_path)
-    before = plan.manifest()
-    assert plan.manifest() == before
+    options = Options(background=below)
+    before = fingerprints(clip("plain"), options)
+    assert fingerprints(clip("plain"), options) == before
     halves(below, 16, 8)
-    assert plan.manifest() != before
+    assert fingerprints(clip("plain"), options) != before
+
+
+@pytest.mark.parametrize(
+    ("background", "name"),
+    [("green", "green"), ((0, 177, 64), "green"), ("blue", "comp"), ("#102030", "comp"), (Path("below.png"), "comp")],
+)
+def test_a_composite_over_the_user_s_background_is_not_called_green(
+    tmp_path: Path, background: object, name: str
+) -> None:
+    halves(tmp_path / "below.png", 32, 32)
+    options = Options(background=tmp_path / background if isinstance(background, Path) else background)  # type: ignore[arg-type]
+    source = tmp_path / "clip.mp4"
+    default, asked, named = (
+        plan_targets(source, out, names, options)[-1]
+        for out, names in ((None, []), (tmp_path, ["green"]), (tmp_path / "x.mp4", []))
+    )
+    assert default.path == asked.path == tmp_path / f"clip_{name}.mp4" and named.path == tmp_path / "x.mp4"
+    assert {target.format.name for target in (default, asked, named)} == {name}
+    assert plan_targets(source, None, ["blue"], options)[0].path.name == "clip_blue.mp4"
+
+
+def test_a_composite_is_verified_under_its_new_name_and_under_the_old(
+    tmp_path: Path, network: Path, clip: GetClip
+) -> None:
+    options = {"model": str(network), "end": "0.1", "smooth": "0"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    matte = ["matte", str(clip("plain")), "-o", str(tmp_path), "--background", "white", "--to", "green"]
+    assert CliRunner().invoke(app, [*matte, *words]).exit_code == 0
+    made = tmp_path / "plain_comp.mp4"
+    said = CliRunner().invoke(app, ["verify", str(made)])
+    assert said.exit_code == 0 and "all good" in said.output
+    assert (read(made) or {})["format"] == "comp"
+    assert form_of_file(made, is_still=False).name == "comp"
+    assert form_of_file(made.replace(tmp_path / "plain_green.mp4"), is_still=False).name == "green"

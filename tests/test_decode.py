@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.media.reading.chroma_siting import CENTRE, TOP_LEFT
 from birefvideo.media.reading.decode import DecodeReport, read_frames, working_format
 from birefvideo.media.reading.normalize import prepare, upright_format
 from birefvideo.media.reading.probe import probe
@@ -69,7 +70,7 @@ def test_an_upright_yuv420_picture_is_passed_on_itself(clip: Clip) -> None:
         assert prepare(picture, info) is picture
 
 
-@pytest.mark.parametrize("name", ["yuvj420", "full_range", "with_alpha", "ten_bit", "odd_420", "webm"])
+@pytest.mark.parametrize("name", ["full_range", "with_alpha", "ten_bit", "odd_420", "webm"])
 def test_yuv_codes_are_those_of_the_file(clip: Clip, name: str) -> None:
     info = probe(clip(name))
     for frame, raw in zip(read_frames(info), raw_frames(clip(name)), strict=True):
@@ -139,11 +140,12 @@ def test_working_formats(source: str, target: str) -> None:
 
 
 def test_turned_pictures_keep_chroma_on_luma() -> None:
-    assert upright_format("yuv422p10le", 96, 64, 1, False) == "yuv444p10le"
-    assert upright_format("yuv422p", 96, 64, 2, False) == "yuv422p"
-    assert upright_format("yuv420p", 96, 64, 3, True) == "yuv420p"
-    assert upright_format("yuv420p", 75, 53, 2, False) == "yuv444p"
-    assert upright_format("yuv420p", 75, 53, 0, False) == "yuv420p"
+    assert upright_format("yuv422p10le", is_turned=True) == "yuv444p10le"
+    assert upright_format("yuv420p", is_turned=True) == "yuv444p"
+    assert upright_format("yuv420p", is_turned=False) == "yuv420p"
+    assert upright_format("yuv422p", False, TOP_LEFT) == "yuv422p"
+    assert upright_format("yuv420p10le", False, TOP_LEFT) == "yuv444p10le"
+    assert upright_format("yuvj422p", False, CENTRE) == "yuv444p"
 
 
 def test_variable_frame_times_and_durations_are_kept_exactly(clip: Clip) -> None:
@@ -267,3 +269,8 @@ def test_threads_change_no_pixel_of_a_sound_clip(clip: Clip, name: str) -> None:
     info = probe(clip(name))
     one, three = ([fingerprint(f) for f in read_frames(info, threads=n)] for n in (1, 3))
     assert one == three
+
+
+def test_frames_know_the_shape_of_their_pixels(clip: Clip) -> None:
+    for name, aspect in (("plain", 1), ("wide_pixels", Fraction(4, 3)), ("rotated_wide_pixels", Fraction(3, 4))):
+        assert {frame.aspect for frame in read_frames(probe(clip(name)))} == {aspect}

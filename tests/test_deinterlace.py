@@ -97,7 +97,8 @@ def test_every_frame_stays_with_its_time_and_is_told(clip: Clip, name: str) -> N
     raw = list(read_frames(replace(info, deinterlace=False)))
     frames = list(read_frames(info, report=report))
     assert [(f.pts, f.duration) for f in frames] == [(f.pts, f.duration) for f in raw]
-    assert report.deinterlaced_frames == sum(f.picture.interlaced_frame for f in raw) > 0
+    with av.open(str(clip(name))) as container:
+        assert report.deinterlaced_frames == sum(p.interlaced_frame for p in container.decode(video=0)) > 0
     assert not any(f.picture.interlaced_frame for f in frames)
     for frame in frames:
         got = frame.picture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from birefvideo.errors import OptionError
@@ -78,3 +80,20 @@ def test_dynamic_keeps_the_pictures_size_and_aspect_within_its_bounds(
     picture: tuple[int, int], seen: tuple[int, int]
 ) -> None:
     assert InputSize(sides=(256, 2304)).network_size(*picture) == seen
+
+
+@pytest.mark.parametrize(
+    ("size", "picture", "aspect", "seen"),
+    [
+        (InputSize(long_side=512), (720, 576), Fraction(64, 45), (512, 288)),  # PAL, widescreen
+        (InputSize(long_side=512), (576, 720), Fraction(45, 64), (288, 512)),  # the same, turned
+        (InputSize(long_side=512), (720, 480), Fraction(8, 9), (512, 384)),
+        (InputSize(long_side=512), (1440, 1080), Fraction(4, 3), (512, 288)),  # HDV
+        (InputSize(sides=(256, 2304)), (1440, 1080), Fraction(4, 3), (1920, 1088)),
+        (InputSize(fixed=(1024, 1024)), (720, 576), Fraction(64, 45), (1024, 1024)),
+    ],
+)
+def test_the_network_sees_the_shape_that_people_see(
+    size: InputSize, picture: tuple[int, int], aspect: Fraction, seen: tuple[int, int]
+) -> None:
+    assert size.network_size(*picture, aspect) == seen

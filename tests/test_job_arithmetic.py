@@ -16,6 +16,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import DeviceError, OptionError
 from birefvideo.jobs import plan
+from birefvideo.jobs.manifest import MANIFEST
 from birefvideo.matting import devices
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.predict import Predictor
@@ -46,7 +47,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, str]]:
 
 
 def with_room_for(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    def batch_for(engine: Engine, kind: PictureKind) -> int:
+    def batch_for(engine: Engine, kind: PictureKind, aspect: Fraction) -> int:
         return batch
 
     monkeypatch.setattr(Engine, "batch_for", batch_for)
@@ -100,7 +101,7 @@ def test_another_dtype_or_batch_asked_for_is_another_job(
     with pytest.raises(KeyboardInterrupt):
         birefvideo.matte(source, to="matte", model=str(network), dtype="bfloat16", progress=stop_at(15))
     done: list[int] = []
-    matte(source, network, done, **{"dtype": "bfloat16", **changed})
+    matte(source, network, done, overwrite=True, **{"dtype": "bfloat16", **changed})
     assert len(done) == 24
     assert begun[1] == (changed.get("batch", 3), changed.get("dtype", "bfloat16"))
 
@@ -109,8 +110,10 @@ def test_a_damaged_manifest_gives_no_batch(copy: GetClip, network: Path, begun: 
     source = copy("short_gops")
     folder = source.parent / f"{source.stem}.birefvideo"
     folder.mkdir()
-    for text in ('{"settings": {"batch": 7}}', '{"settings": 3}', "[]", "{"):
-        (folder / plan.MANIFEST).write_text(text)
+    cases: list[dict[str, object]] = [{"settings": {"batch": 7}}, {"settings": 3}, {"settings": {"batch": []}}]
+    cases.append({"places": 3})
+    for values in cases:
+        (folder / MANIFEST).write_text(json.dumps({"birefvideo_job": 1, **values}))
         birefvideo.matte(source, to="matte", model=str(network), overwrite=True, end=0.1)
         folder.mkdir()
     folder.rmdir()
@@ -186,6 +189,6 @@ def test_the_manifest_holds_the_dtype_and_batch(
     with_room_for(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         birefvideo.matte(source, to="matte", model=str(network), dtype="float16", progress=stop_at(15))
-    manifest = json.loads((source.parent / f"{source.stem}.birefvideo" / plan.MANIFEST).read_text())
+    manifest = json.loads((source.parent / f"{source.stem}.birefvideo" / MANIFEST).read_text())
     assert manifest["options"]["dtype"] == "float16"
     assert (manifest["settings"]["dtype"], manifest["settings"]["batch"]) == ("float16", 3)

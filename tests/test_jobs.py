@@ -21,7 +21,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import Span
-from birefvideo.jobs import plan, run
+from birefvideo.jobs import manifest, plan, run
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.jobs.receipt import claims_of, read, still_the_same
 from birefvideo.media.format_table import format_for_suffix
@@ -105,7 +105,7 @@ def test_a_stopped_job_goes_on_and_ends_with_the_same_bytes(
     assert not list((tmp_path / "stopped").glob("*.birefvideo"))
 
 
-def test_a_removed_part_is_made_again(
+def test_a_part_that_is_no_movie_is_made_again(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch, short_segments: None
 ) -> None:
     source = copy("plain")
@@ -118,9 +118,6 @@ def test_a_removed_part_is_made_again(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run, "join", damage)
         birefvideo.matte(source, to=["prores"], model=str(network))
-    with pytest.raises(birefvideo.errors.OutputError, match="remove it and run again"):
-        birefvideo.matte(source, to=["prores"], model=str(network))
-    damaged.unlink()
     again: list[int] = []
     made = birefvideo.matte(source, to=["prores"], model=str(network), progress=lambda: again.append(1))
     assert (made.frames, len(again)) == (12, 4), "the other segments are not computed again"
@@ -138,8 +135,10 @@ def test_another_plan_does_not_reuse_the_parts_of_a_stopped_job(
 
     with pytest.raises(KeyboardInterrupt):
         birefvideo.matte(source, model=str(network), progress=stop)
+    with pytest.raises(OutputError, match=r"12 finished frames of a stopped job with smooth: run that command again"):
+        birefvideo.matte(source, model=str(network), smooth=0)
     frames = []
-    birefvideo.matte(source, model=str(network), smooth=0, progress=lambda: frames.append(1))
+    birefvideo.matte(source, model=str(network), smooth=0, overwrite=True, progress=lambda: frames.append(1))
     assert len(frames) == 24
 
 
@@ -153,15 +152,15 @@ def test_a_folder_in_the_way_is_not_touched(copy: GetClip, network: Path) -> Non
     assert (foreign / "thesis.txt").read_text() == "only copy"
 
 
-@pytest.mark.parametrize("left", [["lock"], ["lock", "part_00000.json", "part_00000_prores.mov", "joined"]])
-def test_a_folder_left_by_a_kill_before_or_after_its_manifest_does_not_block(
+@pytest.mark.parametrize("left", [[], ["lock"], ["lock", "manifest.json.birefvideo-tmp"]])
+def test_a_folder_left_by_a_kill_before_its_manifest_does_not_block(
     copy: GetClip, network: Path, left: list[str]
 ) -> None:
     source = copy("one_frame")
     folder = source.parent / "one_frame.birefvideo"
     folder.mkdir()
     for name in left:
-        (folder / name).mkdir() if name == "joined" else (folder / name).touch()
+        (folder / name).touch()
     made = birefvideo.matte(source, model=str(network))
     assert made.frames == 1
     assert not folder.exists()
@@ -179,16 +178,16 @@ def test_no_name_of_a_clip_collides_with_the_jobs_own_files(
 
 @pytest.mark.parametrize(
     ("module", "attribute"),
-    [("birefvideo.jobs.plan.cv2", "__version__"), ("birefvideo.jobs.plan.np", "__version__")],
+    [("birefvideo.jobs.manifest.cv2", "__version__"), ("birefvideo.jobs.manifest.np", "__version__")],
 )
 def test_another_version_does_not_go_on_with_old_parts(
     source: Path, network: Path, short_segments: None, monkeypatch: pytest.MonkeyPatch, module: str, attribute: str
 ) -> None:
     stopped(source, network)
-    plan.versions.cache_clear()
+    manifest.versions.cache_clear()
     monkeypatch.setattr(f"{module}.{attribute}", "other")
     assert frames_of_next_run(source, network) == 24
-    plan.versions.cache_clear()
+    manifest.versions.cache_clear()
 
 
 def test_another_input_size_of_the_same_weights_does_not_go_on_with_old_parts(
@@ -226,7 +225,7 @@ def test_a_job_killed_between_the_renames_goes_on_without_overwrite(
     real, calls = Path.replace, Stop(2)
 
     def dies(self: Path, target: Path) -> Path:
-        if self.parent.name == "joined":
+        if self.parent.name == "joined" != target.parent.name:
             calls()
         return real(self, target)
 
@@ -299,14 +298,6 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(source: Path, network
     assert [path.name for path in source.parent.iterdir()] == [source.name]
 
 
-def test_an_unreadable_manifest_does_not_block(source: Path, network: Path) -> None:
-    folder = source.with_suffix(".birefvideo")
-    folder.mkdir()
-    (folder / plan.MANIFEST).write_bytes(b"\xff\xfe")
-    birefvideo.matte(source, to=["matte"], model=str(network), start=0.9)
-    assert not folder.exists()
-
-
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
 def test_a_name_that_is_not_utf8_goes_all_the_way(clip: GetClip, network: Path, tmp_path: Path) -> None:
     source = Path(shutil.copy(clip("one_frame"), tmp_path / os.fsdecode(b"caf\xe9 100%.mp4")))
@@ -362,6 +353,7 @@ def test_a_fault_of_our_own_in_one_clip_does_not_stop_the_rest(
 
 def test_segments_cover_the_span_and_no_more_than_the_clip(clip: GetClip) -> None:
     info = replace(probe(clip("plain")), duration=Fraction(65), time_base=Fraction(1, 1000), start=500)
+    info = replace(info, stretches=((500, 65_400),))
     segments = plan_segments(info, Span())
     assert [s.span.start for s in segments] == [None, 10500, 20500, 30500, 40500, 50500, 60500]
     assert all(a.span.end == b.span.start for a, b in pairwise(segments))
@@ -369,6 +361,16 @@ def test_segments_cover_the_span_and_no_more_than_the_clip(clip: GetClip) -> Non
     far = plan_segments(info, Span(500, 36_000_000))
     assert len(far) == 7 and far[-1].span.end == 36_000_000
     assert len(plan_segments(replace(info, duration=Fraction(0)), Span())) == 1
+
+
+def test_stretches_without_pictures_have_no_segments(clip: GetClip) -> None:
+    info = replace(probe(clip("plain")), duration=Fraction(10**9), time_base=Fraction(1, 1000), start=0)
+    late = 10**12 - 1000
+    sparse = replace(info, stretches=((0, 12_000), (95_000, 101_000), (late, late + 900)))
+    starts = [segment.span.start for segment in plan_segments(sparse, Span())]
+    assert starts == [None, 10_000, 90_000, 100_000, 999_999_990_000]
+    # Where packets have no times, the head's length makes no more segments than there are pictures.
+    assert len(plan_segments(replace(info, stretches=()), Span())) == info.frame_count + 1
 
 
 def test_damaged_frames_are_told(clip: GetClip, tmp_path: Path, network: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -214,13 +215,40 @@ def test_bad_input_gives_one_line_with_the_remedy(
     assert Path("taken.mov").read_text() == "precious\n"
 
 
-def test_one_failure_does_not_stop_the_rest(copy: GetClip, network: Path) -> None:
-    good, bad = copy("plain"), copy("audio_only")
-    result = invoke(bad, good, "missing.mp4", "--model", network, "--to", "matte")
+def test_one_failure_does_not_stop_the_rest(copy: GetClip, network: Path, tmp_path: Path) -> None:
+    good, bad, empty = copy("plain"), copy("audio_only"), tmp_path / "empty"
+    empty.mkdir()
+    result = invoke(bad, good, empty, "--model", network, "--to", "matte")
     assert result.exit_code == 1
     assert good.with_name("plain_matte.mp4").exists()
     assert len([line for line in result.stderr.splitlines() if line.startswith("birefvideo: ")]) == 3
     assert "2 of 3 inputs failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["my", "clip.mp4"], "'my clip.mp4' does: put quotes around a name with spaces"),
+        (["clip.mp4", "shots/a", "long", "take.mov"], "'shots/a long  take.mov' does: put quotes"),
+        (["clip.mp4", "gone.mp4"], "check the name and the folder"),
+        (["clip.mp4", "clpi.mp4"], "did you mean 'clip.mp4'?"),
+        (["clip.mp4", "shot/a"], "did you mean 'shots'?"),
+        (["clip.mp4", "frames/%04d.png"], "there are no pictures frames/%04d.png"),
+        (["clip.mp4", "https://youtu.be/abc"], "https://youtu.be/abc is an address on the network"),
+    ],
+)
+def test_nothing_is_made_where_one_input_is_not_there(
+    copy: GetClip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], hint: str
+) -> None:
+    copy("one_frame").rename(tmp_path / "clip.mp4")
+    (tmp_path / "shots").mkdir()
+    for name in ("my clip.mp4", "shots/a long  take.mov"):
+        shutil.copy(tmp_path / "clip.mp4", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    before = leftovers(tmp_path)
+    result = invoke(*words)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1) and hint in result.stderr, result.stderr
+    assert leftovers(tmp_path) == before and not result.stdout
 
 
 def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetClip, network: Path) -> None:
@@ -241,9 +269,33 @@ def test_a_folder_is_searched_for_clips_but_not_for_our_own_outputs(copy: GetCli
 def test_corrupt_packets_are_skipped_counted_and_told(copy: GetClip, network: Path) -> None:
     source = copy("corrupt_intra")
     result = invoke(source, "--model", network, "--to", "matte")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     assert "1 corrupt packet" in result.stdout
     assert len(times(source.with_name("corrupt_intra_matte.mp4"))) == len(times(source)) - 1
+    entry = json.loads(source.with_name("corrupt_intra_matte.json").read_text())["outputs"]["corrupt_intra_matte.mp4"]
+    assert entry["losses"] == ["1 corrupt packet skipped: frames are missing"]
+
+
+@pytest.mark.parametrize("name", ["corrupt_intra", "truncated", "truncated_mp4"])
+def test_strict_delivers_nothing_of_a_clip_that_lacks_frames(copy: GetClip, network: Path, name: str) -> None:
+    source = copy(name)
+    result = invoke(source, "--model", network, "--to", "matte", "--strict")
+    assert result.exit_code == 1, result.output
+    line = result.stderr.splitlines()[-1]
+    assert "is not whole" in line
+    assert "leave out --strict" in line
+    assert not source.with_name(f"{name}_matte.mp4").exists()
+
+
+def test_a_truncated_clip_is_done_and_told_with_an_exit_code_of_its_own(copy: GetClip, network: Path) -> None:
+    result = invoke(copy("truncated"), copy("one_frame"), "--model", network, "--to", "matte")
+    assert result.exit_code == 3, result.output
+    assert "it looks truncated, about 5 frames are missing" in result.stdout
+
+
+def test_strict_makes_no_difference_to_a_whole_clip(copy: GetClip, network: Path) -> None:
+    made = birefvideo.matte(copy("vfr"), to="matte", model=str(network), strict=True)
+    assert made.losses == []
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +341,7 @@ def test_what_the_terminal_obeys_in_a_name_is_not_printed(clip: GetClip, network
     source = Path(shutil.copy(clip("one_frame"), tmp_path / "red\x1b[31m\nline.mp4"))
     result = invoke(source, "--model", network, "--to", "matte")
     assert result.exit_code == 0, result.output
-    first, second, third = result.stdout.splitlines()[:3]
+    first, second, third = result.stdout.splitlines()[1:4]
     assert first.startswith("red?[31m?line.mp4: ") and second.startswith("  1 frame in ") and "red?[31m?line" in third
     assert "\x1b" not in invoke(source, "--model", network, "--to", "matte").stderr, "it exists already"
 

@@ -133,7 +133,7 @@ def test_the_end_comes_after_the_start() -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(OptionError, match=r"no option smoth: choose from model, .*smooth"):
+    with pytest.raises(OptionError, match=r"no option smoth \(did you mean 'smooth'\?\): choose from model, .*smooth"):
         Options(smoth=2)  # type: ignore[call-arg]
 
 
@@ -159,7 +159,7 @@ def test_every_option_is_a_parameter_of_the_command_with_its_help(name: str) -> 
 def test_help_shows_every_option_at_80_columns() -> None:
     shown = CliRunner().invoke(app, ["matte", "--help"], env={"COLUMNS": "80"}).stdout
     for name in NAMES:
-        assert f"--{'no-' if name == 'deinterlace' else ''}{name}" in shown
+        assert f"--{'no-' if name == 'deinterlace' else ''}{name.replace('_', '-')}" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -191,7 +191,9 @@ def test_messages_name_options_for_both_readers() -> None:
 def test_a_switch_that_is_off_by_default_becomes_a_flag() -> None:
     @dataclass(frozen=True)
     class Made:
-        flip_it: bool = field(default=False, metadata={"help": "Turn over.", "metavar": "", "bare": None})
+        flip_it: bool = field(
+            default=False, metadata={"help": "Turn over.", "group": "Picture", "metavar": "", "bare": None}
+        )
 
     (made,) = fields(Made)
     parameter = _parameter(made)

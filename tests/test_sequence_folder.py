@@ -6,7 +6,7 @@ import json
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,10 +22,14 @@ from birefvideo.errors import OutputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.jobs import plan
 from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.receipt import claims_of, read, still_the_same
 from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.sequence_json import is_sequence, own_files
+from birefvideo.media.verification.picture_damage import check_picture
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.media.writing.rgb_frames import linear_table
+from birefvideo.media.writing.sequence_folder import check_deliverable, deliver
 from birefvideo.planes import plane_array, to_444
 
 GetClip = Callable[[str], Path]
@@ -183,18 +187,22 @@ def test_damage_is_found(format: Format, clip: GetClip, tmp_path: Path) -> None:
     output, info, frames, report = make_output(tmp_path, format, clip("plain"))
     expected = expectation(frames, report)
     pictures = sorted(output.glob(f"*{format.picture_suffix}"))
-    whole = pictures[-1].read_bytes()
+    whole, third = pictures[-1].read_bytes(), pictures[-3].read_bytes()
     stray = output / "notes.txt"
     for harm, words in (
         (lambda: pictures[-1].unlink(), "is missing"),
         (lambda: pictures[-1].write_bytes(b""), "is empty"),
         (lambda: pictures[-1].write_bytes(whole[:40]), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[: len(third) // 2]), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[:-99] + bytes(99)), "failed verification"),
+        (lambda: pictures[-3].write_bytes(third[:2000] + bytes(50) + third[2050:]), "failed verification"),
         (lambda: stray.write_text("mine"), "notes.txt does not belong"),
     ):
         harm()
         with pytest.raises(OutputError, match=words):
             verify(output, format, info, expected)
         pictures[-1].write_bytes(whole)
+        pictures[-3].write_bytes(third)
         stray.unlink(missing_ok=True)
     assert verify(output, format, info, expected).frames == 12
     told = json.loads((output / "sequence.json").read_text())
@@ -269,12 +277,157 @@ def test_overwriting_replaces_a_folder_of_ours_and_no_other(clip: GetClip, netwo
         return birefvideo.matte(clip("one_frame"), tmp_path, to="png", model=str(network), **more).outputs[0]  # type: ignore[arg-type]
 
     folder = make()
-    (folder / "one_frame_000099.png").write_bytes(b"of a longer clip")
     with pytest.raises(OutputError, match="overwrite=True"):
-        make()
+        make(smooth=1)
     assert make(overwrite=True) == folder
     assert sorted(path.name for path in folder.iterdir()) == ["one_frame_000001.png", "sequence.json"]
     (folder / "sequence.json").unlink()
     with pytest.raises(OutputError, match="is a folder: remove it"):
         make(overwrite=True)
     assert (folder / "one_frame_000001.png").exists()
+
+
+def test_overwriting_leaves_the_users_own_files_in_the_folder(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copy(clip("plain"), tmp_path / "clip.mp4"))
+    (folder,) = birefvideo.matte(source, to="png", model=str(network), start=0.3).outputs
+    before = {path.name for path in folder.iterdir()}
+    own = {"notes.txt": "mine", "clip_000099.png": "retouched", "sequence.json.bak": "{}"}
+    for name, text in own.items():
+        (folder / name).write_text(text)
+    (folder / "retouched").mkdir()
+    (folder / "gone").symlink_to(tmp_path / "gone")
+    assert all(check.passed for check in still_the_same(folder, source, read(folder))), "own files change no output"
+    (again,) = birefvideo.matte(source, to="png", model=str(network), start=0.2, overwrite=True).outputs
+    assert again == folder and {name: (folder / name).read_text() for name in own} == own
+    after = {path.name for path in folder.iterdir()} - {*own, "retouched", "gone"}
+    assert before < after and (folder / "retouched").is_dir() and (folder / "gone").is_symlink()
+    assert all(check.passed for check in still_the_same(folder, source, read(folder)))
+    assert all(check.passed is not False for check in prove(folder, get_format("png"), source, claims_of(read(folder))))
+
+
+def test_a_users_file_that_a_longer_clip_s_pictures_would_replace_stops_the_delivery(
+    clip: GetClip, network: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copy(clip("plain"), tmp_path / "clip.mp4"))
+    (folder,) = birefvideo.matte(source, to="png", model=str(network), start=0.3).outputs
+    mine = folder / "clip_000012.png"
+    mine.write_text("mine")
+    with pytest.raises(OutputError, match=r"clip_000012\.png is in the way"):
+        birefvideo.matte(source, to="png", model=str(network), overwrite=True)
+    assert mine.read_text() == "mine" and (folder / "clip_000001.png").exists()
+
+
+def output_of(folder: Path, count: int, content: str, pattern: str = "clip_%06d.png") -> Path:
+    """A folder of pictures with its sidecar."""
+    folder.mkdir()
+    told = {"birefvideo_sequence": 1, "pictures": pattern, "pts": list(range(count)), "last_duration": 1}
+    (folder / "sequence.json").write_text(json.dumps({**told, "time_base": "1/25", "sample_aspect_ratio": "1"}))
+    for index in range(count):
+        (folder / f"clip_{index + 1:06d}.png").write_text(content)
+    return folder
+
+
+def test_a_kill_at_any_step_of_the_delivery_loses_nothing_and_is_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in range(99):
+        place = output_of(tmp_path / f"clip{step}_png", 4, "old")
+        (place / "notes.txt").write_text("mine")
+        count = iter(range(99))
+
+        def dies(name: str, step: int = step, count: Iterator[int] = count) -> Callable[..., object]:
+            real = getattr(Path, name)
+
+            def act(self: Path, *arguments: object, **more: object) -> object:
+                if next(count) >= step:
+                    raise _KilledError
+                return real(self, *arguments, **more)
+
+            return act
+
+        is_killed = False
+        with monkeypatch.context() as patched:
+            for name in ("unlink", "replace", "rmdir"):
+                patched.setattr(Path, name, dies(name))
+            try:
+                deliver(output_of(tmp_path / f"made{step}", 3, "new"), place)
+            except _KilledError:
+                is_killed = True
+        assert is_sequence(place), "the next command takes it for ours"
+        made = output_of(tmp_path / f"again{step}", 3, "new")
+        check_deliverable(made, place)
+        deliver(made, place)
+        found = {path.name: path.read_text() for path in place.iterdir() if path.name != "sequence.json"}
+        assert found == {"notes.txt": "mine", **{f"clip_{n:06d}.png": "new" for n in (1, 2, 3)}}
+        if not is_killed:
+            break
+    assert step > 6
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "../../x_%06d.png",
+        "/etc/x_%06d.png",
+        "sub/x_%06d.png",
+        "..",
+        "%s",
+        "%d%d",
+        "%*d",
+        "%999999999d",
+        7,
+        "\0%06d.png",
+    ],
+)
+def test_a_sidecar_that_names_files_elsewhere_is_not_read(tmp_path: Path, pattern: object) -> None:
+    mine = tmp_path / "x_000001.png"
+    mine.write_text("mine")
+    (tmp_path / "a").mkdir()
+    place = output_of(tmp_path / "a" / "clip_png", 1, "old", pattern)  # type: ignore[arg-type]
+    assert not is_sequence(place)
+    with pytest.raises(ValueError, match="cannot be read"):
+        own_files(place)
+    with pytest.raises(OutputError, match="in the way"):
+        check_deliverable(output_of(tmp_path / "made", 1, "new"), place)
+    assert mine.read_text() == "mine"
+
+
+def test_what_a_sidecar_names_goes_only_where_it_has_a_picture_s_name(tmp_path: Path) -> None:
+    place = output_of(tmp_path / "clip_png", 2, "old", "holiday %d.jpg")
+    for number in (1, 2):
+        (place / f"holiday {number}.jpg").write_text("mine")
+    assert own_files(place) == ["sequence.json"]
+
+
+def test_a_link_to_a_folder_of_pictures_is_not_written_through(clip: GetClip, network: Path, tmp_path: Path) -> None:
+    elsewhere = output_of(tmp_path / "elsewhere", 2, "old")
+    (tmp_path / "one_frame_png").symlink_to(elsewhere)
+    with pytest.raises(OutputError, match="is a folder: remove it"):
+        birefvideo.matte(clip("one_frame"), tmp_path, to="png", model=str(network), overwrite=True)
+    assert len(list(elsewhere.iterdir())) == 3
+
+
+_EXR = [("gbrapf32le", "float", "zip1"), ("gbrapf32le", "half", "zip16"), ("gbrpf32le", "half", "none")]
+_EXR += [("gbrpf32le", "half", "rle"), ("gbrpf32le", "half", "zip1")]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "options"),
+    [
+        *(("exr", pix_fmt, {"format": kind, "compression": how}) for pix_fmt, kind, how in _EXR),
+        *(("tiff", "rgb24", {"compression_algo": how}) for how in ("lzw", "raw", "packbits")),
+        ("tiff", "gray16le", {"compression_algo": "deflate"}),
+    ],
+)
+def test_whole_pictures_of_other_kinds_are_not_called_damaged(
+    tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 50, 34, pix_fmt, Fraction(1, 25)
+    encoder.options = options
+    codes = np.random.default_rng(3).integers(0, 255, (34, 50, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(codes, format="rgb24").reformat(format=pix_fmt)
+    path = tmp_path / "picture"
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+    check_picture(path)

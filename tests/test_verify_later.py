@@ -15,16 +15,20 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from clips import write_clip
+from numpy.typing import NDArray
 from outputs import disc, make_output, matted, with_matte, write_parts
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
+from birefvideo.colour import BT709
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.premultiplication import EdgeColour
 from birefvideo.media.verification.verify_later import Check, Claims, prove
+from birefvideo.media.verification.verify_sound import SoundClaims
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import open_writer
 from birefvideo.planes import plane_array
@@ -65,6 +69,29 @@ def test_every_kind_of_clip_passes(clip: GetClip, tmp_path: Path, clip_name: str
         assert failed(proof(output, name, clip(clip_name))) == []
 
 
+P3 = (1, 1, 12, 1)
+
+
+@pytest.mark.parametrize("name", ["webm", "apng", "webp-anim", "qtrle", "prores", "exr", "gif", "png"])
+@pytest.mark.parametrize("tags", [P3, (6, 1, 5, 6), (9, 1, 9, 14), (1, 1, 1, 4)])
+def test_colours_of_another_gamut_are_proven(tmp_path: Path, name: str, tags: tuple[int, int, int, int]) -> None:
+    source = write_clip(tmp_path / "wide.mp4", tags=tags, frames=3, audio_tracks=0, options={"crf": "4"})
+    output, *_ = make_output(tmp_path, get_format(name), source)
+    assert failed(proof(output, name, source)) == []
+
+
+def test_codes_of_another_gamut_are_found(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "wide.mp4", tags=P3, frames=3, audio_tracks=0, pictures=saturated)
+    info, frames = matted(source)
+    (part,) = write_parts(tmp_path, get_format("webm"), replace(info, colour=BT709), frames)
+    assert failed(proof(part, "webm", source)) == ["pixels"]
+
+
+def saturated(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A red picture."""
+    return np.full((height, width, 3), (203, 63, 53), np.uint8)
+
+
 def test_a_missing_picture_and_another_time_are_found(clip: GetClip, tmp_path: Path) -> None:
     output, *_ = make_output(tmp_path, get_format("prores"), clip("short_gops"))
     assert failed(proof(output, "prores", clip("plain"))) == ["frames", "gaps", "sound"]
@@ -78,7 +105,9 @@ def test_another_picture_is_found(clip: GetClip, tmp_path: Path) -> None:
     others = [frames[(index + 4) % 12].picture for index in range(len(frames))]
     shifted = [with_matte(replace(f, picture=other), f.alpha) for f, other in zip(frames, others, strict=True)]
     (part,) = write_parts(tmp_path, get_format("prores"), info, shifted)
-    assert failed(proof(part, "prores", clip("plain"), Claims(sounds=0))) == ["pixels"]
+    assert failed(proof(part, "prores", clip("plain"), Claims(sound=SoundClaims(written=0, tracks="none")))) == [
+        "pixels"
+    ]
 
 
 @pytest.mark.parametrize(("level", "words"), [(0.0, "empty"), (1.0, "the same everywhere")])
@@ -246,6 +275,48 @@ def test_the_command_uses_the_receipt(made: Path) -> None:
     assert invoke(made).exit_code == 0
 
 
+def test_all_is_good_only_where_a_receipt_proves_it(made: Path) -> None:
+    assert invoke(made).stdout.splitlines()[-1].startswith("  all good")
+    receipt = made.with_suffix(".json")
+    told = json.loads(receipt.read_text())
+    del told["outputs"][made.name]["sha256"]
+    receipt.write_text(json.dumps(told))
+    for words in ("has no hash of this file", "none beside it"):
+        result = invoke(made)
+        assert result.exit_code == 0 and words in result.stdout and "all good" not in result.stdout, result.output
+        assert "nothing wrong found; without its receipt, who made it is not proven" in result.stdout
+        (one,) = json.loads(invoke(made, "--json").stdout)
+        assert (one["passed"], one["proven_ours"]) == (True, False)
+        receipt.unlink(missing_ok=True)
+    renamed = made.rename(made.with_name("final.mov"))
+    assert invoke(renamed).exit_code == 1
+    result = invoke(renamed, "--to", "prores")
+    assert result.exit_code == 0 and "not proven" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "made_as"),
+    [
+        ("camera.mp4", {"codec": "libx264"}),
+        ("camera.mov", {"codec": "prores_ks", "pix_fmt": "yuva444p10le"}),
+        ("archive.mkv", {"codec": "ffv1", "pix_fmt": "yuva444p"}),
+        ("sticker.gif", {"codec": "gif", "pix_fmt": "rgb8", "audio_tracks": 0, "tags": None}),
+    ],
+)
+def test_a_file_of_someone_else_is_not_called_ours(tmp_path: Path, name: str, made_as: dict[str, Any]) -> None:
+    foreign = write_clip(tmp_path / name, **made_as)
+    result = invoke(foreign)
+    assert result.exit_code == 1 and "all good" not in result.stdout, result.output
+    assert "neither a receipt nor its name says that birefvideo made it" in result.stdout
+    assert "chroma-key" not in result.stdout
+    (one,) = json.loads(invoke(foreign, "--json").stdout)
+    assert (one["passed"], one["proven_ours"]) == (False, False)
+    ours_by_name = foreign.rename(tmp_path / "camera_green.mp4") if name == "camera.mp4" else None
+    if ours_by_name:
+        result = invoke(ours_by_name)
+        assert result.exit_code == 0 and "not proven" in result.stdout and "all good" not in result.stdout
+
+
 def test_one_changed_byte_is_found(made: Path) -> None:
     data = bytearray(made.read_bytes())
     data[len(data) // 2] ^= 1
@@ -305,6 +376,9 @@ def test_bad_arguments_give_one_line(made: Path, clip: GetClip, tmp_path: Path) 
         assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1), result.output
     both = invoke(tmp_path / "clip.xyz", made)
     assert both.exit_code == 2 and "all good" in both.stdout, "one that cannot be read does not keep the next from it"
+    made.with_name("two words_alpha.mov").touch()
+    split = invoke(made.with_name("two"), "words_alpha.mov")
+    assert split.exit_code == 1 and "put quotes around" in split.stderr and not split.stdout
     missing = invoke(tmp_path / "gone_alpha.mov")
     assert missing.exit_code == 1 and "does not exist" in missing.stdout
     made.unlink()  # its receipt is still there

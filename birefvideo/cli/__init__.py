@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from typing import Annotated
@@ -15,42 +16,66 @@ from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
 from birefvideo.cli.models import models
 from birefvideo.cli.parse import OptionalValueCommand
+from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
+from birefvideo.cli.program import Command, Program
 from birefvideo.cli.verify import verify
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=Program,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=OptionalValueCommand)(matte)
-app.command()(models)
-app.command()(verify)
-app.command()(formats)
-app.command("eval")(evaluate)
+app.command(cls=Command)(models)
+app.command(cls=Command)(verify)
+app.command(cls=Command)(formats)
+app.command("eval", cls=Command)(evaluate)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"birefvideo {__version__}")
+        answer(f"birefvideo {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def birefvideo(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """Cut people out of video: alpha that an editor drops on a timeline."""
+    if context.invoked_subcommand is None:
+        answer_lines(context.get_help().splitlines())
+        raise typer.Exit(2)
 
 
 def main() -> None:
     """Entry point of the `birefvideo` program."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job
-    signal.signal(signal.SIGTERM, _terminated)
-    app()
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it, and so do we
+            signal.signal(number, _terminated)
+    with outlets():
+        try:
+            app()
+        except Exception as error:
+            print_traceback(error)
+            sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """Let no file that a job opens take the number of a standard stream that is closed: libraries write to those."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _terminated(number: int, frame: object) -> None:

@@ -1,6 +1,6 @@
 """How commands end: one line on stderr for an error, and the exit code; in one place for all of them.
 
-Exit codes: 0 done; 1 something failed; 2 a bad option; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, of an input that lacks frames; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import typer
 
-from birefvideo.cli.report import print_error
+from birefvideo.cli.printing import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
+LOSSES = 3
+"""Exit code where all is done, but an input was damaged or cut off, so that frames are missing."""
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
@@ -33,9 +35,16 @@ def reported(debug: bool, stopped: str = "stopped") -> Iterator[None]:
             raise
         print_error(error.for_terminal())
         raise typer.Exit(exit_code(error)) from None
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
         print_error(stopped)
         raise typer.Exit(STOPPED) from None
+    except Exception as error:
+        if debug or hasattr(error, "format_message"):  # which typer's own have
+            raise
+        print_error(_unexpected(error))
+        raise typer.Exit(1) from None
 
 
 def exit_code(error: Exception) -> int:
@@ -63,10 +72,14 @@ class Failures:
             if isinstance(error, BirefvideoError):
                 print_error(error.for_terminal())
             else:
-                print_error(f"{item}: {type(error).__name__}: {error} (unexpected; --debug shows where)")
+                print_error(f"{item}: {_unexpected(error)}")
             self.errors.append(error)
 
     @property
     def exit_code(self) -> int:
         """0 without an error; 2 where one is of a bad option; else 1."""
         return max(map(exit_code, self.errors), default=0)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} (unexpected; --debug shows where)"

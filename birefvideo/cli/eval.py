@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from birefvideo.cli.errors import reported
 from birefvideo.cli.parse import parse_times, path
+from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.errors import OptionError
 
@@ -21,15 +21,19 @@ def evaluate(
     result: Annotated[
         Path,
         typer.Argument(
-            parser=path, help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG."
+            metavar="RESULT",
+            parser=path,
+            help="The matte to score: ProRes, WebM or luma matte, any alpha video, or a folder of PNG.",
         ),
     ],
-    truth: Annotated[Path, typer.Option(parser=path, help="The true alpha: gray or alpha video, or a folder of PNG.")],
+    truth: Annotated[
+        Path, typer.Option(metavar="TRUE", parser=path, help="The true alpha: gray or alpha video, or a folder of PNG.")
+    ],
     truth_foreground: Annotated[
         Path | None, typer.Option(metavar="FILE", parser=path, help="Video of the true colours: adds foreground SAD.")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="The --start that RESULT was made with.")] = None,
-    end: Annotated[str | None, typer.Option(help="The --end that RESULT was made with.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="The --start that RESULT was made with.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="The --end that RESULT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every frame's figures for programs.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", parser=path, help="Draw the figures over time.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -67,7 +71,7 @@ def evaluate(
         if plot is not None:
             write_plot(found, plot)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=1))
+        answer_json(found.as_dict())
     else:
         _print_table(found)
 
@@ -76,15 +80,15 @@ def _print_table(found: Evaluation) -> None:
     from birefvideo.scoring.evaluate import METRICS
 
     width, height = found.size
-    print(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")
-    print(f"  {'':24} {'mean':>9} {'worst':>9}  at")
+    answer(f"{found.result.name} against {found.truth.name}: {found.score.frames} frames, {width}×{height}")
+    answer(f"  {'':24} {'mean':>9} {'worst':>9}  at")
     for metric in METRICS:
         mean, worst = getattr(found.score, metric.name), found.worst(metric)
         if mean is None or worst is None:
             continue
         largest = getattr(found.frames[worst], metric.name)
         at = f"{float(found.times[worst]):.3f} s (frame {worst})" if found.times else f"frame {worst}"
-        print(f"  {metric.heading:24} {_figure(mean):>9} {_figure(largest):>9}  {at}")
+        answer(f"  {metric.heading:24} {_figure(mean):>9} {_figure(largest):>9}  {at}")
 
 
 def _figure(value: float) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import textwrap
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -15,6 +12,8 @@ import typer
 
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.parse import path
+from birefvideo.cli.printing import answer_json, answer_lines, tell
+from birefvideo.cli.table import table
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
@@ -48,26 +47,30 @@ def models(
     """
     chosen = list(dict.fromkeys(names or []))
     with reported(debug, stopped="stopped; the same command goes on from there"):
-        _check(chosen, download, update, source)
+        _check(chosen, download, update, source, as_json)
         if source is not None:
             _import(chosen[0], source)
         elif download:
             _download_all(chosen, update, debug)
         elif as_json:
-            print(json.dumps([_as_data(row) for row in _rows(chosen)], indent=2, ensure_ascii=False))
+            answer_json([_as_data(row) for row in _rows(chosen)])
         elif chosen:
-            print("\n\n".join("\n".join(_explanation(row)) for row in _rows(chosen)))
+            for number, row in enumerate(_rows(chosen)):
+                answer_lines([""] * bool(number))
+                answer_lines(_explanation(row))
         else:
-            print("\n".join(_table(_rows([]))))
+            answer_lines(_list(_rows([])))
 
 
-def _check(names: list[str], download: bool, update: bool, source: Path | None) -> None:
+def _check(names: list[str], download: bool, update: bool, source: Path | None, as_json: bool) -> None:
     if download and source:
         raise OptionError("--download and --from both bring weights: choose one")
     if update and not download:
         raise OptionError("--update goes with --download only")
     if download and not names:
         raise OptionError("--download needs a NAME: birefvideo models lists them")
+    if as_json and (download or source):
+        raise OptionError("--json goes with the list only, not with --download or --from")
     if source and len(names) != 1:
         raise OptionError(f"--from needs one NAME to import as, got {len(names)}: birefvideo models lists them")
 
@@ -85,12 +88,12 @@ def _download_all(names: list[str], update: bool, debug: bool) -> None:
         with nullcontext() if len(names) == 1 else failures.caught(name, BirefvideoError):
             row = variant(name)
             if row.embedded:
-                print(f"{name}: part of the package")
+                tell(f"{name}: part of the package")
                 continue
             got = hub.download(row, update=update)
             _check_fit(row.name)
             state = "downloaded" if got.fetched else "already here"
-            print(f"{row.name}: {state}, checked, {got.path.stat().st_size / 1e6:.0f} MB, SHA-256 {got.sha256}")
+            tell(f"{row.name}: {state}, checked, {got.path.stat().st_size / 1e6:.0f} MB, SHA-256 {got.sha256}")
     if failures.errors:
         raise typer.Exit(1)
 
@@ -105,7 +108,7 @@ def _import(name: str, source: Path) -> None:
     from birefvideo.family import checkpoints
 
     found = checkpoints.import_weights(name, source)
-    print(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
+    tell(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
 
 
 def _rows(names: list[str]) -> list[Variant]:
@@ -129,23 +132,21 @@ def _as_data(row: Variant) -> dict[str, Any]:
     return {**facts, "input": row.input, "page": row.page, **here}
 
 
-def _table(rows: list[Variant]) -> Iterator[str]:
+def _list(rows: list[Variant]) -> Iterator[str]:
     """Yield the list, as wide as the terminal."""
-    head = ("name", "input", "backbone", "licence", "here", "best for")
-    cells = [(r.name, r.input, r.backbone, _terms(r), _here(r), r.best_for) for r in rows]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)][:-1]
-    room = max(30, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
-    for cell, avoid in zip((head, *cells), ("", *(r.avoid for r in rows)), strict=True):
-        last = textwrap.wrap(cell[-1], room) + textwrap.wrap(f"Not for {avoid}" if avoid else "", room)
-        lefts = [[text.ljust(width) for text, width in zip(cell, widths, strict=False)]]
-        lefts += [[" " * width for width in widths]] * (len(last) - 1)
-        yield from ("  ".join([*left, text]).rstrip() for left, text in zip(lefts, last or [""], strict=True))
+    yield from table(
+        [("name", "here", "best for"), *((row.name, _here(row), _summary(row)) for row in rows)], (0, 0, 1)
+    )
     yield ""
-    yield "birefvideo models NAME shows more: data, figures, how to get it. Empty cells: not stated by any source."
+    yield "birefvideo models NAME shows more: data, figures, how to get it."
 
 
-def _terms(row: Variant) -> str:
-    return ", ".join(filter(None, (row.licence, "gated" if row.access.startswith("gated") else "")))
+def _summary(row: Variant) -> str:
+    """Return what a model is for, what not, and what it is, a line each."""
+    size = f"input {row.input}" if row.input else "input not stated"
+    licence = f"{row.licence or 'no licence stated'}{', gated' if row.access.startswith('gated') else ''}"
+    facts = ", ".join(filter(None, (size, row.backbone, licence)))
+    return "\n".join(filter(None, (row.best_for, row.avoid and f"not for {row.avoid}", f"({facts})")))
 
 
 def _here(row: Variant) -> str:

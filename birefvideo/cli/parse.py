@@ -9,40 +9,39 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from birefvideo.cli.report import print_error
-from birefvideo.errors import OptionError
+from birefvideo.cli.printing import print_error
+from birefvideo.cli.program import Command, heading
+from birefvideo.errors import InputError
+from birefvideo.hints import possible_path
 from birefvideo.jobs.options import Options
-from birefvideo.paths import check_name
 
 
 def path(text: str) -> Path:
     """Return the path that a user named.
 
-    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder. So is a
-    name that no file can have.
+    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder. So is
+    one that no file can have.
     """
     if not text:
         print_error("one of the names given is empty: name a file or folder ('.' is the current folder)")
         raise typer.Exit(2)
     try:
-        check_name(Path(text), OptionError, "check the name")
-    except OptionError as error:
+        return possible_path(text)
+    except InputError as error:
         print_error(error)
         raise typer.Exit(2) from None
-    return Path(text)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command a parameter for each field of `Options` in place of its `**options`.
 
-    The command receives those that the user gave, as text; `Options(**options)` parses them.
+    The command receives those that the user changed, as text; `Options(**options)` parses them.
     """
 
     def wrapped(**values: Any) -> None:
         given = {name: values.pop(name) for name in names}
-        command(**values, **{name: value for name, value in given.items() if value is not None})
+        command(**values, **{name: value for name, value in given.items() if value not in (None, defaults[name])})
 
     names = [option.name for option in fields(Options)]
     signature = inspect.signature(command, eval_str=True)
@@ -50,6 +49,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     where = 1 + max((i for i, p in enumerate(own) if p.name == "to"), default=-1)
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters[where:where] = [_parameter(option) for option in fields(Options)]
+    defaults = {parameter.name: parameter.default for parameter in parameters}
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
     wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
@@ -59,13 +59,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(option: Any) -> inspect.Parameter:
     """Return the typer parameter of a field: text, or a flag that turns on what is off by default, or the reverse."""
     flag, default = _flag_of(option), None
+    text, group = option.metadata["help"], heading(option.metadata["group"])
     kind: Any = str | None
     if isinstance(option.default, bool) and option.metadata["bare"] is None:
         kind = bool | None
         name = f" /{flag.replace('--', '--no-')}" if option.default else flag
-        typed = typer.Option(name, help=option.metadata["help"], show_default=False)
+        typed = typer.Option(name, help=text, show_default=False, rich_help_panel=group)
     else:
-        typed = typer.Option(flag, help=option.metadata["help"], metavar=option.metadata["metavar"])
+        typed = typer.Option(flag, help=text, metavar=option.metadata["metavar"], rich_help_panel=group)
         # A default that text stands for is shown in the help, and is then as if the user had typed it.
         is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
         default = str(option.default) if is_text else None
@@ -77,7 +78,7 @@ def _flag_of(option: Any) -> str:
     return f"--{option.name.replace('_', '-')}"
 
 
-class OptionalValueCommand(TyperCommand):
+class OptionalValueCommand(Command):
     """A command with options whose value may be left out, such as `--premultiplied` for `--premultiplied black`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -1,32 +1,22 @@
-"""What the terminal shows: the line that a job starts with, its bar, its summary, and errors."""
+"""What the terminal shows of a job: the line that it starts with, its bar, and its summary."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.cli.printing import printable, tell
 from birefvideo.errors import with_flags
 
 if TYPE_CHECKING:
     from birefvideo.family.checkpoints import Checkpoint
     from birefvideo.jobs.plan import Plan
-    from birefvideo.jobs.run import Progress, Result
-
-
-def print_error(error: object) -> None:
-    """One line on stderr."""
-    print(f"birefvideo: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-
-
-def printable(text: object) -> str:
-    """Text without control characters, which a file's name may hold: they would break lines and colour the terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", str(text))
+    from birefvideo.jobs.result import Progress, Result
 
 
 def quiet_libraries() -> None:
@@ -56,9 +46,9 @@ class JobBar:
     @property
     def progress(self) -> Progress:
         """The callbacks for jobs.run."""
-        from birefvideo.jobs.run import Progress
+        from birefvideo.jobs.result import Progress
 
-        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed)
+        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed, self._told)
 
     def _planned(self, plan: Plan, checkpoint: Checkpoint) -> None:
         from tqdm import tqdm
@@ -66,28 +56,32 @@ class JobBar:
         info = plan.source
         why = f" ({checkpoint.reason})" if checkpoint.reason else ""
         settings = plan.settings
-        print(
-            f"{printable(self._clip.name)}: {info.width}×{info.height}, {_rate(float(info.rate))} fps, "
-            f"{float(_length(plan)):.1f} s; model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}",
-            flush=True,
+        times = "" if info.still else f", {_rate(float(info.rate))} fps, {float(_length(plan)):.1f} s"
+        tell(
+            f"{self._clip.name}: {info.width}×{info.height}{times}; "
+            f"model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}"
         )
-        total = math.ceil(_length(plan) * info.rate) or None
+        is_whole = plan.span.start is None and plan.span.end is None
+        total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None
         tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
         # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
-        log = sys.stderr is None or not sys.stderr.isatty()
+        log = not sys.stderr.isatty()
         interval = 10 if log else 0.1
-        self._bar = tqdm(
-            total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log, disable=sys.stderr is None
-        )
+        self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
 
     def _frame(self) -> None:
         self._bar.update()
 
     def _resumed(self, frames: int) -> None:
-        self._bar.write(f"  {frames} frames are done already, from an earlier run", file=sys.stdout)
+        with self._bar.external_write_mode():
+            tell(f"  {frames} frames are done already, from an earlier run")
         self._bar.initial += frames
         self._bar.n += frames
         self._bar.refresh()
+
+    def _told(self, line: str) -> None:
+        with self._bar.external_write_mode():
+            print_note(line, indent="  ")
 
 
 def _length(plan: Plan) -> Fraction:
@@ -100,24 +94,47 @@ def _length(plan: Plan) -> Fraction:
     return max(Fraction(0), last - first) * info.time_base
 
 
-def print_result(result: Result) -> None:
-    """Return the closing summary of one clip."""
-    rate = result.frames / result.seconds if result.seconds else 0.0
-    frames = "1 frame" if result.frames == 1 else f"{result.frames} frames"
-    print(f"  {frames} in {_duration(result.seconds)} ({rate:.1f} fps)")
+def print_result(clip: Path, result: Result) -> None:
+    """Print the closing summary of one clip."""
+    if result.was_done:
+        tell(f"{clip.name}: done already, by its receipts: {', '.join(map(_short, result.outputs))}")
+    else:
+        _print_outputs(result)
+    for warning in result.warnings:
+        print_note(warning, indent="  ")
+
+
+def _print_outputs(result: Result) -> None:
+    tell(f"  {_pace(result)}")
     names = [_short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
-        print(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
+        tell(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
     if result.review is not None:
-        print(f"  review it in a browser: {_short(result.review)}")
-    for warning in result.warnings:
-        print(f"  note: {printable(with_flags(warning))}")
+        tell(f"  review it in a browser: {_short(result.review)}")
+
+
+def print_note(message: str, indent: str = "") -> None:
+    """Print what the user should know, in one line."""
+    tell(f"{indent}note: {with_flags(message)}")
+
+
+def _pace(result: Result) -> str:
+    """Return how many frames there are, and how fast those of this run came."""
+    from birefvideo.media.metadata import counted
+
+    frames = counted(result.frames, "frame")
+    if not result.computed:
+        return f"{frames}, all done by an earlier run"
+    new = "" if result.computed == result.frames else f"{result.computed} of them new, "
+    rate = result.computed / result.seconds if result.seconds else 0.0
+    pace = "" if result.frames == 1 else f" ({new}{rate:.1f} fps)"
+    return f"{frames} in {_duration(result.seconds)}{pace}"
 
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of the files in a folder."""
-    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _megabytes(size: int) -> str:

@@ -6,27 +6,28 @@ Nothing here opens a connection. Official weights are found where `hub` keeps th
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
+from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
+from birefvideo.family.weights_file import read_weights
+from birefvideo.hints import address, meant, meant_file
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
 
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
@@ -87,8 +88,11 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     if is_file and path.suffix in (".safetensors", ".pth"):
         return Checkpoint(path.stem, path, PUBLISHED_SIZE)
     if name not in VARIANTS and not is_hub_id(name):
+        if where := address(name):
+            raise OptionError(f"{named('model', name)} {where}; birefvideo models --download fetches by name")
+        likely = meant(name, VARIANTS) or (meant_file(path) if path.suffix or "/" in name else "")
         raise OptionError(
-            f"unknown model {name!r}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
+            f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
             "or a .safetensors or .pth file"
         )
     row = variant(name)
@@ -183,7 +187,7 @@ def _weights_in(source: Path) -> Path:
         return source
     files = [source / WEIGHTS] if (source / WEIGHTS).is_file() else []
     if source.is_dir() and not files:
-        files = sorted(path for path in source.iterdir() if path.suffix in (".safetensors", ".pth"))
+        files = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth") and p.is_file())
     if len(files) == 1:
         return files[0]
     if len(files) > 1:
@@ -241,35 +245,35 @@ def geometry_from_keys(shapes: Mapping[str, Sequence[int]]) -> Geometry:
 def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> BiRefNet:
     """Read a checkpoint into a network of `dtype` (None: the file's own) in eval mode, on the CPU.
 
+    The norms' statistics are in fp32 whatever the dtype.
+
     Raises:
-        ModelError: the file cannot be read or does not fit; the message names the first differing keys.
+        ModelError: the file cannot be read, is damaged or does not fit; the message names the first differing keys.
     """
-    state = {_plain(k): v for k, v in _read(checkpoint.weights).items()}
+    state = {_plain(k): v for k, v in read_weights(checkpoint.weights).items()}
     geometry = checkpoint.geometry or geometry_from_keys({k: v.shape for k, v in state.items()})
-    with torch.device("meta"), _IndexTables():  # neither allocated nor initialised: the file's tensors take the places
-        model = BiRefNet(geometry)
+    model = empty_network(geometry)  # the file's tensors take the places
     # Older files lack the index tables, and they are no weights.
     state |= {name: table for name, table in model.named_buffers() if not table.is_meta}
     _check_fit(checkpoint.weights, state, model)
     # One by one, each popped: a file is never in memory in two dtypes.
     for key in list(state):
         value = state.pop(key)
-        state[key] = value.to(dtype) if dtype and value.is_floating_point() else value
+        if key.endswith(STATISTICS):
+            state[key] = _whole_statistics(value, checkpoint.weights)
+        else:
+            state[key] = value.to(dtype) if dtype and value.is_floating_point() else value
     model.load_state_dict(state, assign=True)
     return model.eval()
 
 
-class _IndexTables(TorchFunctionMode):
-    """Computes what starts from `arange` on the CPU although the rest of a network is built on the meta device.
-
-    There `arange` is written in Python, and importing that takes a second and a half.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        return func(*args, **(kwargs | {"device": "cpu"} if func is torch.arange else kwargs))
+def _whole_statistics(value: Tensor, weights: Path) -> Tensor:
+    if not value.isfinite().all():
+        raise ModelError(
+            f"{weights} was saved in a precision that does not hold the range of its norms' statistics: "
+            "save it again, with these in float32"
+        )
+    return value.float()
 
 
 def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> None:
@@ -288,28 +292,6 @@ def _plain(key: str) -> str:
     return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
 
 
-# A damaged .pth can fail anywhere in the unpickler.
-_UNPICKLING = (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError)
-_UNREADABLE = (OSError, SafetensorError, RuntimeError, *_UNPICKLING)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor]
-        if path.suffix == ".pth":
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        else:
-            state = load_file(path)
-        if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-            raise TypeError("not a plain state dict")
-        return state
-    except _UNREADABLE as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # whose own words advise to run the file's code
-            first = "not a plain state dict"
-        raise ModelError(f"{path} cannot be read as weights ({first}): copy or download it again") from error
-
-
 def load_folder(folder: Path) -> BiRefNet:
     """Read a checkpoint folder into a float32 network in eval mode."""
     return load(_from_folder(folder, folder.name))
@@ -320,7 +302,7 @@ def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    whole = ("running_mean", "running_var", "num_batches_tracked")
+    whole = (*STATISTICS, "num_batches_tracked")
     weights = {k: v if k.endswith(whole) else v.half() for k, v in model.state_dict().items()}
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birefvideo.errors import OptionError
+from birefvideo.hints import meant
 
 README = "README of github.com/ZhengPeng7/BiRefNet, July 2026"
 GUIDE = "a published guide to the variants"
@@ -312,4 +313,6 @@ def variant(name: str) -> Variant:
     if is_hub_id(name):
         rows = [row for row in _ROWS if row.hub_id.lower() == name.lower()]
         return rows[0] if rows else Variant(name, name)
-    raise OptionError(f"unknown model {name!r}: name one of {known_names()}, or a hub id (owner/name)")
+    raise OptionError(
+        f"unknown model {name!r}{meant(name, VARIANTS)}: name one of {known_names()}, or a hub id (owner/name)"
+    )

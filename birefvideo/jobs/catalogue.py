@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import VARIANTS
-from birefvideo.jobs.plan import DEFAULT_FORMATS
+from birefvideo.jobs.choose_formats import DEFAULT_FORMATS
 from birefvideo.media.format_table import FORMATS, PAIRS
 from birefvideo.media.writing.availability import why_unavailable
 

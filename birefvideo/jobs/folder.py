@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import errno
 import json
-import re
-import shutil
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from birefvideo.errors import OutputError, named
-from birefvideo.jobs.plan import MANIFEST, Plan, Segment, Target
-from birefvideo.matting.flicker import Curve
-from birefvideo.media.reading.decode import DecodeReport
+from birefvideo.jobs.folder_files import (
+    DELIVERED,
+    JOINED,
+    LOCK,
+    RENAMING,
+    Owner,
+    check_is_ours,
+    marked,
+    owner_of,
+    remove_contents,
+    remove_lock,
+    remove_part,
+    remove_unfinished,
+)
+from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, places, read_manifest, same_job
+from birefvideo.jobs.plan import Plan, Segment, Target
+from birefvideo.jobs.segment_file import is_whole, read_report, write_report
+from birefvideo.json_files import read_json_object
+from birefvideo.media.writing.sequence_folder import check_deliverable, deliver
+from birefvideo.own_files import make_folders, open_existing_or_new, remove_if_empty, sync, write_whole
 from birefvideo.pipeline import SegmentReport
-
-_OURS = re.compile(r"lock|renaming|manifest\.json|part_\d{5}(\.json|\.tmp|_.+)|joined")
-"""Names of what a job keeps in its folder."""
 
 _TAKEN = frozenset([errno.EAGAIN, errno.EACCES, errno.EDEADLK])
 """What systems say where another process holds the lock."""
@@ -41,71 +54,116 @@ class JobFolder:
     """Holds a job's folder while it runs; parts of an earlier run of the very same plan are kept.
 
     Leaving the block on success removes the folder; on an error it stays only if finished segments hold frames, or an
-    output that failed verification.
+    output that failed verification. What others have put into it stays in any case.
+
+    Args:
+        plan: the job.
+        overwrite: whether the parts of a stopped job of another plan, which could still go on, may go.
 
     Raises:
-        OutputError: another process works in the folder, it cannot be locked, or it is not ours.
+        OutputError: another process works in the folder, it cannot be locked, is not ours, or is needed by another job.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, overwrite: bool = False) -> None:
         self.path = plan.folder
+        self.notes: list[str] = []
+        """What the user should know of an earlier run's parts."""
         self._plan = plan
+        self._wanted = plan.manifest()
+        self._overwrite = overwrite
         self._lock: BinaryIO | None = None
+        self._made: list[Path] = []
         self._keeps_joined = False
 
     def __enter__(self) -> JobFolder:
-        # A job killed in its first or last moments leaves files without a manifest.
-        if self.path.exists() and not self._manifest.exists() and not _holds_only_ours(self.path):
-            raise OutputError(f"{self.path} is in the way and was not made by birefvideo: move it")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("wb")
+        check_is_ours(self.path)
+        self._made = make_folders(self.path)
         try:
-            _lock(self._lock)
-        except OSError as error:
+            self._lock = _locked(self.path)
+        except BaseException:
+            self._remove_made()
+            raise
+        earlier = read_manifest(self._manifest)
+        try:
+            self._check_may_go(earlier)
+        except OutputError:
             self._lock.close()
-            if error.errno in _TAKEN:
-                raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it") from error
-            if not self._manifest.exists():
-                shutil.rmtree(self.path, ignore_errors=True)
-            reason = f"{self.path} cannot be locked ({error.strerror})"
-            raise OutputError(f"{reason}: write to another disk with {named('out')}") from error
+            raise
         try:
-            self._prepare()
+            self._prepare(earlier)
         except BaseException:  # a full disk, or Ctrl-C
             self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def _prepare(self) -> None:
-        """Remove what another plan has left, and writes the manifest."""
+    def _prepare(self, earlier: Manifest | None) -> None:
+        """Remove what another plan has left, and write the manifest."""
         if not self.resumes():
-            for old in self.path.iterdir():
-                if old.name != "lock":
-                    _remove(old)
-            self._manifest.write_text(self._plan.manifest())
-        (self.path / "joined").mkdir(exist_ok=True)
+            remove_contents(self.path, _outputs_of(earlier, self._plan))
+            write_whole(self._manifest, json.dumps(self._wanted, indent=1))
+        remove_unfinished(self.path)
+        (self.path / JOINED).mkdir(exist_ok=True)
+
+    def _check_may_go(self, earlier: Manifest | None) -> None:
+        """Refuse to drop the parts of another command that could still be continued; take note of others' end."""
+        if earlier is None or same_job(earlier, self._wanted) or (self.path / DELIVERED).exists():
+            return
+        reports = [read_report(path) for path in sorted(self.path.glob("part_*.json"))]
+        frames = sum(len(found[0].pts) for found in reports if found)
+        if not frames:
+            return
+        others = differences(earlier, self._wanted)
+        if others and not self._overwrite and could_go_on(earlier):
+            raise OutputError(
+                f"{self.path} holds {frames} finished frames of a stopped job with {' and '.join(others)}: run that "
+                f"command again, or drop them with {named('overwrite', True)}, or choose another {named('out')}"
+            )
+        why = "is another job's" if others else "was begun with another input, model, machine or version"
+        self.notes.append(f"{frames} frames of an earlier run are not used: it {why}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._lock is not None
+        is_held = self._is_held()
         if sys.platform == "win32":
             self._lock.close()  # which cannot remove an open file
-        reports = [self.finished(segment) for segment in self._plan.segments]
-        if error is None or not (self._keeps_joined or any(report and report.pts for report in reports)):
-            shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+        try:
+            if is_held and (error is None or not self._is_worth_keeping()):
+                remove_contents(self.path, _outputs_of(self._wanted, self._plan))
+                remove_lock(self.path)
+            elif is_held:
+                remove_unfinished(self.path)
+        except OSError:  # what cannot be removed now is cleared by the next command
+            pass
+        finally:
+            self._lock.close()
+        self._remove_made()
+
+    def _is_worth_keeping(self) -> bool:
+        """Whether another run could use what is here, or a user would look at it."""
+        if self._keeps_joined:
+            return True
+        found = [read_report(self._report_path(segment)) for segment in self._plan.segments]
+        return any(one and one[0].pts for one in found) and same_job(read_manifest(self._manifest), self._wanted)
 
     def resumes(self) -> bool:
         """Whether an earlier run of this very plan left its folder."""
-        try:
-            return self._manifest.read_text() == self._plan.manifest()
-        except (OSError, ValueError):  # not there, or damaged
-            return False
+        is_ours = owner_of(self.path) is Owner.JOB and not (self.path / DELIVERED).exists()
+        return is_ours and same_job(read_manifest(self._manifest), self._wanted)
 
     def was_renaming(self) -> bool:
         """Whether an earlier run of this very plan was stopped while it gave the outputs their names."""
-        return (self.path / "renaming").exists() and self.resumes()
+        return (self.path / RENAMING).exists() and self.resumes()
+
+    def check_held(self) -> None:
+        """Refuse to go on in a folder that is not the one that the job began in.
+
+        Raises:
+            OutputError: it was moved, removed or replaced.
+        """
+        if not self._is_held():
+            raise OutputError(f"{self.path} was moved or replaced while the job ran: run the same command again")
 
     def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
         """Return the media file of one segment and output; another name while it is being written."""
@@ -114,40 +172,51 @@ class JobFolder:
 
     def joined(self, path: Path) -> Path:
         """Return the finished file before it gets its place at `path`."""
-        return self.path / "joined" / path.name
+        return self.path / JOINED / path.name
+
+    def begin(self, path: Path) -> Path:
+        """Return where the output is written that will be delivered as `path`; what a killed run left there is gone.
+
+        Raises:
+            OutputError: something that is not ours is there.
+        """
+        self.check_held()
+        place = self.joined(path)
+        remove_part(place)
+        if os.path.lexists(place):
+            raise OutputError(f"{place} is in the way and was not made by birefvideo: move it")
+        return place
 
     def finish(self, segment: Segment, report: SegmentReport) -> None:
         """Mark a segment as done: its parts get their names, then its report is written."""
+        self.check_held()
+        parts = []
         for target in self._plan.targets:
-            written = self.part(segment, target, finished=False)
+            written, part = self.part(segment, target, finished=False), self.part(segment, target)
             if written.exists():
-                _remove(self.part(segment, target))  # a folder takes no other's place
-                written.replace(self.part(segment, target))
-        path = self._report_path(segment)
-        temporary = path.with_suffix(".tmp")
-        values = asdict(report)
-        values["decode"]["short_by"] = float(report.decode.short_by)
-        temporary.write_text(json.dumps(values))
-        temporary.replace(path)
+                remove_part(part)  # a folder takes no other's place
+                written.replace(part)
+            if part.exists():
+                parts.append(part)
+        write_report(self._report_path(segment), report, parts)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
-        """Return the report of a segment that an earlier run finished and whose parts are all there, or None."""
-        try:
-            values = json.loads(self._report_path(segment).read_text())
-            parsed = {"decode": DecodeReport(**values["decode"]), "curve": Curve(**values["curve"])}
-            report = SegmentReport(**{**values, **parsed})
-        except (OSError, ValueError, TypeError, KeyError):
+        """Return the report of a segment that an earlier run finished, or None if it or a part is damaged."""
+        found = read_report(self._report_path(segment))
+        if found is None:
             return None
+        report, seals = found
         parts = [self.part(segment, target) for target in self._plan.targets]
-        return report if not report.pts or all(part.exists() for part in parts) else None
+        return report if not report.pts or all(is_whole(part, seals) for part in parts) else None
 
-    def discard(self) -> None:
+    def discard(self, keep_joined: bool = True) -> None:
         """Forget all finished segments, so that another run makes them again; joined outputs stay to be looked at."""
-        self._keeps_joined = True
+        self.check_held()
+        self._keeps_joined = keep_joined
         for segment in self._plan.segments:
             self._report_path(segment).unlink(missing_ok=True)
             for target in self._plan.targets:
-                _remove(self.part(segment, target))
+                remove_part(self.part(segment, target))
 
     def rename(self, overwrite: bool, files: Sequence[Path], receipts: Sequence[Path] = ()) -> None:
         """Move what lies in `joined` to its names: `files`, which must be new, then `receipts`, which need not.
@@ -155,17 +224,37 @@ class JobFolder:
         Raises:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
         """
-        if not overwrite and not self.was_renaming():
-            for path in files:
-                if path.exists():
-                    raise OutputError(f"{path} has appeared meanwhile: move it and run the same command again")
-        (self.path / "renaming").touch()
-        for path in [*files, *receipts]:
-            if path.is_dir():
-                old = self.joined(path).with_suffix(".replaced")
-                _remove(old)
-                path.replace(old)
-            self.joined(path).replace(path)
+        self.check_held()
+        mine = self._delivered_before()
+        for path in files:
+            if not overwrite and os.path.lexists(path) and _identity(path) not in mine:
+                raise OutputError(f"{path} has appeared meanwhile: move it and run the same command again")
+            check_deliverable(self.joined(path), path)
+        for path in (*files, *receipts):
+            sync(self.joined(path))
+        mine += [_identity(self.joined(path)) for path in files]
+        write_whole(self.path / RENAMING, json.dumps({**marked(), "files": mine}))
+        for path in (*files, *receipts):
+            deliver(self.joined(path), path)
+        (self.path / RENAMING).replace(self.path / DELIVERED)
+
+    def _delivered_before(self) -> list[list[int]]:
+        """Return the files that a killed run of this plan may have given their names already."""
+        try:
+            found = read_json_object(self.path / RENAMING).get("files")
+        except (OSError, ValueError):
+            return []
+        return found if isinstance(found, list) else []
+
+    def _is_held(self) -> bool:
+        """Whether the lock that we hold is the one that lies in the folder."""
+        assert self._lock is not None
+        return _is_at(self._lock, self.path / LOCK)
+
+    def _remove_made(self) -> None:
+        """Remove the folders that were made for this job and stayed empty."""
+        for folder in reversed(self._made):
+            remove_if_empty(folder)
 
     @property
     def _manifest(self) -> Path:
@@ -175,13 +264,70 @@ class JobFolder:
         return self.path / f"part_{segment.number:05d}.json"
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:
+    """Remove what a job left that was killed at its very end, or before its beginning; any other folder stays.
+
+    Args:
+        folder: where the job's folder would be.
+        plan: the job that is about to begin.
+        is_done: whether that job's outputs are known to be there, so that its own folder goes too.
+    """
+    owner = owner_of(folder)
+    is_over = (folder / DELIVERED).exists() or (is_done and same_job(read_manifest(folder / MANIFEST), plan.manifest()))
+    if owner is not Owner.REMAINS and not (owner is Owner.JOB and is_over):
+        return
+    with suppress(OutputError, OSError):  # another job is in it, or it cannot be removed: the job itself tells
+        lock = _locked(folder)
+        try:
+            remove_contents(folder, _outputs_of(read_manifest(folder / MANIFEST), plan))
+            if sys.platform == "win32":
+                lock.close()
+            remove_lock(folder)
+        finally:
+            lock.close()
 
 
-def _holds_only_ours(folder: Path) -> bool:
-    return folder.is_dir() and all(_OURS.fullmatch(file.name) for file in folder.iterdir())
+def _locked(folder: Path) -> BinaryIO:
+    """Return the open lock of a folder, held.
+
+    Raises:
+        OutputError: another process holds it, or it cannot be locked.
+    """
+    try:
+        lock = os.fdopen(open_existing_or_new(folder / LOCK), "r+b")
+    except FileExistsError as error:
+        raise OutputError(f"{folder / LOCK} is in the way and was not made by birefvideo: move it") from error
+    try:
+        _lock(lock)
+    except OSError as error:
+        lock.close()
+        if error.errno in _TAKEN:
+            raise OutputError(f"another birefvideo is working in {folder}: wait for it or stop it") from error
+        if not (folder / MANIFEST).exists():
+            remove_lock(folder)
+        reason = f"{folder} cannot be locked ({error.strerror})"
+        raise OutputError(f"{reason}: write to another disk with {named('out')}") from error
+    if not _is_at(lock, folder / LOCK):  # its last holder has just removed it
+        lock.close()
+        raise OutputError(f"another birefvideo has just finished in {folder}: run the same command again")
+    return lock
+
+
+def _is_at(lock: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.lstat())
+    except OSError:
+        return False
+
+
+def _identity(path: Path) -> list[int]:
+    """Return what a file keeps when it gets another name."""
+    found = path.lstat()
+    return [found.st_dev, found.st_ino]
+
+
+def _outputs_of(manifest: Manifest | None, plan: Plan) -> set[str]:
+    """Return the names that a job's outputs have before they are delivered."""
+    found: Any = places(manifest or {}).get("joined")
+    told = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    return {*told, *plan.joined}

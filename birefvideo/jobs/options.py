@@ -7,18 +7,32 @@ that type checkers know the keyword); then use it where it acts.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from numbers import Integral, Rational, Real
-from os import PathLike, fspath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from birefvideo.bounded_numbers import bounded_fraction
 from birefvideo.errors import OptionError, named
-from birefvideo.media.colour_names import parse_colour
+from birefvideo.hints import meant
+from birefvideo.jobs.option_values import (
+    RGB,
+    Time,
+    optional,
+    parse_background,
+    parse_despill,
+    parse_device,
+    parse_dtype,
+    parse_flag,
+    parse_fps,
+    parse_model,
+    parse_premultiplied,
+    parse_size,
+    parse_time,
+    parse_tracks,
+    whole_number,
+)
+from birefvideo.media.colour_names import NAMED_COLOURS
 
 if TYPE_CHECKING:
     import torch
@@ -26,19 +40,20 @@ if TYPE_CHECKING:
 
     from birefvideo.media.writing.background import Background
 
-RGB: TypeAlias = "tuple[int, int, int]"
-"""R'G'B' codes, 0–255."""
-Time: TypeAlias = "int | float | Fraction | str"
-"""Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
-
+GROUPS = ("Common", "Picture", "Sound", "Machine", "Expert")
+"""What the help divides the options into, in order."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""
-_LEAST_HUE = 32
-"""How far the RGB codes of a spill's colour are apart, at least."""
 
 
 def _option(
-    default: object, parse: Callable[[Any], object], explanation: str, *, metavar: str = "", bare: str | None = None
+    default: object,
+    parse: Callable[[Any], object],
+    explanation: str,
+    *,
+    group: str,
+    metavar: str = "",
+    bare: str | None = None,
 ) -> Any:
     """Declare an option.
 
@@ -47,159 +62,12 @@ def _option(
         parse: returns the value for what the user gave: text, or a Python value; raises ValueError that says what is
             allowed ("give …"). It takes its own results too.
         explanation: one line for the command line and the documentation.
+        group: the one of `GROUPS` under which the help shows it.
         metavar: how the help shows its value.
         bare: the value that a flag without a value stands for, where it may be left out.
     """
-    return field(default=default, metadata={"parse": parse, "help": explanation, "metavar": metavar, "bare": bare})
-
-
-def parse_time(value: Any) -> Fraction | None:
-    """Return seconds of a number, or of '12.5', '1:02.5' or '1:00:02'."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        is_time = re.fullmatch(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,99})?|\.\d{1,99})", value.strip(), re.ASCII)
-        parts = [Fraction(part) for part in value.strip().split(":")] if is_time else []
-        if parts and all(part < 60 for part in parts[1:]):
-            return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
-    elif isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 10**9:  # type: ignore[operator]
-        return Fraction(value) if isinstance(value, Rational) else Fraction(float(value)).limit_denominator(10**6)
-    raise ValueError("give seconds (12.5) or [h:]mm:ss (1:02.5), not negative")
-
-
-def parse_size(value: Any) -> int | tuple[int, int] | None:
-    """Return the network's input: (width, height), or one number; of '1024x576', '1024', a pair or a number."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip().lower(), re.ASCII)
-        value = tuple(int(side) for side in found.groups() if side) if found else ()
-    sides = value if isinstance(value, tuple | list) else (value,)
-    if len(sides) not in (1, 2) or any(not _is_whole(side) or side < 64 or side % 32 for side in sides):
-        raise ValueError("give WIDTHxHEIGHT or one number, in multiples of 32 from 64 on")
-    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
-
-
-def parse_background(value: Any) -> Background:
-    """Return the colour that a text or three codes name, or else the file."""
-    reason = "give a colour"
-    if isinstance(value, str) or not isinstance(value, PathLike):
-        try:
-            return _rgb(value)
-        except ValueError as error:
-            if not isinstance(value, str):
-                raise
-            reason = str(error)
-    path = Path(value)
-    if not _is_file(path):
-        raise ValueError(f"{reason}, or the name of a picture or video that exists")
-    return path
-
-
-def parse_despill(value: Any) -> RGB | str | None:
-    """Return the R'G'B' codes of a colour with a hue, 'auto', or None."""
-    if value is None or (isinstance(value, str) and value.strip().lower() == "auto"):
-        return None if value is None else "auto"
-    colour = _rgb(value)
-    if max(colour) - min(colour) < _LEAST_HUE:
-        raise ValueError("it has no hue to take out; give a colour such as green or blue, or auto")
-    return colour
-
-
-def parse_fps(value: Any) -> Fraction | None:
-    """Return pictures a second: 23.976, 29.97 and their like are the broadcast rates, 24000/1001 and so on."""
-    if value is None:
-        return None
-    try:
-        rate = Fraction(0) if isinstance(value, bool) else bounded_fraction(str(value))
-    except ValueError:
-        rate = Fraction(0)
-    if not Fraction(1, 1000) <= rate <= 1000:
-        raise ValueError("give pictures a second, such as 24, 29.97 or 30000/1001")
-    broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-    is_broadcast = rate.denominator > 1 and abs(rate - broadcast) < Fraction(1, 500)
-    return broadcast if is_broadcast else rate
-
-
-def parse_premultiplied(value: Any) -> bool:
-    """Return whether to multiply, of a flag or of the colour that the edges are to be mixed with: only black."""
-    if not isinstance(value, str):
-        return bool(value)
-    if _rgb(value) != (0, 0, 0):
-        raise ValueError(f"only black is possible; for another colour see {named('background')}")
-    return True
-
-
-def _model(value: Any) -> str:
-    if not isinstance(value, str | PathLike):
-        raise ValueError("give a name, a hub id, a checkpoint folder or a weights file")
-    return str(fspath(value))
-
-
-def _device(value: Any) -> str:
-    from birefvideo.matting.devices import device_name  # torch: seconds that --help need not take
-
-    return device_name(value)
-
-
-def _dtype(value: Any) -> str:
-    from birefvideo.matting.devices import DTYPES
-
-    return _one_of(str(value).removeprefix("torch."), DTYPES)
-
-
-def _tracks(value: Any) -> str:
-    from birefvideo.media.writing.audio import TRACKS
-
-    return _one_of(value, TRACKS)
-
-
-def _one_of(value: Any, allowed: Collection[str]) -> str:
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"give one of {', '.join(allowed)}")
-    return str(value)
-
-
-def _whole(least: int, allowed: str) -> Callable[[Any], int | None]:
-    def parse(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
-            value = int(value)
-        if not _is_whole(value) or value < least:
-            raise ValueError(f"give {allowed}")
-        return int(value)
-
-    return parse
-
-
-def _optional(parse: Callable[[Any], object]) -> Callable[[Any], object]:
-    return lambda value: None if value is None else parse(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool) and value not in (0, 1):
-        raise ValueError("give True or False")
-    return bool(value)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, a null character, a folder that may not be read
-        return False
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _rgb(value: Any) -> RGB:
-    """Return the codes of a colour in words, or of three numbers."""
-    if isinstance(value, str):
-        return parse_colour(value)
-    codes = tuple(value) if isinstance(value, tuple | list) else ()
-    if len(codes) != 3 or not all(_is_whole(code) and 0 <= code <= 255 for code in codes):
-        raise ValueError("give a colour's name, '#rrggbb' or (red, green, blue) from 0 to 255")
-    return int(codes[0]), int(codes[1]), int(codes[2])
+    shown = {"help": explanation, "group": group, "metavar": metavar, "bare": bare}
+    return field(default=default, metadata={"parse": parse, **shown})
 
 
 class FrameArguments(TypedDict, total=False):
@@ -211,6 +79,7 @@ class FrameArguments(TypedDict, total=False):
     despill: str | RGB | None
     fps: int | float | Fraction | str | None
     deinterlace: bool
+    ignore_alpha: bool
     start: Time | None
     end: Time | None
     device: str | torch.device
@@ -239,36 +108,45 @@ class Options:
 
     model: str = _option(
         "auto",
-        _model,
+        parse_model,
         "Name (see `birefvideo models`), hub id, checkpoint folder or weights file.",
         metavar="MODEL",
+        group="Common",
     )
     size: int | tuple[int, int] | None = _option(
         None,
         parse_size,
         "What the network sees instead of the model's own: WxH, or N (its square or long side).",
         metavar="SIZE",
+        group="Expert",
     )
     background: Background = _option(
         (0, 177, 64),
         parse_background,
         "Under the green output: colour name, #rrggbb or r,g,b, a picture, or a video, which loops.",
         metavar="COLOUR|FILE",
+        group="Picture",
     )
     smooth: int = _option(
         2,
-        _whole(0, "0 (off) or a radius in frames"),
+        whole_number(0, 100, "0 (off) or a radius in frames, up to 100"),
         "Radius of temporal smoothing in frames; 0 is off.",
         metavar="FRAMES",
+        group="Picture",
     )
     despill: RGB | str | None = _option(
         None,
         parse_despill,
         "Take a wall's coloured light out of edges: green, #rrggbb …, or auto.",
         metavar="COLOUR",
+        group="Picture",
     )
     fps: Fraction | None = _option(
-        None, parse_fps, "Pictures a second, where INPUT is pictures: 24, 29.97, …; default: 25.", metavar="RATE"
+        None,
+        parse_fps,
+        "Pictures a second, where INPUT is pictures: 24, 29.97, …; default: 25.",
+        metavar="RATE",
+        group="Picture",
     )
     premultiplied: bool = _option(
         False,
@@ -276,39 +154,48 @@ class Options:
         "Multiply colour by alpha, over black; without it alpha is straight.",
         metavar="[black]",
         bare="black",
+        group="Picture",
     )
     audio: str = _option(
         "all",
-        _tracks,
+        parse_tracks,
         "Which of the input's audio tracks to keep: all, first or none.",
         metavar="TRACKS",
+        group="Sound",
     )
-    deinterlace: bool = _option(True, _flag, "Take frames that are flagged interlaced as they are.")
-    start: Fraction | None = _option(None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME")
-    end: Fraction | None = _option(None, parse_time, "End here: seconds or [h:]mm:ss.", metavar="TIME")
-    device: str = _option("auto", _device, "auto, cuda, cuda:N, mps or cpu.", metavar="DEVICE")
+    deinterlace: bool = _option(
+        True, parse_flag, "Take frames that are flagged interlaced as they are.", group="Picture"
+    )
+    ignore_alpha: bool = _option(False, parse_flag, "Show what the input's own transparency hides.", group="Picture")
+    start: Fraction | None = _option(
+        None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME", group="Common"
+    )
+    end: Fraction | None = _option(None, parse_time, "End here: seconds or [h:]mm:ss.", metavar="TIME", group="Common")
+    device: str = _option("auto", parse_device, "auto, cuda, cuda:N, mps or cpu.", metavar="DEVICE", group="Machine")
     dtype: str = _option(
         "auto",
-        _dtype,
+        parse_dtype,
         "What the network computes in: auto (by device), float32, bfloat16 or float16.",
         metavar="DTYPE",
+        group="Machine",
     )
     batch: int | None = _option(
         None,
-        _optional(_whole(1, "a number of frames, at least 1")),
+        optional(whole_number(1, 10**9, "a number of frames, at least 1")),
         "Frames computed at once; default: by device and free memory.",
         metavar="FRAMES",
+        group="Machine",
     )
 
     def __init__(self, **choices: Unpack[JobArguments]) -> None:
         given: dict[str, object] = dict(choices)
+        object.__setattr__(self, "_given", frozenset(choices))
         for option in fields(self):
             value = given.pop(option.name, option.default)
             object.__setattr__(self, option.name, parse_option(option.name, value))
         if given:
-            raise OptionError(
-                f"there is no option {', '.join(given)}: choose from {', '.join(o.name for o in fields(self))}"
-            )
+            names, (unknown, *_) = [option.name for option in fields(self)], given
+            raise OptionError(f"there is no option {unknown}{meant(unknown, names)}: choose from {', '.join(names)}")
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
@@ -320,7 +207,19 @@ class Options:
             OptionError: as the class.
         """
         values: Any = {option.name: getattr(self, option.name) for option in fields(self)}
-        return Options(**{**values, **choices})
+        changed = Options(**{**values, **choices})
+        object.__setattr__(changed, "_given", self.given | choices.keys())
+        return changed
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the options that the user has given, be it with their defaults."""
+        return self._given  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def asks_for_background(self) -> bool:
+        """Whether something else than the chroma key's green is to be under composites."""
+        return self.background != NAMED_COLOURS["green"]
 
 
 def parse_option(name: str, value: object) -> Any:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
-import numpy as np
-import torch
-
-from birefvideo.errors import InputError, OptionError, OutputError, named
+from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
+from birefvideo.jobs.manifest import (
+    MANIFEST,
+    Manifest,
+    as_manifest,
+    check_unchanged,
+    options_as_text,
+    read_manifest,
+    same_job,
+    versions,
+)
 from birefvideo.jobs.options import Options
-from birefvideo.json_files import parse_json_object
-from birefvideo.media.format_table import FORMATS, Format, format_for_suffix, get_formats
-from birefvideo.media.reading.numbered_pictures import at_rate, members, stem_of
+from birefvideo.jobs.receipt import receipt_path
+from birefvideo.media.format_names import unknown_ending
+from birefvideo.media.format_table import Format
+from birefvideo.media.forms import has_ending
+from birefvideo.media.reading.numbered_pictures import at_rate, stem_of
+from birefvideo.media.reading.stills import is_still
 from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
@@ -34,10 +41,8 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
-DEFAULT_FORMATS = ("prores", "green")
-_FILES = {row.extension for row in FORMATS.values()} - {""}
-MANIFEST = "manifest.json"
-"""Name of the plan as a job's folder keeps it."""
+_MOST_BATCH = 4096
+"""Frames in a batch beyond which no manifest is believed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Plan:
     """The user's choices."""
     folder: Path
     """Where parts are kept until the job is done."""
+    inputs: dict[str, Any]
+    """What the clip and the background were before anything was read: see `manifest.fingerprints`."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What was resolved from the options: model, weights' hash, device, dtype, batch, threads."""
 
@@ -90,22 +97,39 @@ class Plan:
         """Return what the clip is as an output has it."""
         return self.source if target.delivered else proxy_info(self.source)
 
-    def manifest(self) -> str:
-        """Everything that decides the outputs' bytes, as JSON: equal text, equal bytes."""
+    def manifest(self) -> Manifest:
+        """Everything that decides the outputs' bytes: equal (see `manifest.same_job`), equal bytes."""
         background = self.options.background
-        return json.dumps(
+        return as_manifest(
             {
-                "input": _fingerprint(self.source.path),
-                "background": _fingerprint(background) if isinstance(background, Path) else None,
+                **self.inputs,
                 "targets": {t.path.name: t.format.name for t in self.targets},
                 "segments": [[s.span.start, s.span.end] for s in self.segments],
-                "options": {k: str(v) for k, v in asdict(self.options).items()},
+                "options": options_as_text(self.options),
                 "settings": self.settings,
                 "versions": versions(),
             },
-            indent=1,
-            sort_keys=True,
+            places={
+                "input": str(self.source.path.absolute()),
+                "background": str(background.absolute()) if isinstance(background, Path) else None,
+                "joined": self.joined,
+            },
         )
+
+    def check_inputs(self) -> None:
+        """Refuse to go on where an input is not what it was when the job was planned.
+
+        Raises:
+            InputError: as above.
+        """
+        check_unchanged(self.source.path, self.options, self.inputs)
+
+    @property
+    def joined(self) -> list[str]:
+        """Names of the files and folders that lie in the job's folder before delivery, all of them and no more."""
+        paths = [target.path for target in self.targets]
+        receipts = dict.fromkeys(receipt_path(path) for path in paths)
+        return [path.name for path in (*paths, *receipts, review_page(self.source.path, self.targets))]
 
 
 def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:
@@ -126,50 +150,49 @@ def with_earlier_batch(plan: Plan) -> Plan:
 
     Free memory may have changed since, but batches of another shape would not give the same bytes.
     """
-    try:
-        earlier = (plan.folder / MANIFEST).read_text()
-        batch = parse_json_object(earlier, MANIFEST)["settings"]["batch"]
-    except (OSError, ValueError, LookupError, TypeError):
+    earlier = read_manifest(plan.folder / MANIFEST)
+    settings = (earlier or {}).get("settings")
+    batch = settings.get("batch") if isinstance(settings, dict) else None
+    if not isinstance(batch, int) or not 1 <= batch <= _MOST_BATCH:
         return plan
     kept = replace(plan, settings=plan.settings | {"batch": batch})
-    return kept if isinstance(batch, int) and kept.manifest() == earlier else plan
+    return kept if same_job(kept.manifest(), earlier) else plan
 
 
-def plan_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
+def plan_targets(
+    source: Path, out: Path | None, names: Sequence[str], options: Options | None = None
+) -> tuple[Target, ...]:
     """Where the outputs of one input go: beside it, into the folder `out`, or to the file `out`.
 
-    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder.
+    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder. What a
+    format makes depends on the input, a clip or a picture, and on whether `options` name a background.
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
-        InputError: the input has a name that no file can have.
         OutputError: an output would have such a name.
     """
-    check_name(source, InputError, "check the name")
-    if out is not None:
-        check_name(out, OutputError, f"choose another {named('out')}")
-    targets = _named_targets(source, out, names)
+    targets = _named_targets(source, out, names, options or Options())
     for path in (*(target.path for target in targets), job_folder(targets, source)):
-        check_name(path, OutputError, "rename the input")
+        check_name(path, "rename the input")
     return targets
 
 
-def _named_targets(source: Path, out: Path | None, names: Sequence[str]) -> tuple[Target, ...]:
-    if out is not None and out.suffix.lower() in _FILES and not out.is_dir():
-        asked = get_formats(names) or [format_for_suffix(out)]
+def _named_targets(source: Path, out: Path | None, names: Sequence[str], options: Options) -> tuple[Target, ...]:
+    still = is_still(source)
+    if out is not None and out.suffix.lower() in endings(still) and not out.is_dir():
+        asked = formats_asked_for(names, options, is_still=still) or [format_for_name(out, options, is_still=still)]
         if len(asked) > 1:
             raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
         (wanted,) = asked
         check_available(wanted)
-        if wanted.extension != out.suffix.lower():
-            raise OptionError(
-                f"{out} does not go with {named('to', wanted.name)}, which makes a {wanted.extension} file"
-            )
+        if not has_ending(out, wanted):
+            makes = f"a {wanted.extension} file" if wanted.extension else "a folder"
+            raise OptionError(f"{out} does not go with {named('to', names[0])}, which makes {makes}")
         return (Target(wanted, out),)
-    if out is not None and out.suffix.lower() in (".avi", ".mpg", ".wmv", ".m4v", ".png") and not out.is_dir():
-        raise OptionError(f"{out} is not a kind of file that can be written: end it with {', '.join(sorted(_FILES))}")
+    if out is not None and not out.is_dir() and (why := unknown_ending(out, written_of(still))):
+        raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
-    formats = get_formats(names or DEFAULT_FORMATS)
+    formats = formats_asked_for(names or default_formats(options, is_still=still), options, is_still=still)
     for format in formats:
         check_available(format)
     return tuple(Target(f, folder / f"{stem_of(source)}{f.suffix}") for f in formats)
@@ -229,9 +252,9 @@ def check_targets(source: Path, targets: Sequence[Target]) -> None:
                 raise OutputError(f"{path} is the input itself: choose another {named('out')}")
             # Folders that are missing are made when there is something to put into them.
             nearest = next(folder for folder in path.absolute().parents if folder.exists())
-            probe = nearest / f".birefvideo-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            descriptor, probe = tempfile.mkstemp(prefix=".birefvideo-", dir=nearest)
+            os.close(descriptor)
+            Path(probe).unlink()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OutputError(
@@ -246,7 +269,7 @@ def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
         OutputError: names the first.
     """
     for path in [*(target.path for target in targets), *([page] if page else [])]:
-        if path.exists():
+        if os.path.lexists(path):
             replaces = f"pass {named('overwrite', True)} to replace it"
             raise OutputError(f"{path} exists already: {replaces}, or choose another {named('out')}")
 
@@ -254,9 +277,13 @@ def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:
     """Return the part of the clip between two times (see `Options`), counted in seconds from its first frame.
 
+    A picture has no time: it is always whole.
+
     Raises:
         OptionError: `start` is past the clip's end.
     """
+    if info.still:
+        return Span()
     if start is not None and info.duration and start >= info.duration:
         raise OptionError(
             f"{named('start')} {_seconds(start)} is past the end of {info.path.name} ({_seconds(info.duration)})"
@@ -269,24 +296,40 @@ def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) 
 
 
 def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
-    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields.
+    """Return what a clip is when it is read as the options want: its rate, its tracks, its fields, its opacity.
 
     Raises:
         OptionError: the rate is given for a video, which has its own times.
     """
-    return replace(with_tracks(at_rate(info, options.fps), options.audio), deinterlace=options.deinterlace)
+    info = with_tracks(at_rate(info, options.fps), options.audio)
+    return replace(
+        info,
+        deinterlace=options.deinterlace and not info.still,
+        has_alpha=info.has_alpha and not options.ignore_alpha,
+    )
 
 
 def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cut a span into segments of about ten seconds; the outer bounds stay those of the span."""
+    """Cut a span into segments of about ten seconds that hold pictures; the outer bounds stay those of the span."""
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
         last = min(last, span.end)
     step = int(SEGMENT_SECONDS / info.time_base)
-    cuts = list(range(first + step, last - int(SHORTEST_TAIL / info.time_base), step)) if step else []
+    latest = last - int(SHORTEST_TAIL / info.time_base)
+    cuts = [first + k * step for k in _filled(info, first, step, latest) if first + k * step < latest] if step else []
     bounds = [span.start, *cuts, span.end]
     return tuple(Segment(i, Span(a, b)) for i, (a, b) in enumerate(pairwise(bounds)))
+
+
+def _filled(info: VideoInfo, first: int, step: int, last: int) -> Iterable[int]:
+    """Return which of the steps from `first` to `last` have pictures, but for the first one, which is number 0."""
+    if not info.stretches:  # nothing but the head says how long the clip is: it has no more steps than pictures
+        return range(1, min(max(last - first, 0) // step, info.frame_count) + 1)
+    runs = (
+        range(max(1, (begin - first) // step), (min(end, last) - first) // step + 1) for begin, end in info.stretches
+    )
+    return dict.fromkeys(chain.from_iterable(runs))
 
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:
@@ -296,34 +339,3 @@ def job_folder(targets: Sequence[Target], source: Path) -> Path:
 
 def _seconds(time: Fraction) -> str:
     return f"{float(time):g} s"
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Identify a file without reading all of it, by size, head and tail; pictures by names, sizes and times."""
-    if path.is_dir() or not path.exists():
-        stats = [(file.name, file.stat()) for file in members(path)]
-        return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
-    size = path.stat().st_size
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        file.seek(max(0, size - (1 << 20)))
-        digest.update(file.read(1 << 20))
-    changed = path.stat().st_mtime_ns
-    return {"name": path.name, "size": size, "changed": changed, "sha256_of_ends": digest.hexdigest()}
-
-
-@cache
-def versions() -> dict[str, Any]:
-    """Everything but the plan that decides bytes: our own code too, so that an update mixes no two mattes."""
-    code = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        code.update(module.read_bytes())
-    return {
-        "birefvideo": code.hexdigest(),
-        "torch": torch.__version__,
-        "av": av.__version__,
-        "ffmpeg": {name: list(version) for name, version in av.library_versions.items()},
-        "numpy": np.__version__,
-        "cv2": cv2.__version__,
-    }

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -15,10 +14,11 @@ from typing import Any
 from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Span
+from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.json_files import read_json_object
-from birefvideo.media.format_table import FORMATS
-from birefvideo.media.reading.numbered_pictures import members
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.verification.verify_later import Check, Claims
+from birefvideo.media.verification.verify_sound import SoundClaims
 from birefvideo.paths import is_file_name
 
 _MARK = "birefvideo_receipt"
@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 
 def receipt_path(output: Path) -> Path:
     """Where the receipt of an output lies: its name with .json for what follows the stem; of a folder, with .json."""
-    known = {format.extension for format in FORMATS.values()}
+    known = {format.extension for format in ALL_FORMS.values()}
     is_file = output.suffix.lower() in known - {""}
     return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
 
@@ -61,9 +61,13 @@ def claims_of(entry: Entry | None) -> Claims:
     try:
         verified, options = entry["verified"], entry["options"]
         return Claims(
-            format=FORMATS.get(entry["format"]),
+            format=ALL_FORMS.get(entry["format"]),
             frames=bounded_int(verified["frames"], 0),
-            sounds=len(verified["sounds"]),
+            sound=SoundClaims(
+                written=len(verified["sounds"]),
+                wanted=None if entry["input"].get("sounds") is None else bounded_int(entry["input"]["sounds"], 0),
+                tracks=str(options["audio"]) if "audio" in options else None,
+            ),
             span=_span(entry["span"]),
             fps=_rate(options.get("fps")),
             premultiplied=bool(options.get("premultiplied")),
@@ -94,6 +98,8 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     if entry is None:
         return [Check("receipt", None, f"none beside it ({receipt_path(output).name}): no hash to compare")]
     checks = []
+    if not isinstance(entry.get("sha256"), str):
+        checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),
@@ -120,29 +126,6 @@ def merged(path: Path, entries: Mapping[str, Entry]) -> str:
     """
     kept = {name: entry for name, entry in (_outputs(path) or {}).items() if (path.parent / name).exists()}
     return json.dumps({_MARK: _VERSION, "outputs": kept | dict(entries)}, indent=1, ensure_ascii=False) + "\n"
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of an output, in hex; of a folder, of the lines that sha256sum prints of its files, in order of names."""
-    return _of_files(sorted(filter(Path.is_file, path.iterdir()))) if path.is_dir() else _of_file(path)
-
-
-def input_digest(path: Path) -> str:
-    """SHA-256 of an input, in hex; of pictures as `content_digest`, whatever else lies in their folder."""
-    return _of_file(path) if path.is_file() else _of_files(members(path))
-
-
-def _of_files(files: Sequence[Path]) -> str:
-    lines = (f"{_of_file(file)}  {file.name}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:

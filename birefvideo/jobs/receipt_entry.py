@@ -12,7 +12,9 @@ from pathlib import Path
 from statistics import fmean
 
 from birefvideo.errors import with_flags
-from birefvideo.jobs.plan import Plan, Target, versions
+from birefvideo.jobs.finished import job_key
+from birefvideo.jobs.manifest import versions
+from birefvideo.jobs.plan import Plan, Target
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
 from birefvideo.matting.predict import PredictReport
@@ -34,7 +36,9 @@ class VerifiedOutput:
     """What it was found to hold."""
 
 
-def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str]) -> Entry:
+def job_facts(
+    plan: Plan, input_digest: str, computed: PredictReport, warnings: Sequence[str], losses: Sequence[str]
+) -> Entry:
     """Return what is true of every output of a job."""
     source, settings = plan.source, plan.settings
     return {
@@ -49,10 +53,12 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
             "duration": round(float(source.duration), 6),
             "pix_fmt": source.pix_fmt,
             "colour": asdict(source.colour),
+            "sounds": len(source.audio),
         },
         "model": {"name": settings["model"], "sha256": settings["weights"]},
         "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
         "span": [plan.span.start, plan.span.end],
+        "job": job_key(plan),
         "segments": len(plan.segments),
         "computed": {
             "device": settings["device"],
@@ -63,6 +69,7 @@ def job_facts(plan: Plan, input_digest: str, computed: PredictReport, warnings: 
         },
         "versions": _versions(),
         "warnings": [with_flags(warning) for warning in warnings],
+        "losses": list(losses),
     }
 
 
@@ -90,6 +97,7 @@ def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) 
                 {
                     "codec": sound.codec,
                     "copied": sound.copied,
+                    "channels": sound.channels,
                     "start": round(float(sound.start), 6),
                     "end": round(float(sound.end), 6),
                 }

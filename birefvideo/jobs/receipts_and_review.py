@@ -7,14 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.errors import InputError
+from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
-from birefvideo.jobs.receipt import Entry, content_digest, input_digest, merged, receipt_path
+from birefvideo.jobs.receipt import Entry, merged, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
 from birefvideo.jobs.review import Clip, Reviewable, render
 from birefvideo.matting.flicker import joined, suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.writing.proxy import SOURCE_PROXY
+from birefvideo.own_files import write_whole
 from birefvideo.pipeline import SegmentReport
 
 EMBEDDED_BYTES = 30_000_000
@@ -40,6 +43,7 @@ def write_side_files(
     reports: Sequence[SegmentReport],
     computed: PredictReport,
     warnings: Sequence[str],
+    losses: Sequence[str],
     *,
     receipts: bool,
     review: bool,
@@ -49,38 +53,42 @@ def write_side_files(
     outputs = [target.path for target in plan.delivered]
     entries: dict[str, Entry] = {}
     if receipts or review:
-        entries = _entries(plan, folder, finished, computed, warnings)
+        entries = _entries(plan, folder, finished, computed, warnings, losses)
         facts = matte_facts(coverage, flicker)
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
     written: list[Path] = []
     if receipts:
         for path in dict.fromkeys(map(receipt_path, outputs)):
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
-            _write(folder.joined(path), merged(path, mine))
+            write_whole(folder.joined(path), merged(path, mine))
             written.append(path)
     if not review:
         return SideFiles(tuple(outputs), tuple(written), None)
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
     html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
     place = review_page(plan.source.path, plan.targets)
-    _write(folder.joined(place), html)
+    write_whole(folder.joined(place), html)
     return SideFiles((*outputs, *beside, place), tuple(written), place)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write UTF-8; the escapes of a file name's foreign bytes are JSON's own, and harmless elsewhere."""
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
 def _entries(
-    plan: Plan, folder: JobFolder, finished: Sequence[VerifiedOutput], computed: PredictReport, warnings: Sequence[str]
+    plan: Plan,
+    folder: JobFolder,
+    finished: Sequence[VerifiedOutput],
+    computed: PredictReport,
+    warnings: Sequence[str],
+    losses: Sequence[str],
 ) -> dict[str, Entry]:
     wanted = [one for one in finished if one.target.delivered]
     paths = [folder.joined(one.target.path) for one in wanted]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         source = pool.submit(input_digest, plan.source.path)
         digests = list(pool.map(content_digest, paths))
-    job = job_facts(plan, source.result(), computed, warnings)
+    try:
+        hashed = source.result()
+    except OSError as error:
+        raise InputError(f"{plan.source.path} cannot be read any more ({error.strerror}); start again") from error
+    job = job_facts(plan, hashed, computed, warnings, losses)
     return {
         one.target.path.name: {**output_facts(plan, one, path, digest), **job}
         for one, path, digest in zip(wanted, paths, digests, strict=True)

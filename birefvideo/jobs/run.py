@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from birefvideo.errors import InputError, OutputError, named
-from birefvideo.family.checkpoints import Checkpoint
-from birefvideo.jobs.folder import JobFolder
+from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.jobs.finished import finished_earlier
+from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.manifest import InputChangedError, fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
@@ -31,10 +32,12 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
-from birefvideo.jobs.warnings import job_warnings
+from birefvideo.jobs.result import Progress, Result, done_result
+from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
+from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.reading.probe import probe
@@ -44,41 +47,8 @@ from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
+from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
-
-
-@dataclass
-class Progress:
-    """Callbacks of a running job; the defaults do nothing."""
-
-    planned: Callable[[Plan, Checkpoint], object] = lambda plan, checkpoint: None
-    """Called once before the first frame."""
-    frame: Callable[[], object] = lambda: None
-    """Called after each frame."""
-    resumed: Callable[[int], object] = lambda frames: None
-    """Called once, if so, with the number of frames that an earlier run had finished."""
-
-
-@dataclass
-class Result:
-    """What a job made."""
-
-    outputs: tuple[Path, ...]
-    """The files, in the order asked for."""
-    frames: int
-    """Frames in each."""
-    seconds: float
-    """Wall time."""
-    model: str
-    """Name of the checkpoint used."""
-    device: str
-    """Where it ran."""
-    warnings: list[str] = field(default_factory=list)
-    """What the user should know, one line each."""
-    receipts: tuple[Path, ...] = ()
-    """The receipts beside the outputs."""
-    review: Path | None = None
-    """The review page."""
 
 
 def run(
@@ -87,24 +57,65 @@ def run(
     options: Options,
     *,
     overwrite: bool = False,
+    skip_done: bool | None = None,
     receipts: bool = True,
     review: bool = False,
+    strict: bool = False,
     load: Callable[[], LoadedModel] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
+    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
+    With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
+    again.
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
     """
     started = time.monotonic()
     progress = progress or Progress()
+    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    clear_remains(plan.folder, plan)
+    if skip_done if skip_done is not None else not overwrite:
+        entries = finished_earlier(plan, review=review)
+        if entries:
+            clear_remains(plan.folder, plan, is_done=True)
+            result = done_result(plan, entries, time.monotonic() - started, review=review)
+            if strict:
+                _check_whole(source, result.losses)
+            return result
+    folder = JobFolder(plan, overwrite)
+    if not overwrite and not folder.was_renaming():
+        check_free(plan.targets, review_page(source, targets) if review else None)
+    result = _run_planned(
+        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+    )
+    if plan.folder.exists():
+        result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _planned(
+    source: Path,
+    targets: Sequence[Target],
+    options: Options,
+    load: Callable[[], LoadedModel] | None,
+    *,
+    receipts: bool,
+    review: bool,
+    strict: bool,
+) -> tuple[Plan, LoadedModel]:
+    """Check all that can be checked before the first frame; return the plan, and the network for it."""
     info = as_asked(probe(source), options)
-    tags = read_metadata(info)
+    check_pictures_fit(info, targets)
+    inputs = fingerprints(source, options)
     span = trimmed_span(info, options.start, options.end)
+    if strict:
+        _check_whole(source, file_losses(info, span))
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
@@ -113,6 +124,7 @@ def run(
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
     model = load() if load else LoadedModel(options)
+    model.check_fits(info)
     plan = Plan(
         source=info,
         targets=(*targets, *copies),
@@ -120,44 +132,92 @@ def run(
         segments=plan_segments(info, span),
         options=options,
         folder=job_folder(targets, source),
+        inputs=inputs,
         settings=model.settings(info),
     )
-    plan = with_earlier_batch(plan)
+    return with_earlier_batch(plan), model
+
+
+def _run_planned(
+    plan: Plan,
+    model: LoadedModel,
+    folder: JobFolder,
+    progress: Progress,
+    *,
+    overwrite: bool,
+    receipts: bool,
+    review: bool,
+    strict: bool,
+) -> Result:
+    """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
-    folder = JobFolder(plan)
-    if not overwrite and not folder.was_renaming():
-        check_free(plan.targets, review_page(source, targets) if review else None)
-    try:
-        with folder:
-            progress.planned(plan, model.checkpoint)
-            reports = _run_segments(plan, folder, predictor, progress)
-            finished = _finish_all(plan, folder, reports, tags)
-            computed = predictor.report
-            warnings = job_warnings(reports, computed, model.checkpoint.name, hdr=info.colour.is_hdr)
-            warnings += filter(None, [tags.left_out([target.format for target in targets])])
-            warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+    tags = read_metadata(plan.source)
+    source = plan.source.path
+    with ExitStack() as stack:
+        with writing(plan.folder):
+            stack.enter_context(folder)
+        stack.enter_context(_same_inputs(plan, folder))
+        progress.planned(plan, model.checkpoint)
+        for note in folder.notes:
+            progress.told(note)
+        reports, earlier = _run_segments(plan, folder, predictor, progress)
+        losses = job_losses(plan.source, plan.span, reports)
+        if strict:
+            _check_whole(source, losses)
+        finished = _finish_all(plan, folder, reports, tags)
+        computed = predictor.report
+        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
+        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
+        warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+        with writing(plan.folder):
             made = write_side_files(
-                plan, folder, finished, reports, computed, warnings, receipts=receipts, review=review
+                plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
             )
+        plan.check_inputs()
+        with writing(plan.folder):
             folder.rename(overwrite, made.files, made.receipts)
-    except OSError as error:
-        place = error.filename or plan.folder
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {place} ({reason}): make room there, or choose {named('out')}") from error
     return Result(
-        outputs=tuple(target.path for target in targets),
+        outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
-        seconds=time.monotonic() - started,
+        computed=sum(len(report.pts) for report in reports) - earlier,
+        seconds=0,
         model=model.checkpoint.name,
         device=str(model.device),
         warnings=warnings,
+        losses=losses,
         receipts=made.receipts,
         review=made.page,
     )
 
 
-def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress) -> list[SegmentReport]:
-    """Compute the segments that an earlier run has not finished; return the reports of all."""
+@contextmanager
+def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
+    """Give an input that has changed meanwhile as the reason of whatever went wrong; nothing made of it is kept.
+
+    Raises:
+        InputError: an input is no longer what the job began with.
+    """
+    try:
+        yield
+    except (BirefvideoError, OSError) as error:
+        try:
+            plan.check_inputs()
+        except InputChangedError as reason:
+            folder.discard(keep_joined=False)
+            raise reason from error
+        raise
+
+
+def _check_whole(source: Path, losses: Sequence[str]) -> None:
+    if losses:
+        how = f"get a whole copy, or leave out {named('strict', True)}"
+        raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
+
+
+def _run_segments(
+    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> tuple[list[SegmentReport], int]:
+    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
     earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
@@ -166,12 +226,13 @@ def _run_segments(plan: Plan, folder: JobFolder, predictor: Predictor, progress:
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports
+    return reports, done
 
 
 def _run_segment(
     plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
+    folder.check_held()
     spill = spill_light(plan.options.despill, plan.source.colour)
     settings = EncodeSettings(
         background=plan.options.background,
@@ -191,9 +252,11 @@ def _run_segment(
             )
             for target in plan.targets
         ]
-        smoother = make_smoother(plan.options.smooth)
+        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
         report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
-    folder.finish(segment, report)
+    plan.check_inputs()
+    with writing(plan.folder):
+        folder.finish(segment, report)
     return report
 
 
@@ -205,7 +268,9 @@ def _finish_all(
     finished: list[VerifiedOutput] = []
     for target in plan.targets:
         parts = [folder.part(segment, target) for segment, _ in with_frames]
-        output, info = folder.joined(target.path), plan.shown(target)
+        with writing(plan.folder):
+            output = folder.begin(target.path)
+        info = plan.shown(target)
         joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
@@ -217,7 +282,8 @@ def _finish_all(
         try:
             found = verify(output, target.format, info, expected)
         except OutputError as error:
-            folder.discard()  # the fault may be in a part: the next run makes them all again
+            with writing(plan.folder):
+                folder.discard()  # the fault may be in a part: the next run makes them all again
             raise OutputError(f"{error.message}; the file is kept as {output}") from error
         finished.append(VerifiedOutput(target, joined, found))
     return finished

@@ -9,7 +9,9 @@ import av
 
 from birefvideo.errors import named
 from birefvideo.family.variants import VARIANTS
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.matting.predict import PredictReport
+from birefvideo.media.clip_notes import clock_jumps, file_losses, missing
 from birefvideo.media.metadata import counted
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.pipeline import SegmentReport
@@ -20,19 +22,21 @@ LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 
 
-def job_warnings(reports: Sequence[SegmentReport], computed: PredictReport, model: str, *, hdr: bool) -> list[str]:
-    """Return what the user should know of decoding and prediction.
+def job_warnings(
+    info: VideoInfo, span: Span, reports: Sequence[SegmentReport], computed: PredictReport, model: str
+) -> list[str]:
+    """Return what the user should know of decoding and prediction, besides what `job_losses` says.
 
     Args:
+        info: the clip.
+        span: the part of it that the job covers.
         reports: of all segments.
         computed: what prediction met.
         model: the checkpoint's name.
-        hdr: whether the clip's transfer function is PQ or HLG.
     """
-    decode = DecodeReport()
-    for report in reports:
-        decode.add(report.decode)
-    warnings = [*_damage(decode), *_conversions(decode, hdr)]
+    decode = _whole(reports)
+    warnings = [*info.doubts, *clock_jumps(info, span), *_damage(decode)]
+    warnings += _conversions(decode, info.colour.is_hdr)
     if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
         row = VARIANTS.get(model)
         hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"
@@ -40,15 +44,40 @@ def job_warnings(reports: Sequence[SegmentReport], computed: PredictReport, mode
     return [*warnings, *_device_trouble(computed)]
 
 
-def _damage(decode: DecodeReport) -> Iterator[str]:
+def job_losses(info: VideoInfo, span: Span, reports: Sequence[SegmentReport]) -> list[str]:
+    """Return what the clip once had and the outputs lack, one line each: damage that the container or decoder shows."""
+    decode = _whole(reports)
+    lines = file_losses(info, span)
     if decode.corrupt_packets:
-        yield f"{counted(decode.corrupt_packets, 'corrupt packet')} skipped: frames are missing"
+        lines.append(f"{counted(decode.corrupt_packets, 'corrupt packet')} skipped: frames are missing")
+    if not any(loss.is_end for loss in info.losses):
+        if decode.read_error:
+            lines.append(f"a part of the file could not be read ({decode.read_error}): its frames are missing")
+        elif decode.short_by > Fraction(1, 2):
+            lines.append(f"the file ends {float(decode.short_by):.1f} s before it says: it looks truncated")
+    if decode.backward_frames:
+        lines.append(f"{counted(decode.backward_frames, 'frame')} dropped: earlier than the one before")
+    silent = info.frame_count - sum(len(report.pts) for report in reports) - _told(decode)
+    if info.every_packet_shows and span == Span() and silent > 0:
+        lines.append(f"{missing(silent)}: the decoder made nothing of what the file holds of them")
+    return lines
+
+
+def _told(decode: DecodeReport) -> int:
+    """Return how many of the file's packets are no frames of the outputs for a reason that is told."""
+    return decode.corrupt_packets + decode.dropped_frames + decode.backward_frames
+
+
+def _whole(reports: Sequence[SegmentReport]) -> DecodeReport:
+    decode = DecodeReport()
+    for report in reports:
+        decode.add(report.decode)
+    return decode
+
+
+def _damage(decode: DecodeReport) -> Iterator[str]:
     if decode.damaged_frames:
         yield f"{counted(decode.damaged_frames, 'frame')} damaged in the file and used as found"
-    if decode.read_error:
-        yield f"a part of the file could not be read ({decode.read_error}): its frames are missing"
-    elif decode.short_by > Fraction(1, 2):
-        yield f"the file ends {float(decode.short_by):.1f} s before it says: it looks truncated"
     if decode.dropped_frames:
         yield f"{counted(decode.dropped_frames, 'frame')} dropped: not later than the one before"
 
@@ -61,6 +90,11 @@ def _conversions(decode: DecodeReport, hdr: bool) -> Iterator[str]:
     if decode.deinterlaced_frames:
         what = f"{counted(decode.deinterlaced_frames, 'interlaced frame')} deinterlaced"
         yield f"{what}; for pictures wrongly flagged pass {named('deinterlace', False)}"
+    if decode.transparent_frames:
+        what = (
+            f"{counted(decode.transparent_frames, 'frame')} with transparency of the input's own, multiplied into alpha"
+        )
+        yield f"{what}; to show what it hides pass {named('ignore_alpha', True)}"
     if hdr and int(av.__version__.split(".")[0]) < TONE_MAPS_FROM:
         yield f"this PyAV does not convert HDR correctly: use Python 3.11 and PyAV 18, or only {named('to', 'prores')}"
 

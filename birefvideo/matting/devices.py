@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from birefvideo.errors import DeviceError, OptionError, named
+from birefvideo.hints import meant
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend
 
 Level = tuple[int, int]
@@ -257,7 +258,7 @@ def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
     kind = KINDS.get(word)
     if kind is None or (colon and not (kind.numbered and digits.isdecimal() and len(digits) < 4)):
         known = ", ".join(f"{kind.name}, {kind.name}:N" if kind.numbered else kind.name for kind in KINDS.values())
-        raise ValueError(f"give one of auto, {known}")
+        raise ValueError(f"give one of auto, {known}{meant(word, ('auto', *KINDS))}")
     return kind, int(digits or 0)
 
 

@@ -92,7 +92,7 @@ class Engine:
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
         self._captured: dict[torch.Size, _Captured | None] = {}
-        self._fitting: dict[PictureKind, int] = {}
+        self._fitting: dict[tuple[PictureKind, Fraction], int] = {}
 
     @property
     def network(self) -> nn.Module:
@@ -105,24 +105,24 @@ class Engine:
         """The dtype of the network's arithmetic, e.g. 'float16'."""
         return str(self._dtype).removeprefix("torch.")
 
-    def batch_for(self, kind: PictureKind) -> int:
+    def batch_for(self, kind: PictureKind, aspect: Fraction = Fraction(1)) -> int:
         """Return how many pictures of one kind make a batch: enough to fill the device, if its memory allows.
 
-        Where the device's free memory is known, one frame is run to see what it takes. Asked again about the same kind,
-        the answer is the same.
+        `aspect` is the shape of their pixels. Where the device's free memory is known, one frame is run to see what it
+        takes. Asked again about the same kind, the answer is the same.
 
         Raises:
             DeviceError: one frame does not fit.
         """
-        if kind not in self._fitting:
-            size = self.size.network_size(kind.width, kind.height)
+        if (kind, aspect) not in self._fitting:
+            size = self.size.network_size(kind.width, kind.height, aspect)
             batch = self.device.wanted_batch(size)
             if self._on_device:
                 batch = max(1, min(batch, STAGING_BYTES // (self.backend.depth * kind.staged_bytes)))
             if batch > 1 and self.backend.free_memory() is not None:
                 batch = fitting_batch(batch, *self._probe(kind, size))
-            self._fitting = {kind: batch}
-        return self._fitting[kind]
+            self._fitting = {(kind, aspect): batch}
+        return self._fitting[kind, aspect]
 
     def slots_for(self, picture: av.VideoFrame, size: tuple[int, int]) -> SlotMaker:
         """Return what makes the slots of pictures like this one, seen at `size`; it takes no memory yet."""

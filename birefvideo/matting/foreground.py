@@ -113,6 +113,12 @@ def _nominal_codes(picture: av.VideoFrame) -> tuple[_Nominal, _Nominal, _Nominal
     return luma, chroma, chroma
 
 
+def nominal_black(picture: av.VideoFrame) -> tuple[int, int, int]:
+    """Return the (Y, U, V) codes of black in a picture's depth and range."""
+    luma, u, v = _nominal_codes(picture)
+    return luma.black, u.black, v.black
+
+
 def _near(small: Map, factor: int) -> Mask:
     """Mark the cells that hold any foreground, and those within `MARGIN` pixels of one."""
     # A cell with one pixel of at least EMPTY has at least this mean; so has one full of fainter haze, at no harm.

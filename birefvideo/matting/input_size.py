@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from birefvideo.bounded_numbers import bounded_int
@@ -69,16 +70,23 @@ class InputSize:
             return InputSize(fixed=size)
         return InputSize(fixed=(size, size)) if self.fixed else InputSize(long_side=size)
 
-    def network_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) at which the network sees a picture of `width` × `height` pixels."""
+    def network_size(self, width: int, height: int, aspect: Fraction = Fraction(1)) -> tuple[int, int]:
+        """Return the (width, height) at which the network sees a picture of `width` × `height` pixels.
+
+        It sees the shape that people see: pixels that are `aspect` times as wide as high are made square by enlarging.
+        """
         if self.fixed:
             return self.fixed
+        return self._kept_shape(width * max(aspect, Fraction(1)), height / min(aspect, Fraction(1)))
+
+    def _kept_shape(self, width: Fraction, height: Fraction) -> tuple[int, int]:
         longest, shortest = max(width, height), min(width, height)
         if self.long_side:
             return self._rounded(width, self.long_side, longest), self._rounded(height, self.long_side, longest)
         assert self.sides is not None
         least, most = self.sides
-        wanted, unit = longest, longest
+        wanted: Fraction | int = longest
+        unit = longest
         if longest > most:
             wanted = most
         elif shortest < least:
@@ -86,10 +94,10 @@ class InputSize:
         w, h = (min(most, max(least, self._rounded(side, wanted, unit))) for side in (width, height))
         return w, h
 
-    def _rounded(self, side: int, numerator: int, denominator: int) -> int:
+    def _rounded(self, side: Fraction, numerator: Fraction | int, denominator: Fraction) -> int:
         """Return `side` × numerator / denominator to the nearest multiple, halves up, at least one."""
         unit = denominator * self.multiple
-        return max(1, (2 * side * numerator + unit) // (2 * unit)) * self.multiple
+        return max(1, int((2 * side * numerator + unit) // (2 * unit))) * self.multiple
 
 
 def _pair(values: Sequence[object]) -> tuple[int, int]:

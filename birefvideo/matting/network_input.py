@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
+from typing import cast
 
 import av
+import av.filter
 import cv2
 import numpy as np
 from av.video.plane import VideoPlane
@@ -29,6 +32,7 @@ class PictureScaler:
     def __init__(self) -> None:
         self._scaling = VideoReformatter()
         self._toning = VideoReformatter()
+        self._tag_left = _LeftTag()
 
     def __call__(self, picture: av.VideoFrame, size: tuple[int, int]) -> RGB:
         """Return `picture`, planar YUV of 8 or 10 bits, as RGB at `size` = (width, height).
@@ -45,6 +49,8 @@ class PictureScaler:
         return np.asarray(cv2.transform(cv2.merge(planes), rgb_map(picture.colorspace, picture.color_range)), np.uint8)
 
     def _scaled(self, picture: av.VideoFrame, size: tuple[int, int], pix_fmt: str) -> av.VideoFrame:
+        if picture.format.components[1].width < picture.width:
+            picture = self._tag_left(picture)
         # threads=1: with more, swscale corrupts rows at slice borders for some line sizes.
         return self._scaling.reformat(picture, *size, format=pix_fmt, interpolation=_SCALING, threads=1)
 
@@ -59,6 +65,28 @@ class PictureScaler:
             threads=1,
         )
         return _rows(rgb.planes[0])[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
+
+
+class _LeftTag:
+    """Tells swscale that chroma lies on the left, which a decoder may leave out and PyAV cannot set."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[int, int, str] | None = None
+        self._graph: av.filter.Graph | None = None
+
+    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture, tagged; its planes are the same."""
+        kind = (picture.width, picture.height, picture.format.name)
+        if self._graph is None or kind != self._kind:
+            self._kind, self._graph = kind, av.filter.Graph()
+            self._graph.threads = 1
+            source = self._graph.add_buffer(
+                width=kind[0], height=kind[1], format=picture.format, time_base=Fraction(1, 1000)
+            )
+            tag = self._graph.add("setparams", "chroma_location=left")
+            self._graph.link_nodes(source, tag, self._graph.add("buffersink")).configure()
+        self._graph.push(picture)
+        return cast(av.VideoFrame, self._graph.pull())
 
 
 def needs_tone_mapping(picture: av.VideoFrame) -> bool:

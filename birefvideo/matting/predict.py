@@ -81,11 +81,11 @@ class Predictor:
         waiting = list(islice(source, 1))
         if not waiting:
             return
-        picture = waiting[0].picture
+        picture, aspect = waiting[0].picture, waiting[0].aspect
         report = self.report
-        report.size = self._engine.size.network_size(picture.width, picture.height)
+        report.size = self._engine.size.network_size(picture.width, picture.height, aspect)
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
-        report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture))
+        report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
         ring = self._ring(picture, report.size)
         try:
             while True:

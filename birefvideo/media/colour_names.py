@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from birefvideo.hints import meant
+
 NAMED_COLOURS = {
     "green": (0, 177, 64),  # the chroma-key paint, not the primary: it keys better against skin and clips no channel
     "blue": (0, 71, 187),
@@ -38,4 +40,4 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     except ValueError:
         pass
     names = ", ".join(NAMED_COLOURS)
-    raise ValueError(f"give #rrggbb, r,g,b (0–255) or one of {names}")
+    raise ValueError(f"give #rrggbb, r,g,b (0–255) or one of {names}{meant(word, NAMED_COLOURS)}")

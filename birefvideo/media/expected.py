@@ -24,6 +24,8 @@ class Sound:
     """Where it ends."""
     grain: Fraction
     """Seconds of one packet: how exact start and end are."""
+    channels: int
+    """Number of channels."""
     warning: str = ""
     """What was wrong with the source's stream; one line, or empty."""
 
@@ -65,3 +67,12 @@ class Verification:
 def wrong(output: Path, what: str) -> OutputError:
     """Return what a difference is to the user."""
     return OutputError(f"{output.name} failed verification: {what}; run again, and report it if it happens again")
+
+
+def apart(*times: Fraction) -> tuple[str, ...]:
+    """Return times in seconds, for a message, with digits enough to tell those apart that differ."""
+    for digits in (3, 6, 9):
+        texts = tuple(f"{float(time):.{digits}f}" for time in times)
+        if len(set(texts)) == len(set(times)):
+            return texts
+    return tuple(str(time) for time in times)

@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
-from birefvideo.errors import OptionError, named
+from birefvideo.errors import OptionError
+from birefvideo.media.format_names import no_ending, single_names, unknown_format
 from birefvideo.media.output_format import ColourPolicy, Container, Content, Format
 
 __all__ = ["FORMATS", "PAIRS", "Content", "Format", "format_for_suffix", "get_format", "get_formats"]
@@ -25,7 +26,7 @@ _MP4_OPTIONS = MappingProxyType({"movflags": "+faststart+write_colr"})
 
 _MOV = Container("mov", has_movie_clock=True, has_timecode_track=True, has_apple_languages=True)
 _MP4 = Container("mp4", has_movie_clock=True, has_timecode_track=True)
-_MATROSKA = Container("matroska", hides_priming=False, keeps_chapters=True, keeps_last_length=False)
+_MATROSKA = Container("matroska", hides_priming=False, has_speakers=False, keeps_chapters=True, keeps_last_length=False)
 _PICTURES = Container("image2")
 
 _YUV420 = frozenset({"yuv420p", "yuvj420p"})  # by range, with some decoders
@@ -310,12 +311,13 @@ PAIRS: Mapping[str, tuple[str, ...]] = MappingProxyType({"fill+matte": ("fill", 
 
 
 def get_formats(names: Sequence[str]) -> list[Format]:
-    """Return the formats that names ask for, each once, in order; a name may be a pair's.
+    """Return the formats that names ask for, each once, in order; a name may be a pair's, or several with commas.
 
     Raises:
         OptionError: as `get_format`.
     """
-    return [get_format(name) for name in dict.fromkeys(part for name in names for part in PAIRS.get(name, (name,)))]
+    parts = (part for word in single_names(names) for part in PAIRS.get(word, (word,)))
+    return [get_format(name) for name in dict.fromkeys(parts)]
 
 
 def get_format(name: str) -> Format:
@@ -324,10 +326,9 @@ def get_format(name: str) -> Format:
     Raises:
         OptionError: there is no such format; the message lists the names.
     """
-    try:
-        return FORMATS[name]
-    except KeyError:
-        raise OptionError(f"unknown output format {name!r}: choose from {', '.join((*FORMATS, *PAIRS))}") from None
+    if name not in FORMATS:
+        raise OptionError(unknown_format(name, _ROWS, PAIRS))
+    return FORMATS[name]
 
 
 def format_for_suffix(path: Path) -> Format:
@@ -345,6 +346,4 @@ def format_for_suffix(path: Path) -> Format:
     for row in _ROWS:
         if row.extension and name.endswith(row.extension):
             return row
-    known = ", ".join(row.suffix for row in _ROWS if row.extension)
-    ways = f"end it with one of {known}, or use {named('to')}"
-    raise OptionError(f"cannot find the output format of {path.name!r}: {ways}")
+    raise OptionError(no_ending(path, _ROWS))

@@ -60,6 +60,8 @@ class Container:
     """Whether a time code becomes a track, instead of a tag of the pictures."""
     has_apple_languages: bool = False
     """Whether the muxer takes QuickTime's names of languages, some of which are not ISO 639's."""
+    has_speakers: bool = True
+    """Whether it says of PCM which channel belongs where."""
     keeps_chapters: bool = False
     """Whether chapters go along without becoming a track of the clip."""
     keeps_last_length: bool = True
@@ -103,7 +105,11 @@ class Format:
     has_hard_edges: bool = False
     """Whether a pixel is there or not, without anything between."""
     picture_suffix: str = ""
-    """Extension of the single pictures, for an output that is a folder of them."""
+    """Extension of the single pictures, for an output that is a folder of them, or one."""
+    form_of: str = ""
+    """Name of the format that this one is a form of, or ''."""
+    is_still: bool = False
+    """Whether the output is the file of one picture, which has no time."""
     clock: int | None = None
     """Ticks a second in which a short animation counts; None for what is no such."""
     shortest: Fraction = Fraction(0)
@@ -138,6 +144,11 @@ class Format:
     """Whether players look for Matroska's AlphaMode before they show alpha."""
 
     @property
+    def asked_by(self) -> str:
+        """The name that the user asks for it by, in any of its forms; `name` is the form's own."""
+        return self.form_of or self.name
+
+    @property
     def extension(self) -> str:
         """File extension with its dot."""
         return Path(self.suffix).suffix
@@ -145,7 +156,22 @@ class Format:
     @property
     def is_sequence(self) -> bool:
         """Whether the output is a folder of pictures."""
+        return bool(self.picture_suffix) and not self.is_still
+
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether a part is a folder of single pictures."""
+        return self.is_sequence or self.is_animation or self.is_still
+
+    @property
+    def has_own_pictures(self) -> bool:
+        """Whether every picture is a file of its own, which names neither matrix nor range."""
         return bool(self.picture_suffix)
+
+    @property
+    def can_have_sound(self) -> bool:
+        """Whether sound goes beside the pictures."""
+        return not self.is_in_folder
 
     @property
     def is_animation(self) -> bool:
@@ -161,11 +187,6 @@ class Format:
     def is_paletted(self) -> bool:
         """Whether every picture has a palette of its own."""
         return self.pix_fmt == "pal8"
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether R'G'B' has more than 8 bits, and so room for HDR."""
-        return "64" in self.pix_fmt or "f32" in self.pix_fmt
 
     @property
     def has_alpha(self) -> bool:
@@ -200,7 +221,8 @@ def output_colour(format: Format, source: Colour) -> Colour:
 
 def output_pix_fmt(format: Format, info: VideoInfo) -> str:
     """Return the pixel format of the pictures that an output's encoder is given."""
-    return format.deep_pix_fmt if format.deep_pix_fmt and info.bit_depth > 8 else format.pix_fmt
+    depth = info.still.depth if info.still and format.is_still else info.bit_depth
+    return format.deep_pix_fmt if format.deep_pix_fmt and depth > 8 else format.pix_fmt
 
 
 def decoded_pix_fmts(format: Format, info: VideoInfo) -> frozenset[str]:

@@ -14,14 +14,19 @@ from typing import Any
 from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.frames import VideoInfo
 from birefvideo.json_files import read_json_object
+from birefvideo.media.format_table import FORMATS
+from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.output_format import Format, output_colour
+from birefvideo.own_files import TEMPORARY, is_plain_file, is_plain_folder, write_whole
 
 SIDECAR = "sequence.json"
 """Its name."""
 _VERSION = 1
 _FIRST = 1
 """Number of the first picture."""
-_PATTERN = re.compile(r"((?:[^%/\\\0]|%%)*)%(0\d)?d((?:[^%/\\\0]|%%)*)")
+_ENDINGS = {row.picture_suffix for row in (*FORMATS.values(), *ALL_FORMS.values())}
+_PICTURE = re.compile(rf"(?:.*_)?\d{{6,}}(?:{'|'.join(map(re.escape, sorted(_ENDINGS)))})", re.DOTALL)
+_PATTERN = re.compile(r"((?:[^%/\\\0]|%%)*)%(0\d)?d((?:[^%/\\\0]|%%)*)", re.DOTALL)
 """A pattern of names, without a folder: what comes before the number, how it is padded, what comes after."""
 
 
@@ -54,11 +59,29 @@ class Sidecar:
 
 
 def is_sequence(folder: Path) -> bool:
-    """Return whether a folder is an output of ours."""
+    """Return whether a folder, and not a link to one, is an output of ours."""
     try:
-        return bool(read_json_object(folder / SIDECAR).get("birefvideo_sequence"))
+        read_sidecar(folder)
+        return is_plain_folder(folder) and bool(read_json_object(folder / SIDECAR).get("birefvideo_sequence"))
     except (OSError, ValueError):
         return False
+
+
+def is_picture_file(name: str) -> bool:
+    """Return whether a file of a folder or of a part may be ours by its name: a picture's or the sidecar's."""
+    return name in (SIDECAR, SIDECAR + TEMPORARY) or bool(_PICTURE.fullmatch(name))
+
+
+def own_files(folder: Path) -> list[str]:
+    """Return the names of what is ours in a finished folder: pictures that its sidecar names, then the sidecar.
+
+    Other files in it are the user's.
+
+    Raises:
+        ValueError: there is no sidecar, or it is damaged.
+    """
+    found = [name for name in read_sidecar(folder).names if is_picture_file(name) and is_plain_file(folder / name)]
+    return [*found, SIDECAR]
 
 
 def read_sidecar(folder: Path) -> Sidecar:
@@ -70,8 +93,8 @@ def read_sidecar(folder: Path) -> Sidecar:
     try:
         values = read_json_object(folder / SIDECAR)
         pts = tuple(bounded_int(time) for time in values["pts"])
-        if any(after <= before for before, after in pairwise(pts)):
-            raise ValueError("times do not increase")
+        if not isinstance(values["pts"], list) or any(after <= before for before, after in pairwise(pts)):
+            raise ValueError("no times, or not in order")
         pattern, first = values.get("pictures"), bounded_int(values.get("first", _FIRST), 0, 10**9)
         return Sidecar(
             pts=pts,
@@ -140,8 +163,7 @@ def write_sidecar(
         **(beside or {}),
     }
     text = json.dumps(values, ensure_ascii=is_part, indent=None if is_part else 1) + ("" if is_part else "\n")
-    # What replaces foreign bytes of a name is JSON's own escape.
-    (folder / SIDECAR).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_whole(folder / SIDECAR, text)
 
 
 def picture_name(folder: Path, index: int, format: Format) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from birefvideo.network.convnet import CONV_SIZES, ConvNet
 from birefvideo.network.deform import DeformableConv2d
+from birefvideo.network.norm import BatchNorm2d
 from birefvideo.network.swin import SWIN_SIZES, SwinTransformer
 
 BACKBONES = (*SWIN_SIZES, *CONV_SIZES)
@@ -93,7 +94,7 @@ class AsppBranch(nn.Module):
     def __init__(self, conv: nn.Module, width: int) -> None:
         super().__init__()
         self.atrous_conv = conv
-        self.bn = nn.BatchNorm2d(width)
+        self.bn = BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, width, H, W)."""
@@ -106,10 +107,10 @@ class _Pooled(nn.Module):
     def __init__(self, channels: int, width: int, branches: int) -> None:
         super().__init__()
         self.global_avg_pool = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, width, 1, bias=False), BatchNorm2d(width), nn.ReLU()
         )
         self.conv1 = nn.Conv2d(width * (branches + 1), channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm2d(channels)
 
     def join(self, x: Tensor, branches: list[Tensor]) -> Tensor:
         """Concatenate the branches and the global mean of `x`, and project them to the channels of `x`."""
@@ -156,14 +157,14 @@ class DecoderBlock(nn.Module):
         super().__init__()
         width = geometry.block_width
         self.conv_in = nn.Conv2d(inputs, width, 3, padding=1)
-        self.bn_in = nn.BatchNorm2d(width)
+        self.bn_in = BatchNorm2d(width)
         self.dec_att: nn.Module = nn.Identity()
         if attention == "deformable":
             self.dec_att = AsppDeformable(width, geometry.aspp_width)
         elif attention == "aspp":
             self.dec_att = Aspp(width, geometry.aspp_width, geometry.aspp_dilations)
         self.conv_out = nn.Conv2d(width, outputs, 3, padding=1)
-        self.bn_out = nn.BatchNorm2d(outputs)
+        self.bn_out = BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H, W)."""
@@ -205,9 +206,9 @@ class SubpixelHead(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels + 12, width, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm2d(width)
         self.conv_out = nn.Conv2d(width, 4, 3, padding=1)
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
@@ -234,7 +235,7 @@ class Decoder(nn.Module):
             if stage > 1:
                 self.add_module(f"lateral_block{stage}", LateralBlock(outputs[i]))
                 self.add_module(f"conv_ms_spvn_{stage}", nn.Conv2d(outputs[i], 1, 1))
-                edges = nn.Sequential(nn.Conv2d(outputs[i], 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+                edges = nn.Sequential(nn.Conv2d(outputs[i], 16, 3, padding=1), BatchNorm2d(16), nn.ReLU())
                 self.add_module(f"gdt_convs_{stage}", edges)
                 self.add_module(f"gdt_convs_pred_{stage}", nn.Sequential(nn.Conv2d(16, 1, 1)))
                 self.add_module(f"gdt_convs_attn_{stage}", nn.Sequential(nn.Conv2d(16, 1, 1)))

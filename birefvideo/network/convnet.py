@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from birefvideo.network.norm import BatchNorm2d
+
 
 @dataclass(frozen=True)
 class ConvSize:
@@ -30,7 +32,7 @@ CONV_SIZES = {
 
 def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return a 3×3 convolution followed by its batch norm."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), BatchNorm2d(outputs))
 
 
 class ResidualBlock(nn.Module):

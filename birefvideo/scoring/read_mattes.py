@@ -21,10 +21,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from birefvideo.colour import FULL_RANGE, LIMITED_RANGE
+from birefvideo.colour import FULL_RANGE
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
-from birefvideo.media.animation_containers import is_animated_webp, read_webp
 from birefvideo.media.reading.alpha import (
     decoder_with_alpha,
     exact_alpha,
@@ -36,9 +35,10 @@ from birefvideo.media.reading.alpha import (
 )
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.normalize import has_chroma, is_gray
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.open_input import check_refusal, open_input
+from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.packets import decode_packets, scan_packets
-from birefvideo.media.reading.probe import orientation, probe, resolve_colour
+from birefvideo.media.reading.probe import probe, resolve_colour
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
 from birefvideo.planes import bit_depth, plane_array, to_444
 
@@ -84,7 +84,7 @@ class MatteVideo:
                 time = next(expected, None)
                 if time is None or shown != time:
                     break
-                yield _upright(matte_of(picture, self.path), picture)
+                yield _upright(matte_of(picture, self.path), picture, self.path)
             else:
                 time = next(expected, None)
         if time is not None:
@@ -136,8 +136,6 @@ def open_mattes(path: Path) -> MatteVideo | MatteFolder:
         if not files:
             raise InputError(f"{path} holds no picture ({', '.join(sorted(PICTURES))}): name a video or such a folder")
         return MatteFolder(path, tuple(sorted(files, key=_natural)), _sidecar_times(path, len(files)))
-    if is_animated_webp(path):
-        return MatteVideo(path, read_webp(path).times[:-1], True, Fraction(1, 2000))
     with open_input(path) as container:
         stream = _stream(container, path)
         format = stream.codec_context.format
@@ -158,11 +156,6 @@ def read_colours(path: Path) -> Iterator[tuple[Fraction, RGB]]:
     Raises:
         InputError: the file cannot be read.
     """
-    if is_animated_webp(path):
-        webp = read_webp(path)
-        for time, picture in zip(webp.times, webp.pictures(), strict=False):
-            yield time, _rgb_of(picture, matrix=5, colour_range=LIMITED_RANGE)
-        return
     info = probe(path)
     matrix = {6: 5, 10: 9}.get(info.colour.matrix, info.colour.matrix)
     for frame in read_frames(info):
@@ -253,15 +246,12 @@ def _pictures(
     try:
         yield from decode_packets(container.demux(stream), decoder)
     except av.FFmpegError as error:
+        check_refusal(path, error)
         raise InputError(f"{path} cannot be decoded ({error.strerror}); make it again") from error
 
 
 def _timed(path: Path) -> Generator[tuple[av.VideoFrame, Fraction | None], None, None]:
     """Yield every picture of a video with its time in seconds."""
-    if is_animated_webp(path):
-        webp = read_webp(path)
-        yield from zip(webp.pictures(), webp.times, strict=False)
-        return
     with open_input(path) as container:
         stream = _stream(container, path)
         decoder = decoder_with_alpha(stream) if hides_alpha(stream) else stream.codec_context
@@ -279,7 +269,7 @@ def _time_base(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, 90000)
 
 
-def _upright(alpha: Alpha, picture: av.VideoFrame) -> Alpha:
-    turns, mirrored = orientation(picture)
+def _upright(alpha: Alpha, picture: av.VideoFrame, path: Path) -> Alpha:
+    turns, mirrored = orientation(picture, path)
     turned = np.rot90(alpha, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

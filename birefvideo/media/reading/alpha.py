@@ -37,7 +37,11 @@ def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext:
     """Return a decoder of a stream that keeps alpha: the stream's own, but for VP8 and VP9."""
     context = stream.codec_context
     name = _ALPHA_DECODERS.get(context.codec.canonical_name)
-    return cast(VideoCodecContext, av.CodecContext.create(name, "r")) if name else context
+    if name is None:
+        return context
+    decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    decoder.options = dict(context.options)  # the limit on a picture's size
+    return decoder
 
 
 def alpha_mode(stream: VideoStream) -> str:
@@ -67,6 +71,31 @@ def alpha_of(picture: av.VideoFrame) -> Alpha | None:
         return alpha
     deep = picture.reformat(format="rgba64le", threads=1).to_ndarray()
     return level(deep[..., 3], 16, FULL_RANGE)
+
+
+def alpha_or_palette(picture: av.VideoFrame) -> Alpha | None:
+    """Return a picture's alpha as `alpha_of`, or that of the colours of its palette."""
+    if picture.format.has_palette:
+        picture = picture.reformat(format="rgba", threads=1)
+    return alpha_of(picture)
+
+
+def unmultiplied(picture: av.VideoFrame) -> av.VideoFrame:
+    """Return planar RGB in floats, whose colour is multiplied by alpha, as straight; other pictures as they are."""
+    name = picture.format.name
+    sample = np.dtype("<f2" if name == "gbrapf16le" else "<f4")
+    if name not in ("gbrapf16le", "gbrapf32le"):
+        return picture
+    straight = picture.reformat(format=name, threads=1)
+    straight.make_writable()
+    planes: list[NDArray[Any]] = [
+        np.ndarray((p.height, p.width), sample, memoryview(p), strides=(p.line_size, sample.itemsize))
+        for p in straight.planes
+    ]
+    alpha = planes[3].astype(np.float32)
+    for plane in planes[:3]:
+        plane[:] = np.where(alpha > 0, plane / np.where(alpha > 0, alpha, 1), 0)
+    return straight
 
 
 def exact_alpha(picture: av.VideoFrame) -> Alpha | None:

@@ -5,139 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
-from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import av
-from av.container import InputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.normalize import planar, prepare, working_format
+from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, working_format
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
-__all__ = ["DecodeReport", "decoded", "read_frames", "working_format"]
-
-GIVE_UP_AFTER = 8
-"""Refused key frames after which a clip that has not shown one picture is given up."""
+__all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "read_frames", "working_format"]
 
 # Seconds to seek further back where a seek lands too late, as it can in transport streams and open GOPs.
 _FURTHER_BACK = (0, 1, 5, 20)
 
 _Timed: TypeAlias = tuple[av.VideoFrame, int]  # a picture as the decoder gives it, and its pts
-
-
-@dataclass
-class DecodeReport:
-    """What happened while reading. Events count where their time is in the span: spans of a partition add up."""
-
-    packets: int = 0
-    """Packets of pictures; if frames are fewer and none was dropped, the decoder lost some in silence. Packets without
-    a time, as in raw streams, count for the first span only."""
-    frames: int = 0
-    """Frames of the span that were handed on."""
-    corrupt_packets: int = 0
-    """Packets that the decoder refused; their pictures are missing."""
-    damaged_frames: int = 0
-    """Frames that the decoder marks as damaged; they are handed on."""
-    dropped_frames: int = 0
-    """Frames left out because their time is not later than that of the frame before."""
-    untimed_frames: int = 0
-    """Frames without a presentation time, timed by when they were decoded or by the nominal rate."""
-    rescaled_frames: int = 0
-    """Frames of another size than the first one's, scaled to it."""
-    deinterlaced_frames: int = 0
-    """Frames that the file flags as interlaced and that were made progressive."""
-    read_error: str = ""
-    """Why reading stopped before the end of the file, or ''."""
-    short_by: Fraction = Fraction(0)
-    """Seconds by which the last picture ends before VideoInfo.duration says so: a truncated file shows here."""
-
-    def add(self, other: DecodeReport) -> None:
-        """Add what happened in another span of the clip."""
-        self.packets += other.packets
-        self.frames += other.frames
-        self.corrupt_packets += other.corrupt_packets
-        self.damaged_frames += other.damaged_frames
-        self.dropped_frames += other.dropped_frames
-        self.untimed_frames += other.untimed_frames
-        self.rescaled_frames += other.rescaled_frames
-        self.deinterlaced_frames += other.deinterlaced_frames
-        self.read_error = self.read_error or other.read_error
-        self.short_by = max(self.short_by, other.short_by)
-
-
-def decoded(
-    container: InputContainer,
-    stream: VideoStream,
-    span: Span = Span(),  # noqa: B008 - frozen
-    counts: DecodeReport | None = None,
-    from_key_frame: bool = False,
-) -> Iterator[av.VideoFrame]:
-    """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
-
-    After a seek, `from_key_frame` holds back the packets that hang on pictures before the first key frame.
-
-    Raises InputError where GIVE_UP_AFTER key frames, or all packets, were refused and nothing was decoded.
-    """
-    counts = DecodeReport() if counts is None else counts
-    refused = refused_keys = shown = 0
-    for packet in _packets(container, stream, counts):
-        if from_key_frame and packet.size and not packet.is_keyframe:
-            continue
-        from_key_frame = False
-        counted = _is_within(packet, span)
-        counts.packets += counted
-        try:
-            pictures = packet.decode()
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            counts.corrupt_packets += counted
-            refused += 1
-            refused_keys += packet.is_keyframe
-            if not shown and refused_keys >= GIVE_UP_AFTER:
-                break
-            continue
-        shown += len(pictures)
-        yield from pictures
-    if refused and not shown:
-        name = Path(container.name.removeprefix("file:"))
-        raise InputError(
-            f"{name}: none of the first {refused} {stream.codec.name} packets can be decoded; "
-            "the file is damaged or protected, export it again"
-        )
-
-
-def _packets(container: InputContainer, stream: VideoStream, counts: DecodeReport) -> Iterator[Packet[VideoStream]]:
-    """Yield the stream's packets, and last the empty one that makes a decoder give up what it still holds."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError as error:  # the demuxer met garbage, or the disk failed: keep what was read so far
-            counts.read_error = error.strerror or type(error).__name__
-            flush = cast("Packet[VideoStream]", Packet())
-            flush.stream = stream
-            yield flush
-            return
-        if packet is None:
-            return
-        yield packet
-
-
-def _is_within(packet: Packet[VideoStream], span: Span) -> bool:
-    """Return whether a packet's picture is to be shown in the span; one without a time belongs to the first span."""
-    if not packet.size or packet.is_discard:
-        return False
-    time = packet.dts if packet.pts is None else packet.pts
-    return span.start is None if time is None else span.holds(time)
 
 
 def read_frames(
@@ -169,18 +57,17 @@ def read_frames(
                     if after > context:
                         break
                 reader.counts.frames += core
-                reader.counts.rescaled_frames += core and _is_resized(picture, info)
+                reader.counts.rescaled_frames += core and is_resized(picture, info)
+                opacity = opacity_of(picture, info)
+                reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base
-                yield DecodedFrame(picture, pts, info.time_base, duration, core)
+                yield DecodedFrame(picture, pts, info.time_base, duration, core, opacity, info.sample_aspect_ratio)
+                if info.still:  # whatever else lies in the file, such as the clip that phones append
+                    break
     finally:
         if report is not None:
             report.add(reader.counts)
-
-
-def _is_resized(picture: av.VideoFrame, info: VideoInfo) -> bool:
-    size = (picture.height, picture.width) if info.quarter_turns % 2 else (picture.width, picture.height)
-    return size != (info.width, info.height)
 
 
 class _TimeLostError(Exception):
@@ -249,7 +136,7 @@ class _Reader:
                 raise InputError(f"{info.path} has changed since it was probed; start again")
             stream.codec_context.thread_count = self._threads
             stream.codec_context.thread_type = "SLICE" if self._threads == 1 else "FRAME"
-            if target is not None:
+            if target is not None and not info.timeline.is_closed(stream.index):
                 try:
                     container.seek(target, stream=stream)
                 except av.FFmpegError:
@@ -259,7 +146,8 @@ class _Reader:
             delay = 0
             last: int | None = None
             expected = Fraction(0)
-            for picture in decoded(container, stream, span, counts, from_key_frame=target is not None):
+            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            for picture in decoded(container, stream, span, counts, info.timeline, target, decoder):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError
                 own = picture.dts if in_decoding_order or picture.pts is None else picture.pts
@@ -270,7 +158,8 @@ class _Reader:
                 within = span.holds(pts)
                 counts.untimed_frames += within and picture.pts is None
                 if last is not None and pts <= last:
-                    counts.dropped_frames += within
+                    counts.dropped_frames += within and pts == last
+                    counts.backward_frames += within and pts < last
                     continue
                 counts.damaged_frames += within and picture.is_corrupt
                 counts.deinterlaced_frames += within and info.deinterlace and picture.interlaced_frame

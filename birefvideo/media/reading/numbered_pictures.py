@@ -1,17 +1,21 @@
-"""Pictures as input: a numbered series, named by a pattern such as frames/%05d.png or by its folder, or one."""
+"""Pictures as input: a numbered series, named by a pattern such as frames/%05d.png or by its folder, or single ones."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import VideoInfo
+from birefvideo.media.forms import STILLS
 
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"])
 """Kinds of pictures that a folder is searched for; OpenEXR, which holds linear light, is not among them."""
+_ALWAYS_SINGLE = frozenset([".heic", ".heif", ".hif", ".avif", ".jxl"])
+"""Kinds that only photos are in, which cameras number as well."""
 DEFAULT_RATE = Fraction(25)
 """Pictures a second where the user does not say."""
 
@@ -59,7 +63,11 @@ def series_of(path: Path) -> Series | None:
         files = pictures_in(path)
         if not files:
             raise InputError(f"{path} is a folder without pictures; name a video file or a folder of pictures")
-        return _series(path, [_parsed(path, file) for file in files])
+        parsed = [parts for parts in map(_parsed, files) if parts]
+        if len(parsed) < len(files):
+            name = next(file.name for file in files if not _parsed(file))
+            raise InputError(f"{name} in {path} has no number; number the pictures, or name them one by one")
+        return _series(path, parsed)
     found = None if path.exists() else _PATTERN.search(path.name)
     if found is None:
         return None
@@ -74,15 +82,32 @@ def series_of(path: Path) -> Series | None:
     return _series(path, parsed)
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, hidden files left out."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    return sorted(path for path in files if not path.name.startswith("."))
+def pictures_in(folder: Path, kinds: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
+    """Return the pictures of a folder; hidden files are left out, and what we have made of one beside it."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file()]
+    files = [path for path in files if not path.name.startswith(".")]
+    stems = {path.stem for path in files}
+    ours = [form.suffix for form in STILLS.values()]
+    made = {f"{stem}{suffix}" for stem in stems for suffix in ours}
+    return sorted(path for path in files if path.name not in made)
 
 
-def is_pictures(path: Path) -> bool:
-    """Return whether an input is a picture, a pattern of pictures or a folder, rather than a video file."""
-    return path.suffix.lower() in PICTURE_SUFFIXES or path.is_dir()
+def single_pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder that each stand alone; none where they are one numbered series, or several.
+
+    Pictures whose numbers have a gap are a series that lacks one, which `series_of` tells.
+    """
+    files = pictures_in(folder, PICTURE_SUFFIXES | _ALWAYS_SINGLE)
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for file in files:
+        parsed = None if file.suffix.lower() in _ALWAYS_SINGLE else _parsed(file)
+        if parsed is None:
+            return files
+        numbers.setdefault((parsed[0], parsed[2]), []).append(int(parsed[1]))
+    if len(files) > 1 and len(numbers) == 1:
+        return []
+    are_series = all(1 < len(found) == max(found) - min(found) + 1 for found in numbers.values())
+    return [] if are_series else files
 
 
 def members(path: Path) -> list[Path]:
@@ -92,12 +117,14 @@ def members(path: Path) -> list[Path]:
 
 
 def at_rate(info: VideoInfo, fps: Fraction | None) -> VideoInfo:
-    """Return what a clip is when its pictures are shown at `fps` a second.
+    """Return what a clip is when its pictures are shown at `fps` a second; a single one has no rate.
 
     Raises:
         OptionError: the clip is a video, which has its own times.
     """
-    if not is_pictures(info.path):
+    if info.still:  # in 10 bits every code of 8-bit R'G'B' comes back
+        return replace(info, pix_fmt="yuv444p10le", bit_depth=10) if info.still.is_rgb else info
+    if series_of(info.path) is None:
         if fps is not None:
             raise OptionError(f"{named('fps')} is for pictures, and {info.path.name} is a video with times of its own")
         return info
@@ -116,12 +143,10 @@ def stem_of(source: Path) -> str:
     return source.name[: found.start()].replace("%%", "%").rstrip("_-. ") or source.parent.resolve().name
 
 
-def _parsed(folder: Path, file: Path) -> tuple[str, str, str]:
-    """Return a file name's (prefix, number, suffix), the number being its last."""
+def _parsed(file: Path) -> tuple[str, str, str] | None:
+    """Return a file name's (prefix, number, suffix), the number being its last; None where it has no number."""
     found = re.fullmatch(r"(.*?)(\d+)(\D*)", file.name.removesuffix(file.suffix), re.DOTALL)
-    if found is None:
-        raise InputError(f"{file.name} in {folder} has no number; number the pictures, or name one of them")
-    return found[1], found[2], found[3] + file.suffix
+    return (found[1], found[2], found[3] + file.suffix) if found else None
 
 
 def _series(path: Path, parsed: list[tuple[str, str, str]]) -> Series:
@@ -138,5 +163,8 @@ def _series(path: Path, parsed: list[tuple[str, str, str]]) -> Series:
     for index, number in enumerate(numbers):
         if number != numbers[0] + index:
             missing = numbers[0] + index
-            raise InputError(f"{path}: picture {missing} is missing between {numbers[0]} and {numbers[-1]}; add it")
+            raise InputError(
+                f"{path}: picture {missing} is missing between {numbers[0]} and {numbers[-1]}; add it, "
+                "or name the pictures one by one if they are no film"
+            )
     return Series(folder, prefix, min(map(len, texts)) if is_padded else 0, suffix, numbers[0], len(numbers))

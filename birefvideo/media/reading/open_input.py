@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import av
 from av.container import InputContainer
 
 from birefvideo.errors import InputError
+from birefvideo.hints import why_missing
+from birefvideo.media.animation_containers import is_animated_webp, webp_pictures
+from birefvideo.media.reading.animated_webp import open_animated_webp
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, Series, series_of
+from birefvideo.memory import allowed_memory, check_memory
 
 # Anything else (http, concat, subfile, ...) could reach beyond the one file that the user named.
 _PROTOCOLS = "file"
@@ -37,6 +42,10 @@ _PICTURES = (
 _SOUNDS = "aac ac3 ac4 aiff amr ape au caf dsf dts dtshd eac3 flac mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv"
 _DEMUXERS = ",".join(f"{_FILMS} {_RAW_STREAMS} {_PICTURES} {_SOUNDS}".split())
 
+BYTES_A_PIXEL = 50
+"""Memory that one picture takes on its way, measured (39 bytes at most): decoded, as planes, with alpha, as encoded."""
+
+_TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+)")
 _HEAD = 4096  # bytes that are looked at to tell text from media
 _BLANKS = b"\t\n\r\f\x1b"
 _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
@@ -45,19 +54,14 @@ _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
 def open_input(path: Path) -> InputContainer:
     """Open a media file, or a series of pictures (see `numbered_pictures.series_of`), and nothing beside it.
 
+    Animated WebP, which FFmpeg does not read, is opened as a stream of its whole pictures.
+
     Raises:
         InputError: there is no file, it is no regular one, or it is of a kind that is not read.
     """
     series = _series(path)
-    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": _DEMUXERS}
     try:
-        if series is not None:
-            options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE), "pattern_type": "sequence"}
-            return av.open(f"file:{series.pattern}", format="image2", container_options=options)
-        # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
-        # as 'take%d.png' from being taken for a series.
-        options |= {"pattern_type": "none"}
-        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+        container = _opened(path, series)
     except PermissionError as error:
         raise InputError(f"{path} may not be read; change its permissions") from error
     except EOFError as error:
@@ -65,6 +69,59 @@ def open_input(path: Path) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         file = series.files[0] if series else path
         raise InputError(f"{file} {_why_unreadable(file)}") from error
+    try:
+        _check_sizes(container, path)
+    except InputError:
+        container.close()
+        raise
+    return container
+
+
+def _opened(path: Path, series: Series | None) -> InputContainer:
+    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": _DEMUXERS}
+    limit = picture_limit()  # FFmpeg may decode the first pictures to see what they are
+    if series is not None:
+        options |= {"start_number": str(series.first), "framerate": str(DEFAULT_RATE), "pattern_type": "sequence"}
+        return av.open(f"file:{series.pattern}", format="image2", container_options=options, options=limit)
+    if is_animated_webp(path):
+        (width, height), _ = webp_pictures(path)
+        _check_size(path, width, height)
+        return open_animated_webp(path)
+    # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
+    # as 'take%d.png' from being taken for a series.
+    options |= {"pattern_type": "none"}
+    return av.open(f"file:{path}", container_options=options, options=limit, metadata_errors="replace")
+
+
+def picture_limit() -> dict[str, str]:
+    """Return the option of FFmpeg's decoders that refuses pictures which do not fit into the free memory."""
+    allowed = allowed_memory()
+    return {} if allowed is None else {"max_pixels": str(min(2**31 - 1, allowed // BYTES_A_PIXEL))}
+
+
+def _check_sizes(container: InputContainer, path: Path) -> None:
+    """Refuse pictures that are larger than the memory allows, and keep the decoders from larger ones to come."""
+    for stream in container.streams.video:
+        context = getattr(stream, "codec_context", None)
+        if context is not None:
+            _check_size(path, context.width, context.height)
+            context.options = {**context.options, **picture_limit()}
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    needed = width * height * BYTES_A_PIXEL
+    check_memory(needed, f"{path}: pictures of {width}×{height}", "make them smaller first", InputError)
+
+
+def check_refusal(path: Path, error: av.FFmpegError) -> None:
+    """Say so where a decoder refused a picture for the size that `picture_limit` allows.
+
+    Raises:
+        InputError: as above. FFmpeg says it in words only, and where its messages are off, not at all.
+    """
+    size = _TOO_LARGE.search(str(error.log))
+    if size:
+        _check_size(path, int(size[1]), int(size[2]))
 
 
 def check_is_file(path: Path) -> None:
@@ -73,15 +130,9 @@ def check_is_file(path: Path) -> None:
     Raises:
         InputError: says what it is instead.
     """
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path} does not exist; check the name and the folder") from error
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read; change its permissions") from error
-    except (OSError, ValueError) as error:  # a name too long, a circle of links, a null character
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read ({reason}); check the name") from error
+    if why := why_missing(path):
+        raise InputError(why)
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is {_kind(status)}, not a file; save what it gives to a file and name that")
     if status.st_size == 0:

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import re
+from collections.abc import Container
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, Colour
+from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.reading.alpha import has_alpha, hides_alpha
+from birefvideo.media.reading.channel_order import settled_layout
+from birefvideo.media.reading.chroma_siting import site_of
+from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, read_frames
+from birefvideo.media.reading.losses import find_losses, promised
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
+from birefvideo.media.reading.numbered_pictures import members, series_of
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.orientation import orientation
+from birefvideo.media.reading.scan import scan
+from birefvideo.media.reading.stills import as_still, is_still
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
+_MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
+_TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
+_ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
 _MATRIX_OF_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+_PRIMARIES = frozenset({1, *range(4, 13), 22})
+_TRANSFERS = frozenset({1, *range(4, 19)})
+_UNSPECIFIED, _FROM_PRIMARIES = 2, 12
+_OTHER_MATRICES = {
+    **{0: "RGB", 8: "YCgCo", 11: "SMPTE ST 2085", 12: "their primaries say", 14: "ICtCp", 15: "IPT-C2"},
+    **{13: "their primaries say, in constant luminance", 16: "YCgCo-Re", 17: "YCgCo-Ro"},
+}
 _BT2020_TRANSFERS = frozenset({14, 15, 16, 18})
 _BY_MATRIX = {1: (1, 1), 7: (7, 7), 9: (9, 14), 10: (9, 14)}  # primaries, transfer
 
@@ -47,10 +63,18 @@ def probe(path: Path) -> VideoInfo:
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
-    # What read_frames says first is where the clip starts, by definition.
+    if is_still(path):
+        info = as_still(info, picture)
+    if info.still or series_of(path) is not None:
+        return replace(info, start=_first_time(info))
+    with open_input(path) as container:
+        return _as_scanned(info, container)
+
+
+def _first_time(info: VideoInfo) -> int:
+    """Return where a clip starts: at what read_frames says first, by definition."""
     with closing(read_frames(info)) as frames:
-        first = next(frames)
-    return replace(info, start=first.pts)
+        return next(frames).pts
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -60,6 +84,12 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         has = "only a cover picture" if container.streams.video else "no video track"
         sound = " beside its sound" if container.streams.audio else ""
         raise InputError(f"{path} has {has}{sound}; name a file with moving pictures")
+    tiles = [s for s in moving if s.disposition & Disposition.dependent]
+    if tiles and not any(s.disposition & Disposition.default for s in moving):  # a thumbnail is not default either
+        raise InputError(
+            f"{path} is one photo in {len(tiles)} tiles, which this FFmpeg does not put together; "
+            "convert it to JPEG or PNG"
+        )
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:
@@ -71,11 +101,14 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     time_base = stream.time_base or Fraction(1, 90000)
     rate = _rate(stream, picture, time_base)
     duration = _duration(container, stream, time_base)
-    quarter_turns, mirrored = orientation(picture)
+    quarter_turns, mirrored = orientation(picture, members(path)[0])
     turned = quarter_turns % 2 == 1
-    width, height = picture.width, picture.height
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    pix_fmt = upright_format(picture.format.name, width, height, quarter_turns, mirrored)
+    crop = clean_aperture(path, container, stream, picture)
+    width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
+    aspect, doubts = _aspect(stream)
+    colour = resolve_colour(picture)
+    site = site_of(picture, colour)
+    pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -88,12 +121,55 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         start=stream.start_time or 0,
         duration=duration,
         frame_count=max(stream.frames, 0) or round(duration * rate),
-        colour=resolve_colour(picture),
+        colour=colour,
         sample_aspect_ratio=1 / aspect if turned else aspect,
         quarter_turns=quarter_turns,
         mirrored=mirrored,
+        chroma_site=site,
+        crop=crop,
+        has_alpha=has_alpha(picture) or picture.format.has_palette or hides_alpha(stream),
+        is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
-        audio=tuple(_audio(s) for s in container.streams.audio if getattr(s, "codec_context", None) is not None),
+        audio=tuple(_audio(s) for s in container.streams.audio if _is_readable(s)),
+        unreadable_audio=tuple(s.index for s in container.streams.audio if not _is_readable(s)),
+        doubts=(*doubts, *_colour_doubts(picture)),
+    )
+
+
+def _aspect(stream: VideoStream) -> tuple[Fraction, list[str]]:
+    """Return the width to height of a pixel, 1 where that is absurd, and a line that says so."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if 1 / _MOST_STRETCHED <= aspect <= _MOST_STRETCHED:
+        return aspect, []
+    says = f"{aspect.numerator}:{aspect.denominator}"
+    return Fraction(1), [
+        f"the file says that its pixels are {says} in shape, which cannot be: they are taken as square"
+    ]
+
+
+def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
+    """Return a clip with what its packets say: the clock, the number of pictures, and a length that can be trusted."""
+    stream = container.streams[info.stream_index]
+    if not isinstance(stream, VideoStream):
+        raise InputError(f"{info.path} has changed while it was read; start again")
+    index = promised(container, stream)
+    found = scan(container, stream)
+    info = replace(info, timeline=found.timeline)
+    info = replace(info, start=_first_time(info))
+    if not len(found.times):
+        return replace(info, frame_count=found.packets)
+    first, last = int(found.times[0]), int(found.times[-1])
+    length = (found.end - first) * info.time_base
+    # The last packet's length may be that of another one, where pictures are reordered: the head knows better.
+    is_near = abs(info.duration - length) <= _TRUSTED or (last - first) * info.time_base < info.duration < length
+    is_true = info.duration and not found.timeline.joints and is_near
+    return replace(
+        info,
+        duration=info.duration if is_true else length,
+        frame_count=found.packets - int((found.times < info.start).sum()),
+        every_packet_shows=stream.codec.name in _ONE_EACH and not info.interlaced,
+        stretches=found.stretches,
+        losses=find_losses(info, container, stream, index, found),
     )
 
 
@@ -117,43 +193,33 @@ def _duration(container: InputContainer, stream: VideoStream, time_base: Fractio
     return max(Fraction(0), whole - (stream.start_time or 0) * time_base) if is_matroska else whole
 
 
+def _is_readable(stream: AudioStream) -> bool:
+    context = getattr(stream, "codec_context", None)  # None where there is no decoder
+    return context is not None and context.sample_rate > 0
+
+
 def _audio(stream: AudioStream) -> AudioInfo:
-    time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
+    time_base = stream.time_base or Fraction(1, stream.codec_context.sample_rate)
+    layout = settled_layout(stream)
     return AudioInfo(
         index=stream.index,
-        codec=stream.codec_context.name,
+        codec=codec_name(stream),
         rate=stream.codec_context.sample_rate,
-        channels=stream.codec_context.layout.nb_channels,
+        channels=len(av.AudioLayout(layout).channels),
         start=(stream.start_time or 0) * time_base,
-        duration=stream.duration * time_base if stream.duration else None,
+        duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
+        layout=layout,
+        is_deep=stream.codec_context.codec.lossless and stream.codec_context.format.bytes > 2,
     )
 
 
-def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
-    """Counter-clockwise quarter turns, then whether to flip left to right, that bring a decoded picture upright.
-
-    Read from the display matrix, for row vectors with y downwards; another angle is taken for the nearest quarter.
-    """
-    try:
-        beside = list(_side_data(picture))
-    except ValueError:  # PyAV does not know every kind, such as a photo's EXIF; it gives the turn alone, then
-        return round(picture.rotation / 90) % 4, False
-    for data in beside:
-        if data.type == Type.DISPLAYMATRIX:
-            matrix = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(float)
-            determinant = np.linalg.det(matrix)
-            if determinant == 0:
-                break
-            if determinant < 0:
-                matrix[:, 0] = -matrix[:, 0]
-            angle = math.atan2(-matrix[0, 1], matrix[0, 0])
-            return round(angle / (math.pi / 2)) % 4, bool(determinant < 0)
-    return 0, False
-
-
-def _side_data(picture: av.VideoFrame) -> Iterator[SideData]:
-    # PyAV's annotation is a dictionary; iterating gives the data themselves, and .values() fails.
-    return cast("Iterator[SideData]", iter(picture.side_data))
+def _tagged_end(stream: AudioStream) -> Fraction | None:
+    """Return when a Matroska track ends, in seconds, by the tag that mkvmerge and FFmpeg write."""
+    clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", ""))
+    if clock is None:
+        return None
+    hours, minutes, seconds = map(Fraction, clock.groups())
+    return 3600 * hours + 60 * minutes + seconds or None
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:
@@ -163,9 +229,9 @@ def resolve_colour(picture: av.VideoFrame) -> Colour:
     so. RGB has the tags of the limited-range YUV it will be converted to: BT.2020 where its primaries are, else
     BT.709. Gray is full range unless tagged otherwise, as FFmpeg has it.
     """
-    matrix = _specified(picture.colorspace)
-    primaries = _specified(picture.color_primaries)
-    transfer = _specified(picture.color_trc)
+    matrix = _known(picture.colorspace, LUMA_WEIGHTS)
+    primaries = _known(picture.color_primaries, _PRIMARIES)
+    transfer = _known(picture.color_trc, _TRANSFERS)
     is_hd = max(picture.width, picture.height) >= 1280 or min(picture.width, picture.height) > 576
     guessed = False
     if matrix is None:
@@ -185,8 +251,20 @@ def _range(picture: av.VideoFrame) -> int:
     return FULL_RANGE if picture.format.name.startswith("yuvj") else picture.color_range or LIMITED_RANGE
 
 
-def _specified(code: int) -> int | None:
-    return None if code in (0, 2, 3) else code  # H.273: 2 is unspecified, 0 and 3 reserved; matrix 0 is RGB
+def _known(code: int, codes: Container[int]) -> int | None:
+    """Return a code point that means something here; 0 and 3 are reserved, 2 is unspecified, matrix 0 is RGB."""
+    return code if code in codes else None
+
+
+def _colour_doubts(picture: av.VideoFrame) -> list[str]:
+    """Return a line where YUV is tagged with a matrix that is not one, or not read here."""
+    code = int(picture.colorspace)
+    is_derived = code == _FROM_PRIMARIES and picture.color_primaries in _MATRIX_OF_PRIMARIES
+    if not has_chroma(picture.format) or code == _UNSPECIFIED or code in LUMA_WEIGHTS or is_derived:
+        return []
+    taken = {1: "BT.709", 9: "BT.2020"}.get(resolve_colour(picture).matrix, "BT.601")
+    name = _OTHER_MATRICES.get(code, f"number {code} of ITU-T H.273")
+    return [f"the file says that its colours are coded as {name}, which is not read: they are taken as {taken}"]
 
 
 def codec_name(stream: Stream) -> str:

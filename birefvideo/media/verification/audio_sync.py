@@ -12,7 +12,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.timeline import Timeline
 
 RATE = 8000
 """Samples a second that sounds are compared at: 1/8 ms each, and an hour in 58 MB."""
@@ -23,6 +25,12 @@ _WINDOWS = 9
 _WINDOW_SECONDS = Fraction(1)
 _SILENCE = 1e-3
 """Standard deviation, of 1 at full scale, under which a window holds nothing to find."""
+_LOUD = 0.01
+"""Standard deviation from which on a window is heard, even if a codec coded it badly."""
+_JITTER = RATE // 100
+"""Samples that a frame may be off its place: the rounding of a container's clock."""
+_MOST_SILENCE = 12 * 3600 * RATE
+"""Samples of holes that are worth filling: a gigabyte."""
 _TIE = 0.005
 """Correlation that a nearer place may lack: a steady tone fits at every period."""
 _ALIKE = 0.5
@@ -40,6 +48,8 @@ class MonoAudio:
     """Time of the first sample, in seconds on the file's clock."""
     samples: Samples
     """The sound."""
+    covered: Fraction = Fraction(0)
+    """Seconds that the decoder gave for moments that had their sound already, and that no one hears."""
 
     @property
     def end(self) -> Fraction:
@@ -59,19 +69,33 @@ class Offset:
     """Stretches that do not sound alike anywhere near."""
 
 
-def read_mono_audio(path: Path, index: int) -> MonoAudio | None:
-    """Decode stream `index` of a file, or return None where nothing of it can be heard; holes are silence."""
+def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> MonoAudio | None:  # noqa: B008 - frozen
+    """Decode stream `index` of a file, or return None where nothing of it can be heard.
+
+    Every frame is where the file's clock, made one by `timeline`, has it: holes are silence, and of an overlap the
+    earlier sound is heard. What lies behind a hole of many hours is left out.
+    """
     start: Fraction | None = None
     blocks: list[Samples] = []
-    length = 0
+    length = covered = silence = 0
+    is_covered = False
     with open_input(path) as container:
-        for time, block in _blocks(container, index):
+        for time, block in _blocks(container, index, timeline):
             if start is None:
                 start = time
             missing = round((time - start) * RATE) - length
-            if missing > RATE // 100:  # less is the rounding of a container's clock
+            if missing > _JITTER:
+                silence += missing
+                if silence > _MOST_SILENCE:
+                    break
                 blocks.append(np.zeros(missing, np.int16))
                 length += missing
+            elif missing < -_JITTER or (is_covered and missing < 0):
+                is_covered = -missing > len(block)
+                covered += min(-missing, len(block))
+                block = block[-missing:]
+            else:
+                is_covered = False
             blocks.append(block)
             length += len(block)
     if start is None:
@@ -79,34 +103,48 @@ def read_mono_audio(path: Path, index: int) -> MonoAudio | None:
     samples: Samples = np.concatenate(blocks)
     if start < 0:  # what a decoder needs before the first sample heard
         samples, start = samples[round(-start * RATE) :], Fraction(0)
-    return MonoAudio(start, samples)
+    return MonoAudio(start, samples, Fraction(covered, RATE))
 
 
-def _blocks(container: av.container.InputContainer, index: int) -> Iterator[tuple[Fraction, Samples]]:
-    """Yield (time, mono samples at RATE) of each frame, without what cannot be decoded.
-
-    The first samples come a little after the first frame went in; they are that frame's all the same.
-    """
+def _blocks(
+    container: av.container.InputContainer, index: int, timeline: Timeline
+) -> Iterator[tuple[Fraction, Samples]]:
+    """Yield (time, mono samples at RATE) in the order of frames, without what cannot be decoded."""
     stream: Any = container.streams[index]
-    resampler = av.AudioResampler("s16", "mono", RATE)
-    time = Fraction(0)
-    for packet in container.demux(stream):
+    settled_layout(stream)
+    resampler: av.AudioResampler | None = None
+    kind: tuple[object, ...] = ()
+    held = following = Fraction(0)  # seconds of sound in the resampler; when the next frame should begin
+    for packet in timeline.closed(container.demux(stream)):
         try:
             frames = packet.decode()
         except av.FFmpegError:
             continue
         for frame in frames:
-            if frame.pts is not None:
-                time = frame.pts * frame.time_base
+            begin = following if frame.pts is None else frame.pts * frame.time_base
+            is_step = abs(begin - following) * RATE > _JITTER
+            if resampler is None or is_step or kind != (frame.sample_rate, frame.format.name, frame.layout.name):
+                if resampler is not None:  # what it still holds belongs before the step
+                    yield following - held, _mono(resampler.resample(None))
+                resampler, held = av.AudioResampler("s16", frame.layout.name, RATE), Fraction(0)
+                kind = (frame.sample_rate, frame.format.name, frame.layout.name)
+            length = Fraction(frame.samples, frame.sample_rate)
+            following = begin + length
             frame.pts = None
-            samples = _joined(resampler.resample(frame))
-            yield time, samples
-            time += Fraction(len(samples), RATE)
-    yield time, _joined(resampler.resample(None))
+            samples = _mono(resampler.resample(frame))
+            yield begin - held, samples
+            held += length - Fraction(len(samples), RATE)
+    if resampler is not None:
+        yield following - held, _mono(resampler.resample(None))
 
 
-def _joined(frames: Iterable[av.AudioFrame]) -> Samples:
-    return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
+def _mono(frames: Iterable[av.AudioFrame]) -> Samples:
+    """Return the mean of all channels, wherever their speakers are."""
+    blocks = [
+        np.rint(frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1)).astype(np.int16)
+        for frame in frames
+    ]
+    return np.concatenate([np.zeros(0, np.int16), *blocks])
 
 
 def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
@@ -133,6 +171,17 @@ def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
         else:
             worst = max(worst, abs(Fraction(lag, RATE) - REACH), key=abs)
     return Offset(windows, worst, different)
+
+
+def silenced(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Fraction:
+    """Return for how many seconds an output is silent where its source, `shift` later, is not."""
+    begin, end = max(output.start, source.start - shift, Fraction(0)), min(output.end, source.end - shift)
+    size = RATE // 20
+    count = max(0, int((end - begin) * RATE) // size)
+    until = begin + Fraction(count * size, RATE)
+    wanted = _cut(source, begin + shift, until + shift)[: count * size].reshape(count, size).std(axis=1)
+    found = _cut(output, begin, until)[: count * size].reshape(count, size).std(axis=1)
+    return Fraction(int(((wanted > _LOUD) & (found < _SILENCE)).sum()) * size, RATE)
 
 
 def _cut(sound: MonoAudio, start: Fraction, end: Fraction) -> NDArray[np.float64]:

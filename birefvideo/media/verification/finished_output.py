@@ -17,10 +17,12 @@ from birefvideo.errors import InputError
 from birefvideo.media.animation_containers import read_webp
 from birefvideo.media.format_table import Format
 from birefvideo.media.reading.alpha import alpha_mode, decoder_with_alpha
+from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
+from birefvideo.media.verification.picture_damage import check_picture
 
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding
@@ -38,6 +40,8 @@ class FinishedSound:
     """Where the first packet begins, in seconds; what a decoder needs before the first sample heard lies before 0."""
     end: Fraction
     """Where the last packet ends."""
+    channels: int
+    """Number of channels."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,19 @@ class FinishedOutput:
 
         Raises:
             FFmpegError: one cannot be decoded.
-            InputError: a file of the folder is missing, or a picture of an animated WebP is damaged.
+            InputError: a file of the folder is missing or damaged, or a picture of an animated WebP is damaged.
         """
         if self.format.is_sequence:
             for name in self.names:
+                check_picture(self.path / name)
                 with open_input(self.path / name) as container:
                     yield from container.decode(video=0)
             return
         if self.format.container.is_read_by_us:
             yield from read_webp(self.path).pictures()
             return
+        if self.format.is_still:
+            check_picture(self.path)
         with open_input(self.path) as container:
             stream = container.streams.video[0]
             decoder = _decoder(stream, self.format)
@@ -147,7 +154,12 @@ def read_finished_output(path: Path, format: Format) -> FinishedOutput:
             aspect=stream.sample_aspect_ratio or Fraction(1),
             tags=(context.color_primaries, context.color_trc),
             sounds=tuple(
-                FinishedSound(audio.index, codec_name(audio), *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))))
+                FinishedSound(
+                    audio.index,
+                    codec_name(audio),
+                    *scan.sounds.get(audio.index, (Fraction(0), Fraction(0))),
+                    len(av.AudioLayout(settled_layout(audio)).channels),
+                )
                 for audio in container.streams.audio
             ),
             codec=codec_name(stream),

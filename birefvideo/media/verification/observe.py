@@ -14,12 +14,13 @@ from birefvideo.colour import Colour, code_scale, is_plain, same_matrix
 from birefvideo.frames import Alpha, DecodedFrame, Span, VideoInfo
 from birefvideo.media.animation_schedule import is_shown
 from birefvideo.media.format_table import Content, Format
-from birefvideo.media.output_format import output_colour
+from birefvideo.media.output_format import ColourPolicy, output_colour
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import resolve_colour
 from birefvideo.media.verification.finished_output import FinishedOutput
 from birefvideo.media.verification.premultiplication import EdgeColour
+from birefvideo.media.verification.shown_colour import codes_differ, colour_error
 from birefvideo.planes import bit_depth, plane_array
 
 _COMPARED = 24
@@ -50,6 +51,8 @@ class Observations:
     """Pixel formats of all pictures."""
     wrong_luma: list[float] = field(default_factory=list)
     """Of each picture compared, the median difference of solid pixels' luma from the source's, 0 to 1."""
+    wrong_colour: list[float] = field(default_factory=list)
+    """Of each picture compared whose codes mean other light, the median difference of solid pixels' colour, 0 to 1."""
     source_times: list[Fraction] = field(default_factory=list)
     """When the source's pictures begin that the output shows, in seconds on its clock."""
     source_end: Fraction = Fraction(0)
@@ -113,14 +116,24 @@ def _compare(
     info: VideoInfo,
     seen: Observations,
 ) -> None:
-    """Note how far luma is from the source's where the matte is solid, as far as both are in the same codes."""
+    """Note how far solid colour is from the source's: luma where both are in the same codes, else what is shown."""
     colour = output_colour(format, info.colour)
-    is_alike = is_plain(info.colour) and is_plain(colour) and same_matrix(info.colour, colour)
     same_size = (picture.width, picture.height) == (info.width, info.height)
-    if alpha is None or not format.has_alpha or not picture.format.name.startswith("yuv") or not same_size:
+    if alpha is None or not format.has_alpha or not same_size:
         return
     solid = alpha >= _OPAQUE
-    if not solid.any() or not (is_alike or info.colour.matrix == colour.matrix):
+    if not solid.any():
+        return
+    if codes_differ(info.colour, colour):
+        # Linear light is the scene's and not a display's; a palette and WebP's losses are far off by themselves.
+        is_lossy = format.is_paletted or (format.is_rgb and picture.format.name.startswith("yuv"))
+        if is_lossy or format.colour_policy is ColourPolicy.RGB_LINEAR:
+            return
+        error = colour_error(picture, colour, frame.picture, info.colour, solid)
+        seen.wrong_colour += [] if error is None else [error]
+        return
+    is_alike = is_plain(info.colour) and is_plain(colour) and same_matrix(info.colour, colour)
+    if not picture.format.name.startswith("yuv") or not (is_alike or info.colour.matrix == colour.matrix):
         return
     lumas = []
     for one, tag in ((picture, colour), (frame.picture, info.colour)):

@@ -10,7 +10,7 @@ import av
 
 from birefvideo.errors import InputError, OutputError
 from birefvideo.frames import VideoInfo
-from birefvideo.media.expected import Expected, Sound, Verification, wrong
+from birefvideo.media.expected import Expected, Sound, Verification, apart, wrong
 from birefvideo.media.output_format import (
     Content,
     Format,
@@ -22,6 +22,7 @@ from birefvideo.media.output_format import (
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
 from birefvideo.media.sequence_json import SIDECAR, picture_name, read_sidecar
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
+from birefvideo.media.verification.still_colour import check_profile, check_still_tags
 from birefvideo.media.verification.verify_animation_in_job import verify_animation
 
 _COVERAGE_SLACK = 0.02
@@ -34,7 +35,8 @@ def verify(
     """Reopen `output` and compare it with what it was meant to hold.
 
     Every packet is read; the first, middle and last pictures are decoded, or all of them with `decode_all`, and always
-    of an animation, which is short. Times may differ by the container's tick, sound by one packet.
+    of an animation, which is short, and of a folder, whose files are damaged one by one. Times may differ by the
+    container's tick, sound by one packet.
 
     Args:
         output: the finished file.
@@ -48,11 +50,13 @@ def verify(
     """
     if format.is_animation:
         return verify_animation(output, format, info, expected)
+    decode_all |= format.has_own_pictures
     if format.is_sequence:
         _check_folder(output, format, info, expected)
     try:
         finished = read_finished_output(output, format)
         _check_head(finished, info)
+        check_profile(output, format, info)
         _check_sounds(finished, expected.sounds)
         worst = _check_times(finished, info, expected)
         count = len(finished.times)
@@ -105,7 +109,7 @@ def _check_head(finished: FinishedOutput, info: VideoInfo) -> None:
         ("codec", finished.codec, format.written_codec),
         ("size", finished.size, output_size(format, info)),
     ]
-    if not format.is_sequence:  # whose sidecar says the rest
+    if not format.has_own_pictures:  # whose files, or sidecar, say the rest
         primaries, transfer = finished.tags
         found += [
             ("primaries", primaries, colour.primaries),  # VP9 leaves these two to the container
@@ -128,13 +132,16 @@ def _check_sounds(finished: FinishedOutput, sounds: Sequence[Sound]) -> None:
     for found, sound in zip(finished.sounds, sounds, strict=True):
         if found.codec != sound.codec:
             raise wrong(output, f"audio stream {found.index} is {found.codec} instead of {sound.codec}")
+        if found.channels != sound.channels:
+            raise wrong(output, f"audio stream {found.index} has {found.channels} channels instead of {sound.channels}")
         slack = sound.grain + Fraction(2, 1000)  # Matroska's rounding at either side
         # What a decoder needs before the first sample heard lies before 0.
         if abs(max(found.start, Fraction(0)) - sound.start) > slack or abs(found.end - sound.end) > slack:
             raise wrong(
                 output,
-                f"audio stream {found.index} runs from {float(found.start):.3f} to {float(found.end):.3f} s instead of "
-                f"{float(sound.start):.3f} to {float(sound.end):.3f} s",
+                "audio stream {} runs from {} to {} s instead of {} to {} s".format(
+                    found.index, *apart(found.start, found.end, sound.start, sound.end)
+                ),
             )
 
 
@@ -155,7 +162,7 @@ def _check_times(finished: FinishedOutput, info: VideoInfo, expected: Expected) 
         sound = max((sound.end + sound.grain for sound in expected.sounds), default=Fraction(0))
         end = finished.end
         if end < wanted - 2 * tick or end > max(wanted, sound) + 2 * tick:
-            raise wrong(output, f"it ends at {float(end):.3f} s instead of {float(wanted):.3f} s")
+            raise wrong(output, "it ends at {} s instead of {} s".format(*apart(end, wanted)))
     return worst
 
 
@@ -167,21 +174,23 @@ def _check_picture(picture: av.VideoFrame, index: int, finished: FinishedOutput,
         raise wrong(output, f"it decodes as {picture.format.name}: the alpha is missing or wrong")
     colour = output_colour(format, info.colour)
     found: list[tuple[str, object, object]] = [("size", (picture.width, picture.height), output_size(format, info))]
-    if not format.is_sequence:  # of R'G'B' by definition
+    if not format.has_own_pictures:  # of R'G'B' by definition
         found.append(("colour matrix", int(picture.colorspace), colour.matrix))
     if not format.is_rgb:  # whose range is full, whether the file says so or not
         found.append(("colour range", int(picture.color_range), colour.range))
     for what, got, wanted in found:
         if got != wanted:
             raise wrong(output, f"the {what} of the picture at {time:.3f} s is {got} instead of {wanted}")
+    check_still_tags(picture, output, format, info)
 
 
 def _coverage_error(picture: av.VideoFrame, index: int, finished: FinishedOutput, expected: Expected) -> list[float]:
     """Compare a picture's mean alpha with the matte's; return the difference, or nothing where it cannot be sidecar."""
     alpha = luma_matte(picture) if finished.format.content is Content.MATTE else alpha_of(picture)
-    if alpha is None or not expected.coverage:
+    is_opaque = alpha is None and finished.format.is_still and finished.format.has_alpha  # as a WebP may be
+    if (alpha is None and not is_opaque) or not expected.coverage:
         return []
-    wanted, got = expected.coverage[index], float(alpha.mean())
+    wanted, got = expected.coverage[index], 1.0 if alpha is None else float(alpha.mean())
     if abs(got - wanted) > _COVERAGE_SLACK:
         time = float(finished.times[index])
         raise wrong(finished.path, f"alpha covers {got:.1%} of the picture at {time:.3f} s instead of {wanted:.1%}")

@@ -14,16 +14,15 @@ import av
 from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.animation_schedule import shown_until
+from birefvideo.media.clip_notes import clock_jumps, file_losses
 from birefvideo.media.format_table import Content, Format
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
-from birefvideo.media.reading.numbered_pictures import at_rate
+from birefvideo.media.reading.numbered_pictures import at_rate, series_of
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.verification import audio_sync
 from birefvideo.media.verification.finished_output import FinishedOutput, read_finished_output
 from birefvideo.media.verification.observe import Observations, observe
-
-OUT_OF_SYNC = Fraction(1, 1000)
-"""Seconds that sound may be away from its picture."""
+from birefvideo.media.verification.source_count import count_source
+from birefvideo.media.verification.verify_sound import SoundClaims, check_sound
 
 _EMPTY = 0.02  # alpha that no pixel exceeds, or range of alpha, under which there is no matte to use
 _COLOUR_SLACK = 4 / 255  # median difference of luma that a codec may leave in solid areas
@@ -50,8 +49,8 @@ class Claims:
     """What it was written as."""
     frames: int | None = None
     """Number of pictures."""
-    sounds: int | None = None
-    """Number of audio streams."""
+    sound: SoundClaims = SoundClaims()  # noqa: RUF009 - frozen
+    """Its audio streams."""
     span: Span = Span()  # noqa: RUF009 - frozen
     """The part of the source that it shows."""
     fps: Fraction | None = None
@@ -90,8 +89,8 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
         _size(finished, format, info),
         _tags(seen, format, info),
         _frames(seen, claims),
-        *_times(seen),
-        _gaps(seen),
+        *_whole_source(seen, info, claims),
+        *([] if format.is_still else [*_times(seen), _gaps(seen)]),
         *_matte(seen, format, claims),
         *_pixels(seen),
         *_sound(seen, info, claims),
@@ -109,7 +108,7 @@ def _read_as_meant(source: Path, claims: Claims) -> VideoInfo:
 def _codec(finished: FinishedOutput, format: Format) -> Check:
     if finished.codec != format.written_codec:
         return Check(
-            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.name} has it"
+            "codec", False, f"{finished.codec} instead of {format.written_codec}, as --to {format.asked_by} has it"
         )
     if format.codec_tag is not None and finished.codec_tag != format.codec_tag:
         wrong = f"tagged {finished.codec_tag} instead of {format.codec_tag}"
@@ -117,7 +116,7 @@ def _codec(finished: FinishedOutput, format: Format) -> Check:
     if format.tags_alpha and finished.alpha_mode != "1":
         return Check("codec", False, f"{finished.codec} without AlphaMode: browsers show it opaque")
     tag = f" ({finished.codec_tag})" if format.codec_tag else ""
-    return Check("codec", True, f"{finished.codec}{tag}: {format.description}")
+    return Check("codec", True, f"{finished.codec}{tag}, as --to {format.asked_by} has it")
 
 
 def _size(finished: FinishedOutput, format: Format, info: VideoInfo | None) -> Check:
@@ -168,6 +167,27 @@ def _frames(seen: Observations, claims: Claims) -> Check:
         return Check("frames", False, f"{count}, the receipt says {claims.frames}")
     by = "as the source has" if seen.source_times else "as the receipt says" if claims.frames else "all decoded"
     return Check("frames", True, f"{count}, {by}")
+
+
+def _whole_source(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
+    """Check that what was taken for the source's pictures is all that its decoder makes, and say what the file lacks.
+
+    Of a part of the source, and of an animation, which leaves pictures out, only what the file lacks can be said.
+    """
+    if info is None:
+        return
+    for line in (*file_losses(info, claims.span), *clock_jumps(info, claims.span)):
+        yield Check("source", None, line)
+    if claims.span != Span() or seen.finished.format.is_animation or info.still or series_of(info.path):
+        return
+    count = count_source(info)
+    repeats = f", {count.repeats} of them at the time of the one before" if count.repeats else ""
+    said = f"{count.packets} packets, of which the decoder makes {count.pictures} pictures{repeats}"
+    shown = len(seen.source_times)
+    if shown == count.shown:
+        yield Check("source", True, said)
+    else:
+        yield Check("source", False, f"{said}, but only {shown} were used")
 
 
 def _times(seen: Observations) -> Iterator[Check]:
@@ -239,57 +259,19 @@ def _matte(seen: Observations, format: Format, claims: Claims) -> Iterator[Check
 
 
 def _pixels(seen: Observations) -> Iterator[Check]:
-    if not seen.wrong_luma:
-        return
-    worst = max(seen.wrong_luma)
-    said = f"where alpha is 1, brightness is within {worst * 255:.1f}/255 of the source's"
-    yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(seen.wrong_luma)} pictures)")
+    for what, wrong in (("brightness", seen.wrong_luma), ("colour as it is shown", seen.wrong_colour)):
+        if wrong:
+            worst = max(wrong)
+            said = f"where alpha is 1, {what} is within {worst * 255:.1f}/255 of the source's"
+            yield Check("pixels", worst <= _COLOUR_SLACK, f"{said} (median, worst of {len(wrong)} pictures)")
 
 
 def _sound(seen: Observations, info: VideoInfo | None, claims: Claims) -> Iterator[Check]:
     """Check whether every track is there, as long as it should be, and in time with the pictures."""
-    sounds = seen.finished.sounds
-    if seen.finished.format.is_sequence or seen.finished.format.is_animation:
+    finished = seen.finished
+    if not finished.format.can_have_sound:
         return
-    wanted = claims.sounds if claims.sounds is not None else None if info is None else len(info.audio)
-    if wanted is not None and len(sounds) != wanted:
-        is_open = claims.sounds is None and len(sounds) < wanted
-        hint = "; was it made with --audio? Its receipt would show it" if is_open else ""
-        yield Check("sound", None if is_open else False, f"{len(sounds)} tracks instead of {wanted}{hint}")
-        if not is_open:
-            return
-    elif not sounds:
-        yield Check("sound", None if wanted is None else True, "none" + ("" if wanted is None else ", as meant"))
-    for track, sound in enumerate(sounds):
-        heard = audio_sync.read_mono_audio(seen.finished.path, sound.index)
-        if heard is None:
-            yield Check("sound", False, f"track {track + 1} cannot be heard")
-            continue
-        said = f"track {track + 1}: {float(heard.start):.3f} to {float(heard.end):.3f} s"
-        if info is None or not seen.source_times or track >= len(info.audio):
-            yield Check("sound", None if info else True, said)
-        else:
-            yield _synchrony(said, heard, info, track, seen, claims)
-
-
-def _synchrony(
-    said: str, heard: audio_sync.MonoAudio, info: VideoInfo, track: int, seen: Observations, claims: Claims
-) -> Check:
-    source = audio_sync.read_mono_audio(info.path, info.audio[track].index)
-    if source is None:
-        return Check("sound", None, f"{said}; the source's cannot be heard")
-    shift = seen.source_times[0] - seen.finished.times[0]
-    end = source.end - shift
-    if claims.span.end is not None:
-        end = min(end, claims.span.end * info.time_base - shift)
-    slack = max(Fraction(1, 20), Fraction(2048, info.audio[track].rate))  # a packet of any codec, and its padding
-    if abs(heard.end - end) > slack:
-        return Check("sound", False, f"{said}, but the source's ends at {float(end):.3f} s")
-    away = audio_sync.offset(source, heard, shift)
-    if away.different:
-        return Check("sound", False, f"{said}; {away.different} of {away.windows} places sound unlike the source")
-    if not away.windows:
-        return Check("sound", None, f"{said}; silent, so its place could not be checked")
-    return Check(
-        "sound", away.worst <= OUT_OF_SYNC, f"{said}, {float(away.worst) * 1000:.2f} ms off the source's place"
-    )
+    shift = seen.source_times[0] - finished.times[0] if seen.source_times else None
+    end = None if info is None or claims.span.end is None else claims.span.end * info.time_base
+    for passed, finding in check_sound(finished, info, shift, end, claims.sound):
+        yield Check("sound", passed, finding)

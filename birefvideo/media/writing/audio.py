@@ -1,40 +1,43 @@
-"""The source's sound beside an output's pictures: packets copied where the container takes them, else re-encoded."""
+"""The source's sound beside an output's pictures: what is taken of it, and what copying and encoding it share."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from itertools import islice, pairwise
 from typing import Any, TypeAlias, cast
 
 import av
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
-from birefvideo.media.format_table import Format
-from birefvideo.media.metadata import copy_track_tags
-from birefvideo.media.reading.decode import GIVE_UP_AFTER
+from birefvideo.media.metadata import counted
+from birefvideo.media.reading.joints import LIMIT
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.pictures import GIVE_UP_AFTER
 from birefvideo.media.reading.probe import codec_name
 
 TRACKS = {"all": None, "first": 1, "none": 0}
 """What the user can ask for: how many of the source's tracks."""
-_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-"""Layouts that every encoder here takes, by number of channels; others are mixed to stereo."""
 
-_PREROLL = {"aac": 1, "ac3": 1, "eac3": 1, "opus": 4, "vorbis": 1, "mp3": 4}
-"""Packets before the first one heard that its decoder needs: the overlap of transforms, mp3's bit reservoir."""
+JITTER = Fraction(1, 100)
+"""Seconds that times in a file may be off; more is a hole or an overlap."""
 
+_FAR = Fraction(1, 10)
+"""Seconds from what follows at which a packet's time is suspected."""
+_EXCURSION = 16
+"""Packets in a row that may have such times before it counts as a jump."""
+_SHORT = Fraction(1, 4)
+"""Seconds that may be missing at the end without a word."""
 _SEEK_MARGIN = Fraction(2)  # seconds; an index need not be exact
-
+_SETTLING = 2  # frames in which a decoder may find out what implicit HE-AAC is
 
 Timed: TypeAlias = "tuple[Fraction, Packet[Any]]"
 """A packet and its time in seconds."""
@@ -56,39 +59,57 @@ class SoundError(Exception):
     """An audio stream of the source that an output has to do without; the message is one line."""
 
     def __init__(self, audio: AudioInfo, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or error
-        super().__init__(f"audio stream {audio.index} ({audio.codec}) is left out: {reason}")
+        super().__init__(f"{name_of(audio)} is left out: {reason_of(error)}")
         self.index = audio.index
         """Index of the stream in the source."""
+
+
+class CopyError(SoundError):
+    """An audio stream whose packets cannot go along as they are; encoding it anew may do."""
+
+    def __init__(self, audio: AudioInfo, reason: str) -> None:
+        super().__init__(audio, ValueError(reason))
+        self.reason = reason
+        """Why, in words; '' where it need not be told."""
 
 
 class Track:
     """One audio stream on its way from the source into an output; subclasses say how."""
 
-    def __init__(self, source: Path, audio: AudioInfo, window: Window) -> None:
+    def __init__(self, source: VideoInfo, audio: AudioInfo, window: Window) -> None:
         self.audio = audio
         """The source's stream."""
+        self._source = source
         self._window = window
         self._damaged = 0
         self._stopped = ""
         self._heard: tuple[Fraction, Fraction] | None = None
-        self._container: InputContainer = open_input(source)
+        self._container: InputContainer = open_input(source.path)
         self._stream = cast(AudioStream, self._container.streams[audio.index])
         self._codec = codec_name(self._stream)
+        self._kind: tuple[object, ...] = ()
+        self._frames = 0
 
     def packets(self) -> Iterator[Timed]:
         """Yield (time on the output's clock, packet for the output) in order of time.
 
         Raises:
+            CopyError: the packets cannot be copied.
             SoundError: the stream cannot be read, decoded or encoded any further.
         """
         try:
             yield from self._packets()
         except (av.FFmpegError, ValueError) as error:
             raise SoundError(self.audio, error) from error
+        if self._heard is None:  # and not every container can hold a track of nothing
+            raise SoundError(self.audio, ValueError(self._stopped or "there is no sound in it"))
 
     def _packets(self) -> Iterator[Timed]:
         """Yield what `packets` does; errors are FFmpeg's."""
+        raise NotImplementedError
+
+    def sound(self) -> Sound:
+        """Return what was written, once the packets are used up."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -96,8 +117,24 @@ class Track:
         self._container.close()
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """Yield the stream's packets from a little before the window on; damage is counted and passed over."""
-        if self._window.start is not None:
+        """Yield the stream's packets from a little before the window on, on the clip's clock.
+
+        One without a time follows the one before; what comes long after everything else is left out.
+        """
+        until = (self._source.start * self._source.time_base + self._source.duration) / self._time_base
+        limit, latest = LIMIT / self._time_base, Fraction(0)
+        for packet in self._steady(self._source.timeline.closed(self._found())):
+            assert packet.pts is not None
+            if packet.pts - max(until, latest) > limit and self._source.duration:
+                away = length_in_words((packet.pts - latest) * self._time_base)
+                self._stopped = f"what comes {away} after the rest is left out"
+                return
+            latest = max(latest, Fraction(packet.pts + (packet.duration or 0)))
+            yield packet
+
+    def _found(self) -> Iterator[Packet[Any]]:
+        """Yield the stream's packets as they are; damage is counted and passed over."""
+        if self._window.start is not None and not self._source.timeline.is_closed(self.audio.index):
             target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
                 self._container.seek(int(target / self._time_base), stream=self._stream)
@@ -105,7 +142,7 @@ class Track:
         while refused < GIVE_UP_AFTER:
             try:
                 for packet in packets:
-                    if packet.pts is not None:
+                    if packet.size:
                         yield packet
                         refused = 0
                 return
@@ -113,7 +150,40 @@ class Track:
                 refused += 1
                 self._damaged += 1
                 packets = self._container.demux(self._stream)
-        self._stopped = "unreadable beyond that"
+        self._stopped = "it cannot be read any further"
+
+    def _steady(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """Give packets without a time, and a few that are far away from those around them, the time that follows."""
+        ahead: deque[Packet[Any]] = deque()
+        slack = int(_FAR / self._time_base)
+        following: int | None = None
+        while packet := ahead.popleft() if ahead else next(packets, None):
+            if packet.pts is None:
+                packet.pts = packet.dts
+            if following is not None and (packet.pts is None or abs(packet.pts - following) > slack):
+                ahead.extend(islice(packets, _EXCURSION - len(ahead)))
+                if packet.pts is None or _returns(following, [packet, *ahead], slack):
+                    packet.pts = following
+            elif packet.pts is None:
+                packet.pts = self._stream.start_time or 0
+            following = packet.pts + (packet.duration or 0)
+            yield packet
+
+    def _decode(self, packet: Packet[Any]) -> list[AudioFrame]:
+        """Return a packet's frames; a damaged one has none and is counted, if it belongs to the window."""
+        start = self._window.start
+        try:
+            return self._stream.decode(packet)
+        except av.FFmpegError:
+            self._damaged += start is None or seconds(packet.pts, self._time_base) >= start
+            return []
+
+    def _changes(self, frame: AudioFrame) -> bool:
+        """Return whether rate or channels are others than in the frame before."""
+        kind = (frame.sample_rate, frame.layout.nb_channels)
+        changed, self._kind = self._frames >= _SETTLING and kind != self._kind, kind
+        self._frames += 1
+        return changed
 
     @property
     def _time_base(self) -> Fraction:
@@ -124,159 +194,37 @@ class Track:
         start, end = max(start, Fraction(0)), max(end, Fraction(0))
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
-    def _sound(self, codec: str, copied: bool, grain: Fraction) -> Sound:
-        warning = ""
-        if self._damaged or self._stopped or self._heard is None:
-            what = f"{self._damaged} damaged packets passed over" if self._damaged else "no sound"
-            warning = f"audio stream {self.audio.index} ({self.audio.codec}): {what} {self._stopped}".strip()
-        start, end = self._heard or (Fraction(0), Fraction(0))
-        return Sound(codec, copied, start, end, grain, warning)
-
-
-class CopiedTrack(Track):
-    """Packets as they are, with their times moved to the output's clock.
-
-    A cut at the start keeps the packet that the cut falls into and those its decoder needs before it: they come
-    before 0, where the edit list of mov and mp4 hides them.
-    """
-
-    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format) -> None:
-        super().__init__(source, audio, window)
-        self._out = output.add_stream_from_template(self._stream)
-        copy_track_tags(self._stream, self._out, format)
-        self._grain = Fraction(0)
-
-    def _packets(self) -> Iterator[Timed]:
-        start, end = self._window.start, self._window.end
-        preroll: deque[Timed] = deque(maxlen=_PREROLL.get(self._codec, 0))
-        for time, packet in self._timed():
-            length = (packet.duration or 0) * self._time_base
-            if end is not None and time >= end:
-                return
-            moved = time - self._window.origin
-            if start is not None and time + length <= start:
-                preroll.append((moved, packet))
-                continue
-            while preroll:
-                yield self._stamped(*preroll.popleft())
-            self._grain = max(self._grain, length)
-            self._hear(moved, moved + length)
-            yield self._stamped(moved, packet)
-
-    def sound(self) -> Sound:
-        """Return what was written, once the packets are used up."""
-        return self._sound(self._codec, True, self._grain)
-
-    def _timed(self) -> Iterator[Timed]:
-        """Yield (time, packet) with times exact to the sample.
-
-        Matroska and FLV round times to 1 ms; the packets' own length tells them apart again.
-        """
-        frame = Fraction(self._stream.codec_context.frame_size or 0, self.audio.rate)
-        slack = 2 * self._time_base if self._time_base * self.audio.rate > 1 else Fraction(0)
-        expected: Fraction | None = None
-        for packet in self._read():
-            time = seconds(packet.pts, self._time_base)
-            if expected is not None and abs(time - expected) <= slack:
-                time = expected
-            expected = time + frame if frame else None
-            yield time, packet
-
-    def _stamped(self, time: Fraction, packet: Packet[Any]) -> Timed:
-        rate = self.audio.rate
-        length = round((packet.duration or 0) * self._time_base * rate)
-        packet.stream = self._out
-        packet.pts = packet.dts = round(time * rate)
-        packet.duration = length
-        packet.time_base = Fraction(1, rate)
-        return time, packet
-
-
-class EncodedTrack(Track):
-    """Sound decoded, cut to the sample, and encoded anew; it always runs from the output's 0, silent until it starts.
-
-    Holes and overlaps of more than 10 ms in the source's times are filled with silence or cut, so that sound and
-    picture stay together through the clip.
-    """
-
-    def __init__(self, source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format) -> None:
-        super().__init__(source, audio, window)
-        self._rate = format.audio_rate or audio.rate
-        layout = _LAYOUTS.get(audio.channels, "stereo")
-        self._out = cast(AudioStream, output.add_stream(format.audio_codec, rate=self._rate, layout=layout))
-        context: AudioCodecContext = self._out.codec_context
-        context.thread_count = 1
-        if format.bit_rate is not None:
-            context.bit_rate = format.bit_rate * len(context.layout.channels)
-        copy_track_tags(self._stream, self._out, format)
-
-    def _packets(self) -> Iterator[Timed]:
-        for frame in self._shaped():
-            start = seconds(frame.pts, frame.time_base)
-            self._hear(start, start + Fraction(frame.samples, self._rate))
-            yield from self._encoded(frame)
-        if self._heard is not None:
-            yield from self._encoded(None)
-
-    def sound(self) -> Sound:
-        """Return what was written, once the packets are used up."""
-        size = self._out.codec_context.frame_size or 1024
-        return self._sound(codec_name(self._out), False, Fraction(size, self._rate))
-
-    def _encoded(self, frame: AudioFrame | None) -> Iterator[Timed]:
-        for packet in self._out.encode(frame):
-            yield seconds(packet.pts, packet.time_base), packet
-
-    def _decoded(self) -> Iterator[AudioFrame]:
-        """Yield the frames of the window, timed on the output's clock in the source's samples."""
-        frames: list[AudioFrame]
-        for packet in self._read():
-            try:
-                frames = self._stream.decode(packet)
-            except av.FFmpegError:
-                self._damaged += 1
-                continue
-            for frame in frames:
-                if frame.pts is None:
-                    continue
-                time = seconds(frame.pts, frame.time_base)
-                if self._window.end is not None and time >= self._window.end:
-                    return
-                frame.pts = round((time - self._window.origin) * frame.sample_rate)
-                frame.time_base = Fraction(1, frame.sample_rate)
-                yield frame
-
-    def _shaped(self) -> Iterator[AudioFrame]:
-        """Yield frames in the encoder's rate, format and layout, without holes, cut to the window."""
-        graph: av.filter.Graph | None = None
-        for frame in self._decoded():
-            if graph is None:
-                graph = self._graph(frame)
-            graph.push(frame)
-            yield from _pulled(graph)
-        if graph is not None:
-            graph.push(None)
-            yield from _pulled(graph)
-
-    def _graph(self, frame: AudioFrame) -> av.filter.Graph:
-        context = self._out.codec_context
-        graph = av.filter.Graph()
-        chain = [
-            graph.add_abuffer(
-                sample_rate=frame.sample_rate,
-                format=frame.format.name,
-                layout=frame.layout.name,
-                time_base=Fraction(1, frame.sample_rate),
-            ),
-            graph.add("aresample", f"{self._rate}:async=1:min_hard_comp=0.01:first_pts=0"),
-            graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={context.layout.name}"),
+    def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
+        damage = "copied as they are" if copied else "passed over"
+        found = [
+            self._missing_end(),
+            f"{counted(self._damaged, 'damaged packet')} {damage}" if self._damaged else "",
+            self._stopped,
         ]
-        if self._window.end is not None:
-            samples = round((self._window.end - self._window.origin) * self._rate)
-            chain.append(graph.add("atrim", f"end_sample={samples}"))
-        chain.append(graph.add("abuffersink"))
-        graph.link_nodes(*chain).configure()
-        return graph
+        notes = [*filter(None, found), *notes]
+        warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
+        start, end = self._heard or (Fraction(0), Fraction(0))
+        return Sound(codec, copied, start, end, grain, channels, warning)
+
+    def _missing_end(self) -> str:
+        """Return what to say where the sound is shorter than the file says, or ''."""
+        if self._heard is None or self.audio.duration is None or self._source.timeline.joints:
+            return ""
+        if self.audio.duration > self._source.start * self._source.time_base + self._source.duration + LIMIT:
+            return ""  # which is no more likely than that the file is wrong
+        # Where its length counts from the first sample, this asks too little.
+        wanted = min(filter(None, [self.audio.duration, self._window.end]))
+        short = wanted - (self._heard[1] + self._window.origin)
+        return f"it ends {length_in_words(short)} before the file says" if short > _SHORT else ""
+
+
+def _returns(following: int, packets: Sequence[Packet[Any]], slack: int) -> bool:
+    """Return whether times soon are what they would be if they had just gone on, but for the first packet's."""
+    for packet, after in pairwise(packets):
+        following += packet.duration or 0
+        if after.pts is not None and abs(after.pts - following) <= slack:
+            return True
+    return False
 
 
 def seconds(pts: int | None, time_base: Fraction | None) -> Fraction:
@@ -285,31 +233,22 @@ def seconds(pts: int | None, time_base: Fraction | None) -> Fraction:
     return pts * time_base
 
 
-def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
-    while True:
-        try:
-            yield cast(AudioFrame, graph.pull())
-        except (av.BlockingIOError, EOFError):
-            return
+def name_of(audio: AudioInfo) -> str:
+    """Return what the user is told of a stream."""
+    return f"audio stream {audio.index} ({audio.codec})"
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error in words."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def length_in_words(time: Fraction) -> str:
+    """Return '27 ms' or '2.000 s'."""
+    return f"{float(time) * 1000:.0f} ms" if time < 1 else f"{float(time):.3f} s"
 
 
 def with_tracks(info: VideoInfo, tracks: str) -> VideoInfo:
     """Return the clip with those of its audio streams that are asked for: all, the first or none."""
-    return replace(info, audio=info.audio[: TRACKS[tracks]])
-
-
-def open_track(
-    source: Path, audio: AudioInfo, window: Window, output: OutputContainer, format: Format
-) -> CopiedTrack | EncodedTrack:
-    """Add one audio stream to an output and return what fills it.
-
-    Packets are copied where the container takes their codec, unless the start is cut and there is no edit list to
-    hide what comes before it.
-    """
-    is_cut = window.start is not None and window.start > audio.start
-    if format.container.hides_priming or not is_cut:
-        with open_input(source) as container:
-            is_taken = codec_name(container.streams[audio.index]) in format.audio_copy
-        if is_taken:
-            return CopiedTrack(source, audio, window, output, format)
-    return EncodedTrack(source, audio, window, output, format)
+    unreadable = info.unreadable_audio if tracks == "all" else ()
+    return replace(info, audio=info.audio[: TRACKS[tracks]], unreadable_audio=unreadable)

@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from birefvideo.errors import OptionError, named
 from birefvideo.media.format_table import FORMATS, Format
+from birefvideo.media.forms import ALL_FORMS
 
 _SIDE = 64
 
@@ -26,13 +27,15 @@ def check_available(format: Format) -> None:
     why = why_unavailable(format.name)
     if why:
         others = ", ".join(row.name for row in FORMATS.values() if row.has_alpha and row.name != format.name)
-        raise OptionError(f"{named('to', format.name)} is not possible here: {why}; choose another, such as {others}")
+        raise OptionError(
+            f"{named('to', format.asked_by)} is not possible here: {why}; choose another, such as {others}"
+        )
 
 
 @cache
 def why_unavailable(name: str) -> str:
-    """Return why the encoder of a format refuses a small picture, in a few words, or '' if it takes it."""
-    format = FORMATS[name]
+    """Return why the encoder of a format or form refuses a small picture, in a few words, or '' if it takes it."""
+    format = FORMATS.get(name) or ALL_FORMS[name]
     if format.is_paletted and not {"palettegen", "paletteuse"} <= av.filter.filters_available:
         return "this FFmpeg has no filter to find a palette with"
     for pix_fmt in filter(None, (format.pix_fmt, format.deep_pix_fmt)):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from birefvideo.colour import BT709, Colour, is_plain, rgb_to_yuv, tag
+from birefvideo.colour import BT709, SRGB, Colour, rgb_to_yuv, sdr_colour, shows_alike, tag
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.animation_schedule import LONGEST, too_long
@@ -22,10 +23,14 @@ from birefvideo.media.output_format import (
     output_pix_fmt,
     output_size,
 )
-from birefvideo.media.writing import yuv_frames
+from birefvideo.media.writing import still_frames, yuv_frames
 from birefvideo.media.writing.animation_pixels import harden, paletted, scaled
 from birefvideo.media.writing.background import Background, BackgroundFile
+from birefvideo.media.writing.conversion import converted
 from birefvideo.media.writing.rgb_frames import linear, packed, to_rgb
+
+_WEB = replace(BT709, transfer=SRGB.transfer)
+"""What YUV is in that becomes sRGB."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class EncodeSettings:
     """Take opaque chroma of 4:2:0 from the foreground, since the picture still has a wall's light on the subject."""
     threads: int = 4
     """Threads of each encoder: a number, never 0, because libx264's bytes depend on it."""
+
+
+def chosen_background(format: Format, settings: EncodeSettings) -> Background:
+    """Return what is under a composite: the format's own colour, or the user's."""
+    return NAMED_COLOURS[format.background] if format.background else settings.background
 
 
 class Composer:
@@ -81,7 +91,7 @@ class OpaqueComposer(Composer):
         super().__init__(format, info, settings)
         self._background: yuv_frames.BackgroundCodes | BackgroundFile | None = None
         if format.content is Content.COMPOSITE:
-            chosen = NAMED_COLOURS[format.background] if format.background else settings.background
+            chosen = chosen_background(format, settings)
             if isinstance(chosen, Path):
                 size = (info.width, info.height)
                 self._background = BackgroundFile(chosen, size, info.sample_aspect_ratio, self._colour)
@@ -109,6 +119,34 @@ class OpaqueComposer(Composer):
         if isinstance(self._background, BackgroundFile):
             return self._background.at(max(Fraction(0), _since_start(frame, self._info, self._settings)))
         return self._background
+
+
+class StillMatteComposer(Composer):
+    """Alpha as a grey picture of full range."""
+
+    def compose(self, frame: Frame) -> av.VideoFrame:
+        """Return a frame's matte."""
+        return still_frames.matte(frame.alpha, self._colour, output_pix_fmt(self._format, self._info))
+
+
+class StillOpaqueComposer(Composer):
+    """The foreground in R'G'B' over a background, or extended over all of the picture where the format is a fill."""
+
+    def compose(self, frame: Frame) -> av.VideoFrame:
+        """Return a frame's composite."""
+        pix_fmt, source = output_pix_fmt(self._format, self._info), self._info.colour
+        return still_frames.opaque(frame.foreground, frame.alpha, self._below(), source, pix_fmt)
+
+    def _below(self) -> still_frames.RGB | None:
+        """Return what is under a composite."""
+        if self._format.content is Content.FILL:
+            return None
+        chosen = chosen_background(self._format, self._settings)
+        if not isinstance(chosen, Path):
+            return np.array(chosen, np.float32) / 255
+        size = (self._info.width, self._info.height)
+        with closing(BackgroundFile(chosen, size, self._info.sample_aspect_ratio, BT709)) as file:
+            return still_frames.rgb_of(file.at(Fraction(0)), BT709)
 
 
 class Alpha420Composer(Composer):
@@ -142,14 +180,16 @@ class Alpha444Composer(Composer):
 
 
 class RGBComposer(Composer):
-    """R'G'B' with alpha; in 8 bits, which have no room for HDR, of BT.709 or BT.601."""
+    """R'G'B' with alpha; of BT.709 or BT.601 where the format has no room for HDR."""
 
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's colour and alpha."""
         foreground, source = frame.foreground, self._info.colour
         pix_fmt = output_pix_fmt(self._format, self._info)
-        if not self._format.is_deep:
-            foreground, source = _plain(foreground, source)
+        policy = self._format.colour_policy
+        if policy is not ColourPolicy.RGB:
+            target = _WEB if policy is ColourPolicy.WEB else sdr_colour(source)
+            foreground, source = _shown_in(target, foreground, source)
         return packed(foreground, frame.alpha, source, pix_fmt, premultiplied=self._premultiplied)
 
 
@@ -173,7 +213,7 @@ class AnimationComposer(Composer):
         if _since_start(frame, self._info, self._settings) >= LONGEST:
             part = f"choose a part with {named('start')} and {named('end')}"
             raise OutputError(f"{too_long(self._format)}, and the clip goes on: {part}")
-        rgb = np.clip(to_rgb(*_plain(frame.foreground, self._info.colour), 255.0), 0, 255)
+        rgb = np.clip(to_rgb(*_shown_in(_WEB, frame.foreground, self._info.colour), 255.0), 0, 255)
         codes = scaled(rgb, frame.alpha, output_size(self._format, self._info))
         if self._format.has_hard_edges:
             harden(codes)
@@ -220,9 +260,9 @@ def _kind(format: Format) -> type[Composer]:
     if format.is_animation:
         return AnimationComposer
     if format.content is Content.MATTE:
-        return MatteComposer
+        return StillMatteComposer if format.is_still else MatteComposer
     if format.content in (Content.COMPOSITE, Content.FILL):
-        return OpaqueComposer
+        return StillOpaqueComposer if format.is_still else OpaqueComposer
     if format.colour_policy is ColourPolicy.RGB_LINEAR:
         return LinearComposer
     if format.is_rgb:
@@ -230,9 +270,9 @@ def _kind(format: Format) -> type[Composer]:
     return Alpha420Composer if format.is_subsampled else Alpha444Composer
 
 
-def _plain(foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:
-    """Return a foreground and its colour without HDR and wide gamut."""
-    return (foreground, source) if is_plain(source) else (yuv_frames.to_sdr(foreground, source), BT709)
+def _shown_in(target: Colour, foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:
+    """Return a foreground and its colour: themselves where the target's codes mean the same light, else converted."""
+    return (foreground, source) if shows_alike(source, target) else (converted(foreground, source, target), target)
 
 
 def _since_start(frame: Frame, info: VideoInfo, settings: EncodeSettings) -> Fraction:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,19 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-from birefvideo.errors import BirefvideoError, OutputError
-from birefvideo.frames import AudioInfo, Span, VideoInfo
+from birefvideo.errors import OutputError
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.output_format import output_aspect
-from birefvideo.media.writing.audio import CopiedTrack, EncodedTrack, SoundError, Timed, Window, open_track, seconds
+from birefvideo.media.writing.audio import CopyError, SoundError, Timed, Track, Window, reason_of, seconds
+from birefvideo.media.writing.copied_audio import CopiedTrack
 from birefvideo.media.writing.join_animation import join_pictures
-from birefvideo.media.writing.muxing import finished, movie_options, open_output
+from birefvideo.media.writing.muxing import finished, movie_options, open_output, output_clock
+from birefvideo.media.writing.open_audio import open_tracks
 from birefvideo.media.writing.sequence_folder import join_folders
+from birefvideo.media.writing.still_file import join_still
 
 _REFUSALS = (av.InvalidDataError, av.ArgumentError, av.PatchWelcomeError)
 """What a muxer says of a packet that it cannot parse, such as damaged AAC of a transport stream; no disk says so."""
@@ -59,7 +61,8 @@ def join(
     The output starts as the source does: its 0 is the first picture or sound of the source, whichever is earlier, and
     with a trimmed start the first picture. What lies before the container's own 0 is the priming of an audio codec.
     A sequence of pictures, and an animation, has no sound and starts with its first picture.
-    A damaged or unreadable audio stream is warned of and does not end the job: if need be it is left out.
+    Sound that cannot be copied is encoded anew. A damaged or unreadable audio stream is warned of and does not end the
+    job: if need be it is left out.
 
     Args:
         parts: what `open_writer` wrote, one a segment.
@@ -78,18 +81,26 @@ def join(
     if format.is_sequence:
         count, origin = join_folders(parts, output, format, source, metadata)
         return JoinReport(count, origin, (), _silence(output, format, source))
+    if format.is_still:
+        origin, lost_profile = join_still(parts, output, format, source)
+        return JoinReport(1, origin, (), tuple(filter(None, [lost_profile])))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
         return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
-    try:
-        return _join(parts, output, format, source, span, metadata)
-    except SoundError as error:
-        lost = error
-    except (av.FFmpegError, OSError) as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
-    rest = tuple(audio for audio in source.audio if audio.index != lost.index)
-    report = join(parts, output, format, replace(source, audio=rest), span, metadata)
-    return replace(report, warnings=(str(lost), *report.warnings))
+    encoded: dict[int, str] = {}
+    lost: list[str] = []
+    while True:
+        try:
+            report = _join(parts, output, format, source, span, metadata, encoded)
+        except CopyError as error:
+            encoded[error.index] = error.reason
+        except SoundError as error:
+            lost.append(str(error))
+            source = replace(source, audio=tuple(audio for audio in source.audio if audio.index != error.index))
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+        else:
+            return replace(report, warnings=(*lost, *report.warnings))
 
 
 def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]:
@@ -97,7 +108,13 @@ def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]
 
 
 def _join(
-    parts: Sequence[Path], output: Path, format: Format, source: VideoInfo, span: Span, metadata: Metadata
+    parts: Sequence[Path],
+    output: Path,
+    format: Format,
+    source: VideoInfo,
+    span: Span,
+    metadata: Metadata,
+    encoded: Mapping[int, str],
 ) -> JoinReport:
     with ExitStack() as stack:
         first = stack.enter_context(_opened_part(parts[0]))
@@ -105,21 +122,23 @@ def _join(
         container = stack.enter_context(finished(_opened_output(output, format, source, metadata), output))
         pictures = _Pictures(parts, first, container, format, source, window)
         metadata.describe(container, format, pictures.stream, window.origin, _first_time(first, source), window.end)
-        tracks, warnings = _open_tracks(stack, container, format, source, window)
+        tracks, warnings = open_tracks(stack, container, format, source, window, encoded)
         for _, rank, packet in _interleaved(pictures, tracks):
-            _mux(container, packet, tracks[rank - 1].audio if rank else None)
+            _mux(container, packet, tracks[rank - 1] if rank else None)
     sounds = tuple(track.sound() for track in tracks)
     warnings += [sound.warning for sound in sounds if sound.warning]
     return JoinReport(pictures.count, window.origin, sounds, tuple(warnings))
 
 
-def _mux(container: OutputContainer, packet: Packet[Any], audio: AudioInfo | None) -> None:
+def _mux(container: OutputContainer, packet: Packet[Any], track: Track | None) -> None:
     try:
         container.mux(packet)
     except _REFUSALS as error:
-        if audio is None:
+        if track is None:
             raise
-        raise SoundError(audio, error) from error
+        if isinstance(track, CopiedTrack):
+            raise CopyError(track.audio, f"the container refuses its packets ({reason_of(error)})") from error
+        raise SoundError(track.audio, error) from error
 
 
 class _Pictures:
@@ -136,12 +155,12 @@ class _Pictures:
     ) -> None:
         self.count = 0
         self._parts, self._format = parts, format
-        self._time_base = source.time_base
+        self._time_base = output_clock(source)
         self._shift = source.start * source.time_base - window.origin
         template = first.streams.video[0]
         self._extradata = template.codec_context.extradata
         self.stream = container.add_stream_from_template(template)
-        self.stream.time_base = source.time_base
+        self.stream.time_base = self._time_base
         self.stream.codec_context.sample_aspect_ratio = output_aspect(format, source)
         if format.codec_tag is not None:
             self.stream.codec_context.codec_tag = format.codec_tag
@@ -202,39 +221,7 @@ def _first_time(first: InputContainer, source: VideoInfo) -> Fraction:
     return source.start * source.time_base + (stream.start_time or 0) * (stream.time_base or source.time_base)
 
 
-def _open_tracks(
-    stack: ExitStack, container: OutputContainer, format: Format, source: VideoInfo, window: Window
-) -> tuple[list[CopiedTrack | EncodedTrack], list[str]]:
-    tracks: list[CopiedTrack | EncodedTrack] = []
-    warnings: list[str] = []
-    for audio in source.audio:
-        try:
-            _try_header(source.path, audio, window, format)
-            track = open_track(source.path, audio, window, container, format)
-        except (BirefvideoError, av.FFmpegError, ValueError) as error:
-            warnings.append(str(SoundError(audio, error)))
-            continue
-        stack.callback(track.close)
-        tracks.append(track)
-    return tracks, warnings
-
-
-def _try_header(source: Path, audio: AudioInfo, window: Window, format: Format) -> None:
-    """Write one audio stream's header into memory, where only the stream can be to blame for a failure.
-
-    Raises:
-        FFmpegError: the muxer refuses the stream's codec or parameters, or the encoder does.
-    """
-    with (
-        av.open(BytesIO(), "w", format=format.container.muxer) as trial,
-        closing(open_track(source, audio, window, trial, format)),
-    ):
-        trial.start_encoding()
-
-
-def _interleaved(
-    pictures: _Pictures, tracks: Sequence[CopiedTrack | EncodedTrack]
-) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
+def _interleaved(pictures: _Pictures, tracks: Sequence[Track]) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
     """Merge pictures and sounds by time, holding one packet of each."""
     flows = [pictures.packets(), *(track.packets() for track in tracks)]
     ranked = (_ranked(flow, rank) for rank, flow in enumerate(flows))
@@ -261,7 +248,7 @@ def _opened_output(path: Path, format: Format, source: VideoInfo, metadata: Meta
     options = {
         **movie_options(format, source),
         **format.container_options,
-        **metadata.muxer_options(format, source.time_base),
+        **metadata.muxer_options(format, output_clock(source)),
         # Packets come in order, so there is nothing for the muxer to hold back: by default it keeps up to ten seconds
         # of pictures in memory where one stream has ended before the others.
         "max_interleave_delta": "1",
@@ -274,5 +261,8 @@ def _end_of(part: InputContainer, format: Format) -> Fraction:
 
     mov and mp4 keep the last packet's length, so that their duration is from the start; Matroska's is from 0.
     """
+    stream = part.streams.video[0]
+    if format.container.keeps_last_length and stream.duration is not None and stream.time_base is not None:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base  # the container's is cut to 1 µs
     duration = Fraction(part.duration or 0, av.time_base)
     return Fraction(part.start_time or 0, av.time_base) + duration if format.container.keeps_last_length else duration

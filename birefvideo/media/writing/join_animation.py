@@ -5,6 +5,7 @@ A part is a folder of whole single pictures, as of a sequence; joining puts them
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from birefvideo.media.output_format import output_size
 from birefvideo.media.sequence_json import part_name
 from birefvideo.media.writing.muxing import cannot_write
 from birefvideo.media.writing.sequence_folder import read_part
+from birefvideo.own_files import make_anew
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def join_pictures(parts: Sequence[Path], output: Path, format: Format, info: Vid
             yield files[index].read_bytes(), ticks
 
     try:
-        with output.open("wb") as out:
+        with os.fdopen(make_anew(output), "wb") as out:
             WRITERS[format.container.muxer](out, pictures(), output_size(format, info), len(plan.indices))
     except OSError as error:
         raise cannot_write(output, error) from error

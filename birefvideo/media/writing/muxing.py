@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,6 +16,15 @@ from birefvideo.media.output_format import Format
 
 BITEXACT = {"fflags": "+bitexact"}
 """Muxer options that keep random ids, dates and version strings out of a file."""
+
+
+_FINEST = Fraction(1, 10**9)
+"""Seconds: no encoder and no container of ours counts in less."""
+
+
+def output_clock(info: VideoInfo) -> Fraction:
+    """Return the seconds of a tick that an output's pictures are timed in: the clip's, unless it is absurdly fine."""
+    return max(info.time_base, _FINEST)
 
 
 def movie_options(format: Format, info: VideoInfo) -> dict[str, str]:
@@ -29,7 +39,7 @@ def movie_options(format: Format, info: VideoInfo) -> dict[str, str]:
 
 def movie_timescale(info: VideoInfo) -> int:
     """Return ticks a second: a multiple of the video's denominator, and at least 10,000 for the sake of the audio."""
-    scale = info.time_base.denominator
+    scale = output_clock(info).denominator
     return scale * -(-10_000 // scale)
 
 

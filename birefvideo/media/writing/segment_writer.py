@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+import av
+
 from birefvideo.errors import OutputError
 from birefvideo.frames import Frame, VideoInfo
 from birefvideo.media.output_format import Format
@@ -54,7 +56,13 @@ class Writer:
         pts = frame.pts - self._info.start
         if pts < 0 or (self._last_pts is not None and pts <= self._last_pts):
             raise OutputError(f"frame at {float(frame.seconds):.3f} s is out of order: remux the input to repair it")
-        picture = self._composer.compose(frame)
+        try:
+            picture = self._composer.compose(frame)
+        except av.FFmpegError as error:  # swscale's, which are partly OSErrors and no matter of the disk
+            at, why = f"{float(frame.seconds):.3f} s", error.strerror or error
+            raise OutputError(
+                f"frame at {at} cannot be converted for the output ({why}): choose another format"
+            ) from error
         picture.pts, picture.time_base = pts, self._info.time_base
         self._last_pts = pts
         self._sink.write(picture, frame.duration)

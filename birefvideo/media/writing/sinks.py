@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,9 @@ from av.video.stream import VideoStream
 from birefvideo.frames import VideoInfo
 from birefvideo.media.output_format import Format, output_aspect, output_colour, output_pix_fmt, output_size
 from birefvideo.media.sequence_json import SIDECAR, Sidecar, part_name, write_sidecar
-from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output
+from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output, output_clock
+from birefvideo.media.writing.sequence_folder import make_empty
+from birefvideo.own_files import make_anew
 
 
 class Sink(Protocol):
@@ -52,18 +54,19 @@ class FileSink:
         self.path = path
         self._durations: deque[int] = deque()
         try:
-            path.open("wb").close()
+            os.close(make_anew(path))
             self._container = open_output(path, format, movie_options(format, info))
             stream = self._container.add_stream(format.codec, rate=info.rate, options=dict(format.codec_options))
             self._stream = cast(VideoStream, stream)
-            self._stream.time_base = info.time_base
+            self._stream.time_base = output_clock(info)
+            self._ticks = info.time_base / output_clock(info)
             _set_up(self._stream.codec_context, format, info, threads)
         except OSError as error:
             raise cannot_write(path, error) from error
 
     def write(self, picture: av.VideoFrame, duration: int) -> None:
         """Encode a picture; see `Sink`."""
-        self._durations.append(duration)
+        self._durations.append(round(duration * self._ticks))
         self._encode(picture)
 
     def close(self, coverage: Sequence[float] = ()) -> None:
@@ -86,7 +89,7 @@ class FileSink:
 
 
 class FolderSink:
-    """A part that is a folder, one file a picture; the sidecar comes last. What was there before goes."""
+    """A part that is a folder, one file a picture; the sidecar comes last. Pictures of a killed run go."""
 
     def __init__(self, path: Path, format: Format, info: VideoInfo, threads: int) -> None:
         self.path = path
@@ -94,9 +97,7 @@ class FolderSink:
         self._pts: list[int] = []
         self._last_duration = self._packets = 0
         try:
-            if path.is_dir():  # of a run that was killed
-                shutil.rmtree(path)
-            path.mkdir()
+            make_empty(path)
         except OSError as error:
             raise cannot_write(path, error) from error
         self._context = cast(VideoCodecContext, VideoCodecContext.create(format.codec, "w"))
@@ -144,7 +145,7 @@ class FolderSink:
 
 
 def open_sink(path: Path, format: Format, info: VideoInfo, threads: int) -> Sink:
-    """Return what takes the pictures of a part: a folder for sequences and animations, else a file.
+    """Return what takes the pictures of a part: a folder of pictures where each is a file, else one file.
 
     Args:
         path: where to.
@@ -155,7 +156,7 @@ def open_sink(path: Path, format: Format, info: VideoInfo, threads: int) -> Sink
     Raises:
         OutputError: it cannot be made.
     """
-    kind = FolderSink if format.is_sequence or format.is_animation else FileSink
+    kind = FolderSink if format.is_in_folder else FileSink
     return kind(path, format, info, threads)
 
 
@@ -164,7 +165,7 @@ def _set_up(context: VideoCodecContext, format: Format, info: VideoInfo, threads
     colour = output_colour(format, info.colour)
     context.width, context.height = output_size(format, info)
     context.pix_fmt = output_pix_fmt(format, info)
-    context.time_base = info.time_base  # the encoder's default is one tick a frame, which loses variable rates
+    context.time_base = output_clock(info)  # the encoder's default is one tick a frame, which loses variable rates
     context.thread_count = threads
     context.sample_aspect_ratio = output_aspect(format, info)
     context.colorspace, context.color_range = colour.matrix, colour.range

@@ -1,33 +1,28 @@
 """From a picture, its foreground and its alpha to the frame that an encoder takes.
 
 Everything stays in the source's YUV codes for as long as it can: nothing passes through RGB, and where alpha is 1 a
-code reaches the encoder unchanged unless the output has another matrix, range or depth than the source. swscale is
-used for HDR only: its alpha is off by 1–3 codes and its defaults for matrix and range are silent (BT.601, limited).
+code reaches the encoder unchanged unless the output has another matrix, range, depth or gamut than the source.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from birefvideo.colour import BT709, Colour, code_scale, conversion, is_plain, rgb_to_yuv, same_matrix, tag
+from birefvideo.colour import BT709, Colour, code_scale, conversion, rgb_to_yuv, same_matrix, shows_alike, tag
 from birefvideo.frames import Alpha
-from birefvideo.planes import bit_depth, plane_array, to_444
+from birefvideo.media.writing.conversion import converted
+from birefvideo.planes import bit_depth, plane_array, subsampled, to_444
 
 Plane = NDArray[Any]
 """One plane of codes, uint8 or uint16 (height, width)."""
 BackgroundCodes: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
 """What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
-
-_reformatters: deque[VideoReformatter] = deque()
-"""Idle HDR converters: swscale takes seconds to set one up, and one serves one thread at a time."""
 
 
 def with_alpha_444(
@@ -148,11 +143,17 @@ def matte_420(alpha: Alpha, target: Colour = BT709) -> av.VideoFrame:
 
 
 def stretched(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Return a planar frame resampled to another size, plane by plane; the frame itself if that is its size."""
+    """Return a planar frame resampled to another size; the frame itself if that is its size."""
     if (frame.width, frame.height) == (width, height):
         return frame
     result = av.VideoFrame(width, height, frame.format.name)
-    for codes, out in zip(_planes(frame), _planes(result), strict=True):
+    planes, outs = _planes(frame), _planes(result)
+    if outs[1].shape != outs[0].shape:
+        # Half-size chroma lies beside the middle of its pixels, which is where a resized plane would have it.
+        for codes, out in zip(_planes(to_444(frame))[1:], outs[1:3], strict=True):
+            out[:] = subsampled(cv2.resize(codes, (width, height), interpolation=cv2.INTER_CUBIC))
+        planes, outs = [planes[0], *planes[3:]], [outs[0], *outs[3:]]
+    for codes, out in zip(planes, outs, strict=True):
         cv2.resize(codes, out.shape[::-1], dst=out, interpolation=cv2.INTER_CUBIC)
         if out.itemsize > 1:
             np.minimum(out, (1 << bit_depth(frame)) - 1, out=out)
@@ -173,21 +174,21 @@ def _fill_420(
     target: Colour,
 ) -> None:
     """Write the unblended 8-bit 4:2:0 codes of the foreground into `out`, in `target`'s colour."""
-    if not is_plain(source):
+    if not shows_alike(source, target):
         # Not linear in the codes, so the picture's own chroma planes are of no use.
-        picture = foreground = to_sdr(foreground or to_444(picture), source)
-        source = BT709
+        picture = foreground = converted(foreground or to_444(picture), source, target)
+        source = target
     luma, *chroma = _planes(picture)
     is_subsampled = chroma[0].shape == out[1].shape
     if foreground is None and not is_subsampled:
         foreground = to_444(picture)
     if foreground is not None:
         luma, *full = _planes(foreground)
-        means = [_halve(plane) for plane in full]
         if is_subsampled:
             soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
-            means = [_choose(mean, own, soft) for mean, own in zip(means, chroma, strict=True)]
-        chroma = means
+            chroma = [_choose(_halve(plane), own, soft) for plane, own in zip(full, chroma, strict=True)]
+        else:
+            chroma = [subsampled(plane) for plane in full]
     depth = bit_depth(picture)
     gains, offsets = conversion(source, target, depth)
     if same_matrix(source, target):
@@ -202,30 +203,6 @@ def _fill_420(
     cv2.addWeighted(luma, gains[0, 0], shift, 1, 0, dst=out[0], dtype=cv2.CV_8U)
     for i in (1, 2):
         cv2.addWeighted(chroma[0], gains[i, 1], chroma[1], gains[i, 2], offsets[i], dst=out[i], dtype=cv2.CV_8U)
-
-
-def to_sdr(frame: av.VideoFrame, source: Colour) -> av.VideoFrame:
-    """Return a 4:4:4 frame as 8-bit BT.709 by swscale; of HDR, 203 nits become white and what is brighter clips."""
-    tag(frame, source)  # swscale reads transfer and primaries from the frame
-    try:
-        reformatter = _reformatters.pop()
-    except IndexError:
-        reformatter = VideoReformatter()
-    try:
-        converted: av.VideoFrame = reformatter.reformat(
-            frame,
-            format="yuv444p",
-            src_colorspace=source.matrix,
-            dst_colorspace=BT709.matrix,
-            src_color_range=source.range,
-            dst_color_range=BT709.range,
-            dst_color_trc=BT709.transfer,
-            dst_color_primaries=BT709.primaries,
-            threads=1,
-        )
-        return converted
-    finally:
-        _reformatters.append(reformatter)
 
 
 def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCodes) -> None:

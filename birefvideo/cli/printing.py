@@ -1,0 +1,148 @@
+"""The only place that prints: what is said arrives clean, and a terminal that is gone stops no work."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+# What a terminal obeys or what makes a text look like another one: control characters of both sets, marks that turn
+# the direction of writing, line and paragraph separators, letters of no width, tags, and the halves of characters that
+# stand for bytes that are no UTF-8. The joiners U+200C and U+200D are left: Persian, Hindi and emoji need them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+_IN_ASCII = str.maketrans({"…": "...", "×": "x", "–": "-", "²": "^2", "³": "^3", "−": "-"})
+"""Signs of our own messages, for terminals that lack them."""
+
+
+def printable(text: object) -> str:
+    """Return a text in which every character that a terminal would obey, or not show, is a question mark."""
+    return _UNSAFE.sub("?", str(text))
+
+
+def tell(line: object = "") -> None:
+    """Print a line about work that goes on; where it cannot be printed, the work goes on all the same."""
+    _print_line(sys.stdout, printable(line), matters=False)
+
+
+def answer(line: object = "") -> None:
+    """Print a line of what the command is for; `answer_lost` says whether some of it was lost."""
+    _print_line(sys.stdout, printable(line), matters=True)
+
+
+def answer_lines(lines: Iterable[object]) -> None:
+    """Print several lines of what the command is for."""
+    for line in lines:
+        answer(line)
+
+
+def answer_json(value: object) -> None:
+    """Print a value as JSON, clean: what a terminal obeys is escaped, and all but ASCII where stdout is not Unicode."""
+    is_unicode = _is_unicode(sys.stdout)
+    for line in json.dumps(value, indent=2, ensure_ascii=not is_unicode).split("\n"):
+        _print_line(sys.stdout, _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line), matters=True)
+
+
+def print_error(error: object) -> None:
+    """Print one line on stderr."""
+    one_line = " ".join(line.strip() for line in str(error).splitlines())
+    _print_line(sys.stderr, f"birefvideo: {printable(one_line)}", matters=False)
+
+
+def print_traceback(error: Exception) -> None:
+    """Print an error with its traceback on stderr."""
+    for line in "".join(traceback.format_exception(error)).split("\n")[:-1]:
+        _print_line(sys.stderr, printable(line), matters=False)
+
+
+def answer_lost() -> str:
+    """Return why some of a command's answer could not be printed, or ''; a reader that closed its pipe had enough."""
+    error = sys.stdout.lost if isinstance(sys.stdout, _Outlet) else None
+    return "" if error is None or error.errno == errno.EPIPE else error.strerror or str(error)
+
+
+@contextmanager
+def outlets() -> Iterator[None]:
+    """Let no write to stdout or stderr fail inside the block, whoever prints: closed, full or gone, work goes on."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s)) for s in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+class _Outlet:
+    """A standard stream that takes every write; once one fails, what follows goes nowhere."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self.lost: OSError | None = None
+        """The first failure to print what matters."""
+        self.matters = True
+        """Whether what is written now does."""
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):  # typer tries with bytes whether a stream takes them
+            raise TypeError(f"write takes str, not {type(text).__name__}")
+        with self._caught():
+            if self._stream is None or self._stream.closed:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._stream.write(text if _is_unicode(self._stream) else text.translate(_IN_ASCII))
+        return len(text)
+
+    def flush(self) -> None:
+        with self._caught():
+            if self._stream is not None and not self._stream.closed:
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # by which typer would write around this
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _caught(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.matters and self.lost is None:
+                self.lost = error
+            self._divert()
+
+    def _divert(self) -> None:
+        """Lead what is still in the stream's buffer, and all that follows, to nowhere, or Python fails at its exit."""
+        try:
+            number = -1 if self._stream is None else self._stream.fileno()
+        except (OSError, ValueError):  # not a file of the system's
+            return
+        if number >= 0:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
+
+def _is_unicode(stream: TextIO | None) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def _print_line(stream: TextIO | None, line: str, *, matters: bool) -> None:
+    if isinstance(stream, _Outlet):
+        stream.matters = matters
+    try:
+        print(line, file=stream, flush=True)
+    finally:
+        if isinstance(stream, _Outlet):
+            stream.matters = True

@@ -1,0 +1,56 @@
+"""Recognising what an earlier run has finished, by the receipts beside it: the same job, and every byte as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from birefvideo.errors import InputError
+from birefvideo.jobs.digests import content_digest, input_digest
+from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.receipt import Entry, read
+
+_BY_CHANCE = ("batch", "threads")
+"""Settings that follow from what else the computer does, where the user does not say."""
+
+
+def job_key(plan: Plan) -> str:
+    """Return what tells whether two jobs on the same input are the same to a user, whatever outputs each has.
+
+    Options, span, background, model, device and versions count; where the input lies and when it was copied do not.
+    """
+    manifest = plan.manifest()
+    settings = {name: value for name, value in manifest["settings"].items() if name not in _BY_CHANCE}
+    what = {name: manifest[name] for name in ("background", "options", "versions")}
+    text = json.dumps({**what, "settings": settings, "span": [plan.span.start, plan.span.end]}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
+    """Return the receipts' entries of a job's outputs if an earlier run made all of them and nothing has changed since.
+
+    Args:
+        plan: the job.
+        review: whether its review page belongs to it.
+    """
+    key, source = job_key(plan), plan.source.path
+    found: list[Entry] = []
+    for target in plan.delivered:
+        entry = read(target.path) or {}
+        used = entry.get("input")
+        is_same = entry.get("job") == key and entry.get("format") == target.format.name
+        if not is_same or not isinstance(used, dict) or used.get("name") != source.name or not target.path.exists():
+            return None
+        found.append(entry)
+    if review and not review_page(source, plan.targets).exists():
+        return None
+    try:
+        with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+            before = pool.submit(input_digest, source)
+            digests = list(pool.map(content_digest, [target.path for target in plan.delivered]))
+        wanted = {entry["input"].get("sha256") for entry in found}
+        is_whole = wanted == {before.result()} and digests == [entry.get("sha256") for entry in found]
+    except (OSError, InputError):
+        return None
+    return found if is_whole else None

@@ -1,0 +1,200 @@
+"""What a user may give as the value of an option, as text or in Python: one parser a kind of value.
+
+Each returns the value that `Options` holds, and takes its own results too; for what is not allowed it raises ValueError
+with a line that says what is ("give …").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from fractions import Fraction
+from numbers import Integral, Rational, Real
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from birefvideo.bounded_numbers import bounded_fraction
+from birefvideo.errors import named
+from birefvideo.hints import address, meant, meant_file, nearest
+from birefvideo.media.colour_names import NAMED_COLOURS, parse_colour
+
+if TYPE_CHECKING:
+    from birefvideo.media.writing.background import Background
+
+RGB: TypeAlias = "tuple[int, int, int]"
+"""R'G'B' codes, 0–255."""
+Time: TypeAlias = "int | float | Fraction | str"
+"""Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
+
+_LEAST_HUE = 32
+"""How far the RGB codes of a spill's colour are apart, at least."""
+
+
+def parse_time(value: Any) -> Fraction | None:
+    """Return seconds of a number, or of '12.5', '1:02.5' or '1:00:02'."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        is_time = re.fullmatch(r"(\d{1,9}:){0,2}(\d{1,9}(\.\d{0,99})?|\.\d{1,99})", value.strip(), re.ASCII)
+        parts = [Fraction(part) for part in value.strip().split(":")] if is_time else []
+        if parts and all(part < 60 for part in parts[1:]):
+            return sum((part * 60**i for i, part in enumerate(reversed(parts))), Fraction(0))
+    elif isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 10**9:  # type: ignore[operator]
+        return Fraction(value) if isinstance(value, Rational) else Fraction(float(value)).limit_denominator(10**6)
+    raise ValueError("give seconds (12.5) or [h:]mm:ss (1:02.5), not negative")
+
+
+def parse_size(value: Any) -> int | tuple[int, int] | None:
+    """Return the network's input: (width, height), or one number; of '1024x576', '1024', a pair or a number."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip().lower(), re.ASCII)
+        value = tuple(int(side) for side in found.groups() if side) if found else ()
+    sides = value if isinstance(value, tuple | list) else (value,)
+    if len(sides) not in (1, 2) or any(not _is_whole(side) or not 64 <= side < 10**6 or side % 32 for side in sides):
+        raise ValueError("give WIDTHxHEIGHT or one number, in multiples of 32 from 64 on")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def parse_background(value: Any) -> Background:
+    """Return the colour that a text or three codes name, or else the file."""
+    reason = "give a colour"
+    if isinstance(value, str) or not isinstance(value, PathLike):
+        try:
+            return _rgb(value)
+        except ValueError as error:
+            if not isinstance(value, str):
+                raise
+            reason = str(error)
+    path = Path(value)
+    if not _is_file(path):
+        raise ValueError(_no_background(path, reason))
+    return path
+
+
+def parse_despill(value: Any) -> RGB | str | None:
+    """Return the R'G'B' codes of a colour with a hue, 'auto', or None."""
+    if value is None or (isinstance(value, str) and value.strip().lower() == "auto"):
+        return None if value is None else "auto"
+    colour = _rgb(value)
+    if max(colour) - min(colour) < _LEAST_HUE:
+        raise ValueError("it has no hue to take out; give a colour such as green or blue, or auto")
+    return colour
+
+
+def parse_fps(value: Any) -> Fraction | None:
+    """Return pictures a second: 23.976, 29.97 and their like are the broadcast rates, 24000/1001 and so on."""
+    if value is None:
+        return None
+    try:
+        rate = Fraction(0) if isinstance(value, bool) else bounded_fraction(str(value))
+    except ValueError:
+        rate = Fraction(0)
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise ValueError("give pictures a second, such as 24, 29.97 or 30000/1001")
+    broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    is_broadcast = rate.denominator > 1 and abs(rate - broadcast) < Fraction(1, 500)
+    return broadcast if is_broadcast else rate
+
+
+def parse_premultiplied(value: Any) -> bool:
+    """Return whether to multiply, of a flag or of the colour that the edges are to be mixed with: only black."""
+    if not isinstance(value, str):
+        return bool(value)
+    if _rgb(value) != (0, 0, 0):
+        raise ValueError(f"only black is possible; for another colour see {named('background')}")
+    return True
+
+
+def parse_model(value: Any) -> str:
+    """Return the name, hub id or path of a model; whether it is there is not checked."""
+    if not isinstance(value, str | PathLike):
+        raise ValueError("give a name, a hub id, a checkpoint folder or a weights file")
+    return str(fspath(value))
+
+
+def parse_device(value: Any) -> str:
+    """Return the name of a device, or 'auto'."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    from birefvideo.matting.devices import device_name  # torch: seconds that 'auto' need not take
+
+    return device_name(value)
+
+
+def parse_dtype(value: Any) -> str:
+    """Return the name of a type of numbers, or 'auto'."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    from birefvideo.matting.devices import DTYPES
+
+    return _one_of(str(value).removeprefix("torch."), DTYPES)
+
+
+def parse_tracks(value: Any) -> str:
+    """Return which audio tracks to keep."""
+    from birefvideo.media.writing.audio import TRACKS
+
+    return _one_of(value, TRACKS)
+
+
+def _one_of(value: Any, allowed: Collection[str]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"give one of {', '.join(allowed)}{meant(str(value), allowed)}")
+    return str(value)
+
+
+def whole_number(least: int, most: int, allowed: str) -> Callable[[Any], int | None]:
+    """Return a parser of whole numbers from `least` to `most`, which `allowed` describes."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
+            value = int(value)
+        if not _is_whole(value) or not least <= value <= most:
+            raise ValueError(f"give {allowed}")
+        return int(value)
+
+    return parse
+
+
+def optional(parse: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return a parser that takes None too."""
+    return lambda value: None if value is None else parse(value)
+
+
+def parse_flag(value: Any) -> bool:
+    """Return True or False, which may be given as 1 or 0."""
+    if not isinstance(value, bool) and value not in (0, 1):
+        raise ValueError("give True or False")
+    return bool(value)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, a null character, a folder that may not be read
+        return False
+
+
+def _no_background(path: Path, reason: str) -> str:
+    """Return what to give where the background is no file, and for `reason` no colour."""
+    if found := address(str(path)):
+        return f"it {found}"
+    hint = "" if nearest(str(path), NAMED_COLOURS) else meant_file(path)
+    return f"{reason}, or the name of a picture or video that exists{hint}"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _rgb(value: Any) -> RGB:
+    """Return the codes of a colour in words, or of three numbers."""
+    if isinstance(value, str):
+        return parse_colour(value)
+    codes = tuple(value) if isinstance(value, tuple | list) else ()
+    if len(codes) != 3 or not all(_is_whole(code) and 0 <= code <= 255 for code in codes):
+        raise ValueError("give a colour's name, '#rrggbb' or (red, green, blue) from 0 to 255")
+    return int(codes[0]), int(codes[1]), int(codes[2])

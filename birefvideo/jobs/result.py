@@ -1,0 +1,78 @@
+"""What a job tells while it runs, and what it has made in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from birefvideo.family.checkpoints import Checkpoint
+from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.receipt import Entry, claims_of, receipt_path
+
+
+@dataclass
+class Progress:
+    """Callbacks of a running job; the defaults do nothing."""
+
+    planned: Callable[[Plan, Checkpoint], object] = lambda plan, checkpoint: None
+    """Called once before the first frame."""
+    frame: Callable[[], object] = lambda: None
+    """Called after each frame."""
+    resumed: Callable[[int], object] = lambda frames: None
+    """Called once, if so, with the number of frames that an earlier run had finished."""
+    told: Callable[[str], object] = lambda line: None
+    """Called before the first frame with each line that the user should know of an earlier run."""
+
+
+@dataclass
+class Result:
+    """What a job made."""
+
+    outputs: tuple[Path, ...]
+    """The files, in the order asked for."""
+    frames: int
+    """Frames in each."""
+    computed: int
+    """Those of them that this run computed; an earlier one, which was stopped, had done the rest."""
+    seconds: float
+    """Wall time."""
+    model: str
+    """Name of the checkpoint used."""
+    device: str
+    """Where it ran."""
+    warnings: list[str] = field(default_factory=list)
+    """What the user should know, one line each."""
+    losses: list[str] = field(default_factory=list)
+    """Those of the warnings that say what the clip once had and the outputs lack, because it is damaged or cut off."""
+    receipts: tuple[Path, ...] = ()
+    """The receipts beside the outputs."""
+    review: Path | None = None
+    """The review page."""
+    was_done: bool = False
+    """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
+
+
+def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool) -> Result:
+    """Return what an earlier run's receipts say of the outputs that it made."""
+    paths = [target.path for target in plan.delivered]
+    return Result(
+        outputs=tuple(paths),
+        frames=claims_of(entries[0]).frames or 0,
+        computed=0,
+        seconds=seconds,
+        model=plan.settings["model"],
+        device=plan.settings["device"],
+        warnings=_told(entries, "warnings"),
+        losses=_told(entries, "losses"),
+        receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
+        review=review_page(plan.source.path, plan.targets) if review else None,
+        was_done=True,
+    )
+
+
+def _told(entries: Sequence[Entry], what: str) -> list[str]:
+    lists = [entry.get(what) for entry in entries]
+    return list(
+        dict.fromkeys(line for lines in lists if isinstance(lines, list) for line in lines if isinstance(line, str))
+    )

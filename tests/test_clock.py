@@ -1,0 +1,221 @@
+"""Clips whose clock jumps: all of their frames come out, once, in order, and in time with the sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from clips import write_clip
+
+import birefvideo
+from birefvideo.frames import DecodedFrame, Span, VideoInfo
+from birefvideo.jobs.plan import plan_segments
+from birefvideo.media.clip_notes import clock_jumps
+from birefvideo.media.format_table import get_format
+from birefvideo.media.reading import scan
+from birefvideo.media.reading.decode import DecodeReport, read_frames
+from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.verify_later import Claims, prove
+from birefvideo.timeline import Timeline
+
+TICK = Fraction(1, 90000)
+STEP = 3750  # ticks a frame: 24 frames a second
+REORDERED = {"x264-params": "keyint=6:min-keyint=6:bframes=2:b-adapt=0:scenecut=0"}
+IN_ORDER = {"bf": "0"}
+
+
+def joined(path: Path, parts: Sequence[tuple[Fraction, int]], *, audio_tracks: int = 0) -> Path:
+    """Transport streams of (start in seconds, frames) each, one behind the other as `cat` would."""
+    data = b""
+    for start, frames in parts:
+        part = write_clip(
+            path.with_name(f"part_of_{path.name}"),
+            start=round(start / TICK),
+            frames=frames,
+            time_base=TICK,
+            audio_tracks=audio_tracks,
+            options=REORDERED,
+            container_options={"mpegts_copyts": "1"},
+        )
+        data += part.read_bytes()
+    path.write_bytes(data)
+    return path
+
+
+def moved(source: Path, path: Path, number: int, seconds: int) -> Path:
+    """A copy in which one packet of pictures, in order of decoding, claims to be shown later."""
+    options = {"mpegts_copyts": "1"} if path.suffix == ".ts" else {}
+    with av.open(str(source)) as clip, av.open(str(path), "w", container_options=options) as out:
+        stream = out.add_stream_from_template(clip.streams.video[0])
+        packets = [packet for packet in clip.demux(video=0) if packet.size]
+        for index, packet in enumerate(packets):
+            if index == number:
+                assert packet.pts is not None and packet.time_base is not None
+                packet.pts += round(seconds / packet.time_base)
+            packet.stream = stream
+            out.mux(packet)
+    return path
+
+
+def read(info: VideoInfo, span: Span = Span(), context: int = 0) -> list[DecodedFrame]:  # noqa: B008 - frozen
+    return list(read_frames(info, span, context))
+
+
+def steps(frames: Sequence[DecodedFrame]) -> set[int]:
+    """The distances between neighbours, in milliseconds."""
+    return {round((b.seconds - a.seconds) * 1000) for a, b in pairwise(frames)}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(Fraction(0), 12), (Fraction(0), 12)],
+        [(Fraction(0), 12), (Fraction(0), 20), (Fraction(0), 7)],
+        [(Fraction(0), 12), (Fraction(1, 3), 12)],
+        [(Fraction(0), 12), (Fraction(60), 12)],
+        [(Fraction(0), 12), (Fraction(90000), 12)],
+        [(Fraction(2**33, 90000) - Fraction(1, 2), 24), (Fraction(0), 12)],
+    ],
+    ids=["again from 0", "three of different lengths", "a third back", "a minute ahead", "25 hours ahead", "wrapped"],
+)
+def test_parts_joined_by_their_bytes_follow_one_another(tmp_path: Path, parts: list[tuple[Fraction, int]]) -> None:
+    info = probe(joined(tmp_path / "joined.ts", parts))
+    report = DecodeReport()
+    frames = list(read_frames(info, report=report))
+    count = sum(number for _, number in parts)
+    assert (len(frames), info.frame_count, report.dropped_frames, report.backward_frames) == (count, count, 0, 0)
+    assert steps(frames) == {42}
+    assert info.duration == Fraction(count, 24)
+    assert info.losses == ()
+    assert len(plan_segments(info, Span())) == 1
+    (line,) = clock_jumps(info, Span())
+    assert "clock jumps" in line
+
+
+def test_the_jumps_of_a_part_are_told_with_the_part_alone(tmp_path: Path) -> None:
+    info = probe(joined(tmp_path / "joined.ts", [(Fraction(0), 12), (Fraction(0), 12)]))
+    first, second = read(info)[11:13]
+    assert not list(clock_jumps(info, Span(None, first.pts)))
+    assert len(list(clock_jumps(info, Span(second.pts, None)))) == 1
+
+
+def test_sound_moves_with_the_pictures_it_was_stored_with(tmp_path: Path) -> None:
+    path = joined(tmp_path / "joined.ts", [(Fraction(0), 24), (Fraction(0), 24)], audio_tracks=1)
+    info = probe(path)
+    (sound,) = info.audio
+    with open_input(path) as container:
+        stream = container.streams[sound.index]
+        assert info.timeline.is_closed(stream.index)
+        times = [p.pts * stream.time_base for p in info.timeline.closed(container.demux(stream)) if p.pts is not None]
+    distances = [b - a for a, b in pairwise(times)]
+    assert min(distances) > -Fraction(1, 10)  # a part's sound is a little longer than its pictures
+    assert max(distances) < Fraction(1, 10)
+    assert float(times[-1]) == pytest.approx(2, abs=0.1)
+
+
+def test_a_hole_that_the_sound_runs_through_stays(tmp_path: Path) -> None:
+    """A transport stream that shows one picture for 20 s while somebody goes on speaking."""
+    pts = [0, STEP, 2 * STEP, 20 * 90000, 20 * 90000 + STEP]
+    info = probe(write_clip(tmp_path / "still.ts", pts=pts, time_base=TICK, options=IN_ORDER))
+    frames = read(info)
+    assert max(steps(frames)) > 19_000
+    assert info.timeline.joints == ()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("options", [REORDERED, IN_ORDER], ids=["reordered", "in order"])
+def test_a_long_still_in_a_file_is_content(tmp_path: Path, suffix: str, options: dict[str, str]) -> None:
+    pts = [0, 500, 1000, 1500, 12000 * 60, 12000 * 60 + 500]
+    info = probe(write_clip(tmp_path / f"still{suffix}", pts=pts, options=options, audio_tracks=0))
+    frames = read(info)
+    assert [round(float(frame.seconds - frames[0].seconds) * 24) for frame in frames] == [0, 1, 2, 3, 1440, 1441]
+    assert (info.timeline.joints, info.timeline.corrected, info.losses) == ((), (), ())
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mp4", ".mkv"])
+@pytest.mark.parametrize("options", [REORDERED, IN_ORDER], ids=["reordered", "in order"])
+def test_a_packet_far_outside_its_neighbours_gets_its_place_among_them(
+    tmp_path: Path, suffix: str, options: dict[str, str]
+) -> None:
+    source = write_clip(tmp_path / "s.mp4", frames=24, options=options, audio_tracks=0, time_base=Fraction(1, 24000))
+    info = probe(moved(source, tmp_path / f"far{suffix}", 7, 100))
+    frames = read(info)
+    assert len(frames) == 24
+    assert steps(frames) <= {41, 42}
+    assert info.duration == pytest.approx(1, abs=0.01)
+    assert info.losses == ()
+
+
+@pytest.mark.parametrize("jump", [0, 60])
+def test_any_two_spans_of_a_clip_with_a_jump_give_exactly_the_whole(tmp_path: Path, jump: int) -> None:
+    info = probe(joined(tmp_path / "joined.ts", [(Fraction(0), 10), (Fraction(jump), 8)]))
+
+    def seen(frames: Sequence[DecodedFrame]) -> list[tuple[int, int, bytes]]:
+        return [(frame.pts, frame.duration, bytes(frame.picture.planes[0])) for frame in frames]
+
+    whole = seen(read(info))
+    for number in range(1, len(whole), 2):
+        parts = [read(info, span, 2) for span in (Span(None, whole[number][0]), Span(whole[number][0], None))]
+        assert [seen([f for f in part if f.core]) for part in parts] == [whole[:number], whole[number:]]
+        assert seen(parts[1]) == whole[max(0, number - 2) :]
+
+
+def test_steps_back_in_flv_are_closed_for_both_streams(tmp_path: Path) -> None:
+    part = write_clip(tmp_path / "part.flv", time_base=Fraction(1, 1000), options=REORDERED).read_bytes()
+    path = tmp_path / "joined.flv"
+    path.write_bytes(part + part[13:])  # without the second head
+    info = probe(path)
+    frames = read(info)
+    assert len(frames) == 24
+    assert steps(frames) <= {41, 42}
+    assert len(info.timeline.shifts) == 2
+
+
+def test_ordinary_clips_keep_their_times(clip: Callable[[str], Path]) -> None:
+    for name in ("plain", "vfr", "vfr_mkv", "delayed", "delayed_mkv", "open_gop", "transport_stream", "avi", "webm"):
+        info = probe(clip(name))
+        assert not info.timeline.is_closed(info.stream_index), name
+        assert not list(clock_jumps(info, Span()))
+
+
+@pytest.mark.parametrize("name", ["prores", "webm", "green", "ffv1", "png", "apng"])
+@pytest.mark.parametrize("scale", [10_000_000, 2**31 - 1])
+def test_clips_with_a_very_fine_clock_give_every_output(tmp_path: Path, network: Path, scale: int, name: str) -> None:
+    source = write_clip(
+        tmp_path / "fine.mp4",
+        frames=4,
+        time_base=Fraction(1, scale),
+        rate=Fraction(30),
+        options=IN_ORDER,
+        container_options={"video_track_timescale": str(scale)},
+    )
+    info = probe(source)
+    assert info.time_base == Fraction(1, scale)
+    made = birefvideo.matte(source, to=name, model=str(network), receipts=False)
+    assert made.frames == 4
+    checks = {check.name: check for check in prove(made.outputs[0], get_format(name), source, Claims())}
+    for kind in ("frames", "times", "duration"):
+        assert checks[kind].passed, checks[kind].finding
+
+
+def test_the_proof_counts_what_the_decoder_makes(
+    tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that a wrong rule of times loses are missed, though the output has all that the rule left."""
+    source = joined(tmp_path / "joined.ts", [(Fraction(0), 12), (Fraction(0), 8)])
+    good = birefvideo.matte(source, tmp_path / "good", to="matte", model=str(network), receipts=False)
+    checks = [c for c in prove(good.outputs[0], get_format("matte"), source, Claims()) if c.name == "source"]
+    assert [check.passed for check in checks] == [None, True]
+    assert "clock jumps" in checks[0].finding
+    monkeypatch.setattr(scan, "find_joints", lambda *arguments: Timeline())
+    bad = birefvideo.matte(source, tmp_path / "bad", to="matte", model=str(network), receipts=False)
+    assert bad.frames < 20
+    assert bad.losses
+    (check,) = [c for c in prove(bad.outputs[0], get_format("matte"), source, Claims()) if c.name == "source"]
+    assert check.passed is False
+    assert check.finding == f"20 packets, of which the decoder makes 20 pictures, but only {bad.frames} were used"

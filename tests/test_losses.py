@@ -1,0 +1,187 @@
+"""Frames that a damaged or cut file has lost are told; clips that never had them are left in peace."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import pytest
+from clips import CLIPS, VFR_PTS, write_clip
+
+from birefvideo.frames import Loss, Span
+from birefvideo.jobs.plan import plan_segments
+from birefvideo.media.clip_notes import file_losses
+from birefvideo.media.reading import ebml, scan
+from birefvideo.media.reading.probe import probe
+
+Clip = Callable[[str], Path]
+IN_ORDER = {"bf": "0"}
+LOSSY = {"truncated", "truncated_mp4"}
+UNREADABLE = {"without_moov", "no_frames", "audio_only", "cover_only", "undecodable"}
+
+
+def packets(path: Path) -> list[tuple[int, int]]:
+    """Byte position and size of each packet of pictures."""
+    with av.open(str(path)) as container:
+        return [(p.pos, p.size) for p in container.demux(video=0) if p.size and p.pos is not None]
+
+
+def overwritten(path: Path, begin: int, end: int) -> Path:
+    """The same file with zeros from one byte to another."""
+    data = bytearray(path.read_bytes())
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    return path
+
+
+def cut(path: Path, size: int) -> Path:
+    path.write_bytes(path.read_bytes()[:size])
+    return path
+
+
+def made(path: Path, **kwargs: object) -> Path:
+    codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(path.suffix, "libx264")
+    options = {} if path.suffix in (".avi", ".webm") else IN_ORDER
+    return write_clip(path, codec=codec, options=options, **{"frames": 24, **kwargs})  # type: ignore[arg-type]
+
+
+def frames_lost(path: Path) -> list[tuple[int, bool]]:
+    return [(loss.frames, loss.is_end) for loss in probe(path).losses]
+
+
+@pytest.mark.parametrize("name", sorted(CLIPS.keys() - LOSSY - UNREADABLE - {"hdr"}))
+def test_no_clip_is_called_lossy_that_is_whole(clip: Clip, name: str) -> None:
+    assert probe(clip(name)).losses == ()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".ts", ".flv"])
+def test_pictures_left_out_on_purpose_are_no_loss(tmp_path: Path, suffix: str) -> None:
+    pts = [index * 500 for index in range(40) if index % 7 != 3 and not 20 < index < 30]
+    path = made(tmp_path / f"dropped{suffix}", pts=pts)
+    assert probe(path).losses == ()
+
+
+def test_a_last_picture_that_is_held_is_no_loss(tmp_path: Path) -> None:
+    for suffix in (".mkv", ".webm", ".mp4"):
+        path = made(tmp_path / f"held{suffix}", pts=[*range(0, 6000, 500), 18000, 18500], audio_tracks=0)
+        assert probe(path).losses == ()
+        assert probe(made(tmp_path / f"sound{suffix}", pts=VFR_PTS)).losses == ()
+
+
+def test_chunks_that_an_avi_index_names_and_nothing_reads_are_counted(tmp_path: Path) -> None:
+    path = made(tmp_path / "holed.avi")
+    places = packets(path)
+    overwritten(path, places[9][0] - 8, places[12][0] - 8)
+    info = probe(path)
+    (loss,) = info.losses
+    assert (loss.frames, loss.is_end) == (3, False)
+    (line,) = file_losses(info, Span())
+    assert line == "about 3 frames are missing around 0:00.4: the file is damaged there"
+    assert file_losses(info, Span(None, loss.at)) == []
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_blocks_whose_heads_are_destroyed_are_counted(tmp_path: Path, suffix: str) -> None:
+    path = made(tmp_path / f"holed{suffix}", audio_tracks=0, container_options={"cluster_time_limit": "250"})
+    whole = len(packets(path))
+    position, _ = packets(path)[8]
+    overwritten(path, position, position + 16)
+    lost = whole - len(packets(path))
+    assert lost > 0
+    assert frames_lost(path) == [(lost, False)]
+
+
+def test_tags_of_flv_that_are_destroyed_are_counted(tmp_path: Path) -> None:
+    path = made(tmp_path / "holed.flv")
+    position, size = packets(path)[8]
+    overwritten(path, position - 40, position + size + 8)
+    lost = 24 - len(packets(path))
+    assert lost > 0
+    assert frames_lost(path) == [(lost, False)]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_blocks_destroyed_at_the_end_are_counted(tmp_path: Path, suffix: str) -> None:
+    path = made(tmp_path / f"holed{suffix}", audio_tracks=0)
+    position, _ = packets(path)[20]
+    overwritten(path, position, position + 16)
+    ((frames, is_end),) = frames_lost(path)
+    assert is_end
+    assert frames == 24 - len(packets(path))
+
+
+def test_blocks_of_no_track_at_the_end_are_missed(tmp_path: Path) -> None:
+    """The elements follow one another; but the track's number is not one of the file's."""
+    path = made(tmp_path / "foreign.mkv", audio_tracks=0)
+    data = bytearray(path.read_bytes())
+    for position, _ in packets(path)[20:]:
+        data[position] = 0x80 | 9
+    path.write_bytes(data)
+    assert frames_lost(path) == [(4, True)]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".flv"])
+@pytest.mark.parametrize("last", [10, 21])
+def test_a_file_cut_off_anywhere_says_what_is_missing(tmp_path: Path, suffix: str, last: int) -> None:
+    path = made(tmp_path / f"cut{suffix}", audio_tracks=0)
+    position, size = packets(path)[last]
+    cut(path, position + size // 2)
+    ((frames, is_end),) = frames_lost(path)
+    assert is_end
+    assert abs(frames - (24 - last)) <= 1
+
+
+def test_a_cut_mp4_says_how_many_frames_its_index_names(tmp_path: Path) -> None:
+    path = made(tmp_path / "cut.mp4", audio_tracks=0, container_options={"movflags": "faststart"})
+    position, size = packets(path)[22]
+    cut(path, position + size // 2)
+    ((frames, is_end),) = frames_lost(path)
+    assert (frames, is_end) in [(1, True), (2, True)]
+    (line,) = file_losses(probe(path), Span())
+    assert "it looks truncated" in line
+
+
+def test_a_length_that_the_head_makes_up_costs_nothing(tmp_path: Path) -> None:
+    """Matroska's duration is a float of eight bytes behind the name 0x4489."""
+    path = made(tmp_path / "long.mkv")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3
+    data[place : place + 8] = struct.pack(">d", 1e12)
+    path.write_bytes(data)
+    info = probe(path)
+    assert info.duration == pytest.approx(1, abs=0.01)
+    assert len(plan_segments(info, Span())) == 1
+    assert info.losses == ()
+
+
+def test_the_structure_of_whole_files_is_found_sound(tmp_path: Path) -> None:
+    for suffix in (".mkv", ".webm"):
+        path = made(tmp_path / f"whole{suffix}", audio_tracks=2)
+        structure = ebml.walk(path)
+        assert (structure.damage, structure.is_cut) == ([], False)
+        with av.open(str(path)) as container:
+            last = max(packet.pos or 0 for packet in container.demux())
+        assert 0 <= last - structure.last < 8  # of a block in a group, the group's place counts
+
+
+def test_many_holes_are_told_in_one_line(clip: Clip) -> None:
+    info = probe(clip("plain"))
+    holes = tuple(Loss(2, at) for at in range(0, 6000, 1000))
+    (line,) = file_losses(replace(info, losses=holes), Span())
+    assert line.startswith("about 12 frames are missing in 6 places of the file, from 0:00.0 to ")
+
+
+@pytest.mark.parametrize("name", ["plain", "vfr", "delayed", "short_gops"])
+def test_a_large_file_is_planned_by_its_index(clip: Clip, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    read = probe(clip(name))
+    monkeypatch.setattr(scan, "_LARGE", 0)
+    monkeypatch.setattr(scan, "find_joints", lambda *arguments: pytest.fail("all of the file was read"))
+    assert replace(probe(clip(name)), stretches=()) == replace(read, stretches=())
+
+
+def test_a_large_file_that_is_cut_off_is_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_LARGE", 0)
+    assert probe(clip("truncated_mp4")).losses

@@ -1,0 +1,272 @@
+"""What reaches the terminal: clean whatever a file is called, and never with a say in whether the work is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+from clips import write_clip
+from typer.testing import CliRunner
+
+from birefvideo.cli import app
+from birefvideo.cli.printing import answer_json, printable
+from birefvideo.pipeline import matte_segment
+
+GetClip = Callable[[str], Path]
+Broken = Callable[[str], "TextIO | None"]
+PROGRAM = (sys.executable, "-m", "birefvideo")
+NASTY = ("\x1b[31m", "\x9b31m", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\u200b", "\udcff", "\U000e0041")
+
+NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+NEEDS_HANGUP = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
+HOSTILE = "a\x1b]0;b\x07\x9bc\u202ed\n"
+"""A name that sets the window's title, moves the cursor and turns the direction of writing."""
+OBEYED = set("\x1b\x07\x9b\u202e")
+
+
+@pytest.mark.parametrize("part", NASTY, ids=ascii)
+def test_what_a_terminal_obeys_or_hides_becomes_a_question_mark(part: str) -> None:
+    assert printable(f"a{part}b") == f"a?{part[1:]}b"
+
+
+@pytest.mark.parametrize("text", ["ünï 人.mp4", "👩‍👩‍👧.mov", "می‌خواهم", "café", "1280×720 …"])
+def test_letters_of_any_script_stay(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_json_is_clean_and_the_same_when_it_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"file": "".join(NASTY) + 'é"\n'}
+    answer_json(value)
+    text = capsys.readouterr().out
+    assert json.loads(text) == value and "é" in text
+    assert not any(part[0] in text for part in NASTY)
+
+
+def test_json_is_ascii_where_the_terminal_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        answer_json(["é"])
+    assert json.loads((tmp_path / "out").read_bytes()) == ["é"]
+
+
+def test_signs_of_ours_are_spelt_where_the_terminal_is_ascii(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        assert app(["matte", "--help"], standalone_mode=False) == 0
+    monkeypatch.undo()
+    assert "#rrggbb ..., or auto" in (tmp_path / "out").read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("matte", "{nasty}.mp4"),
+        ("{nasty}",),
+        ("matte", "--{nasty}"),
+        ("matte", "clip.mp4", "--to", "{nasty}"),
+        ("matte", "clip.mp4", "--audio", "{nasty}"),
+        ("matte", "clip.mp4", "--model", "{nasty}"),
+        ("matte", "clip.mp4", "--batch", "{nasty}"),
+        ("verify", "{nasty}_alpha.mov"),
+        ("verify", "{nasty}_alpha.mov", "--json"),
+        ("eval", "{nasty}.mov", "--truth", "{nasty}.mov"),
+        ("models", "{nasty}"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_repeats_what_the_terminal_obeys(
+    arguments: tuple[str, ...], tmp_path: Path, clip: GetClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip("one_frame"), "clip.mp4")
+    done = CliRunner().invoke(app, [word.format(nasty=HOSTILE) for word in arguments])
+    assert done.exit_code in (1, 2) and done.output
+    assert not OBEYED & set(done.output)
+    if "verify" not in arguments:
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_traceback_is_clean_too(tmp_path: Path) -> None:
+    done = subprocess.run([*PROGRAM, "matte", f"{HOSTILE}.mp4", "--debug"], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "InputError" in done.stderr
+    assert not OBEYED & set(done.stderr)
+
+
+@pytest.fixture
+def broken() -> Iterator[Callable[[str], TextIO | None]]:
+    """Streams that cannot be written to, by kind; what our program leaves in them goes nowhere when they are closed."""
+    made: list[TextIO] = []
+
+    def get(kind: str) -> TextIO | None:
+        if kind == "none":
+            return None
+        reading, writing = os.pipe()
+        os.close(reading)
+        if kind == "full":
+            os.close(writing)
+            writing = os.open("/dev/full", os.O_WRONLY)
+        made.append(os.fdopen(writing, "w", encoding="utf-8"))
+        if kind == "closed":
+            made[-1].close()
+        return made[-1]
+
+    yield get
+    for stream in made:
+        stream.close()
+
+
+KINDS = ["pipe", "closed", "none", pytest.param("full", marks=NEEDS_FULL)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("stdout", "stderr"),
+        pytest.param(("stdout",), marks=pytest.mark.slow),
+        pytest.param(("stderr",), marks=pytest.mark.slow),
+    ],
+    ids="+".join,
+)
+def test_a_job_ends_well_wherever_its_words_go(
+    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch, broken: Broken, names: tuple[str, ...], kind: str
+) -> None:
+    source = copy("one_frame")
+    for name in names:
+        monkeypatch.setattr(sys, name, broken(kind))
+    assert app(["matte", str(source), "--model", str(network), "--to", "matte"], standalone_mode=False) == 0
+    monkeypatch.undo()
+    output = source.with_name("one_frame_matte.mp4")
+    assert CliRunner().invoke(app, ["verify", str(output)]).exit_code == 0
+    assert sorted(p.name for p in source.parent.iterdir() if p.is_dir()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("command", ["models", "--help", "matte --help", "--version", "models talk --json"])
+def test_a_command_that_prints_tells_when_it_could_not(
+    command: str, kind: str, broken: Broken, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", broken(kind))
+    code = app(command.split(), standalone_mode=False)
+    why = {"pipe": "", "full": "No space left on device"}.get(kind, "Bad file descriptor")
+    said = f"birefvideo: cannot print ({why}): what was printed is not whole\n" if why else ""
+    assert (code, capsys.readouterr().err) == (int(bool(why)), said)
+
+
+@pytest.fixture
+def short(clip: GetClip, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The command that mattes a short clip in the working folder, for a shell."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip("one_frame"), "clip.mp4")
+    return f"{' '.join(PROGRAM)} matte clip.mp4 --model {network} --to matte"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "where", ["| head -1", "2>&1 | true", pytest.param(">/dev/full 2>&1", marks=NEEDS_FULL), ">&- 2>&- <&-"]
+)
+def test_the_program_leaves_no_complaint_at_its_end(short: str, where: str) -> None:
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {short} {where}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr and "Broken" not in done.stderr
+    assert Path("clip_matte.mp4").stat().st_size > 0 and not Path("clip.birefvideo").exists()
+
+
+def started_in_a_terminal(command: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a job of a clip that lasts, in a terminal of its own; return it when it computes, and the terminal."""
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        ["bash", "-c", command], stdin=inside, stdout=inside, stderr=inside, start_new_session=True
+    )
+    os.close(inside)
+    seen, deadline = b"", time.monotonic() + 60
+    while b"on cpu" not in seen and time.monotonic() < deadline:
+        seen += os.read(terminal, 1000)
+    return process, terminal
+
+
+@NEEDS_HANGUP
+@pytest.mark.slow
+def test_a_job_that_ignores_the_hangup_survives_its_terminal(short: str) -> None:
+    write_clip(Path("clip.mp4"), frames=60)
+    process, terminal = started_in_a_terminal(f"trap '' HUP; exec {short}")
+    os.close(terminal)
+    assert process.wait(60) == 0
+    assert Path("clip_matte.mp4").exists()
+
+
+@NEEDS_HANGUP
+@pytest.mark.slow
+def test_a_hangup_stops_a_job_as_ctrl_c_does(short: str) -> None:
+    write_clip(Path("clip.mp4"), frames=60)
+    process, terminal = started_in_a_terminal(f"exec {short}")
+    process.send_signal(signal.SIGHUP)
+    os.close(terminal)
+    assert process.wait(60) == 130
+    assert not list(Path().glob("clip_matte*"))
+
+
+def test_the_first_words_come_before_torch_is_loaded(short: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from birefvideo.cli import matte as m; from birefvideo.cli import app\n"
+        "def told(line):\n    print(line, 'torch' in sys.modules); sys.exit(7)\n"
+        "sys.modules['birefvideo.cli.matte'].tell = told; app(['matte', 'clip.mp4', '--model', 'talk'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (7, "loading the built-in model talk … False\n"), done.stderr
+
+
+def test_the_pace_counts_what_was_computed_now(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("birefvideo.jobs.plan.SEGMENT_SECONDS", 0.25)
+    monkeypatch.setattr("birefvideo.jobs.plan.SHORTEST_TAIL", 0.05)
+    source, real = copy("plain"), matte_segment
+    done: list[int] = []
+
+    def stopping(*arguments: object) -> object:
+        if done:
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", stopping)
+    command = ["matte", str(source), "--model", str(network), "--to", "matte"]
+    assert CliRunner().invoke(app, command).exit_code == 130
+    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", real)
+    result = CliRunner().invoke(app, command)
+    assert "  6 frames are done already, from an earlier run" in result.stdout
+    assert "  12 frames in " in result.stdout and "(6 of them new, " in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "97", "120", "200"])
+@pytest.mark.parametrize("command", ["models", "formats"])
+def test_tables_fit_the_terminal(command: str, columns: str) -> None:
+    shown = CliRunner().invoke(app, [command], env={"COLUMNS": columns})
+    lines = shown.stdout.splitlines()
+    assert shown.exit_code == 0 and max(map(len, lines)) <= int(columns)
+    assert not any(line.endswith(" ") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["matte", "models", "verify", "formats", "eval"])
+def test_help_is_in_the_user_s_words(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).stdout
+    assert "list[" not in shown and "<" not in shown and "default: True" not in shown and " / --" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_help_groups_the_options() -> None:
+    shown = CliRunner().invoke(app, ["matte", "--help"]).stdout
+    heads = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert heads == [
+        "Arguments:",
+        *(f"{name} options:" for name in ("Common", "Picture", "Sound", "Machine", "Expert")),
+    ]
+    assert shown.index("Sound options") < shown.index("--audio") < shown.index("Machine options")
