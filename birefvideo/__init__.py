@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.family.auto_classes import register
+
 if TYPE_CHECKING:
     from birefvideo.api import formats, load_model, matte, mattes, models
     from birefvideo.errors import (
@@ -62,3 +64,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"birefvideo.{_HOMES[name]}"), name)
+
+
+register()

@@ -137,7 +137,8 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
         OptionError: no such variant.
         ModelError: its weights are not on this machine, or do not fit.
     """
-    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.config import BiRefNetConfig
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     about_to_compute()
     chosen = Options(model=name, device=device)
@@ -145,5 +146,6 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
-    model = BiRefNetForImageSegmentation(BiRefNetConfig(**asdict(network.geometry)), network)
+    config = BiRefNetConfig(**asdict(network.geometry), **checkpoint.size.to_config())
+    model = BiRefNetForImageSegmentation(config, network)
     return model.eval().to(target.torch_device)  # type: ignore[no-any-return]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -57,6 +59,49 @@ class _Channel(Generic[T]):
             del item  # a frame is large: do not hold it while waiting for the next
 
 
+class _Thread:
+    """A thread that works at one end of a channel, and that is stopped and joined when the interpreter exits.
+
+    It is a daemon, so that a generator that was never closed cannot keep the interpreter from exiting; but a daemon
+    that is inside PyTorch or FFmpeg when the interpreter goes away aborts the process.
+    """
+
+    _running: ClassVar[set[_Thread]] = set()
+
+    def __init__(self, work: Callable[[], object], cancel: Callable[[], object], name: str) -> None:
+        self._thread = threading.Thread(target=work, name=name, daemon=True)
+        self._cancel = cancel
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._running.add(self)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the work is done."""
+        # The garbage collector may close a forgotten generator from the generator's own thread, which cannot wait for
+        # itself.
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self._running.discard(self)
+
+    def stop(self) -> None:
+        """End the channel, and wait for what is being worked on."""
+        self._cancel()
+        self.wait()
+
+    @classmethod
+    def stop_all(cls) -> None:
+        """Stop every thread that still works."""
+        for thread in list(cls._running):  # all first: one may wait for another
+            thread._cancel()
+        for thread in list(cls._running):
+            thread.wait()
+
+
+atexit.register(_Thread.stop_all)
+
+
 def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Yield `items` while a thread of its own works up to `depth` of them ahead.
 
@@ -85,14 +130,12 @@ def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
         finally:
             channel.end()
 
-    # A daemon, so that a generator that was never closed cannot keep the interpreter from exiting.
-    thread = threading.Thread(target=produce, name="birefvideo-prefetch", daemon=True)
+    thread = _Thread(produce, channel.cancel, "birefvideo-prefetch")
     thread.start()
     try:
         yield from channel
     finally:
-        channel.cancel()
-        _join(thread)
+        thread.stop()
     if errors:
         raise errors.pop()  # and not [0]: the traceback holds the list
 
@@ -113,7 +156,7 @@ class Fanout(Generic[T]):
         self._channels: list[_Channel[T]] = [_Channel(depth) for _ in sinks]
         self._errors: list[BaseException] = []
         self._threads = [
-            threading.Thread(target=self._drain, args=(sink, channel), name=f"birefvideo-sink-{i}", daemon=True)
+            _Thread(partial(self._drain, sink, channel), channel.cancel, f"birefvideo-sink-{i}")
             for i, (sink, channel) in enumerate(zip(sinks, self._channels, strict=True))
         ]
 
@@ -136,11 +179,11 @@ class Fanout(Generic[T]):
                 for channel in self._channels:
                     channel.end()
                 for thread in self._threads:
-                    _join(thread)
+                    thread.wait()
         finally:
             self._cancel()
             for thread in self._threads:
-                _join(thread)
+                thread.stop()
         if error is None:
             self._raise()
 
@@ -160,9 +203,3 @@ class Fanout(Generic[T]):
     def _raise(self) -> None:
         if self._errors:
             raise self._errors[0]
-
-
-def _join(thread: threading.Thread) -> None:
-    # The garbage collector may close a forgotten generator from the generator's own thread, which cannot join itself.
-    if thread is not threading.current_thread():
-        thread.join()

@@ -4,6 +4,7 @@
     python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--json]
 
 FOLDER holds one folder a clip with clip.mp4 and alpha.mkv. The path is the tool's own: decoder, network, smoothing.
+Where FOLDER/index.json gives clips a kind (scripts/make_trials.py), each kind has its mean too.
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ def score(clip: Path, predictor: Predictor, radius: int, most: int) -> Score:
     return total.score()
 
 
+def kinds_of(folder: Path) -> dict[str, str]:
+    """Return the kinds of the clips that have one, by name."""
+    index = folder / "index.json"
+    rows = json.loads(index.read_text()) if index.exists() else []
+    return {row["name"]: row["kind"] for row in rows if "kind" in row}
+
+
+def mean(scores: list[dict[str, float]]) -> dict[str, float]:
+    return {column: float(np.mean([score[column] for score in scores])) for column in COLUMNS}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True)
@@ -65,7 +77,10 @@ def main() -> None:
     if not clips:
         raise SystemExit(f"{options.clips} holds no */clip.mp4")
     scores = {clip.name: asdict(score(clip, predictor, options.smooth, options.frames)) for clip in clips}
-    scores["mean"] = {column: float(np.mean([s[column] for s in scores.values()])) for column in COLUMNS}
+    kinds = kinds_of(options.clips)
+    for kind in sorted({kinds[name] for name in scores if name in kinds}):
+        scores[f"kind: {kind}"] = mean([scores[name] for name in kinds if kinds[name] == kind and name in scores])
+    scores["mean"] = mean([scores[clip.name] for clip in clips])
     if options.json:
         print(json.dumps(scores, indent=1))
         return

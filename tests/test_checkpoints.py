@@ -375,7 +375,8 @@ def test_load_model_builds_the_network_once(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_published_keys_load_through_from_pretrained(tmp_path: Path) -> None:
-    from birefvideo.family.modeling import BiRefNetConfig, BiRefNetForImageSegmentation
+    from birefvideo.family.config import BiRefNetConfig
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
 
     torch.manual_seed(2)
     published = BiRefNet(SMALL).eval()

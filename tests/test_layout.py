@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "jobs": {"pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "jobs", *BASE},
+    "birefvideo": {"api", "jobs", "family", *BASE},
     "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }

@@ -68,7 +68,7 @@ def test_logits_equal_those_of_the_published_network(name: str) -> None:
         np.testing.assert_allclose(logits, wanted, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("backbone", ["swin_v1_t", "conv_t", "conv_s"])
+@pytest.mark.parametrize("backbone", ["swin_v1_t", "conv_t", "conv_s", "conv_c"])
 def test_every_backbone_gives_logits_at_the_input_size(backbone: str) -> None:
     model = BiRefNet(replace(SMALL, backbone=backbone)).eval()
     with torch.inference_mode():

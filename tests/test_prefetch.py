@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -331,3 +333,31 @@ def test_random_fanouts_end_cleanly() -> None:
             assert lists == [list(range(items))] * count, seed
         assert all(x == list(range(len(x))) for x in lists), seed
         assert threading.active_count() == before, seed
+
+
+EXITS_IN_THE_MIDDLE = """
+import itertools, torch
+from birefvideo.prefetch import Fanout, prefetch
+
+def work():
+    x = torch.ones(1000, 1000)
+    for _ in itertools.count():
+        yield [x @ x for _ in range(20)]
+
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "items = prefetch(work()); next(items)",
+        "items = prefetch(prefetch(work())); next(items)",
+        "fanout = Fanout([lambda item: next(work())] * 2).__enter__(); [fanout.put(i) for i in range(3)]",
+    ],
+    ids=["prefetch", "two stages", "fanout"],
+)
+def test_the_interpreter_exits_cleanly_while_threads_still_work(use: str) -> None:
+    program = EXITS_IN_THE_MIDDLE.format(use)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

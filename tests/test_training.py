@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from drawn_people import drawn_person, write_folder
 
 from birefvideo.family.checkpoints import find, load
 from birefvideo.network.birefnet import BiRefNet, Geometry
@@ -22,45 +23,29 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import train  # noqa: E402
+import training.batches  # noqa: E402
 import training.compose  # noqa: E402
-from training import styles  # noqa: E402
+import training.run  # noqa: E402
+from training import places, styles  # noqa: E402
 from training.clothes import banded  # noqa: E402
-from training.compose import Sample, _crisp, _view, compose, filmed, next_frame  # noqa: E402
-from training.cutouts import Cutout, Material, load_material, touched_sides  # noqa: E402
+from training.compose import Sample, _crisp, compose, filmed, next_frame  # noqa: E402
+from training.cutouts import (  # noqa: E402
+    Cutout,
+    Material,
+    load_material,
+    read_index,
+    touched_sides,
+)
+from training.heldout import held_out  # noqa: E402
 from training.losses import temporal_loss  # noqa: E402
 from training.muon import Muon, orthogonal  # noqa: E402
-
-
-def drawn_person(seed: int) -> dict[str, np.ndarray]:
-    """Head and shoulders, cut by the lower edge, as the arrays of a cached portrait."""
-    rng = np.random.default_rng(seed)
-    alpha = np.zeros((120, 100), np.uint8)
-    cv2.circle(alpha, (50, 45), 22, 255, -1)
-    cv2.ellipse(alpha, (50, 118), (40, 64), 0, 0, 360, 255, -1)
-    alpha = cv2.GaussianBlur(alpha, (0, 0), 1.0)
-    colour = rng.integers(120, 255, 3).astype(np.uint8)
-    foreground = np.broadcast_to(colour, (120, 100, 3)).copy()
-    picture = (foreground * (alpha[..., None] / 255)).astype(np.uint8)
-    return {"picture": picture, "foreground": foreground, "alpha": alpha, "trust": np.full_like(alpha, 255)}
+from training.places import view  # noqa: E402
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """A data folder as scripts/train.py reads it, and its cache of foreground colours."""
-    data, cache = tmp_path / "data", tmp_path / "cache"
-    for folder in (data / "portraits", data / "rooms", cache):
-        folder.mkdir(parents=True)
-    rows = ["name,source,licence,release,teacher_iou,untrusted"]
-    for i in range(21):
-        rows.append(f"portraits/p{i},drawn,CC0,{'sa' if i == 3 else 'yes'},0.99,0.0")
-        np.savez(cache / f"p{i}.npz", **cast(Any, drawn_person(i)))
-    rows += ["portraits/bad,drawn,CC0,yes,0.5,0.0", "portraits/unclear,drawn,?,no,0.99,0.0"]
-    for i in range(41):
-        rows.append(f"rooms/r{i},drawn,CC0,background,,")
-        shade = np.full((90, 160, 3), 2 * i + 10, np.uint8)
-        cv2.imwrite(str(data / "rooms" / f"r{i}.jpg"), shade)
-    (data / "index.csv").write_text("\n".join(rows))
-    return data, cache
+    """A data folder as scripts/train.py reads it, and a place for the cache of foreground colours."""
+    return write_folder(tmp_path / "data"), tmp_path / "cache"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -77,7 +62,7 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, cache = folders
-    monkeypatch.setattr(train, "STAGES", ((0.5, ((64, 64),)), (0.5, ((96, 64),))))
+    monkeypatch.setattr(training.batches, "STAGES", ((0.5, ((64, 64),)), (0.5, ((96, 64),))))
     common = ("--data", data, "--cache", cache, "--batch", "2")
     with pytest.raises(SystemExit, match="no finished steps"):
         run(monkeypatch, "--run", tmp_path / "a", "--export", tmp_path / "exported")
@@ -99,7 +84,7 @@ def test_a_run_keeps_its_backbone_and_frozen_norms_their_statistics(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, cache = folders
-    monkeypatch.setattr(train, "STAGES", ((1.0, ((64, 64),)),))
+    monkeypatch.setattr(training.batches, "STAGES", ((1.0, ((64, 64),)),))
     common = ("--data", data, "--cache", cache, "--batch", "2", "--run", tmp_path / "a")
 
     def statistics() -> list[torch.Tensor]:
@@ -126,7 +111,7 @@ def test_backgrounds_of_large_frames_are_not_all_blown_up() -> None:
         return float(np.abs(np.diff(picture.astype(int), axis=1)).mean())
 
     rng = np.random.default_rng(2)
-    sharp = np.mean([detail(_view(room, 640, 352, rng)) > 0.4 * detail(room) for _ in range(60)])
+    sharp = np.mean([detail(view(room, 640, 352, rng)) > 0.4 * detail(room) for _ in range(60)])
     assert 0.4 < sharp < 0.8
 
 
@@ -140,15 +125,34 @@ def test_a_crisper_edge_keeps_what_is_solid_and_what_is_empty() -> None:
 
 def test_only_rows_that_may_be_used_are_read(folders: tuple[Path, Path]) -> None:
     data, cache = folders
-    both = load_material(data, cache, {"yes", "sa"}, min_iou=0.9, max_untrusted=0.06)
-    free = load_material(data, cache, {"yes"}, min_iou=0.9, max_untrusted=0.06)
-    assert (len(both.cutouts), len(free.cutouts), len(free.rooms)) == (21, 20, 41)
+    both, free = (read_index([data], releases) for releases in ({"yes", "sa"}, {"yes"}))
+    assert (len(both.people), len(both.backgrounds)) == (21, 13)
+    assert (len(free.people), len(free.backgrounds)) == (20, 12)
+    material = load_material(free, cache)
+    assert [len(material.cutouts), len(material.rooms)] == [20, 12]
+    trust = {cutout.name: int(cutout.fetch().trust.min()) for cutout in material.cutouts}
+    assert trust["portraits/p0"] == 0 and trust["portraits/p1"] == 255
+
+
+def test_a_tenth_of_each_kind_is_held_out_and_of_videos_nobody(folders: tuple[Path, Path]) -> None:
+    known, held = read_index([folders[0]], {"yes", "sa"}).split()
+    kinds = [kind for _, kind in held.people]
+    assert sorted(kinds) == ["half body", "headshot", "headshot"], "of 3 and of 18, rounded up"
+    assert len(held.backgrounds) == 3 and len(known.people) + len(held.people) == 21
+    assert not {path for path, _ in known.people} & {path for path, _ in held.people}
+    rows = [(f"portraits/{name}_{i}", "k") for i in range(30) for name in ("intel_asl", "other")]
+    chosen = held_out(rows)
+    assert len(chosen) == 3 and all("other" in name for name in chosen)
+    assert held_out(rows[::-1]) == chosen
 
 
 def lone_material() -> Material:
     """One drawn person, cut by the photo's lower edge, and one grey room."""
     arrays = drawn_person(1)
-    cutout = Cutout(**arrays, cut=touched_sides(arrays["alpha"]), head=styles.find_head(arrays["alpha"]))
+    alpha = arrays["alpha"]
+    cutout = Cutout(
+        arrays["picture"], arrays["foreground"], alpha, arrays["trust"], touched_sides(alpha), styles.find_head(alpha)
+    )
     assert cutout.cut == (False, False, False, True)
     return Material([cutout], [np.full((90, 160, 3), 40, np.uint8)])
 
@@ -156,7 +160,8 @@ def lone_material() -> Material:
 def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_person(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training.compose, "_desk", lambda material, empty, picture, alpha, rng: (picture, alpha))
+    monkeypatch.setattr(training.compose, "desk", lambda material, empty, picture, alpha, rng: (picture, alpha))
+    monkeypatch.setattr(training.compose, "can_complete", lambda cutout: False)
     material = lone_material()
     with_person = 0
     for seed in range(60):
@@ -169,8 +174,9 @@ def test_compositions_depend_on_the_seed_only_and_hide_where_the_photo_cut_the_p
     assert 40 < with_person < 60
 
 
-def test_some_people_sit_behind_a_desk() -> None:
+def test_some_people_sit_behind_a_desk(monkeypatch: pytest.MonkeyPatch) -> None:
     material = lone_material()
+    monkeypatch.setattr(training.compose, "can_complete", lambda cutout: False)
     behind = 0
     for seed in range(200):
         one, other = (compose(material, 96, 64, np.random.default_rng(seed)) for _ in range(2))
@@ -185,7 +191,7 @@ def test_below_a_desk_s_edge_nobody_is_left_and_above_it_nothing_changes() -> No
     seen = 0
     for seed in range(20):
         alpha = np.full((64, 96), 255, np.uint8)
-        covered, left = training.compose._desk(material, empty, picture, alpha, np.random.default_rng(seed))
+        covered, left = places.desk(material, empty, picture, alpha, np.random.default_rng(seed))
         assert (covered[left == 255] == 200).all() and (left[:32] == 255).all()
         seen += int((left[-1] == 0).any())
     assert seen > 10
@@ -263,21 +269,22 @@ def test_the_temporal_loss_is_zero_for_a_constant_error_and_counts_flicker() -> 
     assert float(temporal_loss(truth + error, truth, trust, 2)) == pytest.approx(0.1, abs=1e-6)
 
 
-def test_a_deeper_network_starts_as_the_checkpoint_that_it_grows_from() -> None:
-    small = BiRefNet(replace(train.TALK, backbone="conv_t")).eval()
-    large = BiRefNet(train.TALK).eval()
-    train.grow(large, small)
+@pytest.mark.parametrize("backbone", ["conv_m", "conv_c"])
+def test_a_deeper_network_starts_as_the_checkpoint_that_it_grows_from(backbone: str) -> None:
+    small = BiRefNet(replace(training.run.TALK, backbone="conv_t")).eval()
+    large = BiRefNet(replace(training.run.TALK, backbone=backbone)).eval()
+    training.run.grow(large, small)
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(large(image), small(image))
     with pytest.raises(SystemExit, match="does not fit"):
-        train.grow(small, large)
+        training.run.grow(small, large)
 
 
 def test_a_blend_lies_between_the_two() -> None:
     new, old = (BiRefNet(Geometry("conv_t", "", attention=("",) * 5, head="subpixel")) for _ in range(2))
     wanted = {k: 0.75 * v + 0.25 * old.state_dict()[k] for k, v in new.state_dict().items() if v.is_floating_point()}
-    train.blend(new, old, 0.75)
+    training.run.blend(new, old, 0.75)
     for name, value in wanted.items():
         torch.testing.assert_close(new.state_dict()[name], value)
 

@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from birefvideo.bounded_numbers import bounded_int
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.empty_network import empty_network
@@ -31,8 +30,6 @@ from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
 
-_LONGEST_SIDE = 65536
-"""Pixels that no network was trained with."""
 PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
 """The input of most published variants, taken where no source states another."""
 
@@ -203,17 +200,16 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not weights.is_file():
         raise ModelError(f"{folder} holds no {WEIGHTS}: is it a checkpoint folder?")
     values: dict[str, Any] = {}
-    long_side = 0
+    size: InputSize | None = None
     if config.is_file():
         try:
             values = read_json_object(config)
-            long_side = bounded_int(values.get("long_side", 1024), 32, _LONGEST_SIDE)
+            size = InputSize.from_config(values)
         except (OSError, ValueError) as error:
             raise ModelError(f"{config} cannot be used ({error}): fetch the folder again") from error
-    size = InputSize(long_side=long_side) if "long_side" in values else PUBLISHED_SIZE
     # The published configs carry no geometry: it is read off the weights.
     geometry = geometry_from_config(values) if "backbone" in values else None
-    return Checkpoint(name, weights, size, geometry)
+    return Checkpoint(name, weights, size or PUBLISHED_SIZE, geometry)
 
 
 def geometry_from_config(values: Mapping[str, Any]) -> Geometry:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+from birefvideo.bounded_numbers import bounded_int
 from birefvideo.errors import OptionError
+
+_LONGEST_SIDE = 65536
+"""Pixels that no network was trained with."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,30 @@ class InputSize:
             raise OptionError(f"input size needs one of (width, height), a long side and bounds, above 0, not {self}")
         if any(n % self.multiple for n in self.fixed or self.sides or ()):
             raise OptionError(f"input size {self.fixed or self.sides} must be made of multiples of {self.multiple}")
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> InputSize | None:
+        """Return the size that a config.json names by `to_config`'s keys, or None where it names none.
+
+        Raises:
+            ValueError: what it names is no size.
+        """
+        try:
+            if "long_side" in values:
+                return cls(long_side=bounded_int(values["long_side"], 32, _LONGEST_SIDE))
+            if "input_size" in values:
+                return cls(fixed=_pair(values["input_size"]))
+            if "input_sides" in values:
+                return cls(sides=_pair(values["input_sides"]))
+        except (TypeError, OptionError) as error:
+            raise ValueError(str(error)) from None
+        return None
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the entries of a config.json that `from_config` reads."""
+        if self.long_side:
+            return {"long_side": self.long_side}
+        return {"input_size": list(self.fixed)} if self.fixed else {"input_sides": list(self.sides or ())}
 
     def overridden(self, size: int | tuple[int, int] | None) -> InputSize:
         """Return the user's choice, if any: (width, height), or one number.
@@ -68,3 +98,8 @@ class InputSize:
         """Return `side` × numerator / denominator to the nearest multiple, halves up, at least one."""
         unit = denominator * self.multiple
         return max(1, int((2 * side * numerator + unit) // (2 * unit))) * self.multiple
+
+
+def _pair(values: Sequence[object]) -> tuple[int, int]:
+    first, second = values
+    return bounded_int(first, 32, _LONGEST_SIDE), bounded_int(second, 32, _LONGEST_SIDE)

@@ -15,6 +15,8 @@ Image = NDArray[np.uint8]
 Person = tuple[Image, Image]
 """Straight colours (h, w, 3) and alpha (h, w)."""
 
+MARGIN = 8
+"""Pixels around a shape that are shaded like it: what a blur may reach."""
 SUBPIXEL = 4
 """Binary digits after the point in the coordinates given to OpenCV's drawing functions."""
 
@@ -27,9 +29,20 @@ def any_colour(rng: Generator) -> NDArray[np.float32]:
 
 
 def shaded(colour: NDArray[np.float32], alpha: Image, unit: float, rng: Generator) -> Image:
-    """Fill a layer with one colour, darker toward the outline as on round things, lit unevenly, with some grain."""
-    h, w = alpha.shape
-    depth = cv2.distanceTransform((alpha > 127).astype(np.uint8), cv2.DIST_L2, 3) / (rng.uniform(0.1, 0.6) * unit)
+    """Fill a layer with one colour, darker toward the outline as on round things, lit unevenly, with some grain.
+
+    Away from what `alpha` shows it is flat: shading it takes long, and nobody sees it.
+    """
+    layer = np.empty((*alpha.shape, 3), np.uint8)
+    layer[:] = np.clip(colour, 0, 255)
+    x, y, width, height = cv2.boundingRect(alpha)
+    if not width:
+        return layer
+    x, y, right, bottom = max(0, x - MARGIN), max(0, y - MARGIN), x + width + MARGIN, y + height + MARGIN
+    part = layer[y:bottom, x:right]
+    h, w = part.shape[:2]
+    solid = (alpha[y:bottom, x:right] > 127).astype(np.uint8)
+    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 3) / (rng.uniform(0.1, 0.6) * unit)
     darkest = rng.uniform(0.45, 0.95)
     shade = darkest + (1 - darkest) * np.sqrt(np.clip(depth, 0, 1))
     waves = cv2.resize(
@@ -39,8 +52,8 @@ def shaded(colour: NDArray[np.float32], alpha: Image, unit: float, rng: Generato
     grain = np.empty((h, w), np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
     cv2.randn(grain, 0.0, float(rng.uniform(0, 5)))
-    layer = cv2.merge([shade * float(c) + grain for c in colour])
-    return np.clip(layer, 0, 255).astype(np.uint8)
+    part[:] = np.clip(cv2.merge([shade * float(c) + grain for c in colour]), 0, 255)
+    return layer
 
 
 def limb(mask: Image, start: NDArray[np.float64], end: NDArray[np.float64], thick: float, thin: float) -> None:

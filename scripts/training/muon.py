@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from training.precision import is_fast_in_bf16
+
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton–Schulz polynomial, steep at zero."""
 
@@ -48,9 +50,13 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """(N, a, b) → the nearest orthogonal matrices, roughly: singular values end between 0.7 and 1.2; bf16 inside."""
+    """(N, a, b) → the nearest orthogonal matrices, roughly: singular values end between 0.7 and 1.2.
+
+    Computes in bf16 where that is fast.
+    """
     wide = matrices.shape[1] <= matrices.shape[2]
-    x = (matrices if wide else matrices.mT).bfloat16()
+    x = matrices if wide else matrices.mT
+    x = x.bfloat16() if is_fast_in_bf16(x.device) else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = QUINTIC
     for _ in range(steps):

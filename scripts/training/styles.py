@@ -89,7 +89,7 @@ def restyle(person: Person, head: Head, texture: Callable[[], Image], rng: Gener
         person = big_hair(person, head, rng)
     elif draw < 0.26:
         person = (headphones, cap)[int(rng.integers(2))](person, head, rng)
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         person = raised_arm(person, head, rng)
     return person
 
@@ -162,6 +162,7 @@ def big_hair(person: Person, head: Head, rng: Generator) -> Person:
     # A soft outline moved by noise makes frizz: thin, half transparent curls.
     soft = cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.035 * head.width)).astype(np.float32) / 255
     mask = (255 * np.clip((soft + 0.35 * np.tanh(grain) - 0.5) * rng.uniform(1.5, 5) + 0.5, 0, 1)).astype(np.uint8)
+    mask[soft < 0.02] = 0  # or the noise alone would be hair, all over the picture
     mask[int(np.clip(head.eyes + 1.6 * head.width, 0, h)) :] = 0
     hair = _hair_colour(person, head)
     layer = np.clip(hair + (18 * grain)[..., None] * (0.4 + hair / 255), 0, 255).astype(np.uint8)
@@ -215,7 +216,7 @@ def raised_arm(person: Person, head: Head, rng: Generator) -> Person:
     limb(mask, elbow, wrist, 1.3 * thick, thick)
     covered = elbow + (wrist - elbow) * rng.uniform(-0.2, 0.95)
     limb(sleeve, elbow, covered, 1.6 * thick, 1.4 * thick)
-    _hand(mask, wrist, (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6), unit, rng)
+    hand(mask, wrist, (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6), unit, rng)
     layer = shaded(skin, mask, head.width, rng)
     cloth = shaded(_cloth_colour(person, head, rng), sleeve, head.width, rng)
     layer = blend(cloth, layer, sleeve)
@@ -299,7 +300,7 @@ def _dress(head: Head, rng: Generator) -> NDArray[np.float64]:
     return outline * head.width + (head.x, head.shoulders)
 
 
-def _hand(mask: Image, wrist: NDArray[np.float64], along: NDArray[np.float64], unit: float, rng: Generator) -> None:
+def hand(mask: Image, wrist: NDArray[np.float64], along: NDArray[np.float64], unit: float, rng: Generator) -> None:
     """Add a palm and a fan of fingers to a mask, in place."""
     across = np.array([-along[1], along[0]])
     palm = wrist + along * 0.16 * unit

@@ -103,7 +103,8 @@ def _source_of(
     if count == len(sources):
         audio, source = sources[number]
         return None if source is None else (audio, source)
-    return audible[number] if count == len(audible) or len(audible) == len(sources) else None
+    is_certain = count == len(audible) or len(audible) == len(sources)
+    return audible[number] if is_certain and number < len(audible) else None
 
 
 def _compare(
