@@ -6,7 +6,6 @@ hole has that something else gives away.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading import ebml, flv_tags
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
+from birefvideo.media.reading.tagged_end import tagged_end
 
 _INDEXED = {"avi": 8, "mov,mp4,m4a,3gp,3g2,mj2": 0}
 """Formats whose index names every packet, and the bytes from an entry's position to its packet's."""
@@ -27,7 +27,6 @@ _SHORT = Fraction(1, 2)
 """Seconds that a file may end before it says, where nothing else shows that it was cut off."""
 _NEAR = 5
 """Pictures beside a hole in which to look for damage: they need not be stored in the order that they are shown in."""
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 _WALKS = {"matroska,webm": ebml.walk, "flv": flv_tags.walk}
 """Formats whose structure shows damage."""
@@ -91,10 +90,9 @@ def _shortage(info: VideoInfo, container: InputContainer, stream: VideoStream, f
     whole = Fraction(container.duration, av.time_base)
     if "matroska" not in container.format.name:
         whole += Fraction(container.start_time or 0, av.time_base)
-    elif clock := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = map(Fraction, clock.groups())
-        own = 3600 * hours + 60 * minutes + seconds  # of a track alone; older than the file where it is longer
-        if own <= whole + Fraction(1, 100):
+    else:
+        own = tagged_end(stream)  # of a track alone; older than the file where it is longer
+        if own is not None and own <= whole + Fraction(1, 100):
             return round(own / info.time_base) - found.end
     return round((whole - found.all_end) / info.time_base)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from contextlib import closing
 from dataclasses import replace
@@ -30,6 +29,7 @@ from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.scan import scan
 from birefvideo.media.reading.stills import as_still, is_still
+from birefvideo.media.reading.tagged_end import tagged_end
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
@@ -208,19 +208,10 @@ def _audio(stream: AudioStream) -> AudioInfo | None:
         rate=context.sample_rate,
         channels=channels,
         start=(stream.start_time or 0) * time_base,
-        duration=stream.duration * time_base if stream.duration else _tagged_end(stream),
+        duration=stream.duration * time_base if stream.duration else tagged_end(stream) or None,
         layout=layout,
         is_deep=context.codec.lossless and context.format.bytes > 2,
     )
-
-
-def _tagged_end(stream: AudioStream) -> Fraction | None:
-    """Return when a Matroska track ends, in seconds, by the tag that mkvmerge and FFmpeg write."""
-    clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", ""))
-    if clock is None:
-        return None
-    hours, minutes, seconds = map(Fraction, clock.groups())
-    return 3600 * hours + 60 * minutes + seconds or None
 
 
 def resolve_colour(picture: av.VideoFrame) -> Colour:

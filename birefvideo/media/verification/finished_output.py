@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,10 +20,10 @@ from birefvideo.media.reading.channel_order import channel_count, settled_layout
 from birefvideo.media.reading.open_input import first_pictures, open_input
 from birefvideo.media.reading.packets import Scan, decode_packets, scan_packets
 from birefvideo.media.reading.probe import codec_name
+from birefvideo.media.reading.tagged_end import tagged_end
 from birefvideo.media.sequence_json import SIDECAR, read_sidecar
 from birefvideo.media.verification.picture_damage import check_picture
 
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SOUND_BEYOND = Fraction(1, 10)  # seconds that sound may go on after the pictures: a packet, and padding
 
 
@@ -175,10 +174,9 @@ def _end_of(scan: Scan, container: InputContainer, stream: VideoStream) -> tuple
         return Fraction(0), True
     # Matroska mostly leaves out how long a picture is shown, and FFmpeg then guesses a packet's duration: a tag says
     # when the track ends, or else the head when all is.
-    clock = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
-    if clock:
-        hours, minutes, seconds = map(Fraction, clock.groups())
-        return 3600 * hours + 60 * minutes + seconds, True
+    tagged = tagged_end(stream)
+    if tagged is not None:
+        return tagged, True
     last, duration = scan.pictures[-1]
     if duration:
         return (last + duration) * (stream.time_base or Fraction(1, 1000)), True
