@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from clips import write_clip
 
@@ -20,7 +21,9 @@ from birefvideo.media.reading import scan
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.verification.finished_output import read_finished_output
 from birefvideo.media.verification.verify_later import Claims, prove
+from birefvideo.planes import plane_array
 from birefvideo.timeline import Timeline
 
 TICK = Fraction(1, 90000)
@@ -201,6 +204,28 @@ def test_clips_with_a_very_fine_clock_give_every_output(tmp_path: Path, network:
     checks = {check.name: check for check in prove(made.outputs[0], get_format(name), source, Claims())}
     for kind in ("frames", "times", "duration"):
         assert checks[kind].passed, checks[kind].finding
+
+
+@pytest.mark.parametrize("name", ["webm", "ffv1", "prores", "green"])
+def test_frames_nearer_than_an_outputs_clock_can_tell_are_all_there(tmp_path: Path, network: Path, name: str) -> None:
+    source = write_clip(
+        tmp_path / "dense.mp4",
+        frames=6,
+        pts=range(0, 12, 2),
+        time_base=Fraction(1, 2**31 - 1),
+        options=IN_ORDER,
+        audio_tracks=0,
+        container_options={"video_track_timescale": str(2**31 - 1)},
+    )
+    made = birefvideo.matte(source, to=name, model=str(network), receipts=False)
+    assert made.frames == 6
+    checks = {check.name: check for check in prove(made.outputs[0], get_format(name), source, Claims())}
+    assert checks["frames"].passed
+    finished = read_finished_output(made.outputs[0], get_format(name))
+    whole = [plane_array(picture, 0).copy() for picture in finished.pictures()]
+    assert len(whole) == 6 and not np.array_equal(whole[0], whole[5])
+    for index, picture in finished.pictures_at([0, 3, 5]):
+        assert picture is not None and np.array_equal(plane_array(picture, 0), whole[index])
 
 
 def test_the_proof_counts_what_the_decoder_makes(
