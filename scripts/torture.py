@@ -68,8 +68,11 @@ def main() -> int:
 
 def case(run: Run, spoilt: bytes) -> int:
     """Give one spoilt file to what reads it, in a process of its own; return how that ended."""
+    import resource  # which Windows lacks, as it lacks fork
+
     run.place.write_bytes(spoilt)
     sys.stdout.flush()
+    held = _peak(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # which the child's own peak begins with
     child = os.fork()
     if child == 0:
         os._exit(_outcome(run))
@@ -87,11 +90,16 @@ def case(run: Run, spoilt: bytes) -> int:
     if os.WIFSIGNALED(status):
         print(f"{run.name}: ended by signal {os.WTERMSIG(status)}")
         return _FIND
-    taken = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    taken = _peak(usage.ru_maxrss) - held
     if taken > MEMORY:
         print(f"{run.name}: took {taken / 1e9:.1f} GB")
         return _FIND
     return os.WEXITSTATUS(status)
+
+
+def _peak(maxrss: int) -> int:
+    """Return the most bytes that a process held, of what the system says."""
+    return maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _outcome(run: Run) -> int:
