@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,8 @@ from scenes.person import push_pull
 from training.heldout import held_out
 from training.styles import Head, find_head
 
+SPAWN = get_context("spawn")
+"""How to start processes: one that is forked after PyTorch has computed waits for threads that it does not have."""
 LONG_SIDE = 512
 """Longest side, in pixels, of everything that training reads."""
 MIN_IOU, MAX_UNTRUSTED = 0.86, 0.06
@@ -231,7 +233,7 @@ def load_material(listed: Listed, cache: Path) -> Material:
     missing = [job for job in jobs if not job[2].exists()]
     if missing:
         print(f"estimating the foreground colours of {len(missing)} portraits", flush=True)
-        with Pool(2) as pool:
+        with SPAWN.Pool(2) as pool:
             pool.map(_prepare, missing, chunksize=8)
     people = [Stored(cached, _row(path), kind) for path, kind, cached in jobs]
     material = Material(people, [read_image(path) for path in listed.backgrounds])

@@ -7,14 +7,13 @@ import struct
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from multiprocessing import Pool
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cutouts import Cutout, Listed, Material, make_cutout, read_image, surroundings
+from training.cutouts import SPAWN, Cutout, Listed, Material, make_cutout, read_image, surroundings
 
 Image = NDArray[np.uint8]
 LOSSLESS = 101
@@ -56,7 +55,7 @@ def _background(path: Path, side: int, quality: int) -> tuple[bytes, ...]:
 def write_pack(sides: tuple[Listed, Listed], target: Path, side: int, quality: int) -> int:
     """Write what training uses and what it never sees; pictures of at most `side` pixels. Return the file's bytes."""
     index, parts = [], []
-    with Pool(2) as pool:
+    with SPAWN.Pool(2) as pool:
         for listed in sides:
             people = pool.map(partial(_person, side=side, quality=quality), [path for path, _ in listed.people], 16)
             places = pool.map(partial(_background, side=side, quality=quality - 8), listed.backgrounds, 16)
@@ -79,7 +78,7 @@ def read_pack(source: Path, workers: int) -> tuple[Material, Material]:
     raw = source.read_bytes()
     (length,) = struct.unpack_from("<Q", raw)
     at, sides = 8 + length, []
-    with Pool(workers) as pool:
+    with SPAWN.Pool(workers) as pool:
         for entry in json.loads(raw[8:at]):
             items = []
             for sizes in entry["sizes"]:
