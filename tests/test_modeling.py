@@ -165,6 +165,18 @@ def test_the_auto_classes_know_it_once_birefvideo_is_imported(folder: Path, tmp_
     assert lines[2:] and set(lines[2:]) == {"True (160, 90)"}
 
 
+def test_a_network_is_saved_and_loaded_without_pillow(folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['PIL'] = None; import birefvideo; "
+        "birefvideo.load_model(sys.argv[1]).save_pretrained(sys.argv[2]); birefvideo.load_model(sys.argv[2])"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(folder), str(tmp_path / "saved")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    saved = BiRefNetImageProcessor.from_pretrained(tmp_path / "saved")
+    assert saved.native_size == InputSize(long_side=96)
+
+
 def test_importing_birefvideo_imports_no_transformers() -> None:
     program = "import birefvideo, sys; sys.exit(any(m in sys.modules for m in ('transformers', 'torch')))"
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -37,3 +39,16 @@ class BiRefNetConfig(PretrainedConfig):  # type: ignore[misc]
             ValueError: what it says is no size.
         """
         return InputSize.from_config(self.to_dict())
+
+    def save_processor(self, folder: Path) -> None:
+        """Write the config of the image processor that goes with the network, where its input size is known.
+
+        That class itself needs Pillow, which saving a network does not.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        size = self.native_size()
+        if size is not None:
+            values = {"image_processor_type": "BiRefNetImageProcessor", **size.to_config()}
+            (folder / "preprocessor_config.json").write_text(json.dumps(values, indent=2) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,6 @@ from birefvideo.family.checkpoints import (
 )
 from birefvideo.family.config import BiRefNetConfig
 from birefvideo.family.hub import WEIGHTS
-from birefvideo.family.image_processor import BiRefNetImageProcessor
 from birefvideo.family.variants import is_hub_id, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry, TrainingOutputs
 from birefvideo.network.swin import WindowAttention, relative_position_index
@@ -99,9 +99,7 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
     def save_pretrained(self, save_directory: str | PathLike[str], *arguments: Any, **options: Any) -> None:
         """Save as transformers does, with the image processor that goes with the network's input size."""
         super().save_pretrained(save_directory, *arguments, **options)
-        size = self.config.native_size()
-        if size is not None:
-            BiRefNetImageProcessor(**size.to_config()).save_pretrained(save_directory)
+        self.config.save_processor(Path(save_directory))
 
     def _init_weights(self, module: Any) -> None:
         """Fill the index tables: the network does so when it is built, but transformers 5 builds it without memory."""
