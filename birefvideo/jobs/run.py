@@ -40,6 +40,7 @@ from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
+from birefvideo.media.notes import merged
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
@@ -165,10 +166,14 @@ def _run_planned(
         if strict:
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
+        notes = merged(note for one in finished for note in one.joined.notes)
+        losses += [note.line for note in notes if note.is_loss]
+        if strict:
+            _check_whole(source, losses)
         computed = predictor.report
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
-        warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+        warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review

@@ -29,6 +29,12 @@ def _hole(info: VideoInfo, loss: Loss) -> str:
 
 
 def _end(info: VideoInfo, loss: Loss) -> str:
+    if loss.joined_at is not None:
+        size = info.path.stat().st_size
+        return (
+            f"another file is joined behind this one, from byte {loss.joined_at} of {size} on, and is not read: "
+            "join clips with an editor, or matte them one by one"
+        )
     if not loss.frames:
         return f"the file is cut off at {_clock(info, loss.at)}: it looks truncated"
     seconds = float(loss.frames / info.rate)

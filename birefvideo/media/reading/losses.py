@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading import ebml, flv_tags
+from birefvideo.media.reading.joined_files import second_file
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 from birefvideo.media.reading.tagged_end import tagged_end
 
@@ -48,7 +49,7 @@ def promised(container: InputContainer, stream: VideoStream) -> Index:
 def find_losses(
     info: VideoInfo, container: InputContainer, stream: VideoStream, index: Index, found: Scan
 ) -> tuple[Loss, ...]:
-    """Return what is missing in a file.
+    """Return what is missing in a file, or behind it where another one is joined.
 
     Args:
         info: the clip as its head describes it.
@@ -61,6 +62,19 @@ def find_losses(
     # refused.
     if not len(found.times) or is_animated_webp(info.path):
         return ()
+    losses = _within(info, container, stream, index, found)
+    joined_at = second_file(info.path, container.format.name, found.read_to)
+    if joined_at is None:
+        return losses
+    # What seems cut off ends where the other file begins.
+    holes = (loss for loss in losses if not loss.is_end)
+    return (*holes, Loss(0, int(found.times[-1]), is_end=True, joined_at=joined_at))
+
+
+def _within(
+    info: VideoInfo, container: InputContainer, stream: VideoStream, index: Index, found: Scan
+) -> tuple[Loss, ...]:
+    """Return what is missing in the file itself."""
     if len(promised(container, stream)) > len(index):
         index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes
     is_claimed = has_times(container) and not clock_may_jump(container)

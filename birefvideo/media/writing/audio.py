@@ -19,6 +19,7 @@ from av.packet import Packet
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.metadata import counted
+from birefvideo.media.notes import Note
 from birefvideo.media.reading.joints import LIMIT
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER
@@ -36,6 +37,8 @@ _EXCURSION = 16
 """Packets in a row that may have such times before it counts as a jump."""
 _SHORT = Fraction(1, 4)
 """Seconds that may be missing at the end without a word."""
+_COVERED = (Fraction(1, 10), Fraction(1, 20))
+"""Seconds, and share of the whole, of sound that may lie under other sound, as where clips are joined."""
 _SEEK_MARGIN = Fraction(2)  # seconds; an index need not be exact
 _SETTLING = 2  # frames in which a decoder may find out what implicit HE-AAC is
 
@@ -58,8 +61,10 @@ class Window:
 class SoundError(Exception):
     """An audio stream of the source that an output has to do without; the message is one line."""
 
-    def __init__(self, audio: AudioInfo, error: Exception) -> None:
-        super().__init__(f"{name_of(audio)} is left out: {reason_of(error)}")
+    def __init__(self, audio: AudioInfo, error: Exception, *, is_empty: bool = False) -> None:
+        self.note = Note(f"{name_of(audio)} is left out", (reason_of(error),), is_loss=not is_empty)
+        """The message; where the stream is empty, nothing is lost."""
+        super().__init__(self.note.line)
         self.index = audio.index
         """Index of the stream in the source."""
 
@@ -102,7 +107,8 @@ class Track:
         except (av.FFmpegError, ValueError) as error:
             raise SoundError(self.audio, error) from error
         if self._heard is None:  # and not every container can hold a track of nothing
-            raise SoundError(self.audio, ValueError(self._stopped or "there is no sound in it"))
+            reason = self._stopped or "there is no sound in it"
+            raise SoundError(self.audio, ValueError(reason), is_empty=not (self._stopped or self._damaged))
 
     def _packets(self) -> Iterator[Timed]:
         """Yield what `packets` does; errors are FFmpeg's."""
@@ -194,17 +200,21 @@ class Track:
         start, end = max(start, Fraction(0)), max(end, Fraction(0))
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
-    def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
+    def _sound(
+        self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str], cut: Fraction = Fraction(0)
+    ) -> Sound:
+        """Return what was written; `cut` are the seconds of sound that lay under other sound."""
         damage = "copied as they are" if copied else "passed over"
         found = [
             self._missing_end(),
             f"{counted(self._damaged, 'damaged packet')} {damage}" if self._damaged else "",
             self._stopped,
         ]
-        notes = [*filter(None, found), *notes]
-        warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
+        lost = [*filter(None, found)]
         start, end = self._heard or (Fraction(0), Fraction(0))
-        return Sound(codec, copied, start, end, grain, channels, warning)
+        is_loss = bool(lost) or cut > max(_COVERED[0], _COVERED[1] * (end - start))
+        note = Note(name_of(self.audio), (*lost, *notes), is_loss) if lost or notes else None
+        return Sound(codec, copied, start, end, grain, channels, note)
 
     def _missing_end(self) -> str:
         """Return what to say where the sound is shorter than the file says, or ''."""
