@@ -185,3 +185,45 @@ def test_a_large_file_is_planned_by_its_index(clip: Clip, monkeypatch: pytest.Mo
 def test_a_large_file_that_is_cut_off_is_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "_LARGE", 0)
     assert probe(clip("truncated_mp4")).losses
+
+
+def doubled(path: Path, times: int = 2) -> Path:
+    """The same file, so many times, as `cat` joins them."""
+    path.write_bytes(path.read_bytes() * times)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "times"), [(".mp4", 2), (".mov", 2), (".flv", 2), (".mkv", 3), (".webm", 3)])
+def test_another_file_that_is_joined_behind_and_not_read_is_told(tmp_path: Path, suffix: str, times: int) -> None:
+    path = made(tmp_path / f"one{suffix}")
+    size = path.stat().st_size
+    assert probe(path).losses == ()
+    info = probe(doubled(path, times))
+    (loss,) = info.losses
+    assert (loss.joined_at, loss.is_end) == (size * (times - 1), True)
+    (line,) = file_losses(info, Span())
+    assert line.startswith(f"another file is joined behind this one, from byte {size * (times - 1)} of {size * times}")
+
+
+@pytest.mark.parametrize(("suffix", "times"), [(".ts", 3), (".mkv", 2), (".avi", 3)])
+def test_joined_files_that_are_read_to_their_end_lack_nothing(tmp_path: Path, suffix: str, times: int) -> None:
+    path = made(tmp_path / f"one{suffix}")
+    info = probe(doubled(path, times))
+    assert (info.losses, info.frame_count) == ((), 24 * times)
+
+
+def test_a_live_matroska_file_that_is_joined_has_no_damage(tmp_path: Path) -> None:
+    path = doubled(made(tmp_path / "live.mkv", container_options={"live": "1"}))
+    structure = ebml.walk(path)
+    assert structure.damage == []
+    assert probe(path).losses == ()
+
+
+def test_an_old_quicktime_file_that_is_joined_is_told(tmp_path: Path) -> None:
+    """Without `ftyp`, a second `moov` says so."""
+    path = made(tmp_path / "old.mov")
+    whole = path.read_bytes().replace(b"ftyp", b"free", 1)
+    path.write_bytes(whole)
+    assert probe(path).losses == ()
+    path.write_bytes(whole * 2)
+    assert [loss.joined_at is not None for loss in probe(path).losses] == [True]

@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from clips import write_clip
+from sounds import write_sound_clip
 from typer.testing import CliRunner, Result
 
 import birefvideo
@@ -291,6 +292,24 @@ def test_a_truncated_clip_is_done_and_told_with_an_exit_code_of_its_own(copy: Ge
     result = invoke(copy("truncated"), copy("one_frame"), "--model", network, "--to", "matte")
     assert result.exit_code == 3, result.output
     assert "it looks truncated, about 5 frames are missing" in result.stdout
+
+
+def test_lost_sound_is_a_loss_told_once(tmp_path: Path, network: Path) -> None:
+    source = write_sound_clip(tmp_path / "a.mp4", "aac", seconds=1, frames=24)
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size and p.pos is not None]
+    for position, size in places[20:25]:
+        data[position : position + size] = bytes([0xFF]) * size
+    source.write_bytes(data)
+    arguments = (source, "--model", network, "--to", "prores,webm")
+    refused = invoke(*arguments, "--strict")
+    assert refused.exit_code == 1 and "damaged packet" in refused.output
+    assert not source.with_name("a_alpha.mov").exists()
+    result = invoke(*arguments)
+    assert result.exit_code == 3, result.output
+    assert result.output.count("note: audio stream 1") == 1
+    assert source.with_name("a_alpha.mov").exists()
 
 
 def test_strict_makes_no_difference_to_a_whole_clip(copy: GetClip, network: Path) -> None:
