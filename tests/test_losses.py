@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import pytest
@@ -15,6 +17,7 @@ from birefvideo.frames import Loss, Span
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.reading import ebml, scan
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.media.reading.probe import probe
 
 Clip = Callable[[str], Path]
@@ -227,3 +230,51 @@ def test_an_old_quicktime_file_that_is_joined_is_told(tmp_path: Path) -> None:
     assert probe(path).losses == ()
     path.write_bytes(whole * 2)
     assert [loss.joined_at is not None for loss in probe(path).losses] == [True]
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+
+
+def fragmented(path: Path) -> Path:
+    return write_clip(path, options={"bf": "0", "g": "6"}, frames=24, audio_tracks=0, container_options=FRAGMENTS)
+
+
+@pytest.mark.parametrize("way", ["cut", "holed"])
+def test_lost_fragments_of_an_mp4_are_told(tmp_path: Path, way: str) -> None:
+    path = fragmented(tmp_path / "fragments.mp4")
+    assert probe(path).losses == ()
+    heads = [place for place in range(path.stat().st_size) if path.read_bytes()[place : place + 4] == b"moof"]
+    if way == "cut":
+        cut(path, heads[-2] + 200)
+    else:
+        overwritten(path, heads[-2] - 4, heads[-2] + 60)
+    info = probe(path)
+    assert 0 < info.frame_count < 24
+    assert [loss.is_end for loss in info.losses] == [True]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".ts", "libx264"), (".mpg", "mpeg2video")])
+def test_a_broadcast_that_is_cut_off_within_a_packet_is_told(tmp_path: Path, suffix: str, codec: str) -> None:
+    rate = Fraction(25)
+    path = write_clip(tmp_path / f"clip{suffix}", codec=codec, frames=24, rate=rate, time_base=1 / rate, audio_tracks=0)
+    assert probe(path).losses == ()
+    cut(path, path.stat().st_size * 2 // 3 // 188 * 188 + 90)
+    info = probe(path)
+    assert info.frame_count < 24
+    assert [loss.is_end for loss in info.losses] == [True]
+
+
+def test_packets_of_a_stream_that_the_head_does_not_name_end_nothing() -> None:
+    class Broken:
+        """Raises once as PyAV does at such a packet."""
+
+        def __init__(self) -> None:
+            self.tries = 0
+
+        def demux(self, *streams: object) -> Iterator[int]:
+            self.tries += 1
+            yield self.tries
+            if self.tries == 1:
+                raise IndexError("list index out of range")
+
+    assert list(demuxed(cast(Any, Broken()))) == [1, 2]

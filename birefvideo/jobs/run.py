@@ -68,7 +68,8 @@ def run(
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
-    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
+    With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
+    delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.

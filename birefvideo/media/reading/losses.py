@@ -6,7 +6,7 @@ hole has that something else gives away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
-from birefvideo.media.reading import ebml, flv_tags
+from birefvideo.media.reading import boxes, ebml, flv_tags, mpeg_packets
 from birefvideo.media.reading.joined_files import second_file
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 from birefvideo.media.reading.tagged_end import tagged_end
@@ -31,6 +31,8 @@ _NEAR = 5
 
 _WALKS = {"matroska,webm": ebml.walk, "flv": flv_tags.walk}
 """Formats whose structure shows damage."""
+_JUMPING = {"mpegts": mpeg_packets.walk_transport, "mpeg": mpeg_packets.walk_program}
+"""Formats whose clock may jump and that say nothing of lengths."""
 _UNREAD = 0.1
 """Share of a file behind damage, and behind all that could be read, that is told of whatever the file says."""
 
@@ -81,9 +83,13 @@ def _within(
     short = _shortage(info, container, stream, found) if is_claimed else 0
     if walk := _WALKS.get(container.format.name):
         return tuple(_by_structure(info, walk, found, short))
+    if walk := _JUMPING.get(container.format.name):
+        return tuple(_of_broadcast(info, walk, found))
     if clock_may_jump(container):
-        holes = [i for i in _holes(found) if found.corrupt[max(0, i - _NEAR) : i + 1 + _NEAR].any()]
-        return tuple(_hole(found, i) for i in holes)
+        return ()
+    structure = boxes.walk(info.path) if container.format.name.startswith("mov,") else None
+    if structure and structure.last and (structure.damage or structure.is_cut):
+        return (_end(found, max(0, short)),)  # in fragments, of which no index names the lost ones
     losses = _not_delivered(index, found)
     is_cut = bool(found.corrupt[-_NEAR:].any()) or _is_cut_riff(info)
     is_short = (short * info.time_base > _SHORT and not index) or (is_cut and short > 1.5 * found.step)
@@ -140,6 +146,17 @@ def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found
     if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut or is_unread:
         losses.append(_end(found, short))
     return losses
+
+
+def _of_broadcast(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan) -> Iterator[Loss]:
+    """Find where packets are broken, or flagged so by the demuxer, and where pictures are missing at such a place."""
+    structure = walk(info.path)
+    for number in _holes(found):
+        is_flagged = found.corrupt[max(0, number - _NEAR) : number + 1 + _NEAR].any()
+        if is_flagged or any(_lies_in(found, number, place) for place in structure.damage):
+            yield _hole(found, number)
+    if structure.is_cut or any(place > int(found.positions.max()) for place in structure.damage):
+        yield _end(found, 0)
 
 
 def _holes(found: Scan) -> list[int]:

@@ -22,6 +22,7 @@ from birefvideo.media.metadata import counted
 from birefvideo.media.notes import Note
 from birefvideo.media.reading.joints import LIMIT
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER
 from birefvideo.media.reading.probe import codec_name
 
@@ -144,7 +145,7 @@ class Track:
             target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
                 self._container.seek(int(target / self._time_base), stream=self._stream)
-        packets, refused = self._container.demux(self._stream), 0
+        packets, refused = demuxed(self._container, self._stream), 0
         while refused < GIVE_UP_AFTER:
             try:
                 for packet in packets:
@@ -155,7 +156,7 @@ class Track:
             except av.FFmpegError:
                 refused += 1
                 self._damaged += 1
-                packets = self._container.demux(self._stream)
+                packets = demuxed(self._container, self._stream)
         self._stopped = "it cannot be read any further"
 
     def _steady(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
