@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
-from birefvideo.jobs import plan, warnings
+from birefvideo.jobs import doubts, plan
 from birefvideo.matting import engine
 from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.writing.sinks import FileSink
@@ -318,7 +318,7 @@ def test_strict_makes_no_difference_to_a_whole_clip(copy: GetClip, network: Path
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warnings, "LEAST_COVERAGE", 1.1)
+    monkeypatch.setattr(doubts, "LEAST_COVERAGE", 1.1)
     result = invoke(copy("plain"), "--model", network, "--to", "matte")
     assert "found no person" in result.stdout
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.limits import check_pictures_fit
@@ -35,6 +36,7 @@ from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
+from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
@@ -259,7 +261,11 @@ def _run_segment(
             for target in plan.targets
         ]
         smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
-        report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
+        # For one picture, it would double the time that a large network takes.
+        second_look = None if plan.source.still and plan.settings["model"] != EMBEDDED else SecondLook()
+        report = matte_segment(
+            plan.source, segment.span, predictor, smoother, writers, progress.frame, spill, second_look
+        )
     plan.check_inputs()
     with writing(plan.folder):
         folder.finish(segment, report)

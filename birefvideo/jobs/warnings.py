@@ -8,8 +8,8 @@ from fractions import Fraction
 import av
 
 from birefvideo.errors import named
-from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.doubts import doubt_lines
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.clip_notes import clock_jumps, file_losses, missing
 from birefvideo.media.metadata import counted
@@ -18,8 +18,6 @@ from birefvideo.pipeline import SegmentReport
 
 TONE_MAPS_FROM = 18
 """First major version of PyAV whose swscale brings HDR to BT.709."""
-LEAST_COVERAGE = 0.002
-"""Share of the picture under which a clip counts as having nobody in it."""
 
 _REPEATS = (4, 0.1)
 """Frames, and share of all, that may have the time of the one before: more is a clock that stands still."""
@@ -40,10 +38,7 @@ def job_warnings(
     decode = _whole(reports)
     warnings = [*info.doubts, *clock_jumps(info, span), *_damage(decode)]
     warnings += _conversions(decode, info.colour.is_hdr)
-    if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
-        row = VARIANTS.get(model)
-        hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"
-        warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
+    warnings += doubt_lines(info, reports, model)
     return [*warnings, *_device_trouble(computed)]
 
 
