@@ -1,7 +1,7 @@
 """How sure a network is of its mattes: a frame every second or so is shown to it again, as a mirror would show it.
 
 What a network knows, it knows from either side. Where the two answers differ over an area, or where the first one
-is half transparent over an area (an edge is thin, hair too), something is lost or taken along. On 46 clips with `talk`,
+is half transparent over an area (an edge is thin, hair too), something is lost or taken along. On 50 clips with `talk`,
 28 of them with exact alpha, `UNSURE` parts the bad from the good (docs/verify.md has the table). What a network takes
 for a person from either side is not found this way.
 
