@@ -30,6 +30,8 @@ _PER_PLACE = 2**26
 """Pixels that are decoded to come near one place of a longer one: 32 frames of 1080p, 8 of 4K."""
 _SMALL = 320
 """Long side, in pixels, at which motion and detail of the candidates are compared."""
+_CUT_CHANGE, _CUT_SHARE = 40, 0.4
+"""A cut is where more than this share of the pixels changes by more than so many codes: nothing has moved there."""
 
 _Place: TypeAlias = "tuple[int, list[DecodedFrame]]"  # its number, the frame there, and the next one if there is one
 
@@ -152,6 +154,8 @@ def _candidate(pair: list[DecodedFrame]) -> _Candidate:
     if len(pair) < 2:
         return _Candidate(pair[0], None, 0.0, float(slope.mean()))
     other = _small(pair[1])
+    if float(np.mean(cv2.absdiff(one, other) > _CUT_CHANGE)) > _CUT_SHARE:
+        return _Candidate(pair[0], None, 0.0, float(slope.mean()))
     flow = cv2.calcOpticalFlowFarneback(one, other, None, 0.5, 3, 15, 3, 5, 1.1, 0)  # type: ignore[call-overload]
     shares = np.asarray(flow, np.float32) / max(one.shape)
     length = np.hypot(shares[..., 0], shares[..., 1])

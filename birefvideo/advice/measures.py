@@ -68,7 +68,8 @@ class Measures:
     soft_share: float = 0.0
     """Share of the outline that is soft: a band of 6 network pixels or more; mean of the two softest frames."""
     detail: float = 0.0
-    """Share of the contrast at edges that is lost by going to 1024 pixels and back, less noise; median."""
+    """Strength of what 1024 pixels cannot hold beside that of the octave below, at edges and less noise; median. A
+    sharp 4K picture has 0.5 to 0.8, an enlarged one or one of up to 1024 pixels 0 to 0.35."""
     contrast: float = 0.0
     """Difference in colour across the outline: median of CIE76 between both sides; median of the frames."""
     blended: float = 0.0
@@ -78,7 +79,8 @@ class Measures:
     own_edges: float = 0.0
     """The same within the subject."""
     motion: float = 0.0
-    """Movement of the subject's fastest twentieth to the next frame, in shares of the long side; the largest."""
+    """Movement of the subject's fastest twentieth to the next frame, in shares of the long side; mean of the two
+    fastest frames."""
     tones: float = 0.0
     """Range of lightness of the whole picture, from its 2nd to its 98th percentile (L* from 0 to 100); median."""
     object_share: float = 0.0
@@ -142,8 +144,8 @@ def summary(frames: Sequence[Measures]) -> Measures:
     values: dict[str, Any] = {f.name: median(getattr(one, f.name) for one in shown) for f in fields(Measures)}
     for name in ("soft_width", "blended"):
         values[name] = fmean(getattr(one, name) for one in shown)
-    softest = sorted((one.soft_share for one in shown), reverse=True)[:2]
-    values |= {"soft_share": fmean(softest), "motion": max(one.motion for one in shown)}
+    for name in ("soft_share", "motion"):
+        values[name] = fmean(sorted((getattr(one, name) for one in shown), reverse=True)[:2])
     values |= {"frames": len(frames), "people": people, "width": frames[0].width, "height": frames[0].height}
     return Measures(**{**values, "subjects": int(values["subjects"])})
 

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 _SEEN_SIDE = 1024
 """Long side in pixels at which most published variants see a picture."""
-_LEAST_STEP = 12.0
-"""Contrast of luma (of 255) in a small window from which it holds an edge."""
+_LEAST_STEP = 3.0
+"""Strength of what is just coarse enough to be seen (of 255, in a small window) from which there is an edge."""
+_MOST_SIDE = 4096
+"""Rows and columns of a picture that are looked at for detail, which bounds the memory."""
 _WINDOW = 9
 """Side of that window, in source pixels."""
 _PLAIN = 6.0
@@ -21,7 +23,7 @@ _LEAST_OBJECT, _MOST_OBJECT = 0.01, 0.7
 
 
 def lost_detail(rgb: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> float:
-    """Return the share of the contrast at edges that is lost by scaling to a long side of 1024 and back.
+    """Return the share of the detail at edges that a picture of 1024 pixels cannot hold.
 
     What flat parts lose, which is noise and what a codec made of it, is taken off. An enlarged picture loses next to
     nothing, however many pixels it has, nor does one of up to 1024 pixels.
@@ -34,19 +36,47 @@ def lost_detail(rgb: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) 
     longest = max(height, width)
     if longest <= _SEEN_SIDE:
         return 0.0
+    part = _window(where, rgb.shape[:2])
+    rgb, where = rgb[part], where if where is None else where[part]
     luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)
-    size = round(width * _SEEN_SIDE / longest), round(height * _SEEN_SIDE / longest)
-    again = cv2.resize(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
-    mean = cv2.blur(again, (_WINDOW, _WINDOW))
-    contrast = np.maximum(cv2.blur(again * again, (_WINDOW, _WINDOW)) - mean * mean, 0)
-    lost = cv2.blur((luma - again) ** 2, (_WINDOW, _WINDOW))
-    looked_at = np.ones_like(contrast, bool) if where is None else where
-    steps = looked_at & (contrast > _LEAST_STEP**2)
+    fine, coarse = _bands(luma, _SEEN_SIDE / 2 / longest)
+    lost, kept = (cv2.blur(band * band, (_WINDOW, _WINDOW)) for band in (fine, coarse))
+    inner = np.zeros_like(lost, bool)
+    inner[_WINDOW:-_WINDOW, _WINDOW:-_WINDOW] = True
+    steps = (kept > _LEAST_STEP**2) & inner
+    if where is not None:
+        steps &= where
     if steps.sum() < 0.001 * steps.size:
         return 0.0
-    flat = contrast < np.median(contrast)
+    flat = (kept <= np.median(kept)) & inner
     real = max(0.0, float(lost[steps].mean()) - float(lost[flat].mean()))
-    return float(np.sqrt(real / float(contrast[steps].mean())))
+    return float(np.sqrt(real / float(kept[steps].mean())))
+
+
+def _window(where: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the part of a large picture that is looked at: around the middle of what is asked for."""
+    slices = []
+    for axis, length in enumerate(shape):
+        inside = np.arange(length) if where is None else np.flatnonzero(where.any(axis=1 - axis))
+        middle = (int(inside[0]) + int(inside[-1])) // 2 if len(inside) else length // 2
+        first = max(0, min(middle - _MOST_SIDE // 2, length - _MOST_SIDE))
+        slices.append(slice(first, first + _MOST_SIDE))
+    return slices[0], slices[1]
+
+
+def _bands(luma: NDArray[np.float32], cutoff: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what lies above a frequency (cycles a pixel), and what lies in the octave below it."""
+    pad = 32
+    padded = cv2.copyMakeBorder(luma, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+    height, width = padded.shape
+    spectrum = np.fft.rfft2(padded)
+    across = np.fft.rfftfreq(width).astype(np.float32)[None]
+    distance = np.hypot(np.fft.fftfreq(height).astype(np.float32)[:, None], across) / np.float32(cutoff)
+    bands = []
+    for mask in (distance >= 1, (distance >= 0.5) & (distance < 1)):
+        band = np.fft.irfft2(spectrum * mask, s=padded.shape)
+        bands.append(np.asarray(band[pad:-pad, pad:-pad], np.float32))
+    return bands[0], bands[1]
 
 
 def lone_object(lab: NDArray[np.float32]) -> tuple[float, float]:
