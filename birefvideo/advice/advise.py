@@ -14,7 +14,7 @@ from birefvideo.advice.costs import Cost, cost_of
 from birefvideo.advice.look import look
 from birefvideo.advice.measures import Measures, measured, summary
 from birefvideo.advice.rules import RULES, reason_for, rule_for, what_would_change, why_unfit
-from birefvideo.errors import OptionError, named
+from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import checkpoints
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant
@@ -71,11 +71,6 @@ class Advice:
         """Return it as JSON has it."""
         return {**asdict(self), "changes": list(self.changes), "measures": self.measures.as_dict()}
 
-    @property
-    def in_few_words(self) -> str:
-        """The reason as a job's first line has it."""
-        return f"advised: {self.rule}"
-
 
 def advise(source: str | PathLike[str], *, commercial: bool = False, device: str | torch.device = "auto") -> Advice:
     """Look at a few frames of a clip or picture, and say which variant to matte it with, as `birefvideo advise` does.
@@ -116,15 +111,12 @@ def measures_of(info: VideoInfo, span: Span, device: Device) -> Iterator[Measure
         for seen in look(info, span):
             (frame,) = Predictor(engine, 1).predict([seen.frame])
             rgb = scaler(frame.picture, (frame.picture.width, frame.picture.height))
-            alpha = frame.alpha if frame.opacity is None else frame.alpha * frame.opacity
-            yield measured(rgb, alpha, seen.flow)
+            yield measured(rgb, frame.alpha, seen.flow, frame.opacity)
     finally:
         engine.give_back()
 
 
-def advice_from(
-    measures: Measures, info: VideoInfo, span: Span, device: Device, *, commercial: bool = False
-) -> Advice:
+def advice_from(measures: Measures, info: VideoInfo, span: Span, device: Device, *, commercial: bool = False) -> Advice:
     """Return the advice that follows from measures: no picture is looked at."""
     rule, frames = rule_for(measures), frames_of(info, span)
     best = next(name for name in (rule.model, *rule.next_best) if _is_allowed(VARIANTS[name], commercial))
@@ -180,8 +172,11 @@ def _why_not(row: Variant, device: Device, frames: int, commercial: bool) -> str
     """Return why a variant cannot be used now, or ''."""
     if not _is_allowed(row, commercial):
         return f"its licence ({row.licence or 'not stated'}) does not allow commercial use"
-    if stored(row) is None:
-        return _NOT_HERE
+    try:
+        if stored(row) is None:
+            return _NOT_HERE
+    except ModelError as error:
+        return error.message
     if row.embedded:
         return ""
     cost = cost_of(row, device)
@@ -208,7 +203,7 @@ def _how_to_get(row: Variant, cost: Cost) -> tuple[str, str]:
     note = row.access
     if cost.download:
         low, high = cost.download
-        time = f"{duration(low / _LINE)} to {duration(high / _LINE)} at 50 Mbit/s"
+        time = f"{duration(low / _LINE).removesuffix(' min')} to {duration(high / _LINE)} at 50 Mbit/s"
         note = "; ".join(filter(None, (f"{low / 1e9:.1f} to {high / 1e9:.1f} GB, {time}", note)))
     return f"birefvideo models --download {row.name}", note
 

@@ -156,7 +156,7 @@ def _candidate(pair: list[DecodedFrame]) -> _Candidate:
     other = _small(pair[1])
     if float(np.mean(cv2.absdiff(one, other) > _CUT_CHANGE)) > _CUT_SHARE:
         return _Candidate(pair[0], None, 0.0, float(slope.mean()))
-    flow = cv2.calcOpticalFlowFarneback(one, other, None, 0.5, 3, 15, 3, 5, 1.1, 0)  # type: ignore[call-overload]
+    flow = cv2.calcOpticalFlowFarneback(one, other, None, 0.5, 3, 15, 3, 5, 1.1, 0)
     shares = np.asarray(flow, np.float32) / max(one.shape)
     length = np.hypot(shares[..., 0], shares[..., 1])
     return _Candidate(pair[0], shares, float(np.percentile(length, 95)), float(slope.mean()))

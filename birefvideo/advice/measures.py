@@ -98,14 +98,17 @@ class Measures:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def measured(rgb: RGB, alpha: Alpha, flow: NDArray[np.float32] | None = None) -> Measures:
+def measured(rgb: RGB, alpha: Alpha, flow: NDArray[np.float32] | None = None, opacity: Alpha | None = None) -> Measures:
     """Measure one frame.
 
     Args:
         rgb: uint8 (height, width, 3), full range.
         alpha: its matte by the embedded model, float32 (height, width).
         flow: movement to the next frame, see `look.Flow`.
+        opacity: the picture's own, float32 (height, width); None where it is opaque. What it hides is no surroundings.
     """
+    if opacity is not None:
+        alpha = alpha * opacity
     height, width = alpha.shape
     scale = min(1.0, WORKING_SIDE / max(height, width))
     size = max(16, round(width * scale)), max(16, round(height * scale))
@@ -121,15 +124,17 @@ def measured(rgb: RGB, alpha: Alpha, flow: NDArray[np.float32] | None = None) ->
         facts |= {"object_share": share, "object_contrast": contrast, "clutter": float(edges.mean())}
         return Measures(**facts, detail=lost_detail(rgb), motion=_motion(flow, None))
     whole = np.logical_or.reduce(pieces)
+    facts |= {
+        **_framing(whole, max(height, width) / max(size)),
+        **_softness(np.where(_near(whole, 9), matte, 0), max(height, width) / max(size)),
+        **_contrast(lab, matte, whole, opacity),
+        **_clutter(edges, whole),
+    }
     return Measures(
         **facts,
         people=1.0,
         share=float(alpha.mean()),
         subjects=len(pieces),
-        **_framing(whole, max(height, width) / max(size)),
-        **_softness(np.where(_near(whole, 9), matte, 0), max(height, width) / max(size)),
-        **_contrast(lab, matte, whole),
-        **_clutter(edges, whole),
         detail=lost_detail(rgb, np.asarray(cv2.resize(_near(whole, 9).astype(np.uint8), (width, height)), bool)),
         motion=_motion(flow, whole),
     )
@@ -161,7 +166,8 @@ def _pieces(matte: Alpha) -> list[Mask]:
 
 def _near(mask: Mask, reach: int) -> Mask:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+    grown: Mask = cv2.dilate(mask.astype(np.uint8), kernel) > 0
+    return grown
 
 
 def _framing(mask: Mask, scale: float) -> dict[str, float]:
@@ -179,7 +185,7 @@ def _framing(mask: Mask, scale: float) -> dict[str, float]:
 def _outline(mask: Mask) -> Mask:
     """Return the outline's pixels, without those where the picture's own edge cuts the subject."""
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    line = mask & ~inner.astype(bool)
+    line: Mask = mask & (inner == 0)
     line[:3], line[-3:], line[:, :3], line[:, -3:] = False, False, False, False
     return line
 
@@ -201,10 +207,13 @@ def _softness(matte: Alpha, scale: float) -> dict[str, float]:
     return {"soft_width": float(band.sum() / line.sum()) * scale, "soft_share": float((width >= soft).mean())}
 
 
-def _contrast(lab: NDArray[np.float32], matte: Alpha, whole: Mask) -> dict[str, float]:
+def _contrast(lab: NDArray[np.float32], matte: Alpha, whole: Mask, opacity: Alpha | None) -> dict[str, float]:
     """Compare the mean colours of both sides within a small window, at each pixel of the outline."""
     line = _outline(whole)
-    inside, outside = _side_mean(lab, matte > 0.95), _side_mean(lab, matte < 0.05)
+    around = matte < 0.05
+    if opacity is not None:
+        around &= cv2.resize(opacity, (matte.shape[1], matte.shape[0]), interpolation=cv2.INTER_AREA) > 0.5
+    inside, outside = _side_mean(lab, matte > 0.95), _side_mean(lab, around)
     known = line & np.isfinite(inside[..., 0]) & np.isfinite(outside[..., 0])
     if not known.any():
         return {}

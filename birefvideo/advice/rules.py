@@ -6,8 +6,8 @@ thresholds were set on real clips and drawn scenes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from birefvideo.advice.measures import Measures
 
@@ -109,7 +109,7 @@ RULES = (
         "nobody, low contrast",
         (_NOBODY, _below("tones", _FLAT)),
         "cod",
-        f"Nobody is found, and the whole picture has little contrast (lightness spans less than {in_words('tones', _FLAT)} of 100).",
+        f"Nobody is found, and lightness spans less than {in_words('tones', _FLAT)} of 100 in the whole picture.",
         "nobody is found, and the whole picture has little contrast (lightness spans {tones} of 100)",
         ("general", "lite"),
     ),
@@ -141,7 +141,7 @@ RULES = (
         "person, low contrast",
         (_PEOPLE, _at_least("blended", _BLENDED)),
         "cod",
-        f"The subject has the colours of what is behind it along {in_words('blended', _BLENDED)} of its outline or more.",
+        f"{in_words('blended', _BLENDED)} of the outline or more has the colours of what is behind it.",
         "{blended} of the outline has the colours of what is behind it",
         ("portrait", "general", "matting", "lite"),
     ),
@@ -149,7 +149,7 @@ RULES = (
         "soft edges, fine detail",
         (_PEOPLE, _at_least("soft_share", _SOFT), _at_least("detail", _DETAIL)),
         "hr-matting",
-        f"Soft edges (hair, fur, veil) along {in_words('soft_share', _SOFT)} of the outline or more, and real detail above 1024 pixels.",
+        f"Soft edges along {in_words('soft_share', _SOFT)} of the outline or more, and real detail above 1024 pixels.",
         "soft edges along {soft_share} of the outline, and real detail above 1024 pixels ({detail})",
         ("matting", "lite-matting", "hr", "portrait", "general", "lite"),
     ),
@@ -165,7 +165,7 @@ RULES = (
         "fast motion",
         (_PEOPLE, _at_least("motion", _FAST)),
         "matting",
-        f"Motion blur: parts of the subject move by {in_words('motion', _FAST)} of the picture's long side a frame or more.",
+        f"Fast motion, which blurs edges: {in_words('motion', _FAST)} of the long side a frame or more.",
         "fast motion ({motion} of the long side a frame), which blurs edges",
         ("hr-matting", "lite-matting", "portrait", "general", "lite"),
     ),
@@ -228,6 +228,7 @@ UNFIT = (
 )
 """Where the embedded model is unfit, and how that is said; the first condition that holds."""
 
+
 def rule_for(measures: Measures) -> Rule:
     """Return the first rule that holds."""
     return next(rule for rule in RULES if rule.holds(measures))
@@ -244,40 +245,39 @@ def why_unfit(measures: Measures) -> str:
 
 
 def what_would_change(rule: Rule, measures: Measures, most: int = 3) -> list[str]:
-    """Return what would lead to other rules, one line each, the nearest first: those that one condition keeps away.
+    """Return what would lead to other variants, one line each, the nearest first: what one measure alone decides.
 
     Args:
         rule: the one that holds.
         measures: what was measured.
         most: lines at most.
     """
-    lines: dict[str, tuple[float, str]] = {}
-    before: Sequence[Rule] = RULES[: RULES.index(rule)]
-    for other in before:
-        failing = [condition for condition in other.conditions if not condition.holds(measures)]
-        if len(failing) != 1 or other.model == rule.model or failing[0].measure in _KNOWN:
+    found: dict[str, tuple[float, str]] = {}
+    for condition, model in (*_kept_away(rule, measures), *_left(rule, measures)):
+        if condition.measure in _KNOWN or model == rule.model:
             continue
-        (condition,) = failing
         value = float(getattr(measures, condition.measure))
         low, high = sorted((value, condition.threshold))
-        lines.setdefault(other.model, (low / high if high else 0.0, _change(condition, value, other.model)))
+        found.setdefault(model, (low / high if high else 0.0, _change(condition, value, model)))
+    return [line for _, line in sorted(found.values(), key=lambda one: -one[0])[:most]]
+
+
+def _kept_away(rule: Rule, measures: Measures) -> Iterator[tuple[Condition, str]]:
+    """Yield the single conditions that keep earlier rules from holding, with their variants."""
+    for other in RULES[: RULES.index(rule)]:
+        failing = [condition for condition in other.conditions if not condition.holds(measures)]
+        if len(failing) == 1:
+            yield failing[0], other.model
+
+
+def _left(rule: Rule, measures: Measures) -> Iterator[tuple[Condition, str]]:
+    """Yield the opposite of each condition of a rule, with the variant that would be advised then."""
     for condition in rule.conditions:
-        if condition.measure not in _KNOWN:
-            value = float(getattr(measures, condition.measure))
-            onward = rule_without(rule, condition, measures)
-            if onward.model != rule.model:
-                low, high = sorted((value, condition.threshold))
-                opposite = Condition(condition.measure, "<" if condition.comparison == ">=" else ">=", condition.threshold)
-                lines.setdefault(onward.model, (low / high if high else 0.0, _change(opposite, value, onward.model)))
-    return [line for _, line in sorted(lines.values(), key=lambda one: -one[0])[:most]]
-
-
-def rule_without(rule: Rule, condition: Condition, measures: Measures) -> Rule:
-    """Return the rule that would hold if one condition of a rule did not."""
-    rest = RULES[RULES.index(rule) + 1 :]
-    return next(
-        other for other in rest if condition not in other.conditions and other.holds(measures)
-    )
+        for other in RULES[RULES.index(rule) + 1 :]:
+            if condition not in other.conditions and other.holds(measures):
+                comparison = "<" if condition.comparison == ">=" else ">="
+                yield replace(condition, comparison=comparison), other.model
+                break
 
 
 def _change(condition: Condition, value: float, model: str) -> str:

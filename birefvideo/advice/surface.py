@@ -80,7 +80,7 @@ def _bands(luma: NDArray[np.float32], cutoff: float) -> tuple[NDArray[np.float32
 
 
 def lone_object(lab: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the share of a picture that stands out from a plain border, and by how much (CIE76); zeros where none does.
+    """Return the share of a picture that stands out from a plain border, and by how much (CIE76); else zeros.
 
     Args:
         lab: L*a*b*, float32 (height, width, 3).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from birefvideo.cli.inputs import find_clips
 from birefvideo.cli.parse import path
 from birefvideo.cli.printing import answer_json, answer_lines, print_error, tell
 from birefvideo.cli.report import quiet_libraries
-from birefvideo.cli.table import PIPED
+from birefvideo.cli.table import NARROWEST, PIPED
 from birefvideo.errors import OptionError
 from birefvideo.family.variants import EMBEDDED, VARIANTS
 
@@ -59,7 +60,7 @@ def advise(
             found.append(advice)
             if not as_json:
                 answer_lines([""] * bool(number))
-                answer_lines(_wrapped(_lines(advice, clip)))
+                answer_lines(_paragraphs(advice, clip))
     if as_json:
         answer_json([advice.as_dict() for advice in found])
     else:
@@ -75,16 +76,20 @@ def _advice(clip: Path, **choices: Any) -> Advice:
 
 
 def _lines(advice: Advice, clip: Path) -> Iterator[tuple[str, str]]:
-    """Yield what to print: a head, and its text."""
-    yield f"{advice.source}: ", _choice(advice)
-    yield "  why: ", advice.reason
+    """Yield what to print under the choice: a word, and what is said there."""
+    yield "why", advice.reason
     if advice.talk_unfit:
-        yield f"  {EMBEDDED}: ", f"not for this picture: {advice.talk_unfit}"
+        yield EMBEDDED, f"not for this picture: {advice.talk_unfit}"
     if advice.get:
-        yield "  get it: ", f"{advice.get}{f'  ({advice.get_note})' if advice.get_note else ''}"
-    for number, change in enumerate(advice.changes):
-        yield "  would change it: " if not number else "                   ", change
-    yield "  run: ", f"birefvideo matte {_quoted(clip)} --model {advice.choice}{_time(advice)}"
+        yield "get it", advice.get
+    if advice.get_note:
+        yield "" if advice.get else "get it", advice.get_note
+    yield from zip(("unless", *[""] * len(advice.changes)), advice.changes, strict=False)
+    yield "run", f"birefvideo matte {shlex.quote(str(clip))} --model {advice.choice}"
+    if advice.seconds is not None:
+        from birefvideo.advice.advise import duration
+
+        yield "", f"about {duration(advice.seconds)} on {advice.device}"
 
 
 def _choice(advice: Advice) -> str:
@@ -95,29 +100,16 @@ def _choice(advice: Advice) -> str:
     return f"{advice.choice}; {advice.best} would be best, but {advice.why_not_best}"
 
 
-def _time(advice: Advice) -> str:
-    from birefvideo.advice.advise import duration
-
-    return "" if advice.seconds is None else f"  (about {duration(advice.seconds)})"
-
-
-def _quoted(clip: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(clip))
-
-
-def _wrapped(lines: Iterator[tuple[str, str]]) -> Iterator[str]:
-    """Yield lines that fit the terminal; commands stay whole."""
-    width = max(40, min(100, shutil.get_terminal_size((PIPED, 24)).columns))
-    for head, text in lines:
+def _paragraphs(advice: Advice, clip: Path) -> Iterator[str]:
+    """Yield the lines for one clip, as wide as the terminal; commands stay whole."""
+    width = max(NARROWEST, min(100, shutil.get_terminal_size((PIPED, 24)).columns))
+    yield from textwrap.wrap(f"{advice.source}: {_choice(advice)}", width, subsequent_indent="  ")
+    for word, text in _lines(advice, clip):
+        if text.startswith("birefvideo "):
+            yield f"  {word:7} {text}"
+            continue
         yield from textwrap.wrap(
-            text,
-            width,
-            initial_indent=head,
-            subsequent_indent=" " * (len(head) - len(head.lstrip()) + 4),
-            break_long_words=False,
-            break_on_hyphens=False,
+            text, width, initial_indent=f"  {word:7} ", subsequent_indent=" " * 10, break_on_hyphens=False
         )
 
 
