@@ -51,7 +51,7 @@ def models(
         if source is not None:
             _import(chosen[0], source)
         elif download:
-            _download_all(chosen, update, debug)
+            download_all(chosen, update, debug)
         elif as_json:
             answer_json([_as_data(row) for row in _rows(chosen)])
         elif chosen:
@@ -75,7 +75,7 @@ def _check(names: list[str], download: bool, update: bool, source: Path | None, 
         raise OptionError(f"--from needs one NAME to import as, got {len(names)}: birefvideo models lists them")
 
 
-def _download_all(names: list[str], update: bool, debug: bool) -> None:
+def download_all(names: list[str], update: bool, debug: bool) -> None:
     """Fetch one after another; one that fails stops no other."""
     from huggingface_hub.utils import logging
 
