@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import picture, write_clip
-from scenes import HD, SCENES, person, wall
+from drawn_scenes import HD, SCENES, person, wall
 
 from birefvideo.advice import advise, look
 from birefvideo.advice.costs import PARAMETERS, Cost
@@ -21,7 +22,7 @@ from birefvideo.advice.surface import lone_object, lost_detail
 from birefvideo.errors import InputError, ModelError
 from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import Stored
-from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant
+from birefvideo.family.variants import EMBEDDED, GUIDE, README, VARIANTS, Variant
 from birefvideo.frames import Span
 from birefvideo.matting.devices import Device, find_device
 from birefvideo.media.reading import decode
@@ -301,3 +302,40 @@ class TestAdvice:
         for backbone, count in PARAMETERS.items():
             network = empty_network(Geometry(backbone))
             assert sum(v.numel() for v in network.state_dict().values()) == pytest.approx(count, rel=0.01)
+
+
+class TestGuide:
+    """docs/choosing.md says what the code does."""
+
+    GUIDE = (Path(__file__).resolve().parent.parent / "docs" / "choosing.md").read_text(encoding="utf-8")
+
+    def table(self, heading: str) -> list[list[str]]:
+        lines = self.GUIDE.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")][2:]
+
+    def test_its_table_is_the_rules(self) -> None:
+        rules = [[rule.when, f"`{rule.model}`", ", ".join(f"`{name}`" for name in rule.next_best)] for rule in RULES]
+        assert self.table("The table") == rules
+
+    def test_its_variants_and_figures_are_those_of_the_family(self) -> None:
+        letters = {README: "R", GUIDE: "G"}
+        rows = [
+            [
+                f"`{row.name}`",
+                row.best_for,
+                row.avoid,
+                "; ".join(f"{figure.text} [{letters[figure.source]}]" for figure in row.figures),
+            ]
+            for row in VARIANTS.values()
+        ]
+        assert self.table("The variants") == rows
+
+    def test_the_figures_in_its_text_are_published(self) -> None:
+        published = " ".join(figure.text for row in VARIANTS.values() for figure in row.figures)
+        text = self.GUIDE.split("## Resolution")[1].split("## ")[0]
+        found = set(re.findall(r"\b0\.\d{3}\b", text))
+        assert found and all(value in published for value in found)
+
+    def test_its_page_of_questions_leads_to_every_variant_of_the_rules(self) -> None:
+        page = self.GUIDE.split("## On one page")[1].split("## ")[0]
+        assert all(f"→ {rule.model}" in page for rule in RULES)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import write_clip
-from scenes import HD, wall
+from drawn_scenes import HD, wall
 from typer.testing import CliRunner, Result
 
 import birefvideo
