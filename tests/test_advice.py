@@ -23,7 +23,7 @@ from birefvideo.errors import InputError, ModelError
 from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub import Stored
 from birefvideo.family.variants import EMBEDDED, GUIDE, README, VARIANTS, Variant
-from birefvideo.frames import Span
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.matting.devices import Device, find_device
 from birefvideo.media.reading import decode
 from birefvideo.media.reading.probe import probe
@@ -229,36 +229,34 @@ GPU = _Gpu(CPU.torch_device, CPU.kind)
 
 class TestAdvice:
     @pytest.fixture
-    def info(self, clip: GetClip) -> look.VideoInfo:
+    def info(self, clip: GetClip) -> VideoInfo:
         return probe(clip("plain"))
 
-    def advice(self, info: look.VideoInfo, measures: Measures, device: Device = GPU, **more: bool) -> advise.Advice:
+    def advice(self, info: VideoInfo, measures: Measures, device: Device = GPU, **more: bool) -> advise.Advice:
         return advise.advice_from(measures, info, Span(), device, **more)
 
-    def test_the_best_is_chosen_where_it_is_here(self, info: look.VideoInfo, here: Callable[..., None]) -> None:
+    def test_the_best_is_chosen_where_it_is_here(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here("portrait", "matting")
         found = self.advice(info, HEAD)
         assert (found.choice, found.best, found.why_not_best, found.get) == ("portrait", "portrait", "", "")
         assert self.advice(info, replace(HEAD, soft_share=0.6)).choice == "matting"
 
-    def test_the_next_best_is_named_where_it_is_not(self, info: look.VideoInfo, here: Callable[..., None]) -> None:
+    def test_the_next_best_is_named_where_it_is_not(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here("general")
         found = self.advice(info, HEAD)
         assert (found.choice, found.best) == ("general", "portrait")
         assert found.why_not_best == "its weights are not on this machine"
         assert found.get == "birefvideo models --download portrait"
 
-    def test_the_embedded_one_comes_last(self, info: look.VideoInfo, here: Callable[..., None]) -> None:
+    def test_the_embedded_one_comes_last(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here()
         assert self.advice(info, HEAD).choice == EMBEDDED
 
-    def test_a_download_is_told_with_size_and_time(self, info: look.VideoInfo, here: Callable[..., None]) -> None:
+    def test_a_download_is_told_with_size_and_time(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here(portrait=Cost(download=(440_000_000, 880_000_000)))
         assert self.advice(info, HEAD).get_note == "0.4 to 0.9 GB, 1 to 2 min at 50 Mbit/s"
 
-    def test_commercial_use_leaves_out_weights_that_forbid_it(
-        self, info: look.VideoInfo, here: Callable[..., None]
-    ) -> None:
+    def test_commercial_use_leaves_out_weights_that_forbid_it(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here("rmbg-2.0")
         nobody = replace(HEAD, people=0.0, subjects=0)
         assert self.advice(info, nobody).choice == "rmbg-2.0"
@@ -266,7 +264,7 @@ class TestAdvice:
         assert advise.candidates(info, Span(), GPU, commercial=True) == [EMBEDDED]
 
     def test_a_cpu_takes_large_models_only_where_their_speed_is_known_and_enough(
-        self, info: look.VideoInfo, here: Callable[..., None]
+        self, info: VideoInfo, here: Callable[..., None]
     ) -> None:
         here("portrait")
         found = self.advice(info, HEAD, CPU)
@@ -278,12 +276,12 @@ class TestAdvice:
         found = self.advice(info, HEAD, CPU)
         assert found.choice == EMBEDDED and "would take 3.3 h" in found.why_not_best
 
-    def test_too_little_memory_leaves_a_variant_out(self, info: look.VideoInfo, here: Callable[..., None]) -> None:
+    def test_too_little_memory_leaves_a_variant_out(self, info: VideoInfo, here: Callable[..., None]) -> None:
         here("portrait", portrait=Cost(memory=10**15, seconds=0.1))
         assert "GB of memory" in self.advice(info, HEAD, CPU).why_not_best
 
     def test_a_damaged_lock_of_another_variant_is_no_error(
-        self, info: look.VideoInfo, monkeypatch: pytest.MonkeyPatch
+        self, info: VideoInfo, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def stored(row: Variant) -> Stored | None:
             if row.name == "hr":
@@ -293,7 +291,7 @@ class TestAdvice:
         monkeypatch.setattr(advise, "stored", stored)
         assert advise.candidates(info, Span(), GPU) == [EMBEDDED]
 
-    def test_a_trimmed_part_counts_its_own_frames(self, info: look.VideoInfo) -> None:
+    def test_a_trimmed_part_counts_its_own_frames(self, info: VideoInfo) -> None:
         half = Span(None, info.start + round(info.duration / info.time_base / 2))
         assert advise.frames_of(info, half) == pytest.approx(info.frame_count / 2, abs=1)
         assert Fraction(advise.frames_of(info, Span())) == info.frame_count

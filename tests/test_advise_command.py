@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.advice import advise as advising
+from birefvideo.advice.measures import Measures
 from birefvideo.cli import app
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span
@@ -145,7 +146,7 @@ class TestMatte:
     def several(self, monkeypatch: pytest.MonkeyPatch) -> list[Span]:
         """As if several variants were here, of which the embedded one is advised; the spans that were looked at."""
         looked: list[Span] = []
-        measures = advising.Measures(people=1.0, subjects=1, at_bottom=0.9, tones=60.0)
+        measures = Measures(people=1.0, subjects=1, at_bottom=0.9, tones=60.0)
 
         def advise_on(info: Any, span: Span, device: Any, **more: bool) -> advising.Advice:
             looked.append(span)
