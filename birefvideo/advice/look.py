@@ -117,24 +117,19 @@ def _pairs(info: VideoInfo, span: Span) -> Generator[_Place, None, None]:
 
 
 def _read_through(info: VideoInfo, span: Span, times: list[int], most: int) -> Generator[_Place, None, None]:
-    """Yield the first frame that is not before each time, with its next one, in one pass over at most `most` frames."""
+    """Yield the frame that is shown at each time, with its next one, in one pass over at most `most` frames."""
     place = 0
-    waiting: DecodedFrame | None = None
-    places: list[int] = []
     with closing(read_frames(info, span)) as frames:
-        for number, frame in enumerate(frames):
-            if waiting:
-                yield from ((index, [waiting, frame]) for index in places)
-                waiting = None
-            if place == len(times) or number >= most:
-                break
-            if frame.pts >= times[place]:
-                waiting, places = frame, []
-                while place < len(times) and times[place] <= frame.pts:
-                    places.append(place)
-                    place += 1
-    if waiting:
-        yield from ((index, [waiting]) for index in places)
+        frame = next(frames, None)
+        for number in range(most):
+            if frame is None or place == len(times):
+                return
+            following = next(frames, None) if number + 1 < most and not info.still else None
+            pair = [frame] if following is None else [frame, following]
+            while place < len(times) and (following is None or times[place] < following.pts):
+                yield place, pair
+                place += 1
+            frame = following
 
 
 def _seek_each(info: VideoInfo, span: Span, times: list[int], most: int) -> Generator[_Place, None, None]:

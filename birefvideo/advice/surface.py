@@ -10,7 +10,7 @@ _SEEN_SIDE = 1024
 """Long side in pixels at which most published variants see a picture."""
 _LEAST_STEP = 3.0
 """Strength of what is just coarse enough to be seen (of 255, in a small window) from which there is an edge."""
-_MOST_SIDE = 4096
+_MOST_SIDE = 2048
 """Rows and columns of a picture that are looked at for detail, which bounds the memory."""
 _WINDOW = 9
 """Side of that window, in source pixels."""

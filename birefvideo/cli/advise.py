@@ -113,13 +113,17 @@ def _paragraphs(advice: Advice, clip: Path) -> Iterator[str]:
         )
 
 
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def _fetch(found: list[Advice], download: bool, debug: bool) -> None:
     """Fetch the best variants that are not here, if the user wants them."""
     wanted = list(dict.fromkeys(advice.best for advice in found if advice.get))
     if not wanted:
         return
     if not download:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not _on_terminal():
             return
         names = " and ".join(wanted)
         if not typer.confirm(f"Fetch {names} now?", default=False):
