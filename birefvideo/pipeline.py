@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import AlphaFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
@@ -53,6 +53,11 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
     return Spill((u - 128, v - 128))
 
 
+def finished_frames(mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None) -> Iterator[Frame]:
+    """Yield the core frames of predicted ones: smoothed, with their foreground, and their own opacity taken in."""
+    return with_own_opacity(estimate(smooth(mattes, smoother), spill))
+
+
 def matted_frames(
     info: VideoInfo,
     span: Span,
@@ -67,7 +72,7 @@ def matted_frames(
     predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
     mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
     with closing(frames), closing(mattes):
-        yield from with_own_opacity(estimate(smooth(mattes, smoother), spill))
+        yield from finished_frames(mattes, smoother, spill)
 
 
 def matte_segment(
