@@ -35,9 +35,10 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "advice": {"media", "family", "matting", *BASE},
     "jobs": {"advice", "pipeline", "media", "family", "matting", *BASE},
+    "comparison": {"jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "advice", "jobs", "family", *BASE},
-    "cli": {"birefvideo", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
+    "birefvideo": {"api", "comparison", "advice", "jobs", "family", *BASE},
+    "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }
 

@@ -103,7 +103,9 @@ def _named(value: object) -> str:
     except ValueError as error:
         raise OptionError(f"{named('models')} holds {value!r}: {error}") from None
     if name in ("", "auto"):
-        raise OptionError(f"{named('models')} holds {name!r}: name models, or leave it out to compare all that are here")
+        raise OptionError(
+            f"{named('models')} holds {name!r}: name models, or leave it out to compare all that are here"
+        )
     return name
 
 

@@ -11,11 +11,10 @@ from statistics import median
 from birefvideo.advice.look import Seen, look
 from birefvideo.comparison.choices import Size, Wish
 from birefvideo.comparison.cutouts import Cutouts
+from birefvideo.comparison.peak import PeakMemory
 from birefvideo.errors import OptionError, named
 from birefvideo.frames import AlphaFrame, DecodedFrame, Span, VideoInfo
 from birefvideo.jobs.loaded_model import LoadedModel
-from birefvideo.jobs.options import Options
-from birefvideo.comparison.peak import PeakMemory
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.memory import check_memory
@@ -70,7 +69,9 @@ def chosen_frames(info: VideoInfo, span: Span, count: int) -> list[Seen]:
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_FRAMES:
         raise OptionError(f"{named('frames')} is {count!r}: give a number from 1 to {_MOST_FRAMES}")
     needed = count * info.width * info.height * _BYTES_A_PIXEL
-    check_memory(needed, f"{count} frames of {info.width}×{info.height}", f"choose fewer {named('frames')}", OptionError)
+    check_memory(
+        needed, f"{count} frames of {info.width}×{info.height}", f"choose fewer {named('frames')}", OptionError
+    )
     hardest = _HARDEST if count > _HARDEST else 0
     seen = list(islice(look(info, span, spread=count - hardest), count))
     return sorted(seen, key=lambda one: one.frame.pts)
@@ -131,11 +132,6 @@ def matted_row(
         memory=peak.bytes(),
         coverage=tuple(coverage),
     )
-
-
-def options_of(wish: Wish, options: Options) -> Options:
-    """Return a job's options with a row's model and size."""
-    return options.changed(model=wish.model, size=wish.size)
 
 
 def _chunks(frames: Sequence[DecodedFrame], size: int) -> Iterator[list[DecodedFrame]]:

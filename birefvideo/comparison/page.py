@@ -70,9 +70,7 @@ def render_page(
     return _SLOT.sub(lambda found: filled[found[1]], _TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _facts(
-    words: Words, rows: Sequence[Row], left_out: Sequence[LeftOut], missing: Sequence[Absent]
-) -> dict[str, Any]:
+def _facts(words: Words, rows: Sequence[Row], left_out: Sequence[LeftOut], missing: Sequence[Absent]) -> dict[str, Any]:
     shown = [
         {
             "label": row.label,
@@ -117,14 +115,18 @@ def _pictures(views: Sequence[View], closer: Sequence[CloseUp]) -> dict[str, Any
     edges = [
         {
             "frame": one.edge.frame,
+            "left": one.edge.left,
+            "top": one.edge.top,
             "width": one.edge.width,
             "height": one.edge.height,
+            "of": one.whole,
             "source": _opaque(one.source, of_edge),
             "cutouts": [_transparent(cutout, of_edge, lossless=True) for cutout in one.cutouts],
         }
         for one in closer
     ]
-    return {"width": width, "height": height, "frames": frames, "edges": edges}
+    aspect = closer[0].aspect if closer else 1.0
+    return {"width": width, "height": height, "aspect": aspect, "frames": frames, "edges": edges}
 
 
 def _backdrop(backdrop: NDArray[np.uint8] | None, most: int) -> str | None:

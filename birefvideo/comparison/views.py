@@ -59,6 +59,10 @@ class CloseUp:
     """The source there."""
     cutouts: tuple[RGBA, ...]
     """What each row made of it."""
+    whole: tuple[int, int]
+    """(width, height) of the frame that it is a part of."""
+    aspect: float
+    """Width to height of one pixel."""
 
 
 def views_of(
@@ -105,5 +109,6 @@ def close_ups(views: Sequence[View], kept: Cutouts, info: VideoInfo) -> list[Clo
     for edge in edges:
         part = np.s_[edge.top : edge.top + edge.height, edge.left : edge.left + edge.width]
         cutouts = tuple(kept.cutout(row, edge.frame)[part] for row in range(len(views[0].cutouts)))
-        found.append(CloseUp(edge, kept.source(edge.frame)[part], cutouts))
+        size, aspect = (info.width, info.height), float(info.sample_aspect_ratio)
+        found.append(CloseUp(edge, kept.source(edge.frame)[part], cutouts, size, aspect))
     return found

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
-from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
@@ -36,10 +35,9 @@ from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
+from birefvideo.jobs.segment_work import write_parts
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.second_look import SecondLook
-from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
@@ -49,11 +47,9 @@ from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.background import check_background
-from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
 from birefvideo.paths import writing
-from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
+from birefvideo.pipeline import SegmentReport
 
 
 def run(
@@ -247,31 +243,16 @@ def _run_segment(
     plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
     folder.check_held()
-    spill = spill_light(plan.options.despill, plan.source.colour)
-    settings = EncodeSettings(
-        background=plan.options.background,
+    report = write_parts(
+        plan.source,
+        segment.span,
+        [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
+        plan.options,
+        predictor,
+        progress.frame,
+        model=plan.settings["model"],
         first=plan.span.start,
-        premultiplied=plan.options.premultiplied,
-        despilled=spill is not None,
     )
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                (open_writer if target.delivered else open_review_writer)(
-                    folder.part(segment, target, finished=False),
-                    target.format,
-                    plan.source,
-                    settings,
-                )
-            )
-            for target in plan.targets
-        ]
-        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
-        # For one picture, it would double the time that a large network takes.
-        second_look = None if plan.source.still and plan.settings["model"] != EMBEDDED else SecondLook()
-        report = matte_segment(
-            plan.source, segment.span, predictor, smoother, writers, progress.frame, spill, second_look
-        )
     plan.check_inputs()
     with writing(plan.folder):
         folder.finish(segment, report)
