@@ -22,8 +22,8 @@ def matte_command(source: Path, options: Options) -> str:
         size = options.size
         words += ["--size", "x".join(map(str, size)) if isinstance(size, tuple) else str(size)]
     if options.asks_for_background:
-        background = options.background
-        words += ["--background", _file(background) if isinstance(background, Path) else "#%02x%02x%02x" % background]
+        chosen = options.background
+        words += ["--background", _file(chosen) if isinstance(chosen, Path) else "#{:02x}{:02x}{:02x}".format(*chosen)]
     for name in ("start", "end"):
         if (time := getattr(options, name)) is not None:
             words += [f"--{name}", _seconds(time)]

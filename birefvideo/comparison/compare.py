@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,8 @@ def compare(
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
     path = possible_path(source)
-    chosen: dict[str, Any] = {"start": start, "end": end, "device": device}
-    options = Options(**chosen, **({} if background is None else {"background": background}))
+    chosen: dict[str, Any] = {} if background is None else {"background": background}
+    options = Options(start=start, end=end, device=device, **chosen)
     places = [place_of(path, None if out is None else possible_path(out), suffix) for suffix in (SHEET, PAGE)]
     wanted, left_out = wishes(None if models is None else [str(m) for m in models], sizes)
     check_places(places, overwrite=overwrite)
@@ -270,12 +271,12 @@ def facts_of(info: VideoInfo) -> str:
 
 
 def _recommended(advice: Advice, rows: Sequence[Row]) -> Row | None:
-    """Return the row of the first variant that the rules name for this picture; its own size before others."""
+    """Return the row of the first variant that the rules name for this picture, nearest to its own size."""
     rule = next(rule for rule in RULES if rule.name == advice.rule)
     for name in (advice.choice, rule.model, *rule.next_best, EMBEDDED):
-        found = sorted((row for row in rows if row.model == name), key=lambda row: row.size is not None)
+        found = [row for row in rows if row.model == name]
         if found:
-            return found[0]
+            return min(found, key=lambda row: abs(prod(row.input) - prod(row.native)))
     return None
 
 

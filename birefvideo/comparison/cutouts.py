@@ -51,8 +51,8 @@ class Cutouts:
             (self._folder / name).write_bytes(data)
         except OSError as error:
             raise OutputError(
-                f"cannot write into the folder for temporary files, {self._folder.parent} ({error.strerror}): make room "
-                "there, or set TMPDIR to another folder"
+                f"cannot write into the folder for temporary files, {self._folder.parent} ({error.strerror}): "
+                "make room there, or set TMPDIR to another folder"
             ) from error
 
     def _read(self, name: str) -> NDArray[np.uint8]:

@@ -16,6 +16,10 @@ Spread = NDArray[np.uint8]
 """0 where all agree, 255 where one says subject and another background; uint8 (height, width)."""
 
 
+_OF_A_FRAME = 4
+"""Parts of one frame that may be looked at."""
+
+
 @dataclass(frozen=True)
 class Edge:
     """A part of a frame that is looked at closely, in source pixels."""
@@ -36,7 +40,7 @@ class Edge:
 
 def spread_of(cutouts: Sequence[RGBA]) -> Spread:
     """Return by how much the alphas of one frame differ; of a single one, how undecided it is."""
-    alphas = [cutout[..., 3] for cutout in cutouts]
+    alphas: list[Spread] = [cutout[..., 3] for cutout in cutouts]
     if len(alphas) == 1:
         alpha = alphas[0].astype(np.float32) / 255
         return np.rint(255 * 4 * alpha * (1 - alpha)).astype(np.uint8)
@@ -54,7 +58,7 @@ def heat(source: RGB, spread: Spread) -> RGB:
 def hardest_edges(
     spreads: Sequence[Spread], frame_size: tuple[int, int], window: tuple[int, int], most: int
 ) -> list[Edge]:
-    """Return the hardest parts of the frames, at most two of a frame and none over another, the hardest first.
+    """Return the hardest parts of the frames, the hardest first; of parts at one place in several frames the hardest.
 
     Args:
         spreads: one a frame, all of one size.
@@ -63,7 +67,16 @@ def hardest_edges(
         most: how many.
     """
     found = [edge for index, spread in enumerate(spreads) for edge in _of_frame(index, spread, frame_size, window)]
-    return sorted(found, key=lambda edge: -edge.score)[:most]
+    chosen: list[Edge] = []
+    for edge in sorted(found, key=lambda edge: -edge.score):
+        if len(chosen) < most and not any(_overlap(edge, other) for other in chosen):
+            chosen.append(edge)
+    return chosen
+
+
+def _overlap(one: Edge, other: Edge) -> bool:
+    """Return whether two parts show much of the same place."""
+    return abs(one.left - other.left) < 0.6 * one.width and abs(one.top - other.top) < 0.6 * one.height
 
 
 def _of_frame(index: int, spread: Spread, frame_size: tuple[int, int], window: tuple[int, int]) -> list[Edge]:
@@ -76,7 +89,7 @@ def _of_frame(index: int, spread: Spread, frame_size: tuple[int, int], window: t
     )
     sums = sums[: max(1, rows - inner[1] + 1), : max(1, columns - inner[0] + 1)].copy()
     edges = []
-    for _ in range(2):
+    for _ in range(_OF_A_FRAME):
         top, left = (int(place) for place in np.unravel_index(int(sums.argmax()), sums.shape))
         score = float(sums[top, left])
         if score < 0.05:

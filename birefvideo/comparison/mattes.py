@@ -43,6 +43,8 @@ class Row:
     """What `matte --size` takes; None is the model's own."""
     input: tuple[int, int]
     """(width, height) at which the network saw the frames."""
+    native: tuple[int, int]
+    """What it would see by itself."""
     seconds: float
     """Seconds a frame, from the decoded picture to its alpha; decoding, smoothing and encoding come on top."""
     memory: int | None
@@ -128,6 +130,7 @@ def matted_row(
         model=wish.model,
         size=wish.size,
         input=predictor.report.size,
+        native=model.checkpoint.size.network_size(info.width, info.height, info.sample_aspect_ratio),
         seconds=round(median(times[1:] or times), 4),  # the first batch also makes what the next ones use again
         memory=peak.bytes(),
         coverage=tuple(coverage),

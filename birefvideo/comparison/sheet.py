@@ -21,8 +21,8 @@ _MOST_PIXELS = 7e6
 """Pixels of the whole sheet, which bounds the file's size."""
 _LARGEST, _SMALLEST = 440, 24
 """Pixels of a cell's longer side."""
-_MARGIN, _GAP, _HEAD, _LABEL, _SIDE = 24, 3, 56, 30, 92
-_BETWEEN = 14
+_MARGIN, _GAP, _HEAD, _LABEL, _SIDE = 28, 3, 80, 48, 132
+_BETWEEN = 18
 _PAPER, _INK, _QUIET = (246, 246, 244), (30, 31, 33), (110, 111, 116)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -44,19 +44,19 @@ def draw_sheet(title: str, labels: Sequence[str], views: Sequence[View]) -> Canv
     width = 2 * _MARGIN + _SIDE + first[0] + len(labels) * (_BETWEEN + block[0])
     height = 2 * _MARGIN + _HEAD + _LABEL + len(views) * (block[1] + _BETWEEN)
     canvas = np.full((height, width, 3), _PAPER, np.uint8)
-    _write(canvas, title, (_MARGIN, _MARGIN + 22), 0.8, width - 2 * _MARGIN)
+    _write(canvas, title, (_MARGIN, _MARGIN + 30), 1.2, width - 2 * _MARGIN)
     names = ["alpha", *_below(views[0])]
     key = f"each block: {names[0]}, {names[1]} / {names[2]}, {names[3]}"
-    _write(canvas, key, (_MARGIN, _MARGIN + 46), 0.5, width - 2 * _MARGIN, _QUIET)
+    _write(canvas, key, (_MARGIN, _MARGIN + 64), 0.8, width - 2 * _MARGIN, _QUIET)
     left = _MARGIN + _SIDE
     top = _MARGIN + _HEAD + _LABEL
-    _write(canvas, "source" if len(labels) < 2 else "source / differences", (left, top - 9), 0.55, first[0])
+    _write(canvas, "source" if len(labels) < 2 else "source / differences", (left, top - 13), 0.85, first[0])
     for number, label in enumerate(labels):
-        _write(canvas, label, (_x(left, first, block, number), top - 9), 0.62, block[0])
+        _write(canvas, label, (_x(left, first, block, number), top - 13), 1.0, block[0])
     for view in views:
-        _write(canvas, _clock(view.seconds), (_MARGIN, top + 18), 0.5, _SIDE - 8)
+        _write(canvas, _clock(view.seconds), (_MARGIN, top + 26), 0.85, _SIDE - 10)
         if view.why != "spread":
-            _write(canvas, f"hard: {view.why}", (_MARGIN, top + 38), 0.4, _SIDE - 8, _QUIET)
+            _write(canvas, f"most {view.why}", (_MARGIN, top + 54), 0.62, _SIDE - 10, _QUIET)
         _put(canvas, resized(view.source, cell), (left, top))
         _put(canvas, resized(view.heat, cell), (left, top + cell[1] + _GAP))
         for number, cutout in enumerate(view.cutouts):

@@ -1,4 +1,4 @@
-"""Everything that is shown of a comparison, at the size at which it is shown: what the sheet and the page are made of."""
+"""Everything that is shown of a comparison, at the size at which it is shown, for the sheet and the page."""
 
 from __future__ import annotations
 
