@@ -11,6 +11,7 @@ import typer
 from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
 from birefvideo.cli.inputs import find_clips
 from birefvideo.cli.parse import path, with_options
+from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
 from birefvideo.cli.report import JobBar, print_note, print_result, quiet_libraries
@@ -65,6 +66,14 @@ def matte(
             rich_help_panel=_COMMON,
         ),
     ] = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Only make STEM_preview.png of a few frames, and tell what a run would cost.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = False,
     receipt: Annotated[
         bool,
         typer.Option(
@@ -108,6 +117,10 @@ def matte(
     for line in missing:
         print_error(line)
     failures = Failures(debug)
+    if preview:
+        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet)
+        _end(missing, failures, len(jobs))
+        return
     choices = {
         "review": review,
         "receipts": receipt,
@@ -116,14 +129,19 @@ def matte(
         "strict": strict,
     }
     has_losses = _matte_all(jobs, chosen, failures, quiet, **choices)
-    failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
+    _end(missing, failures, len(jobs))
+    if has_losses:
+        raise typer.Exit(LOSSES)
+
+
+def _end(missing: list[str], failures: Failures, jobs: int) -> None:
+    """Exit where an input failed."""
+    failed, total = len(missing) + len(failures.errors), jobs + len(missing)
     if failed and total > 1:
         print_error(f"{failed} of {total} inputs failed")
         raise typer.Exit(1)
     if failed:
         raise typer.Exit(max(1, failures.exit_code))
-    if has_losses:
-        raise typer.Exit(LOSSES)
 
 
 def _first_words(model: str) -> str:

@@ -79,14 +79,16 @@ def resized_cutout(cutout: RGBA, size: tuple[int, int]) -> RGBA:
     colour = resized(cutout[..., :3] * alpha, size)
     small = resized(alpha[..., 0], size)[..., None]
     straight = np.where(small > 0, colour / np.maximum(small, 1e-6), 0)
-    return np.rint(np.clip(np.dstack([straight, 255 * small]), 0, 255)).astype(np.uint8)
+    codes: RGBA = np.rint(np.clip(np.dstack([straight, 255 * small]), 0, 255)).astype(np.uint8)
+    return codes
 
 
 def over(cutout: RGBA, below: NDArray[np.uint8]) -> RGB:
     """Return a cut-out over a picture of its size, or over one colour of shape (3,): blended on the codes."""
     alpha = cutout[..., 3:].astype(np.float32) / 255
     blended = below.astype(np.float32) + alpha * (cutout[..., :3].astype(np.float32) - below.astype(np.float32))
-    return np.rint(blended).astype(np.uint8)
+    codes: RGB = np.rint(blended).astype(np.uint8)
+    return codes
 
 
 def in_grey(cutout: RGBA) -> RGB:

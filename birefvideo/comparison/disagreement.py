@@ -43,7 +43,8 @@ def spread_of(cutouts: Sequence[RGBA]) -> Spread:
     alphas: list[Spread] = [cutout[..., 3] for cutout in cutouts]
     if len(alphas) == 1:
         alpha = alphas[0].astype(np.float32) / 255
-        return np.rint(255 * 4 * alpha * (1 - alpha)).astype(np.uint8)
+        undecided: Spread = np.rint(255 * 4 * alpha * (1 - alpha)).astype(np.uint8)
+        return undecided
     return np.asarray(np.maximum.reduce(alphas) - np.minimum.reduce(alphas), np.uint8)
 
 

@@ -9,26 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
-from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel
-from birefvideo.jobs.manifest import InputChangedError, fingerprints
+from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
     Target,
-    as_asked,
     check_free,
-    check_premultiplied,
-    check_targets,
     job_folder,
     plan_segments,
     review_page,
     review_targets,
-    trimmed_span,
     with_earlier_batch,
 )
 from birefvideo.jobs.receipt import check_receipts
@@ -38,15 +34,12 @@ from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segment_work import write_parts
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
-from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.notes import merged
-from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
-from birefvideo.media.writing.background import check_background
 from birefvideo.media.writing.join import join
 from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport
@@ -112,16 +105,10 @@ def _planned(
     strict: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
-    info = as_asked(probe(source), options)
-    check_pictures_fit(info, targets)
-    inputs = fingerprints(source, options)
-    span = trimmed_span(info, options.start, options.end)
+    checked = checked_input(source, targets, options)
+    info, span, inputs = checked.info, checked.span, checked.inputs
     if strict:
         _check_whole(source, file_losses(info, span))
-    check_length([target.format for target in targets], info, span)
-    check_premultiplied(options, targets)
-    check_background(options.background)
-    check_targets(source, targets)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
