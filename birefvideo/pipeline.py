@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
-from birefvideo.frames import AlphaFrame, Frame, Span, VideoInfo
+from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.opacity import with_own_opacity
-from birefvideo.matting.predict import Predictor
 from birefvideo.matting.second_look import Look, SecondLook
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
@@ -21,6 +21,13 @@ from birefvideo.prefetch import Fanout, prefetch
 
 AHEAD = 3
 """Frames that may wait between two stages."""
+
+
+class Matter(Protocol):
+    """Gives frames their alpha: a `Predictor`, or what stands in for one."""
+
+    def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
+        """Yield each of `frames`, in order, with its alpha at its picture's size."""
 
 
 @dataclass
@@ -61,7 +68,7 @@ def finished_frames(mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spi
 def matted_frames(
     info: VideoInfo,
     span: Span,
-    predictor: Predictor,
+    predictor: Matter,
     smoother: Smoother,
     report: DecodeReport,
     spill: Spill | None = None,
@@ -78,7 +85,7 @@ def matted_frames(
 def matte_segment(
     info: VideoInfo,
     span: Span,
-    predictor: Predictor,
+    predictor: Matter,
     smoother: Smoother,
     writers: Sequence[Writer],
     on_frame: Callable[[], object],

@@ -52,11 +52,11 @@ def _lines(found: Preview) -> Iterator[str]:
             f"({measured.seconds:.2g} s a frame), and writes about"
         )
     else:
-        yield f"  a run takes about {measured.seconds:.2g} s a frame; how many there are is not known. A frame takes about"
+        yield f"  a run takes about {measured.seconds:.2g} s a frame, whose number is not known; a frame takes about"
     width = max(len(output.path.name) for output in found.outputs)
     for output in found.outputs:
         yield f"  {output.path.name:{width}}  {_size(output.bytes):>8}"
-    count = f"{measured.frames} frame{'' if measured.frames == 1 else 's'} in a row"
+    count = "the picture" if measured.frames == 1 else f"{measured.frames} frames in a row"
     yield f"  estimates, by encoding {count}; sound and the checks at the end come on top"
     yield f"  see the mattes: {short(found.sheet)}"
 

@@ -45,7 +45,9 @@ def spread_of(cutouts: Sequence[RGBA]) -> Spread:
         alpha = alphas[0].astype(np.float32) / 255
         undecided: Spread = np.rint(255 * 4 * alpha * (1 - alpha)).astype(np.uint8)
         return undecided
-    return np.asarray(np.maximum.reduce(alphas) - np.minimum.reduce(alphas), np.uint8)
+    stack = np.stack(alphas)
+    differ: Spread = stack.max(axis=0) - stack.min(axis=0)
+    return differ
 
 
 def heat(source: RGB, spread: Spread) -> RGB:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from birefvideo.advice.advise import frames_of
 from birefvideo.advice.look import Seen
@@ -18,7 +19,7 @@ from birefvideo.comparison.cutouts import Cutouts
 from birefvideo.comparison.mattes import Row, TooSlowError, chosen_frames, matted_row
 from birefvideo.comparison.places import check_places, deliver, place_of
 from birefvideo.comparison.sheet import draw_sheet
-from birefvideo.comparison.trial import OutputCost, Trial, trial
+from birefvideo.comparison.trial import OutputCost, Run, Trial, trial
 from birefvideo.comparison.views import views_of
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.checked_input import checked_input
@@ -99,17 +100,10 @@ def preview(
         backdrop = Backdrop(options.background) if options.asks_for_background else None
         origin = (info.start if span.start is None else span.start) * info.time_base
         views = views_of(seen, 1, kept, info, backdrop, origin)
-        measured = trial(
-            info,
-            seen[len(seen) // 2].frame.pts,
-            frames,
-            len(plan_segments(info, span)),
-            targets,
-            choice.options,
-            model,
-            row.seconds,
-            Path(name),
-        )
+        middle = len(seen) // 2
+        run = Run(info, frames, len(plan_segments(info, span)), targets, choice.options)
+        alpha = kept.cutout(0, middle)[..., 3].astype(np.float32) / np.float32(255)
+        measured = trial(run, model, row.seconds, seen[middle].frame.pts, alpha, Path(name))
         drawn = draw_sheet(f"{info.path.name}: {row.label}", [row.label], views)
         deliver({sheet: cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()}, overwrite=overwrite)
     return Preview(

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
-from birefvideo.frames import Span, VideoInfo
+from birefvideo.frames import Alpha, AlphaFrame, DecodedFrame, Span, VideoInfo
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target
 from birefvideo.jobs.segment_work import write_parts
-from birefvideo.media.output_format import Format
 
 _FRAMES = 16
-"""Frames in a row that are encoded where the network is fast."""
-_PATIENCE = 12.0
-"""Seconds that the network may take for them."""
+"""Frames in a row that are encoded."""
+_PATIENCE = 10.0
+"""Seconds that the network may take for them; a slower one is not run again."""
 _KEY_FRAMES = 250
 """Frames from one that stands alone to the next, as encoders that predict frames have it at most."""
 
@@ -46,65 +45,85 @@ class Trial:
     """What each output would take for the whole clip."""
 
 
-def trial(
-    info: VideoInfo,
-    start: int,
-    count: int,
-    segments: int,
-    targets: Sequence[Target],
-    options: Options,
-    model: LoadedModel,
-    seconds: float,
-    folder: Path,
-) -> Trial:
-    """Send frames in a row the way of a job.
+@dataclass(frozen=True)
+class Run:
+    """A run that is to be tried."""
+
+    info: VideoInfo
+    """The clip."""
+    count: int
+    """Frames of the whole run."""
+    segments: int
+    """Pieces of it, each of which begins anew."""
+    targets: Sequence[Target]
+    """The outputs."""
+    options: Options
+    """The user's."""
+
+
+def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha, folder: Path) -> Trial:
+    """Send frames in a row the way of a job; a slow network is spared, and they get a matte that is there already.
 
     Args:
-        info: the clip.
-        start: pts of the first.
-        count: frames of the whole run.
-        segments: pieces of it, each of which begins anew.
-        targets: the outputs.
-        options: the user's.
+        run: what is tried.
         model: the network.
         seconds: what it takes for a frame.
+        start: pts of the first frame.
+        alpha: its matte, float32 (height, width).
         folder: where the parts go.
 
     Raises:
         BirefvideoError: an output cannot be made of such frames, or the machine fails.
     """
+    info, options = run.info, run.options
     batch = int(str(model.settings(info)["batch"]))
-    wanted = max(1, min(_FRAMES, count, int(_PATIENCE / max(seconds, 1e-3)) - 2 * options.smooth))
-    if count > batch > wanted:
-        wanted = min(count, 2 * batch)
+    wanted = max(1, min(run.count, max(_FRAMES, 2 * batch)))
+    is_slow = seconds * (wanted + 2 * options.smooth) > _PATIENCE
     step = 1 / (info.rate * info.time_base)
     span = Span() if info.still else Span(start, start + max(1, round(wanted * step)))
-    parts = [(target, folder / f"{index}{target.format.extension}") for index, target in enumerate(targets)]
+    parts = [(target, folder / f"{index}{target.format.extension}") for index, target in enumerate(run.targets)]
     ends: list[float] = []
     report = write_parts(
         info,
         span,
         parts,
-        options if wanted > 2 or info.still else options.changed(smooth=0),
-        model.predictor(batch),
+        options,
+        _SameMatte(alpha) if is_slow else model.predictor(batch),
         lambda: ends.append(time.perf_counter()),
         model=model.checkpoint.name,
         first=span.start,
     )
-    done, ready = time.perf_counter(), min(batch, len(ends) - 1)
-    # Up to the first batch it was mostly opening, seeking and warming up, which a run does once.
-    took = (done - ends[ready - 1]) / (len(ends) - ready) if ready else seconds
-    return Trial(
-        frames=len(report.pts),
-        seconds=round(max(took, seconds), 4),
-        outputs=tuple(
-            OutputCost(target.path, _scaled(part, target.format, len(report.pts), max(1, count), segments))
-            for target, part in parts
-        ),
+    pace = _pace(ends, time.perf_counter(), 1 if is_slow else batch)
+    outputs = (
+        OutputCost(target.path, _scaled(part, len(report.pts), max(1, run.count), run.segments))
+        for target, part in parts
     )
+    if is_slow:  # on a GPU it computes beside the rest; a CPU does both
+        pace = max(pace, seconds) if model.device.kind.scales_pictures else pace + seconds
+    return Trial(frames=len(report.pts), seconds=round(max(pace, seconds), 4), outputs=tuple(outputs))
 
 
-def _scaled(part: Path, format: Format, frames: int, count: int, segments: int) -> int:
+class _SameMatte:
+    """Gives all frames one matte."""
+
+    def __init__(self, alpha: Alpha) -> None:
+        self._alpha = alpha
+
+    def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
+        """Yield the frames with it; see `Matter`."""
+        return (frame.with_alpha(self._alpha.copy()) for frame in frames)
+
+
+def _pace(ends: Sequence[float], done: float, batch: int) -> float:
+    """Return seconds a frame, by when each of them was ready and when all were written; 0 where that does not say.
+
+    Up to the first batch it was mostly opening, seeking and warming up, which a run does once.
+    """
+    ready = min(batch, len(ends) - 1)
+    return (done - ends[ready - 1]) / (len(ends) - ready) if ready > 0 else 0.0
+
+
+def _scaled(part: Path, frames: int, count: int, segments: int) -> int:
     """Return how large the output of `count` frames would be, by a part of some of them."""
     if part.is_dir():
         sizes = [file.stat().st_size for file in part.iterdir() if file.suffix != ".json"]

@@ -10,12 +10,11 @@ from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target
-from birefvideo.matting.predict import Predictor
 from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
-from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
+from birefvideo.pipeline import Matter, SegmentReport, matte_segment, spill_light
 
 
 def write_parts(
@@ -23,7 +22,7 @@ def write_parts(
     span: Span,
     parts: Sequence[tuple[Target, Path]],
     options: Options,
-    predictor: Predictor,
+    predictor: Matter,
     on_frame: Callable[[], object],
     *,
     model: str,
