@@ -27,7 +27,7 @@ from birefvideo.comparison.page import Words, render_page
 from birefvideo.comparison.places import check_places, deliver, place_of
 from birefvideo.comparison.sheet import draw_sheet
 from birefvideo.comparison.views import View, close_ups, views_of
-from birefvideo.errors import BirefvideoError, named
+from birefvideo.errors import BirefvideoError, ModelError, named
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.hints import possible_path
@@ -37,6 +37,7 @@ from birefvideo.jobs.option_values import Time
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, trimmed_span
 from birefvideo.matting.devices import find_device
+from birefvideo.media.forms import COMPARE_SHEET
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.background import check_background
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 LIMIT = 600.0
 """Seconds after which no further model is begun, where the user names none."""
-SHEET, PAGE = "_compare.png", "_compare.html"
+SHEET, PAGE = COMPARE_SHEET, "_compare.html"
 """What is appended to the input's stem."""
 
 
@@ -194,7 +195,7 @@ class _Work:
                 errors.append(error)
             gc.collect()  # networks hold circles: the next one is loaded into the memory of this one
         if not self._rows:
-            raise errors[0]
+            raise errors[0] if errors else ModelError(f"{self._left_out[-1].name}: {self._left_out[-1].why}")
         self._views = views_of(self._seen, len(self._rows), self._kept, self._info, self._backdrop, self._origin())
 
     def _row(self, wish: Wish, most_seconds: float | None, progress: Progress) -> Row:

@@ -46,7 +46,7 @@ def spread_of(cutouts: Sequence[RGBA]) -> Spread:
         undecided: Spread = np.rint(255 * 4 * alpha * (1 - alpha)).astype(np.uint8)
         return undecided
     stack = np.stack(alphas)
-    differ: Spread = stack.max(axis=0) - stack.min(axis=0)
+    differ: Spread = np.asarray(stack.max(axis=0) - stack.min(axis=0), np.uint8)
     return differ
 
 

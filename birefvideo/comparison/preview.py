@@ -27,9 +27,8 @@ from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target, job_folder, plan_segments
+from birefvideo.media.forms import PREVIEW_SHEET
 
-SHEET = "_preview.png"
-"""What is appended to the input's stem."""
 _FRAMES = 6
 _PATIENCE = 20.0
 """Seconds that the frames of the sheet may take; a slow network is shown fewer."""
@@ -85,7 +84,7 @@ def preview(
     Raises:
         BirefvideoError: as the job would, as far as that is known before it runs.
     """
-    sheet = place_of(source, targets[0].path.parent, SHEET)
+    sheet = place_of(source, targets[0].path.parent, PREVIEW_SHEET)
     check_places([sheet], overwrite=overwrite)
     checked = checked_input(source, targets, options)
     info, span = checked.info, checked.span
