@@ -55,7 +55,8 @@ def heat(source: RGB, spread: Spread) -> RGB:
     grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY).astype(np.float32) * 0.45 + 20
     colours = cv2.applyColorMap(spread, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
     weight = np.minimum(spread.astype(np.float32) / 64, 1)[..., None]
-    return np.rint(grey[..., None] * (1 - weight) + colours * weight).astype(np.uint8)
+    codes: RGB = np.rint(grey[..., None] * (1 - weight) + colours * weight).astype(np.uint8)
+    return codes
 
 
 def hardest_edges(
