@@ -400,6 +400,7 @@ def test_the_hardest_edges_are_different_places() -> None:
     assert [(edge.left, edge.top, edge.width, edge.height) for edge in tiny] == [(0, 0, 16, 9)]
 
 
+@pytest.mark.slow
 def test_a_4k_clip_is_looked_at_at_few_places(tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def advise(info: VideoInfo, span: Span, device: Any) -> Any:
         return advice_from(TALKING_HEAD, info, span, device)

@@ -100,7 +100,7 @@ def preview(
         origin = (info.start if span.start is None else span.start) * info.time_base
         views = views_of(seen, 1, kept, info, backdrop, origin)
         middle = len(seen) // 2
-        run = Run(info, frames, len(plan_segments(info, span)), targets, choice.options)
+        run = Run(info, span, frames, len(plan_segments(info, span)), targets, choice.options)
         alpha = kept.cutout(0, middle)[..., 3].astype(np.float32) / np.float32(255)
         measured = trial(run, model, row.seconds, seen[middle].frame.pts, alpha, Path(name))
         drawn = draw_sheet(f"{info.path.name}: {row.label}", [row.label], views)

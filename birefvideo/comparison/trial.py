@@ -19,8 +19,8 @@ _FRAMES = 16
 """Frames in a row that are encoded."""
 _PATIENCE = 10.0
 """Seconds that the network may take for them; a slower one is not run again."""
-_KEY_FRAMES = 250
-"""Frames from one that stands alone to the next, as encoders that predict frames have it at most."""
+_KEY_FRAMES = 128
+"""Frames from one that stands alone to the next, as libvpx has it at most; x264 has 250."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Run:
 
     info: VideoInfo
     """The clip."""
+    span: Span
+    """The part of it that the run covers."""
     count: int
     """Frames of the whole run."""
     segments: int
@@ -68,7 +70,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         run: what is tried.
         model: the network.
         seconds: what it takes for a frame.
-        start: pts of the first frame.
+        start: pts of the first frame, if enough come after it.
         alpha: its matte, float32 (height, width).
         folder: where the parts go.
 
@@ -79,8 +81,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
     batch = int(str(model.settings(info)["batch"]))
     wanted = max(1, min(run.count, max(_FRAMES, 2 * batch)))
     is_slow = seconds * (wanted + 2 * options.smooth) > _PATIENCE
-    step = 1 / (info.rate * info.time_base)
-    span = Span() if info.still else Span(start, start + max(1, round(wanted * step)))
+    span = Span() if info.still else _around(run, start, wanted)
     parts = [(target, folder / f"{index}{target.format.extension}") for index, target in enumerate(run.targets)]
     ends: list[float] = []
     report = write_parts(
@@ -101,6 +102,17 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
     if is_slow:  # on a GPU it computes beside the rest; a CPU does both
         pace = max(pace, seconds) if model.device.kind.scales_pictures else pace + seconds
     return Trial(frames=len(report.pts), seconds=round(max(pace, seconds), 4), outputs=tuple(outputs))
+
+
+def _around(run: Run, start: int, wanted: int) -> Span:
+    """Return so many frames from `start` on, or the last ones of the run where there are fewer."""
+    info = run.info
+    length = max(1, round(wanted / (info.rate * info.time_base)))
+    first = info.start if run.span.start is None else run.span.start
+    last = info.start + round(info.duration / info.time_base) if info.duration else start + length
+    last = last if run.span.end is None else min(last, run.span.end)
+    start = max(first, min(start, last - length))
+    return Span(start, start + length)
 
 
 class _SameMatte:
