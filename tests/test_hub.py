@@ -18,6 +18,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 
 from birefvideo.errors import ModelError
 from birefvideo.family import hub
+from birefvideo.family.locks import lock_path
 from birefvideo.family.variants import VARIANTS
 
 ROW = VARIANTS["portrait"]
@@ -219,7 +220,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server: HubServer) -> None
 
 def test_weights_that_another_program_fetched_are_found_checked_and_locked(server: HubServer) -> None:
     got = hub.download(ROW)
-    hub._lock_path(ROW).unlink()
+    lock_path(ROW).unlink()
     found = hub.stored(ROW)
     assert found and (found.path, found.sha256) == (got.path, SHA256)
     before = len(server.requests)
@@ -252,7 +253,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server: HubServer, monkeypatch: py
 def test_a_damaged_lock_is_told(server: HubServer) -> None:
     hub.download(ROW)
     for text in ("", "{}", json.dumps({"sha256": "../../etc"}), json.dumps({"x": 1})):
-        hub._lock_path(ROW).write_text(text)
+        lock_path(ROW).write_text(text)
         with pytest.raises(ModelError, match="is damaged"):
             hub.stored(ROW)
 

@@ -105,9 +105,9 @@ def _check_fit(name: str) -> None:
 
 
 def _import(name: str, source: Path) -> None:
-    from birefvideo.family import checkpoints
+    from birefvideo.family.importing import import_weights
 
-    found = checkpoints.import_weights(name, source)
+    found = import_weights(name, source)
     tell(f"{name}: imported, {found.weights.stat().st_size / 1e6:.0f} MB, SHA-256 {found.sha256}")
 
 
