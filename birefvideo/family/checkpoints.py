@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from safetensors.torch import save_file
@@ -82,7 +83,7 @@ def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     path = Path(name)
     try:
         path = path.expanduser()
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file = path.is_dir(), path.exists()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, an unknown user's home
         is_folder = is_file = False
     if name and name not in VARIANTS and (is_folder or is_file):
@@ -112,7 +113,11 @@ def _unknown(name: str, path: Path) -> str:
 def _missing(row: Variant) -> str:
     """Return the ways out where a variant is not on this machine, in one line."""
     fetch = f"run birefvideo models --download {row.name} (with HF_ENDPOINT=URL where only a mirror is reached), "
-    where = f"{row.page}/resolve/{row.revision or 'main'}/{WEIGHTS}" if row.hub_id else "its .safetensors or .pth file"
+    where = (
+        f"{row.page}/resolve/{quote(row.revision or 'main', safe='')}/{WEIGHTS}"
+        if row.hub_id
+        else "its .safetensors or .pth file"
+    )
     take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else f"pass {named('model', 'FILE')}"
     part = f", only a part of a download in {hub.cache_folder(row)}" if hub.is_begun(row) else ""
     return (
@@ -265,7 +270,9 @@ def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> N
         value = state[key]
         if not value.is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
-            raise ModelError(f"{weights} holds {key} as {kind}: quantised weights are not read, get them in float16")
+            raise ModelError(
+                f"{weights} holds {key} as {kind}: only floating-point weights are read, get them in float16"
+            )
         is_finite = (value if value.element_size() > 1 else value.half()).isfinite().all()
         if not is_finite and not key.endswith(STATISTICS):
             raise ModelError(f"{weights} holds NaN or infinite numbers in {key}: its training failed, take another one")

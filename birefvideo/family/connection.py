@@ -13,25 +13,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import huggingface_hub.errors
-from huggingface_hub import constants, get_token
-from huggingface_hub.errors import OfflineModeIsEnabled
-
 from birefvideo.errors import ModelError, named
+from birefvideo.family.client import HTTPError, OfflineModeIsEnabled, constants, get_token
 from birefvideo.family.hub_place import check_usable
 from birefvideo.family.shards import WEIGHTS
 from birefvideo.family.variants import VARIANTS, Variant
 
-_CLIENT = huggingface_hub.errors.HTTPError.__module__
+_CLIENT = HTTPError.__module__
 """The HTTP library of the hub's client: requests, httpx or a successor of it."""
 _IS_REQUESTS = _CLIENT.startswith("requests")
 _INVALID_URL: Any = getattr(import_module(_CLIENT), "InvalidURL", OSError)
-FAILURES: tuple[Any, ...] = (OSError, huggingface_hub.errors.HTTPError, ImportError, ValueError, _INVALID_URL)
+FAILURES: tuple[Any, ...] = (OSError, HTTPError, ImportError, ValueError, _INVALID_URL)
 """What the client raises: requests' errors are OSErrors, httpx' share a base, and settings it cannot use are others."""
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SOCKS, _SOCKS_PACKAGE = (("socks4", "socks4a", "socks5", "socks5h"), "PySocks") if _IS_REQUESTS else ((), "socksio")
-_SOCKS = _SOCKS or ("socks5", "socks5h")
-_SOCKS_MODULE = {"PySocks": "socks"}.get(_SOCKS_PACKAGE, _SOCKS_PACKAGE)
+_SOCKS = ("socks5", "socks5h", *(("socks4", "socks4a") if _IS_REQUESTS else ()))
+_SOCKS_MODULE, _SOCKS_PACKAGE = ("socks", "PySocks") if _IS_REQUESTS else ("socksio", "socksio")
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if _IS_REQUESTS else ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -50,6 +46,9 @@ def check_settings() -> None:
         path = os.environ.get(name)
         if path and not Path(path).exists():
             raise ModelError(f"{name} is {path!r}, which is not there: set it to your certificates, or unset it")
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        if getattr(constants, name) <= 0:
+            raise ModelError(f"{name} is {getattr(constants, name)}: give a number of seconds above 0, or unset it")
     _check_token()
 
 
@@ -81,8 +80,8 @@ def _check_address(name: str, address: str, schemes: tuple[str, ...], example: s
         parts, is_whole = SplitResult("", "", "", "", ""), False
     if not is_whole or re.search(r"[\s\x00-\x20\x7f\\]", address):
         shown = "an address with a name and password" if "@" in address else repr(address)
-        kinds = " or ".join((*schemes[:2], *(("socks5",) if schemes[2:] else ())))
-        raise ModelError(f"{name} is {shown}, which cannot be used: give an {kinds} address {example}, or unset it")
+        kinds = "an http, https or socks5" if schemes[2:] else "an http or https"
+        raise ModelError(f"{name} is {shown}, which cannot be used: give {kinds} address {example}, or unset it")
     return parts
 
 

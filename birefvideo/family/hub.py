@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError
-from huggingface_hub.file_download import http_get, repo_folder_name
-from huggingface_hub.utils import WeakFileLock, build_hf_headers
-
 from birefvideo.errors import ModelError, named
+from birefvideo.family.client import (
+    EntryNotFoundError,
+    WeakFileLock,
+    build_hf_headers,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    http_get,
+    repo_folder_name,
+    try_to_load_from_cache,
+)
 from birefvideo.family.connection import FAILURES, NO_SPACE, check_settings, explained
 from birefvideo.family.hub_place import own
 from birefvideo.family.locks import Lock, is_sha256, read_lock, remove_unused, write_lock

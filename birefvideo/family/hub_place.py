@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import constants
-
 from birefvideo.errors import ModelError
+from birefvideo.family.client import constants
 
 
 def own(folder: str) -> Path:

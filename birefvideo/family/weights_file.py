@@ -20,6 +20,9 @@ from birefvideo.memory import check_memory
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 """How weights files are called; what they are is told by their content."""
+_FOREIGN = (".onnx", ".gguf", ".h5", ".keras", ".tflite", ".msgpack", ".pt2", ".zip", ".tar", ".gz", ".7z")
+"""How files are called that hold weights in a way that is not read."""
+
 # A damaged pickle can fail anywhere in the unpickler.
 _UNPICKLING = (pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError, TypeError)
 _UNREADABLE = (OSError, SafetensorError, RuntimeError, MemoryError, zipfile.BadZipFile, *_UNPICKLING)
@@ -77,6 +80,7 @@ def weights_in(folder: Path) -> Path:
     except OSError as error:
         raise ModelError(f"{folder} cannot be read ({error.strerror or error}): check its permissions") from error
     files = [path for path in inside if is_index(path)] or [path for path in inside if path.suffix in SUFFIXES]
+    files = files or [path for path in inside if path.suffix in _FOREIGN][:1]  # which is then said to be what it is
     if len(files) == 1:
         return files[0]
     if files:
@@ -110,7 +114,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 def _holds_code(name: str) -> tuple[str, str]:
     """Return why a pickle is refused, and what to do."""
     return (
-        f"beside weights it holds a {name}, which is not opened since that can run code",
+        f"beside weights it holds {name}, which is not opened since that can run code",
         "where it was made, save the weights alone: torch.save(model.state_dict(), 'weights.pth')",
     )
 
