@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import birefvideo
 from birefvideo.errors import ModelError, OptionError
-from birefvideo.family import hub
 from birefvideo.family.checkpoints import find, load, native_size, save_folder
 from birefvideo.family.importing import import_weights
+from birefvideo.family.shards import sha256_of
 from birefvideo.family.variants import EMBEDDED, VARIANTS
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.swin import SWIN_SIZES, SwinSize
@@ -64,7 +64,7 @@ def cached(hub_id: str, weights: Path) -> Path:
     for path in (snapshot, folder / "refs", folder / "blobs"):
         path.mkdir(parents=True, exist_ok=True)
     (folder / "refs" / "main").write_text(commit)
-    blob = folder / "blobs" / hub.sha256_of(weights)
+    blob = folder / "blobs" / sha256_of(weights)
     blob.write_bytes(weights.read_bytes())
     (snapshot / "model.safetensors").symlink_to(blob)
     return snapshot / "model.safetensors"
@@ -117,7 +117,7 @@ def test_cached_weights_are_found_and_loaded_without_a_connection(small_swin: Bi
     for name, hub_id in (("lite", VARIANTS["lite"].hub_id), ("somebody/their-model", "somebody/their-model")):
         weights = cached(hub_id, tmp_path / "lite.safetensors")
         found = find(name)
-        assert (found.weights, found.digest()) == (weights, hub.sha256_of(weights))
+        assert (found.weights, found.digest()) == (weights, sha256_of(weights))
         assert find(hub_id).weights == weights
         assert load(found).geometry.backbone == "swin_v1_t"
 
@@ -134,7 +134,7 @@ def test_weights_that_changed_since_they_came_are_refused(tmp_path: Path) -> Non
     (tmp_path / "any").write_bytes(b"any")
     weights = cached(VARIANTS["portrait"].hub_id, tmp_path / "any")
     found = find("portrait")
-    assert found.digest() == hub.sha256_of(weights)
+    assert found.digest() == sha256_of(weights)
     weights.resolve().write_bytes(b"other")
     with pytest.raises(ModelError, match=r"is damaged or was exchanged .*birefvideo models --download portrait"):
         find("portrait").digest()

@@ -77,9 +77,8 @@ def _check(names: list[str], download: bool, update: bool, source: Path | None, 
 
 def _download_all(names: list[str], update: bool, debug: bool) -> None:
     """Fetch one after another; one that fails stops no other."""
-    from huggingface_hub.utils import logging
-
     from birefvideo.family import hub
+    from birefvideo.family.client import logging
     from birefvideo.family.variants import variant
 
     logging.set_verbosity_error()  # what matters reaches the user as one line of ours
@@ -187,7 +186,7 @@ def _explanation(row: Variant) -> Iterator[str]:
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:
-    from birefvideo.family.hub import WEIGHTS
+    from birefvideo.family.shards import WEIGHTS
     from birefvideo.family.variants import VARIANTS
 
     if row.hub_id:

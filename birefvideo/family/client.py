@@ -26,7 +26,7 @@ try:
     )
     from huggingface_hub.errors import EntryNotFoundError, HTTPError, OfflineModeIsEnabled
     from huggingface_hub.file_download import http_get, repo_folder_name
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers, logging
 except ValueError as error:
     raise ModelError(
         f"{_setting_in(error)}, which the hub's client cannot use ({error}): set it anew, or unset it"
@@ -44,6 +44,7 @@ __all__ = [
     "hf_hub_download",
     "hf_hub_url",
     "http_get",
+    "logging",
     "repo_folder_name",
     "try_to_load_from_cache",
 ]

@@ -113,7 +113,7 @@ def _way() -> str:
         if is_for_it and not urllib.request.proxy_bypass(parts.hostname or ""):
             address = proxy if "://" in proxy else f"http://{proxy}"
             return f"{constants.ENDPOINT} through {name} ({_shown(urlsplit(address))})"
-    return constants.ENDPOINT
+    return str(constants.ENDPOINT)
 
 
 def explained(row: Variant, error: Any) -> ModelError:
@@ -137,8 +137,8 @@ def explained(row: Variant, error: Any) -> ModelError:
         )
     elif "timeout" in type(error).__name__.lower() or isinstance(error, TimeoutError):
         text = (
-            f"{_way()} did not answer in {constants.HF_HUB_DOWNLOAD_TIMEOUT} s: run it again and it goes on from "
-            f"there, allow more with HF_HUB_DOWNLOAD_TIMEOUT=60, set HF_ENDPOINT to a mirror, or {bring}"
+            f"{_way()} did not answer in time: run it again and it goes on from there, allow more seconds with "
+            f"HF_HUB_DOWNLOAD_TIMEOUT=60 and HF_HUB_ETAG_TIMEOUT=60, set HF_ENDPOINT to a mirror, or {bring}"
         )
     else:
         text = (

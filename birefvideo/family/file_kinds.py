@@ -31,8 +31,11 @@ _STARTS = (
     (b"%PDF", "a PDF document", "check the path"),
     (b"\x7fELF", "a program", "check the path"),
 )
-_LATER = ((4, b"TFL3", "a TensorFlow Lite model", _CONVERT), (4, b"ftyp", "a video", "check the path"))
-_LATER += ((257, b"ustar", "a tar archive", _UNPACK),)
+_LATER = (
+    (4, b"TFL3", "a TensorFlow Lite model", _CONVERT),
+    (4, b"ftyp", "a video", "check the path"),
+    (257, b"ustar", "a tar archive", _UNPACK),
+)
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|error|!--)", re.IGNORECASE)
 # Protocol buffers: field 1 (the version, a small number), then another field of ONNX' ModelProto.
 _ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42\x72]", re.DOTALL)

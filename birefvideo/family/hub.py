@@ -76,7 +76,7 @@ def stored(row: Variant) -> Stored | None:
 
 def cache_folder(row: Variant) -> Path:
     """Return where the hub's client keeps a repository."""
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=row.hub_id, repo_type="model")
+    return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=row.hub_id, repo_type="model"))
 
 
 def is_begun(row: Variant) -> bool:
@@ -124,7 +124,8 @@ def _fetch(row: Variant, revision: str, expected: str) -> Stored:
     check_settings()
     own("locks").mkdir(parents=True, exist_ok=True)  # before a byte is fetched that could not be locked
     place = f"{row.hub_id} at {constants.ENDPOINT}"
-    metadata = get_hf_file_metadata(hf_hub_url(row.hub_id, WEIGHTS, revision=revision or None))
+    url = hf_hub_url(row.hub_id, WEIGHTS, revision=revision or None)
+    metadata = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     commit, sha256 = metadata.commit_hash or "", metadata.etag or ""
     if not commit or not is_sha256(sha256):
         raise ModelError(

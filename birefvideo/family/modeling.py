@@ -22,7 +22,7 @@ from birefvideo.family.checkpoints import (
     native_size,
 )
 from birefvideo.family.config import BiRefNetConfig
-from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.shards import WEIGHTS
 from birefvideo.family.variants import is_hub_id, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry, TrainingOutputs
 from birefvideo.network.swin import WindowAttention, relative_position_index

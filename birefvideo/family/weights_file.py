@@ -96,7 +96,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         kind = kind_of(path)
         _check_memory(path.name, path.stat().st_size)
         if kind is Kind.SAFETENSORS:
-            return load_file(path)
+            return dict(load_file(path))
         state = _state_dict(torch.load(path, map_location="cpu", weights_only=True), path)
     except _UNREADABLE as error:
         if isinstance(error, pickle.UnpicklingError) and (found := _GLOBAL.search(str(error))):
