@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import birefvideo
 from birefvideo.errors import ModelError, OptionError
-from birefvideo.family.checkpoints import find, load, native_size, save_folder
+from birefvideo.family.checkpoints import find, load, save_folder
 from birefvideo.family.importing import import_weights
+from birefvideo.family.native_size import native_size
 from birefvideo.family.shards import sha256_of
 from birefvideo.family.variants import EMBEDDED, VARIANTS
 from birefvideo.network.birefnet import BiRefNet, Geometry

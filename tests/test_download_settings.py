@@ -1,4 +1,4 @@
-"""Settings of a download that cannot be used: one line that names the setting, and no connection; no secret is shown."""
+"""Settings of a download that cannot be used: one line that names the setting, and no connection is opened."""
 
 from __future__ import annotations
 

@@ -301,12 +301,6 @@ def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cache_without_links_keeps_one_copy_that_counts_as_here(server: HubServer) -> None:
     path = hub.download(ROW).path
     assert not path.is_symlink() and path.read_bytes() == CONTENT
-    assert [
-        found for found in Path(constants.HF_HUB_CACHE).rglob("*") if found.is_file() and "blobs" in found.parts
-    ] in (
-        [],
-        list(path.parents[2].glob("blobs/*")),
-    )
     assert sum(found.stat().st_size == len(CONTENT) for found in path.parents[2].rglob("*")) == 1
     before = server.sent()
     assert hub.download(ROW).fetched is False and server.sent() == before
@@ -323,7 +317,7 @@ def test_a_download_that_only_began_does_not_count_as_here_and_is_told(server: H
 
     server.breaks_at = 300_000
     refused("broke off")
-    with pytest.raises(ModelError, match="only a part of a download in .*: run birefvideo models --download portrait"):
+    with pytest.raises(ModelError, match=r"only a part of a download in .*: run birefvideo models --download portrait"):
         find("portrait")
 
 
@@ -378,11 +372,10 @@ def test_weights_that_come_in_chunks_are_whole(server: HubServer) -> None:
 
 
 def test_a_server_that_does_not_answer_in_time_is_told(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT", "DEFAULT_ETAG_TIMEOUT"):
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
         monkeypatch.setattr(constants, name, 0.05)
-    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_ETAG_TIMEOUT", 0.05)
-    server.waits = 0.5
-    assert "HF_HUB_DOWNLOAD_TIMEOUT" in refused("did not answer|timed out")
+    server.waits = 0.3
+    assert "HF_HUB_DOWNLOAD_TIMEOUT" in refused("did not answer in time")
 
 
 def test_another_programs_weights_of_another_form_count_as_here(server: HubServer) -> None:

@@ -21,6 +21,7 @@ from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.empty_network import empty_network
 from birefvideo.family.hub_place import why_unusable
+from birefvideo.family.native_size import PUBLISHED_SIZE, native_size
 from birefvideo.family.shards import INDEX, WEIGHTS, is_index, sha256_of
 from birefvideo.family.state_keys import plain_keys
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, known_names, named_row
@@ -31,9 +32,6 @@ from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
-
-PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
-"""The input of most published variants, taken where no source states another."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +133,6 @@ def _automatic(has_gpu: bool) -> Checkpoint:
         if found is not None:
             return replace(found, reason="cached, and a GPU is present")
     return replace(embedded, reason="embedded; no official weights are cached")
-
-
-def native_size(row: Variant) -> InputSize:
-    """Return the input that a variant was trained with, as far as that is known."""
-    if row.sides:
-        return InputSize(sides=row.sides)
-    if row.long_side:
-        return InputSize(long_side=row.long_side)
-    return InputSize(fixed=row.size) if row.size else PUBLISHED_SIZE
 
 
 def stored(row: Variant) -> Checkpoint | None:

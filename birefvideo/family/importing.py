@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
-from birefvideo.family.checkpoints import Checkpoint, load, native_size, stored
+from birefvideo.family.checkpoints import Checkpoint, load, stored
 from birefvideo.family.file_kinds import Kind, kind_of
+from birefvideo.family.native_size import native_size
 from birefvideo.family.shards import is_index, shards
 from birefvideo.family.variants import VARIANTS
 from birefvideo.family.weights_file import SUFFIXES, check_is_weights, weights_in
