@@ -187,8 +187,9 @@ def _bytes(count: int) -> str:
 def _download(cost: Cost) -> str:
     if cost.download is None:
         return ""
-    least, most = cost.download
-    return _bytes(least) if least == most else f"{_bytes(least)} or {_bytes(most)}"
+    least, most = map(_bytes, cost.download)
+    short = least.split()[0] if least.split()[1] == most.split()[1] else least
+    return least if least == most else f"{short} or {most}"
 
 
 def _list(rows: list[Variant]) -> Iterator[str]:
@@ -198,7 +199,9 @@ def _list(rows: list[Variant]) -> Iterator[str]:
     yield from table([("name", "here", "best for"), *cells], (0, 0, 1))
     yield ""
     yield "birefvideo models NAME shows more: data, figures, how to get it."
-    if not any(known.measured for known in cost.values()):
+    if any(known.measured for known in cost.values()):
+        yield "Seconds a frame are those of 1920×1080, measured on this machine."
+    else:
         yield "birefvideo models --measure NAME times it on this machine."
 
 
@@ -210,7 +213,7 @@ def _summary(row: Variant, cost: Cost) -> str:
     prices = (
         _download(cost),
         f"{_bytes(cost.memory)} of memory" if cost.memory else "",
-        f"{_seconds(cost.seconds)} a frame here" if cost.seconds else "",
+        f"{_seconds(cost.seconds)} a frame" if cost.seconds else "",
     )
     price = ", ".join(filter(None, prices))
     lines = (row.best_for, row.avoid and f"not for {row.avoid}", f"({facts})", price and f"({price})")

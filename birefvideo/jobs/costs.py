@@ -17,7 +17,7 @@ PARAMETERS = {"swin_v1_l": 220_176_498, "swin_v1_t": 44_313_720}
 """Weights of the published networks, by their backbone."""
 _MEMORY = {
     "conv_m": (430_000_000, 235),
-    "swin_v1_t": (700_000_000, 1000),
+    "swin_v1_t": (1_100_000_000, 620),
     "swin_v1_l": (1_700_000_000, 1100),
 }
 """By backbone: bytes that a job takes however small its pictures, and bytes for a pixel that the network sees.
