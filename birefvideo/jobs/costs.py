@@ -16,13 +16,13 @@ from birefvideo.jobs.measured import PICTURE, Measured, measurements
 PARAMETERS = {"swin_v1_l": 220_176_498, "swin_v1_t": 44_313_720}
 """Weights of the published networks, by their backbone."""
 _MEMORY = {
-    "conv_m": (430_000_000, 235),
-    "swin_v1_t": (1_100_000_000, 620),
-    "swin_v1_l": (1_700_000_000, 1100),
+    "conv_m": (480_000_000, 430_000_000, 235),
+    "swin_v1_t": (1_250_000_000, 610_000_000, 1095),
+    "swin_v1_l": (2_650_000_000, 1_310_000_000, 1435),
 }
-"""By backbone: bytes that a job takes however small its pictures, and bytes for a pixel that the network sees.
+"""By backbone: bytes while it is loaded, bytes while it runs, and those for a pixel that the network sees.
 
-Fitted to the peaks of processes that ran one frame of 1080p in fp32 on a CPU; GPUs and half precision take less.
+Fitted to the peaks of processes that ran frames of 1080p in fp32 on a CPU; GPUs and half precision take less.
 """
 
 
@@ -81,9 +81,9 @@ def memory_of(row: Variant, size: tuple[int, int] | None = None) -> int | None:
     """
     if row.backbone not in _MEMORY:
         return None
-    fixed, pixel = _MEMORY[row.backbone]
+    loading, running, pixel = _MEMORY[row.backbone]
     width, height = size or network_size(row)
-    return fixed + pixel * width * height
+    return max(loading, running + pixel * width * height)
 
 
 def network_size(row: Variant) -> tuple[int, int]:

@@ -65,16 +65,16 @@ def busy() -> float:
 def measured_here(row: Variant) -> Measured:
     """Measure a model in this process."""
     from birefvideo.family import checkpoints
+    from birefvideo.family.empty_network import random_network
     from birefvideo.matting.devices import find_device
     from birefvideo.matting.engine import Engine
     from birefvideo.matting.predict import Predictor
-    from birefvideo.network.birefnet import BiRefNet, Geometry
 
     checkpoint = checkpoints.stored(row)
     if checkpoint:
         network, size = checkpoints.load(checkpoint), checkpoint.size
     elif row.backbone:
-        network, size = BiRefNet(Geometry(row.backbone)).eval(), native_size(row)
+        network, size = random_network(row.backbone), native_size(row)
     else:
         raise ModelError(f"the shape of {row.name} is known from its weights only: get them first")
     device = find_device()
