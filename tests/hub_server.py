@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -109,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.request_ = Request(self.command, path, headers.get("Host", ""), headers.get("Range", ""), token)
         hub.requests.append(self.request_)
         if hub.waits:
-            time.sleep(hub.waits)
+            threading.Event().wait(hub.waits)
         if hub.status:
             return self._say(hub.status)
         if found := re.fullmatch(r"/files/(\w+)", path):

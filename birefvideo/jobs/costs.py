@@ -17,8 +17,8 @@ PARAMETERS = {"swin_v1_l": 220_176_498, "swin_v1_t": 44_313_720}
 """Weights of the published networks, by their backbone."""
 _MEMORY = {
     "conv_m": (480_000_000, 430_000_000, 235),
-    "swin_v1_t": (1_250_000_000, 610_000_000, 1095),
-    "swin_v1_l": (2_650_000_000, 1_310_000_000, 1435),
+    "swin_v1_t": (1_240_000_000, 860_000_000, 855),
+    "swin_v1_l": (3_475_000_000, 1_685_000_000, 1075),
 }
 """By backbone: bytes while it is loaded, bytes while it runs, and those for a pixel that the network sees.
 

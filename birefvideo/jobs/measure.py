@@ -79,6 +79,7 @@ def measured_here(row: Variant) -> Measured:
         raise ModelError(f"the shape of {row.name} is known from its weights only: get them first")
     device = find_device()
     engine = Engine(network, size, device)
+    del network  # as in a job, the engine's own copy is left
     predictor = Predictor(engine)
     frames = predictor.predict(_frames())
     next(frames)
