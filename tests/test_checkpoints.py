@@ -238,7 +238,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "run",))
 
     torch.save({"weight": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(ModelError, match=r"cannot be read as weights \(beside weights it holds a .*can run code"):
+    with pytest.raises(ModelError, match=r"cannot be read as weights \(beside weights it holds .*can run code"):
         load(find(str(tmp_path / "evil.pth")))
     assert not (tmp_path / "run").exists()
 
