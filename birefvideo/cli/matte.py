@@ -95,7 +95,7 @@ def matte(
     picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
     searched.
 
-    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but an input lacks frames; 130 stopped.
+    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
     with reported(debug):
@@ -154,7 +154,7 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) 
 def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
     """Matte the clips one after another with one network; an error of one stops no other.
 
-    Returns whether one of them lacks frames.
+    Returns whether one of them lacks frames or sound.
     """
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import job_folder

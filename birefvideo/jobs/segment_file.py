@@ -14,6 +14,7 @@ from typing import Any
 from birefvideo.jobs.digests import file_digest, folder_digest
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.flicker import Curve
+from birefvideo.matting.second_look import Look
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.own_files import is_plain_file, is_plain_folder, sync, write_whole
 from birefvideo.pipeline import SegmentReport
@@ -42,9 +43,15 @@ def read_report(path: Path) -> tuple[SegmentReport, Mapping[str, Any]] | None:
             return None
         found = values["report"]
         parsed = {"decode": DecodeReport(**found["decode"]), "curve": Curve(**found["curve"])}
+        parsed["looks"] = [_look(one) for one in found["looks"]]
         return SegmentReport(**{**found, **parsed}), dict(values["parts"])
     except (OSError, ValueError, TypeError, LookupError):
         return None
+
+
+def _look(values: Mapping[str, Any]) -> Look:
+    pairs: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Look(**{**values, **pairs})
 
 
 def is_whole(part: Path, parts: Mapping[str, Any]) -> bool:
