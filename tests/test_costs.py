@@ -103,6 +103,8 @@ def test_the_list_shows_costs_within_80_columns_and_seconds_only_where_they_were
     assert after.count("s a frame)") == 1 and "(440 or 881 MB, 2.9 GB of memory, 1.25 s a frame)" in after
     assert max(map(len, (before + after).splitlines())) <= 80
     assert "1.25 s a frame of 1920×1080 (float32, a CPU, 2 threads)" in invoke("models", "general").stdout
+    keep("general", replace(ONE, busy=True))
+    assert "1.25 s a frame of 1920×1080 while busy (" in invoke("models", "general").stdout
     assert "not measured here: birefvideo models --measure lite" in invoke("models", "lite").stdout
 
 

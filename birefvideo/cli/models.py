@@ -157,7 +157,7 @@ def _costs(rows: list[Variant]) -> dict[str, Cost]:
 def _measure_all(names: list[str], debug: bool) -> None:
     """Measure one after another; one that fails stops no other."""
     from birefvideo.family.hub import stored
-    from birefvideo.jobs.measure import busy, measure
+    from birefvideo.jobs.measure import measure
 
     rows = _rows(names) if names else [row for row in _rows([]) if stored(row)]
     failures = Failures(debug)
@@ -166,12 +166,11 @@ def _measure_all(names: list[str], debug: bool) -> None:
             found = measure(row.name)
             size = f"input {found.size[0]}×{found.size[1]}, {found.dtype}"
             whose = "" if found.own_weights else "; with random weights in its shape, which takes as long"
+            busy = "; other programs were at work: measure again when they are not" if found.busy else ""
             tell(
                 f"{row.name}: {_seconds(found.seconds)} a frame of 1920×1080, {_bytes(found.memory)} of memory "
-                f"({size}, {found.device}, {found.threads} threads{whose})"
+                f"({size}, {found.device}, {found.threads} threads{whose}{busy})"
             )
-    if load := busy():
-        tell(f"other programs were at work (load {load:.1f}): measure again when they are not")
     if failures.errors:
         raise typer.Exit(1)
 
@@ -213,7 +212,7 @@ def _summary(row: Variant, cost: Cost) -> str:
     prices = (
         _download(cost),
         f"{_bytes(cost.memory)} of memory" if cost.memory else "",
-        f"{_seconds(cost.seconds)} a frame" if cost.seconds else "",
+        f"{_seconds(cost.seconds)} a frame{_while_busy(cost)}" if cost.seconds else "",
     )
     price = ", ".join(filter(None, prices))
     lines = (row.best_for, row.avoid and f"not for {row.avoid}", f"({facts})", price and f"({price})")
@@ -260,6 +259,10 @@ def _explanation(row: Variant, cost: Cost) -> Iterator[str]:
     yield f"  birefvideo matte CLIP --model {row.name}"
 
 
+def _while_busy(cost: Cost) -> str:
+    return " while busy" if cost.measured and cost.measured.busy else ""
+
+
 def _how_known(cost: Cost) -> str:
     measured = bool(cost.measured and cost.measured.memory)
     return "measured here" if measured else "about, for 1080p in float32 on a CPU"
@@ -269,7 +272,7 @@ def _speed(row: Variant, cost: Cost) -> str:
     if cost.measured is None:
         return f"not measured here: birefvideo models --measure {row.name}"
     found = cost.measured
-    return f"{_seconds(found.seconds)} a frame of 1920×1080 ({found.dtype}, {found.device}, {found.threads} threads)"
+    return f"{_seconds(found.seconds)} a frame of 1920×1080{_while_busy(cost)} ({found.dtype}, {found.device}, {found.threads} threads)"
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:

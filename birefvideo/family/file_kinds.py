@@ -132,5 +132,5 @@ def _check_archive(path: Path) -> None:
         raise unusable(path, f"it is a zip archive {inside}", _UNPACK if weights else "check the path")
     claimed, size = sum(member.file_size for member in members), path.stat().st_size
     if claimed > size:
-        why = f"{claimed / 1e6:,.0f} MB are packed into {size / 1e6:,.1f} MB, which PyTorch does not do"
+        why = f"{claimed / 1e6:,.0f} MB packed into {size / 1e6:,.1f} MB, which PyTorch does not do"
         raise unusable(path, why)

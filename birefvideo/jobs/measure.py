@@ -53,13 +53,12 @@ def measure(name: str) -> Measured:
     return found
 
 
-def busy() -> float:
-    """Return the system's load where other programs take so much of the CPUs that a measurement is too slow, or 0."""
+def _load_of_others() -> bool:
+    """Return whether more is at work than our own threads, so that a measurement is too slow."""
     try:
-        load = os.getloadavg()[0]
+        return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) + 1
     except (AttributeError, OSError):  # Windows
-        return 0.0
-    return load if load > 1.5 * (os.cpu_count() or 1) + 1 else 0.0
+        return False
 
 
 def measured_here(row: Variant) -> Measured:
@@ -102,6 +101,7 @@ def measured_here(row: Variant) -> Measured:
         device=words,
         threads=threads,
         own_weights=checkpoint is not None,
+        busy=_load_of_others(),
     )
 
 

@@ -42,6 +42,8 @@ class Measured:
     """Threads of the CPU."""
     own_weights: bool
     """Whether with the model's weights; else with random ones in a network of the same shape, which is as fast."""
+    busy: bool = False
+    """Whether other programs were at work, so that it takes less time when they are not."""
 
 
 def this_device() -> tuple[str, int]:
@@ -116,6 +118,7 @@ def _parsed(value: dict[str, Any]) -> Measured | None:
             device=str(value["device"]),
             threads=bounded_int(value["threads"], 1, 1 << 20),
             own_weights=bool(value["own_weights"]),
+            busy=bool(value.get("busy")),
         )
     except (LookupError, TypeError, ValueError, ArithmeticError):
         return None
