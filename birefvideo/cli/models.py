@@ -272,7 +272,8 @@ def _speed(row: Variant, cost: Cost) -> str:
     if cost.measured is None:
         return f"not measured here: birefvideo models --measure {row.name}"
     found = cost.measured
-    return f"{_seconds(found.seconds)} a frame of 1920×1080{_while_busy(cost)} ({found.dtype}, {found.device}, {found.threads} threads)"
+    speed = f"{_seconds(found.seconds)} a frame of 1920×1080{_while_busy(cost)}"
+    return f"{speed} ({found.dtype}, {found.device}, {found.threads} threads)"
 
 
 def _how_to_get(row: Variant) -> Iterator[str]:
