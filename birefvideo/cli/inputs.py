@@ -61,6 +61,18 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     return clips, missing
 
 
+def check_opens(clip: Path) -> None:
+    """Refuse a file that is no film and no picture, before anything else is loaded; of a series nothing is known yet.
+
+    Raises:
+        InputError: says what it is.
+    """
+    from birefvideo.media.reading.open_input import open_input
+
+    if not clip.is_dir() and clip.exists():
+        open_input(clip).close()
+
+
 def _check_there(inputs: list[Path]) -> None:
     """Refuse a command of which one input is not there, before anything is made of the others.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
-from birefvideo.cli.inputs import find_clips
+from birefvideo.cli.inputs import check_opens, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
@@ -39,12 +40,11 @@ def matte(
         ),
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
             metavar="PATH",
-            parser=path,
             help="File or folder to write; default: beside each input.",
             rich_help_panel=_COMMON,
         ),
@@ -99,12 +99,16 @@ def matte(
     """
     quiet_libraries()
     with reported(debug):
-        clips, missing = find_clips(inputs, out)
+        place = None if out is None else path(out)
+        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
+        if len(clips) == 1 and not missing:
+            check_opens(clips[0])
         if not quiet:
             tell(_first_words(options.get("model", "auto")))
         chosen = Options(**options)
-        jobs = _plan(clips, out, to or [], chosen)
+        jobs = _plan(clips, place, to or [], chosen, into=is_folder)
         _tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)
@@ -140,13 +144,14 @@ def _tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], qui
         print_note(note)
 
 
-def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:
+def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool) -> Jobs:
     """Check everything that can be checked before an input is opened; return the outputs of every clip."""
+    from birefvideo.jobs.check_targets import check_distinct
     from birefvideo.jobs.loaded_model import check_machine
-    from birefvideo.jobs.plan import check_distinct, plan_targets
+    from birefvideo.jobs.plan import plan_targets
 
     check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to, options) for clip in clips}
+    jobs = {clip: plan_targets(clip, out, to, options, into=into) for clip in clips}
     check_distinct(jobs)
     return jobs
 
