@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from birefvideo.errors import OutputError, named
+from birefvideo.own_files import LONGEST
 
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 """What systems say where a name is taken by something of another kind."""
-LONGEST = 255
-"""Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
 
 
 def check_name(path: Path, remedy: str) -> None:

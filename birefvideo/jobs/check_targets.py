@@ -76,9 +76,8 @@ def check_targets(source: Path, targets: Sequence[Target], background: object = 
                 raise OutputError(f"{path} is the input itself: choose another {named('out')}")
             # Folders that are missing are made when there is something to put into them.
             nearest = next(folder for folder in path.absolute().parents if folder.exists())
-            descriptor, probe = tempfile.mkstemp(prefix=".birefvideo-", dir=nearest)
-            os.close(descriptor)
-            Path(probe).unlink()
+            with tempfile.TemporaryFile(prefix=".birefvideo-", dir=nearest):  # nameless where the system can
+                pass
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OutputError(

@@ -169,7 +169,9 @@ def plan_targets(
     """
     is_folder = out is None or into or out.is_dir()
     targets = _named_targets(source, out, is_folder, names, options or Options())
-    for path in (*(target.path for target in targets), job_folder(targets, source)):
+    paths = [target.path for target in targets]
+    beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
+    for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets
 
