@@ -16,6 +16,7 @@ from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
 from birefvideo.cli.report import JobBar, print_note, print_result, quiet_libraries
+from birefvideo.errors import with_flags
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
@@ -85,7 +86,9 @@ def matte(
             rich_help_panel=_COMMON,
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=_COMMON)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     **options: Any,
 ) -> None:
@@ -175,6 +178,9 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
                 has_losses = has_losses or bool(result.losses)
                 if not quiet:
                     print_result(clip, result)
+                else:
+                    for loss in result.losses:  # an error of the input, if none of the job
+                        print_error(f"{clip}: {with_flags(loss)}")
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
