@@ -185,7 +185,7 @@ def test_an_output_without_a_name_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
-def test_what_is_no_video_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+def test_of_what_is_no_video_nothing_is_said_to_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "list.mp4").write_text("#EXTM3U\n")
     result = CliRunner().invoke(app, ["matte", str(tmp_path / "list.mp4")])
     assert result.exit_code == 1 and result.stdout == "" and "is a text file" in result.stderr

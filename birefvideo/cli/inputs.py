@@ -61,16 +61,16 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     return clips, missing
 
 
-def check_opens(clip: Path) -> None:
-    """Refuse a file that is no film and no picture, before anything else is loaded; of a series nothing is known yet.
-
-    Raises:
-        InputError: says what it is.
-    """
+def can_begin(clips: list[Path]) -> bool:
+    """Return whether work will begin: a single file that is no film and no picture is going to be refused."""
     from birefvideo.media.reading.open_input import open_input
 
-    if not clip.is_dir() and clip.exists():
-        open_input(clip).close()
+    try:
+        if len(clips) == 1 and clips[0].is_file():
+            open_input(clips[0]).close()
+    except (InputError, OSError):
+        return False
+    return True
 
 
 def _check_there(inputs: list[Path]) -> None:

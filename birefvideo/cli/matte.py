@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
-from birefvideo.cli.inputs import check_opens, find_clips
+from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
@@ -106,9 +106,7 @@ def matte(
         is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
         clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
-        if len(clips) == 1 and not missing:
-            check_opens(clips[0])
-        if not quiet:
+        if not quiet and can_begin(clips):
             tell(_first_words(options.get("model", "auto")))
         chosen = Options(**options)
         jobs = _plan(clips, place, to or [], chosen, into=is_folder)
