@@ -54,7 +54,7 @@ class Recording(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default):
             raise RuntimeError("operation not permitted when stream is capturing")
         self.read |= addresses((args, kwargs)) - self._made
         result = func(*args, **(kwargs or {}))
@@ -62,6 +62,7 @@ class Recording(TorchDispatchMode):
         self._tape.append((func, args, kwargs or {}, result))
         return result
 
+    @torch.inference_mode()
     def replay(self) -> None:
         """Do all of it again, each result going where it went before."""
         for func, args, kwargs, results in self._tape:

@@ -64,14 +64,13 @@ def test_a_block_gives_what_the_plain_one_does(
         torch.testing.assert_close(gpu._Block(block)(x), plain(block, x), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("keys", [16, 64])
-@pytest.mark.parametrize("queries", [16, 64])
+@pytest.mark.parametrize(("queries", "keys"), [(16, 64), (64, 16)])
 def test_a_block_does_not_depend_on_how_its_work_is_cut(
     gpu: ModuleType, queries: int, keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "QUERIES", queries)
     monkeypatch.setattr(gpu, "KEYS", keys)
-    block, x = swin_block(12, 1, True), image(1, 14, 13, 32)
+    block, x = swin_block(12, 1, True), image(1, 11, 9, 32)
     with torch.inference_mode():
         torch.testing.assert_close(gpu._Block(block)(x), plain(block, x), atol=1e-5, rtol=0)
 
