@@ -15,7 +15,7 @@ from test_fuse import filled, scene
 from torch import Tensor, nn
 
 from birefvideo.network import birefnet
-from birefvideo.network.birefnet import BiRefNet, Geometry
+from birefvideo.network.birefnet import Geometry
 from birefvideo.network.fast_deform import FastAsppDeformable
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SwinBlock, shift_mask
@@ -53,7 +53,8 @@ def plain(block: SwinBlock, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shifted", [False, True], ids=["whole", "shifted"])
 @pytest.mark.parametrize(
-    ("window", "heads", "size"), [(7, 3, (17, 20)), (7, 1, (14, 21)), (7, 2, (3, 5)), (12, 2, (25, 24)), (12, 1, (5, 13))]
+    ("window", "heads", "size"),
+    [(7, 3, (17, 20)), (7, 1, (14, 21)), (7, 2, (3, 5)), (12, 2, (25, 24)), (12, 1, (5, 13))],
 )
 def test_a_block_gives_what_the_plain_one_does(
     gpu: ModuleType, window: int, heads: int, size: tuple[int, int], shifted: bool

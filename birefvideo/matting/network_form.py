@@ -22,7 +22,7 @@ def in_fastest_form(
     """Return `model` for inference, and a sentence that says in which form where the device has a choice, else ''.
 
     On CUDA, attention and deformable sampling are Triton kernels where Triton works there. They are compiled when they
-    are first used, with a C compiler of the user's, so whatever can go wrong with that does: it is tried on one picture.
+    are first used, with a C compiler of the user's, which may fail in many ways: so they are tried on one picture.
     """
     if device.kind.triton_from is None:
         return fuse(model), ""

@@ -85,8 +85,8 @@ class Backend(ABC, Generic[EventT]):
         """Return what repeats the kernels of `work`, on the same memory, at less cost to the host than `work` itself.
 
         To be called within work of Stream.COMPUTE. `alike` says that the last capture was of such work, and that what
-        repeats it still lives: both may use the same memory for what they make, so results must go to memory that `work`
-        was given. Returns None where the device cannot, or refuses; one that has refused is not asked again.
+        repeats it still lives: both may use the same memory for what they make, so results must go to memory that
+        `work` was given. Returns None where the device cannot, or refuses; one that has refused is not asked again.
         """
         return None
 
@@ -138,7 +138,7 @@ def steady_kernels() -> Iterator[None]:
     """Keep what is queued here to full fp32 and to kernels that need no search: no TF32, no cuDNN attention.
 
     cuDNN convolves fp32 in TF32, with 10 bits, unless told otherwise. Its attention, which PyTorch prefers on some
-    cards, first makes a plan for each shape, of which a network has more than a hundred. Both are settings of the process.
+    cards, first makes a plan for each shape, of which a network has over a hundred. Both are settings of the process.
     """
     cudnn: Any = torch.backends.cudnn
     kept = {"enabled": cudnn.enabled, "deterministic": cudnn.deterministic}

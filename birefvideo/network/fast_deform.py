@@ -75,7 +75,7 @@ class _Predictor(nn.Module):
         self.spectral = FftConv2d(*self.widest())
 
     def widest(self) -> tuple[Tensor, Tensor]:
-        """Return filters and biases of one convolution that predicts all: y of all taps, x of all, modulation of all."""
+        """Return filters and biases of one convolution that predicts all: first y of all taps, then x, modulation."""
         widened = [F.pad(w, (self.reach - s // 2,) * 4) for w, s in zip(self.weights, self.sizes, strict=True)]
         return _by_kind(widened), _by_kind(list(self.biases))
 

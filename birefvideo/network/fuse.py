@@ -40,7 +40,7 @@ def fuse(model: BiRefNet, parts: Parts | None = None) -> nn.Module:
 
 
 def tables_of(network: nn.Module) -> object:
-    """Return the tensors, besides weights, that a network keeps of its last inputs and reads: a CUDA graph must hold them."""
+    """Return the tensors, besides weights, that a network keeps from input to input: a CUDA graph must hold them."""
     return [list(part.plans.values()) for part in network.modules() if isinstance(part, FastStage)]
 
 

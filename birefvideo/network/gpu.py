@@ -32,7 +32,7 @@ PIXELS = 64
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "shift", "heads"])
-def attention_kernel(
+def attention_kernel(  # noqa: PLR0915  a kernel calls no functions of its own
     qkv,  # (N, H, W, 3, heads, D)
     qkv_bias,  # (3, heads, D): what the projection makes of a padded token, which is zeros
     table,  # (heads, (2 S - 1)²): the bias by relative position
@@ -157,7 +157,7 @@ def deform_kernel(
 
 
 def window_attention(qkv: Tensor, qkv_bias: Tensor, table: Tensor, window: int, shift: int, heads: int) -> Tensor:
-    """Attend within shifted windows of a map in raster order: (N, H, W, 3·dim) -> (N, H, W, dim), before the projection.
+    """Attend within shifted windows of a map in raster order: (N, H, W, 3·dim) -> (N, H, W, dim), not projected.
 
     Padding up to whole windows counts as keys and values of `qkv_bias` (3·dim,); `table` is (heads, (2·window - 1)²).
     """
