@@ -1,4 +1,4 @@
-"""The network's form for NVIDIA cards: in Triton's interpreter against the plain network, and compiled without a card."""
+"""The network's form for NVIDIA cards: interpreted, against the plain network; and compiled, without a card."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_deformable_aspp_gives_what_the_plain_one_does(
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of NaN and of infinity
 def test_a_pixel_that_is_not_a_number_is_carried_as_in_the_other_form(gpu: ModuleType) -> None:
     module = aspp(1.0, 16, 32)
-    module.aspp1.atrous_conv.regular_conv.weight[0, 0] = 0  # type: ignore[union-attr, index]
+    module.aspp1.atrous_conv.regular_conv.weight[0, 0] = 0
     kernels, other = gpu.GpuAsppDeformable(module), FastAsppDeformable(module)
     x = image(1, 16, 12, 12)
     offsets = other.predictor.biases[0]

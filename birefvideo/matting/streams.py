@@ -208,7 +208,7 @@ class CudaBackend(Backend[torch.cuda.Event]):
         if not alike:
             for _ in range(self._WARM_UPS):
                 work()
-            self._pool = torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         # Only this thread is held to the rules of a capture: others may allocate meanwhile.
         mode = "thread_local"

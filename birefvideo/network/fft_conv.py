@@ -51,7 +51,8 @@ class FftConv2d(nn.Module):
     def _transformed(self) -> Tensor:
         # A convolution in torch is a correlation: with flipped filters it becomes the product of transforms.
         spectrum = torch.fft.rfft2(self._weight.flip(2, 3), s=(TILE, TILE)).permute(2, 3, 0, 1)
-        return spectrum.flatten(0, 1).contiguous()
+        transformed: Tensor = spectrum.flatten(0, 1).contiguous()
+        return transformed
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, H, W) on the CPU -> (N, O, H, W) fp32."""

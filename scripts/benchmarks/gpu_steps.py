@@ -104,8 +104,8 @@ class Bench:
         ms = {"ms": statistics.median(times), "least": min(times), "host_ms": statistics.median(host)}
         return {name: round(value, 3) for name, value in ms.items()}
 
-    def graphed(self, work: Callable[[], None]) -> Callable[[], None]:
-        repeat = self.on_stream(lambda: self.backend.capture(work))
+    def graphed(self, work: Callable[[], object]) -> Callable[[], object]:
+        repeat = self.on_stream(lambda: self.backend.capture(lambda: (work(), None)[1]))
         if self.cuda and repeat is None:
             refusal = self.backend.not_captured
             self.backend = self.device.backend()  # which has not been refused anything yet
