@@ -448,3 +448,33 @@ def test_cuda_closing_early_lets_the_next_clip_run(expected: list[NDArray[np.flo
 def test_cuda_tells_what_a_frame_takes() -> None:
     engine = engine_of(Tint(), SIZE, CUDA, dtype=torch.float32)
     assert engine.batch_for(PictureKind.of(FRAMES[0].picture)) == MAX_BATCH
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_cuda_a_network_that_cannot_be_captured_runs_and_its_memory_can_be_given_back() -> None:
+    engine = engine_of(Curious(), SIZE, CUDA, dtype=torch.float32)
+    for _ in range(2):
+        predictor = Predictor(engine, 3)
+        assert len(list(predictor.predict(FRAMES))) == len(FRAMES)
+        assert predictor.report.not_captured
+        engine.give_back()
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_cuda_a_captured_lite_network_gives_its_own_bits_again_and_the_plain_ones_alpha(dtype: torch.dtype) -> None:
+    size, model = InputSize(fixed=(256, 256)), filled(LITE)
+    plain = engine_of(model, size, CUDA, dtype=torch.float32, fused=False)
+    wanted = [frame.alpha for frame in Predictor(plain, 1).predict(FRAMES[:4])]
+    engine = engine_of(model, size, CUDA, dtype=dtype)
+    predictor = Predictor(engine, 1)
+    captured = [frame.alpha for frame in predictor.predict(FRAMES[:4])]
+    assert predictor.report.not_captured == ""
+    engine.give_back()
+    engine.backend.not_captured = "not wanted"
+    launched = [frame.alpha for frame in Predictor(engine, 1).predict(FRAMES[:4])]
+    np.testing.assert_array_equal(captured, launched)  # type: ignore[arg-type]
+    off = np.abs(np.subtract(captured, wanted))  # type: ignore[arg-type]
+    assert off.mean() < {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}[dtype], predictor.report.form
