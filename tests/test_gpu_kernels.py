@@ -121,7 +121,8 @@ def test_a_pixel_that_is_not_a_number_is_carried_as_in_the_other_form(gpu: Modul
         assert kernels(x).isnan().any()
 
 
-@pytest.mark.parametrize("mode", ["cat", pytest.param("add", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["cat", "add"])
 def test_the_whole_network_gives_the_plain_ones_logits(gpu: ModuleType, mode: str) -> None:
     model = filled(replace(LITE, multi_scale_input=mode))
     x = scene(64, 96)
@@ -135,6 +136,7 @@ def relative(result: Tensor, expected: Tensor) -> float:
     return ((result.float() - expected).square().mean() / expected.square().mean()).sqrt().item()
 
 
+@pytest.mark.slow
 def test_all_forms_agree_in_fp16(gpu: ModuleType) -> None:
     model = filled(LITE)
     x = scene(64, 64)

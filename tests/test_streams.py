@@ -475,6 +475,6 @@ def test_cuda_a_captured_lite_network_gives_its_own_bits_again_and_the_plain_one
     engine.give_back()
     engine.backend.not_captured = "not wanted"
     launched = [frame.alpha for frame in Predictor(engine, 1).predict(FRAMES[:4])]
-    np.testing.assert_array_equal(captured, launched)  # type: ignore[arg-type]
-    off = np.abs(np.subtract(captured, wanted))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(captured, launched)
+    off = np.abs(np.subtract(captured, wanted))
     assert off.mean() < {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}[dtype], predictor.report.form
