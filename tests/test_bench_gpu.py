@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from benchmarks import gpu_job
 from benchmarks.clock import Clock
 from torch import nn
 
+from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import find_device
+from birefvideo.matting.engine import Engine
 from birefvideo.network.birefnet import BiRefNet
 
 
@@ -39,12 +43,12 @@ def test_a_plain_network_is_measured_plain(plain: bool, monkeypatch: pytest.Monk
     class Seen(Exception):  # noqa: N818
         pass
 
-    def stop(engine: gpu_job.Engine, *_: object) -> float:
+    def stop(engine: Engine, *_: object) -> float:
         seen.append(engine.network)
         raise Seen
 
     monkeypatch.setattr(gpu_job, "time_network", stop)
-    monkeypatch.setattr(gpu_job, "read_frames", lambda *_: iter([gpu_job.DecodedFrame(picture(), 0, 1, 1)]))  # type: ignore[arg-type]
+    monkeypatch.setattr(gpu_job, "read_frames", lambda *_: iter([DecodedFrame(picture(), 0, Fraction(1), 1)]))
     monkeypatch.setattr(gpu_job, "probe", lambda clip: None)
     options = argparse.Namespace(
         plain=plain, compile=False, size="64x64", picture="64x64", dtype="float32", batch=1, frames=1, device="cpu"
@@ -54,7 +58,5 @@ def test_a_plain_network_is_measured_plain(plain: bool, monkeypatch: pytest.Monk
     assert (type(seen[0]) is BiRefNet) == plain
 
 
-def picture() -> object:
-    import av
-
+def picture() -> av.VideoFrame:
     return av.VideoFrame(64, 64, "yuv420p")
