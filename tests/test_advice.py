@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from birefvideo.family.variants import EMBEDDED, GUIDE, README, VARIANTS, Varian
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.matting.devices import Device, find_device
 from birefvideo.media.reading import decode
+from birefvideo.media.reading.normalize import prepare
 from birefvideo.media.reading.probe import probe
 from birefvideo.network.birefnet import Geometry
 
@@ -65,9 +67,13 @@ class TestLook:
         info = probe(source)
         monkeypatch.setattr(look, "_READ_WHOLE", 100 * info.width * info.height)
         monkeypatch.setattr(look, "_PER_PLACE", 4 * info.width * info.height)
-        counted = []
-        prepare = decode.prepare
-        monkeypatch.setattr(decode, "prepare", lambda *given: (counted.append(1), prepare(*given))[1])
+        counted: list[int] = []
+
+        def counting(frame: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+            counted.append(frame.pts)
+            return prepare(frame, info)
+
+        monkeypatch.setattr(decode, "prepare", counting)
         found = pts_of(source)
         assert len(found) >= look.SPREAD
         assert max(found) - min(found) > 0.7 * 240 * 500
