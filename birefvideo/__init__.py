@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from birefvideo.family.auto_classes import register
 
 if TYPE_CHECKING:
+    from birefvideo.advice.advise import Advice, advise
     from birefvideo.api import formats, load_model, matte, mattes, models
     from birefvideo.errors import (
         BirefvideoError,
@@ -35,6 +36,7 @@ _HOMES = {
     **dict.fromkeys(
         ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
     ),
+    **dict.fromkeys(("Advice", "advise"), "advice.advise"),
     "Frame": "frames",
     "Options": "jobs.options",
     "Result": "jobs.result",
@@ -42,6 +44,7 @@ _HOMES = {
 """Public names, and the module that each comes from."""
 
 __all__ = [
+    "Advice",
     "BirefvideoError",
     "DeviceError",
     "Frame",
@@ -51,6 +54,7 @@ __all__ = [
     "Options",
     "OutputError",
     "Result",
+    "advise",
     "formats",
     "load_model",
     "matte",

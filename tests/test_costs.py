@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import ModelError, OutputError
+from birefvideo.family import costs, measured
 from birefvideo.family.client import constants
 from birefvideo.family.empty_network import empty_network
+from birefvideo.family.measured import Measured, keep, measurements
 from birefvideo.family.variants import VARIANTS
-from birefvideo.jobs import costs, measure, measured
-from birefvideo.jobs.measured import Measured, keep, measurements
+from birefvideo.jobs import measure
 from birefvideo.network.birefnet import Geometry
 from birefvideo.network.swin import SWIN_SIZES, SwinSize
 
@@ -29,7 +30,7 @@ ONE = Measured(1.25, 2_900_000_000, (1024, 1024), "float32", "a CPU", 2, own_wei
 
 @pytest.fixture(autouse=True)
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "this_device", lambda: ("a CPU", 2))
+    monkeypatch.setattr(measured, "this_device", lambda device=None: ("a CPU", 2))
 
 
 @pytest.mark.parametrize("backbone", costs.PARAMETERS)
@@ -54,15 +55,15 @@ def test_memory_grows_with_the_networks_input_and_is_unknown_where_the_shape_is(
 
 
 def test_a_measurement_counts_for_its_device_and_threads_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert measurements() == {} and costs.seconds_a_frame("general") is None
+    assert measurements() == {} and costs.cost_of(VARIANTS["general"]).seconds is None
     keep("general", ONE)
     keep("general", replace(ONE, seconds=0.5, threads=4))
     keep("lite", replace(ONE, seconds=0.1, device="a GPU"))
     assert measurements() == {"general": ONE}
-    assert costs.seconds_a_frame("general") == 1.25
-    monkeypatch.setattr(measured, "this_device", lambda: ("a CPU", 4))
-    assert costs.seconds_a_frame("general") == 0.5
-    monkeypatch.setattr(measured, "this_device", lambda: ("a GPU", 2))
+    assert costs.cost_of(VARIANTS["general"]).seconds == 1.25
+    monkeypatch.setattr(measured, "this_device", lambda device=None: ("a CPU", 4))
+    assert costs.cost_of(VARIANTS["general"]).seconds == 0.5
+    monkeypatch.setattr(measured, "this_device", lambda device=None: ("a GPU", 2))
     assert list(measurements()) == ["lite"]
 
 

@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "media": BASE,
     "pipeline": {"media", "matting", *BASE},
     "scoring": {"media", *BASE},
-    "jobs": {"pipeline", "media", "family", "matting", *BASE},
+    "advice": {"media", "family", "matting", *BASE},
+    "jobs": {"advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "jobs", "family", *BASE},
-    "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
+    "birefvideo": {"api", "advice", "jobs", "family", *BASE},
+    "cli": {"birefvideo", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,15 +157,15 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options, 
 
 
 def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
-    """Matte the clips one after another with one network; an error of one stops no other.
+    """Matte the clips one after another, with one network where they take the same; an error of one stops no other.
 
     Returns whether one of them lacks frames or sound.
     """
-    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.loaded_model import LastModel
     from birefvideo.jobs.plan import job_folder
     from birefvideo.jobs.run import run
 
-    load = cache(lambda: LoadedModel(options))
+    load = LastModel()
     has_losses = False
     for clip, targets in jobs.items():
         try:

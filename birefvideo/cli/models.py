@@ -17,8 +17,8 @@ from birefvideo.cli.table import table
 from birefvideo.errors import BirefvideoError, OptionError
 
 if TYPE_CHECKING:
+    from birefvideo.family.costs import Cost
     from birefvideo.family.variants import Variant
-    from birefvideo.jobs.costs import Cost
 
 
 def models(
@@ -57,7 +57,7 @@ def models(
         if source is not None:
             _import(chosen[0], source)
         elif download:
-            _download_all(chosen, update, debug)
+            download_all(chosen, update, debug)
         elif measure:
             _measure_all(chosen, debug)
         elif as_json:
@@ -86,7 +86,7 @@ def _check(names: list[str], download: bool, update: bool, source: Path | None, 
         raise OptionError(f"--from needs one NAME to import as, got {len(names)}: birefvideo models lists them")
 
 
-def _download_all(names: list[str], update: bool, debug: bool) -> None:
+def download_all(names: list[str], update: bool, debug: bool) -> None:
     """Fetch one after another; one that fails stops no other."""
     from birefvideo.family import hub
     from birefvideo.family.client import logging
@@ -149,7 +149,7 @@ def _as_data(rows: list[Variant]) -> list[dict[str, Any]]:
 
 
 def _costs(rows: list[Variant]) -> dict[str, Cost]:
-    from birefvideo.jobs.costs import costs
+    from birefvideo.family.costs import costs
 
     return costs(rows)
 

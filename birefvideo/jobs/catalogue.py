@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.family.costs import costs
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.choose_formats import DEFAULT_FORMATS
-from birefvideo.jobs.costs import costs
 from birefvideo.media.format_table import FORMATS, PAIRS
 from birefvideo.media.writing.availability import why_unavailable
 

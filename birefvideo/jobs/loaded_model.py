@@ -76,6 +76,20 @@ class LoadedModel:
         }
 
 
+class LastModel:
+    """Loads models for one job after another, and keeps the last: two may not fit into a GPU's memory."""
+
+    def __init__(self) -> None:
+        self._kept: LoadedModel | None = None
+
+    def __call__(self, options: Options) -> LoadedModel:
+        """Return the model that `options` choose, as `LoadedModel` does."""
+        if self._kept is None or self._kept.options != options:
+            self._kept = None
+            self._kept = LoadedModel(options)
+        return self._kept
+
+
 def check_machine(options: Options) -> None:
     """Check that the device, its dtype and the model are here, before any input is opened.
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from birefvideo.errors import DeviceError, ModelError
+from birefvideo.family.costs import memory_of
+from birefvideo.family.measured import PICTURE, Measured, keep, this_device
 from birefvideo.family.native_size import native_size
 from birefvideo.family.variants import Variant, variant
 from birefvideo.frames import DecodedFrame
-from birefvideo.jobs.costs import memory_of
-from birefvideo.jobs.measured import PICTURE, Measured, keep, this_device
 from birefvideo.memory import check_memory
 
 _SECONDS = 3.0

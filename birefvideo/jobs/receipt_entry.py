@@ -56,7 +56,11 @@ def job_facts(
             "colour": asdict(source.colour),
             "sounds": len(source.audio),
         },
-        "model": {"name": settings["model"], "sha256": settings["weights"]},
+        "model": {
+            "name": settings["model"],
+            "sha256": settings["weights"],
+            **({"advice": plan.advice} if plan.advice else {}),
+        },
         "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
         "span": [plan.span.start, plan.span.end],
         "job": job_key(plan),

@@ -140,7 +140,7 @@ def timed_frames(run: Callable[[], int], backend: Any) -> tuple[float, float]:
 
 def whole_job(clip: Path, model: LoadedModel) -> int:
     targets = plan_targets(clip, clip.with_suffix(".mov"), ["prores"])
-    return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda: model).frames
+    return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda options: model).frames
 
 
 def refused(predictor: Predictor) -> str:

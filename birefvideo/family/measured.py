@@ -11,12 +11,15 @@ import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from birefvideo.bounded_numbers import bounded_int
 from birefvideo.errors import OutputError
 from birefvideo.family.hub_place import own
 from birefvideo.json_files import read_json_object
+
+if TYPE_CHECKING:
+    from birefvideo.matting.devices import Device
 
 PICTURE = (1920, 1080)
 """(width, height) of the frames that are measured."""
@@ -46,27 +49,29 @@ class Measured:
     """Whether other programs were at work, so that it takes less time when they are not."""
 
 
-def this_device() -> tuple[str, int]:
-    """Return what 'auto' computes on here, in words, and with how many threads; this loads torch."""
+def this_device(device: Device | None = None) -> tuple[str, int]:
+    """Return a device, by default that of `auto`, in words, and the number of threads; this loads torch."""
     import torch
 
     from birefvideo.matting.devices import find_device
 
-    device = find_device()
+    device = device or find_device()
     return (_processor() if device.name == "cpu" else device.name), torch.get_num_threads()
 
 
-def measurements() -> dict[str, Measured]:
-    """Return what was measured on this device with this many threads, by the model's name; no more is loaded for none.
+def measurements(device: Device | None = None) -> dict[str, Measured]:
+    """Return what was measured on a device with this many threads, by the model's name; no more is loaded for none.
+
+    Without `device`, it is that of 'auto'.
 
     A file that is damaged counts as none: it is only what can be measured again.
     """
     values = _read()
     if not values:
         return {}
-    device, threads = this_device()
+    where, threads = this_device(device)
     found = ((key.partition(" | "), value) for key, value in values.items() if isinstance(value, dict))
-    here = {name: _parsed(value) for (name, _, rest), value in found if rest == _key(device, threads)}
+    here = {name: _parsed(value) for (name, _, rest), value in found if rest == _key(where, threads)}
     return {name: value for name, value in here.items() if value is not None}
 
 

@@ -6,12 +6,16 @@ Download and memory follow from the network's shape. Seconds are measured on thi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from birefvideo.family.hub import stored
+from birefvideo.family.measured import PICTURE, Measured, measurements
 from birefvideo.family.native_size import native_size
 from birefvideo.family.shards import is_index, shards
 from birefvideo.family.variants import Variant
-from birefvideo.jobs.measured import PICTURE, Measured, measurements
+
+if TYPE_CHECKING:
+    from birefvideo.matting.devices import Device
 
 PARAMETERS = {"swin_v1_l": 220_176_498, "swin_v1_t": 44_313_720}
 """Weights of the published networks, by their backbone."""
@@ -30,11 +34,11 @@ Fitted to the peaks of processes that ran frames of 1080p in fp32 on a CPU; GPUs
 class Cost:
     """What a model costs here."""
 
-    download: tuple[int, int] | None
+    download: tuple[int, int] | None = None
     """Least and most bytes of its file, by whether it is in half or single precision; one number where it is here."""
-    memory: int | None
+    memory: int | None = None
     """Bytes for a frame of 1920×1080: measured here, else what its shape takes in fp32 on a CPU."""
-    measured: Measured | None
+    measured: Measured | None = None
     """What was measured here, or None."""
 
     @property
@@ -43,25 +47,24 @@ class Cost:
         return self.measured.seconds if self.measured else None
 
 
-def costs(rows: list[Variant]) -> dict[str, Cost]:
-    """Return what models cost on this machine, by name; no connection is opened.
+def cost_of(row: Variant, device: Device | None = None) -> Cost:
+    """Return what a model costs on a device, by default that of 'auto'; see `costs`."""
+    return costs([row], device)[row.name]
+
+
+def costs(rows: list[Variant], device: Device | None = None) -> dict[str, Cost]:
+    """Return what models cost on a device of this machine, by name; no connection is opened.
 
     Raises:
         ModelError: the record of a download is damaged.
     """
-    known = measurements()
+    known = measurements(device)
     found: dict[str, Cost] = {}
     for row in rows:
         measured = known.get(row.name)
         memory = measured.memory if measured and measured.memory else memory_of(row)
         found[row.name] = Cost(download_of(row), memory, measured)
     return found
-
-
-def seconds_a_frame(name: str) -> float | None:
-    """Return the seconds that a model takes for a frame of 1920×1080 here, or None where that was not measured."""
-    measured = measurements().get(name)
-    return measured.seconds if measured else None
 
 
 def download_of(row: Variant) -> tuple[int, int] | None:
