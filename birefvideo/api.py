@@ -19,7 +19,7 @@ from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
@@ -122,7 +122,7 @@ def _frames(source: Path, options: Options) -> Iterator[Frame]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
     check_pictures_fit(info)
-    model = LoadedModel(options)
+    model = loaded_model(options)
     model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
@@ -143,7 +143,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     about_to_compute()
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)
-    checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)
+    checkpoint = checkpoints.find(str(chosen.model), has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
     config = BiRefNetConfig(**asdict(network.geometry), **checkpoint.size.to_config())

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
 BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files", "own_files"}
-BASE |= {"bounded_numbers", "memory", "paths"}
+BASE |= {"bounded_numbers", "memory", "paths", "rgb"}
 MAY_IMPORT = {
     "errors": set(),
     "hints": {"errors"},
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "paths": {"errors"},
     "own_files": set(),
     "colour": {"errors"},
-    "frames": {"colour", "timeline", "errors"},
+    "frames": {"colour", "rgb", "timeline", "errors"},
+    "rgb": {"colour", "planes"},
     "timeline": {"errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
@@ -35,7 +36,8 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "jobs": {"pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "jobs", "family", *BASE},
+    "session": {"api", "jobs", "pipeline", "media", "matting", *BASE},
+    "birefvideo": {"session", "api", "jobs", "family", *BASE},
     "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }

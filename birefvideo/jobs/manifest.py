@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -147,7 +146,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def options_as_text(options: Options) -> dict[str, str]:
     """Return every option as a manifest has it."""
-    return {name: str(value) for name, value in asdict(options).items()}
+    return {name: str(value) for name, value in options.as_dict().items()}
 
 
 @cache

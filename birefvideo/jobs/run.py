@@ -11,7 +11,7 @@ from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError, fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
@@ -68,7 +68,7 @@ def run(
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
-    `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
+    `load` returns the network, once input and outputs are known to be good: by default that of `options`.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
 
@@ -123,7 +123,7 @@ def _planned(
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
-    model = load() if load else LoadedModel(options)
+    model = load() if load else loaded_model(options)
     model.check_fits(info)
     plan = Plan(
         source=info,
@@ -157,7 +157,7 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         stack.enter_context(_same_inputs(plan, folder))
-        progress.planned(plan, model.checkpoint)
+        progress.planned(plan, model.identity)
         for note in folder.notes:
             progress.told(note)
         reports, earlier = _run_segments(plan, folder, predictor, progress)
@@ -166,7 +166,7 @@ def _run_planned(
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         computed = predictor.report
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
+        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
         with writing(plan.folder):
@@ -181,7 +181,7 @@ def _run_planned(
         frames=sum(len(report.pts) for report in reports),
         computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=0,
-        model=model.checkpoint.name,
+        model=model.identity.name,
         device=str(model.device),
         warnings=warnings,
         losses=losses,

@@ -6,6 +6,7 @@ device does both, with the same filters, so that the host has nothing but copies
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -89,6 +90,8 @@ class Engine:
         """Where it runs."""
         self.backend = backend or device.backend()
         """What runs work there."""
+        self.lock = threading.RLock()
+        """Held while work is prepared and handed over, so that several clips may be under way in several threads."""
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
         self._captured: dict[torch.Size, _Captured | None] = {}
@@ -114,15 +117,19 @@ class Engine:
         Raises:
             DeviceError: one frame does not fit.
         """
-        if (kind, aspect) not in self._fitting:
-            size = self.size.network_size(kind.width, kind.height, aspect)
-            batch = self.device.wanted_batch(size)
-            if self._on_device:
-                batch = max(1, min(batch, STAGING_BYTES // (self.backend.depth * kind.staged_bytes)))
-            if batch > 1 and self.backend.free_memory() is not None:
-                batch = fitting_batch(batch, *self._probe(kind, size))
-            self._fitting = {(kind, aspect): batch}
-        return self._fitting[kind, aspect]
+        with self.lock:
+            if (kind, aspect) not in self._fitting:
+                self._fitting = {(kind, aspect): self._found_batch(kind, aspect)}
+            return self._fitting[kind, aspect]
+
+    def _found_batch(self, kind: PictureKind, aspect: Fraction) -> int:
+        size = self.size.network_size(kind.width, kind.height, aspect)
+        batch = self.device.wanted_batch(size)
+        if self._on_device:
+            batch = max(1, min(batch, STAGING_BYTES // (self.backend.depth * kind.staged_bytes)))
+        if batch > 1 and self.backend.free_memory() is not None:
+            batch = fitting_batch(batch, *self._probe(kind, size))
+        return batch
 
     def slots_for(self, picture: av.VideoFrame, size: tuple[int, int]) -> SlotMaker:
         """Return what makes the slots of pictures like this one, seen at `size`; it takes no memory yet."""
@@ -160,7 +167,10 @@ class Engine:
         return self.backend.peak_memory(work)
 
     def launch(self, slot: Slot) -> Any:
-        """Queue upload, inference and download of a filled slot; return the event after the download."""
+        """Queue upload, inference and download of a filled slot; return the event after the download.
+
+        The caller holds `lock`, from before it fills the slot.
+        """
         backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
@@ -190,9 +200,10 @@ class Engine:
 
     def give_back(self) -> None:
         """Give the device the memory of captures and of buffers that are gone."""
-        self._captured.clear()
-        self.backend.join()
-        self.backend.release()
+        with self.lock:
+            self._captured.clear()
+            self.backend.join()
+            self.backend.release()
 
     def too_small(self, size: tuple[int, int]) -> DeviceError:
         """Return the error of a device that cannot hold one frame of this size."""

@@ -72,7 +72,8 @@ class Predictor:
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         """Yield each of `frames`, in order, with its alpha at its picture's size.
 
-        At most the backend's depth × batch frames are held. One generator of an Engine runs at a time.
+        At most the backend's depth × batch frames are held. Several generators of one Engine may run, in any threads:
+        they take turns from batch to batch.
 
         Raises:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
@@ -117,9 +118,10 @@ class Predictor:
         """Hand one batch to the device; return False, with nothing changed, where memory does not suffice."""
         assert self.report.batch is not None
         try:
-            slot = ring.free.pop() if ring.free else ring.slots(self.report.batch)
-            slot.fill(frames)
-            ring.under_way.append((slot, frames, self._engine.launch(slot)))
+            with self._engine.lock:
+                slot = ring.free.pop() if ring.free else ring.slots(self.report.batch)
+                slot.fill(frames)
+                ring.under_way.append((slot, frames, self._engine.launch(slot)))
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False
