@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "jobs": {"pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "session": {"api", "jobs", "pipeline", "media", "matting", *BASE},
+    "session": {"api", "jobs", "family", "matting", *BASE},
     "birefvideo": {"session", "api", "jobs", "family", *BASE},
     "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
