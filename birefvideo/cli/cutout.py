@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from birefvideo.jobs.plan import Target
 
 _COMMON = heading("Common")
-_FILMS = "birefvideo matte takes films"
+_FILMS = "birefvideo matte"
 _MOST = 1 << 31
 """Bytes that are taken from stdin: no photo has as many."""
 _BLOCK = 1 << 20

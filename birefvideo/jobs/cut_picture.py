@@ -50,7 +50,7 @@ def cut_picture(path: Path, options: Options, model: LoadedModel) -> Cut:
     Raises:
         InputError: it is not one picture, or cannot be read.
     """
-    check_is_picture(path, "birefvideo.matte and birefvideo.mattes take films")
+    check_is_picture(path, "birefvideo.matte")
     info = as_asked(probe(path), options)
     check_pictures_fit(info)
     check_background(options.background)

@@ -66,7 +66,7 @@ def check_is_picture(path: Path, films: str) -> None:
 
     Args:
         path: the file.
-        films: what is for films, as '… takes films'.
+        films: what is for films.
 
     Raises:
         InputError: says what it is instead.
@@ -77,7 +77,7 @@ def check_is_picture(path: Path, films: str) -> None:
         raise InputError(f"{path} is a folder; name a picture")
     check_is_file(path)
     open_input(path).close()  # which says of most files why they are none
-    raise InputError(f"{path} is not one picture: {films}")
+    raise InputError(f"{path} is not the file of one picture; for films and animations there is {films}")
 
 
 def _image(picture: Any) -> Image:
@@ -103,7 +103,7 @@ def _codes(picture: Any) -> NDArray[np.uint8]:
     allowed = "give uint8 (height, width), or (height, width, 3 or 4) in the order red, green, blue, alpha"
     if not isinstance(picture, np.ndarray):
         raise InputError(
-            f"{type(picture).__name__} is no kind of picture: give a file's name, its bytes, a PIL image or a NumPy array"
+            f"{type(picture).__name__} is no kind of picture: give a file's name, its bytes, a PIL image or an array"
         )
     is_picture = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3, 4))
     if picture.dtype != np.uint8 or not is_picture or not picture.size:
