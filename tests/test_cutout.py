@@ -151,10 +151,16 @@ def test_a_film_is_told_where_to_go(network: Path, clip: GetClip) -> None:
 
 
 def test_a_cut_off_photo_is_told(tmp_path: Path, network: Path) -> None:
-    noise().save(tmp_path / "me.jpg", quality=95)
-    data = (tmp_path / "me.jpg").read_bytes()
-    with pytest.warns(UserWarning, match="damaged"):
-        birefvideo.cutout(data[: len(data) // 2], model=network)
+    for name in ("me.png", "me.webp", "me.jpg"):
+        noise().save(tmp_path / name, quality=95)
+        data = (tmp_path / name).read_bytes()
+        birefvideo.cutout(data + b"more", model=network)  # as phones put a film behind it
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        try:
+            with pytest.warns(UserWarning, match="damaged"):
+                birefvideo.cutout(tmp_path / name, model=network)
+        except InputError:
+            assert name == "me.webp"  # of which nothing can be decoded
     with pytest.raises(InputError, match="cannot be read"):
         birefvideo.cutout(Image.open(io.BytesIO(data[: len(data) // 2])), model=network)
 

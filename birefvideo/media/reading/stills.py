@@ -12,7 +12,7 @@ from birefvideo.frames import Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
-from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
+from birefvideo.media.reading.picture_tags import STILL_BRANDS, is_cut_off, read_picture_tags
 
 _HEADS = (
     *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
@@ -24,6 +24,7 @@ _MOTION_JPEG = frozenset([".mjpeg", ".mjpg"])
 _MAY_MOVE = (b"\x89PNG", b"GIF8")
 _SRGB = (1, 13)
 """Primaries and transfer function of pictures that do not say theirs (ITU-T H.273)."""
+_CUT_OFF = "the file is damaged: it ends before its picture does, so that a part of it is missing"
 _ONCE = Fraction(1, 25)
 """Seconds that a picture counts as shown, where something has to be said."""
 
@@ -67,6 +68,7 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
+        doubts=(*info.doubts, *([_CUT_OFF] if is_cut_off(info.path) else [])),
         still=Still(
             depth=format_depth(picture.format),
             is_rgb=not has_chroma(picture.format),
