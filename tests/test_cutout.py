@@ -154,7 +154,8 @@ def test_a_cut_off_photo_is_told(tmp_path: Path, network: Path) -> None:
     for name in ("me.png", "me.webp", "me.jpg"):
         noise().save(tmp_path / name, quality=95)
         data = (tmp_path / name).read_bytes()
-        birefvideo.cutout(data + b"more", model=network)  # as phones put a film behind it
+        if name == "me.jpg":  # as phones put a film behind it
+            birefvideo.cutout(data + b"more", model=network)
         (tmp_path / name).write_bytes(data[: len(data) // 2])
         try:
             with pytest.warns(UserWarning, match="damaged"):
