@@ -25,6 +25,11 @@ def photo(path: Path, index: int = 0) -> Path:
     return path
 
 
+def mode_of(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.mode
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -33,7 +38,7 @@ def test_photos_become_transparent_pngs_beside_them(tmp_path: Path, network: Pat
     result = invoke(photo(tmp_path / "a.jpg"), photo(tmp_path / "b.png"), "--model", network)
     assert result.exit_code == 0, result.output
     assert names_in(tmp_path) == ["a.jpg", "a_alpha.json", "a_alpha.png", "b.png", "b_alpha.json", "b_alpha.png"]
-    assert Image.open(tmp_path / "a_alpha.png").mode == "RGBA"
+    assert mode_of(tmp_path / "a_alpha.png") == "RGBA"
     assert "done already" in invoke(tmp_path / "a.jpg", "--model", network).output
 
 
@@ -50,7 +55,7 @@ def test_a_folder_of_numbered_photos_is_no_film_here(tmp_path: Path, network: Pa
 def test_the_name_of_the_output_chooses_its_kind(tmp_path: Path, network: Path) -> None:
     source = photo(tmp_path / "a.jpg")
     assert invoke(source, "-o", tmp_path / "x.webp", "--model", network).exit_code == 0
-    assert Image.open(tmp_path / "x.webp").mode == "RGBA"
+    assert mode_of(tmp_path / "x.webp") == "RGBA"
     result = invoke(source, "-o", tmp_path / "x.jpg", "--model", network)
     assert result.exit_code == 2 and "end it with" in result.output
     result = invoke(source, source, photo(tmp_path / "b.png"), "-o", tmp_path / "y.png", "--model", network)
@@ -59,7 +64,7 @@ def test_the_name_of_the_output_chooses_its_kind(tmp_path: Path, network: Path) 
 
 def test_a_background_alone_is_written_where_one_is_asked_for(tmp_path: Path, network: Path) -> None:
     assert invoke(photo(tmp_path / "a.png"), "--background", "white", "--no-receipt", "--model", network).exit_code == 0
-    assert names_in(tmp_path) == ["a.png", "a_comp.png"] and Image.open(tmp_path / "a_comp.png").mode == "RGB"
+    assert names_in(tmp_path) == ["a.png", "a_comp.png"] and mode_of(tmp_path / "a_comp.png") == "RGB"
 
 
 def test_a_broken_photo_stops_no_other(tmp_path: Path, network: Path) -> None:
