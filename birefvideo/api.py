@@ -6,7 +6,7 @@ see `birefvideo.Options`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from os import PathLike
@@ -100,7 +100,7 @@ def matte(
 
 def mattes(
     source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Return an iterator over the frames of a clip with their alpha and foreground; frames are computed as asked for.
 
     Args:
@@ -118,7 +118,7 @@ def mattes(
     return _frames(possible_path(source), (options or Options()).changed(**choices))
 
 
-def _frames(source: Path, options: Options) -> Iterator[Frame]:
+def _frames(source: Path, options: Options) -> Generator[Frame, None, None]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
     check_pictures_fit(info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
@@ -152,7 +152,7 @@ class Session(KeptModel):
 
     def mattes(
         self, source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         """Return an iterator over a clip's frames, made with this model; see `birefvideo.mattes`."""
         return mattes(source, options=options, **_with_model(choices, self))
 
