@@ -12,6 +12,7 @@ import typer
 from birefvideo.cli.errors import LOSSES, STOPPED, Failures
 from birefvideo.cli.printing import print_error
 from birefvideo.cli.report import JobBar, print_note, print_result
+from birefvideo.errors import with_flags
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 
@@ -36,13 +37,17 @@ def tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quie
         print_note(note)
 
 
-def plan_all(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:
-    """Check everything that can be checked before an input is opened; return the outputs of every clip."""
+def plan_all(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool = False) -> Jobs:
+    """Check everything that can be checked before an input is opened; return the outputs of every clip.
+
+    With `into`, `out` is a folder, whatever its name looks like.
+    """
+    from birefvideo.jobs.check_targets import check_distinct
     from birefvideo.jobs.loaded_model import check_machine
-    from birefvideo.jobs.plan import check_distinct, plan_targets
+    from birefvideo.jobs.plan import plan_targets
 
     check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to, options) for clip in clips}
+    jobs = {clip: plan_targets(clip, out, to, options, into=into) for clip in clips}
     check_distinct(jobs)
     return jobs
 
@@ -50,7 +55,7 @@ def plan_all(clips: list[Path], out: Path | None, to: list[str], options: Option
 def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
     """Matte the clips one after another with one network; an error of one stops no other.
 
-    Returns whether one of them lacks frames.
+    Returns whether one of them lacks frames or sound.
     """
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import job_folder
@@ -66,6 +71,9 @@ def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **c
                 has_losses = has_losses or bool(result.losses)
                 if not quiet:
                     print_result(clip, result)
+                else:
+                    for loss in result.losses:  # an error of the input, if none of the job
+                        print_error(f"{clip}: {with_flags(loss)}")
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"

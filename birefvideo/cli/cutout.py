@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ import typer
 
 from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
 from birefvideo.cli.errors import Failures, reported
-from birefvideo.cli.inputs import find_photos
+from birefvideo.cli.inputs import can_begin, find_photos
 from birefvideo.cli.parse import STREAM, path_or_stream, with_options
 from birefvideo.cli.printing import answer_bytes, print_error, tell
 from birefvideo.cli.program import heading
@@ -39,12 +40,11 @@ def cutout(
         ),
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
             metavar="PATH",
-            parser=path_or_stream,
             help="File or folder to write, or - for stdout; default: beside each photo.",
             rich_help_panel=_COMMON,
         ),
@@ -75,14 +75,16 @@ def cutout(
     failures = Failures(debug)
     with reported(debug):
         chosen = Options(**options)
-        if STREAM in (*photos, out):
-            _through(photos, out, chosen, overwrite)
+        place = None if out is None else path_or_stream(out)
+        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        if STREAM in (*photos, place):
+            _through(photos, place, chosen, overwrite, into=is_folder)
             return
-        found, missing = find_photos(photos, out)
-        if not quiet:
+        found, missing = find_photos(photos, None if is_folder else place)
+        if not quiet and can_begin(found):
             tell(first_words(options.get("model", "auto")))
         good = [photo for photo in found if _is_picture(photo, failures)]
-        jobs = _planned(good, out, chosen)
+        jobs = _planned(good, place, chosen, into=is_folder)
         tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)
@@ -100,16 +102,16 @@ def _is_picture(photo: Path, failures: Failures) -> bool:
     return False
 
 
-def _planned(photos: list[Path], out: Path | None, options: Options) -> Jobs:
+def _planned(photos: list[Path], out: Path | None, options: Options, *, into: bool) -> Jobs:
     """Return the outputs of every photo: one each."""
     from birefvideo.jobs.choose_formats import endings
 
-    names_file = out is not None and out.suffix.lower() in endings(is_still=True) and not out.is_dir()
+    names_file = not into and out is not None and out.suffix.lower() in endings(is_still=True) and not out.is_dir()
     wanted = [] if names_file else ["green" if "background" in options.given else "png"]
-    return plan_all(photos, out, wanted, options)
+    return plan_all(photos, out, wanted, options, into=into)
 
 
-def _through(photos: list[Path], out: Path | None, options: Options, overwrite: bool) -> None:
+def _through(photos: list[Path], out: Path | None, options: Options, overwrite: bool, *, into: bool) -> None:
     """Cut one photo out, from stdin or to stdout; there is no receipt of it."""
     from birefvideo.jobs.given_picture import called, check_is_picture
 
@@ -131,7 +133,8 @@ def _through(photos: list[Path], out: Path | None, options: Options, overwrite: 
                 if found != [photo]:
                     raise OptionError(f"{photo} is a folder, and stdout takes one picture: name one")
             check_is_picture(place, _FILMS)
-            ((targets),) = _planned([place], Path(folder, "stdout.png") if to_stdout else out, options).values()
+            target = Path(folder, "stdout.png") if to_stdout else out
+            (targets,) = _planned([place], target, options, into=into).values()
             _run(place, targets, options, overwrite)
         if to_stdout:
             answer_bytes(targets[0].path.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
 from birefvideo.cli.errors import Failures, reported
-from birefvideo.cli.inputs import find_clips
+from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
@@ -31,12 +32,11 @@ def matte(
         ),
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
             metavar="PATH",
-            parser=path,
             help="File or folder to write; default: beside each input.",
             rich_help_panel=_COMMON,
         ),
@@ -77,7 +77,9 @@ def matte(
             rich_help_panel=_COMMON,
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=_COMMON)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     **options: Any,
 ) -> None:
@@ -87,16 +89,18 @@ def matte(
     picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
     searched.
 
-    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but an input lacks frames; 130 stopped.
+    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
     with reported(debug):
-        clips, missing = find_clips(inputs, out)
+        place = None if out is None else path(out)
+        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
-        if not quiet:
+        if not quiet and can_begin(clips):
             tell(first_words(options.get("model", "auto")))
         chosen = Options(**options)
-        jobs = plan_all(clips, out, to or [], chosen)
+        jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
         tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)

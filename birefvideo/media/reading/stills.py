@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from birefvideo.frames import Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.pages import count_pages
 from birefvideo.media.reading.picture_tags import STILL_BRANDS, is_cut_off, read_picture_tags
 
 _HEADS = (
@@ -24,7 +26,6 @@ _MOTION_JPEG = frozenset([".mjpeg", ".mjpg"])
 _MAY_MOVE = (b"\x89PNG", b"GIF8")
 _SRGB = (1, 13)
 """Primaries and transfer function of pictures that do not say theirs (ITU-T H.273)."""
-_CUT_OFF = "the file is damaged: it ends before its picture does, so that a part of it is missing"
 _ONCE = Fraction(1, 25)
 """Seconds that a picture counts as shown, where something has to be said."""
 
@@ -52,7 +53,7 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
 
     It has no times, fields or sound. Colour that the file does not name is sRGB.
     """
-    tags = read_picture_tags(info.path)
+    tags, pages = read_picture_tags(info.path), count_pages(info.path)
     unsaid = (0, 2, 3)
     colour = info.colour
     if picture.color_primaries in unsaid and picture.color_trc in unsaid and not colour.is_hdr:
@@ -68,13 +69,20 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
-        doubts=(*info.doubts, *([_CUT_OFF] if is_cut_off(info.path) else [])),
+        doubts=(*info.doubts, *_doubts(info.path, pages)),
         still=Still(
             depth=format_depth(picture.format),
             is_rgb=not has_chroma(picture.format),
             profile=tags.profile if tags else b"",
         ),
     )
+
+
+def _doubts(path: Path, pages: int) -> Iterator[str]:
+    if pages > 1:
+        yield f"the file holds {pages} pictures: only the first is used"
+    if is_cut_off(path):
+        yield "the file is damaged: it ends before its picture does, so that a part of it is missing"
 
 
 def _has_second_picture(path: Path) -> bool:
