@@ -11,7 +11,7 @@ import torch
 
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import checkpoints
-from birefvideo.family.checkpoints import PUBLISHED_SIZE
+from birefvideo.family.native_size import PUBLISHED_SIZE
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
