@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
 BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files", "own_files"}
-BASE |= {"bounded_numbers", "memory", "paths"}
+BASE |= {"bounded_numbers", "memory", "paths", "rgb"}
 MAY_IMPORT = {
     "errors": set(),
     "hints": {"errors"},
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "paths": {"errors", "own_files"},
     "own_files": set(),
     "colour": {"errors"},
-    "frames": {"colour", "timeline", "errors"},
+    "frames": {"colour", "rgb", "timeline", "errors"},
+    "rgb": {"colour", "planes"},
     "timeline": {"errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
@@ -36,7 +37,8 @@ MAY_IMPORT = {
     "advice": {"media", "family", "matting", *BASE},
     "jobs": {"advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "advice", "jobs", "family", *BASE},
+    "session": {"api", "jobs", "family", "matting", *BASE},
+    "birefvideo": {"session", "api", "advice", "jobs", "family", *BASE},
     "cli": {"birefvideo", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }

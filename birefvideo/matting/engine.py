@@ -6,6 +6,7 @@ device does both, with the same filters, so that the host has nothing but copies
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -71,9 +72,11 @@ class Engine:
         """The size at which the network sees pictures."""
         self.device = device
         """Where it runs."""
+        self.lock = threading.RLock()
+        """Held while work is prepared and handed over, so that several clips may be under way in several threads."""
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
-        self._ring: Ring | None = None
+        self._idle: Ring | None = None
         self._captured: dict[Slot, tuple[Callable[[], None], object] | None] = {}
         """What repeats the work on each slot of the ring, and the tables that it reads; None: not captured."""
         self._fitting: dict[tuple[PictureKind, Fraction], int] = {}
@@ -98,32 +101,45 @@ class Engine:
         Raises:
             DeviceError: one frame does not fit.
         """
-        if (kind, aspect) not in self._fitting:
-            size = self.size.network_size(kind.width, kind.height, aspect)
-            batch = self.device.wanted_batch(size)
-            if self._on_device:
-                room = STAGING_BYTES // self.backend.depth
-                batch = next((count for count in range(batch, 1, -1) if kind.locked_bytes(count) <= room), 1)
-            if batch > 1 and self.backend.free_memory() is not None:
-                batch = fitting_batch(batch, *self._probe(kind, size))
-            self._fitting = {(kind, aspect): batch}
-        return self._fitting[kind, aspect]
+        with self.lock:
+            if (kind, aspect) not in self._fitting:
+                self._fitting = {(kind, aspect): self._found_batch(kind, aspect)}
+            return self._fitting[kind, aspect]
+
+    def _found_batch(self, kind: PictureKind, aspect: Fraction) -> int:
+        size = self.size.network_size(kind.width, kind.height, aspect)
+        batch = self.device.wanted_batch(size)
+        if self._on_device:
+            room = STAGING_BYTES // self.backend.depth
+            batch = next((count for count in range(batch, 1, -1) if kind.locked_bytes(count) <= room), 1)
+        if batch > 1 and self.backend.free_memory() is not None:
+            batch = fitting_batch(batch, *self._probe(kind, size))
+        return batch
 
     def ring_for(self, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
         """Return the slots of batches of pictures like this one, seen at `size`; a new ring takes no memory yet.
 
-        The last ring is kept, so that work captured on its slots serves the next clip.
+        The last ring that was left is kept, so that work captured on its slots serves the next clip. No two clips
+        have the same ring at a time.
         """
-        if self._ring is None or not self._ring.serves(picture, size, batch):
-            self._drop_ring()
-            self._ring = Ring(self._slots(PictureKind.of(picture), size), size, batch)
-        return self._ring
+        with self.lock:
+            ring, self._idle = self._idle, None
+            if ring is not None and ring.serves(picture, size, batch):
+                ring.recover(self.backend)
+                return ring
+            self._drop(ring)
+            return Ring(self._slots(PictureKind.of(picture), size), size, batch)
 
-    def _drop_ring(self) -> None:
-        if self._ring is not None:
-            self._ring.recover(self.backend)  # the device may still use its buffers, and what was captured on them
-        self._captured.clear()
-        self._ring = None
+    def leave(self, ring: Ring) -> None:
+        """Take back what `ring_for` gave, for the next clip; work may still be under way on it."""
+        with self.lock:
+            self._drop(self._idle)
+            self._idle = ring
+
+    def _drop(self, ring: Ring | None) -> None:
+        """Forget the slots of a ring, once the device is done with them, and what was captured on them."""
+        for slot in ring.clear(self.backend) if ring else ():
+            self._captured.pop(slot, None)
 
     def _slots(self, kind: PictureKind, size: tuple[int, int]) -> SlotMaker:
         kept = kind if self._on_device else None
@@ -132,7 +148,8 @@ class Engine:
     def _probe(self, kind: PictureKind, size: tuple[int, int]) -> tuple[int, int]:
         """Run one blank picture; return the bytes free for batches, and those that each frame of a batch takes."""
         backend = self.backend
-        self._drop_ring()
+        self._drop(self._idle)
+        self._idle = None
         backend.release()
         try:
             needed = backend.depth * kind.staged_bytes + self._peak(kind, size)
@@ -157,7 +174,10 @@ class Engine:
         return self.backend.peak_memory(work)
 
     def launch(self, slot: Slot) -> Any:
-        """Queue upload, inference and download of a filled slot; return the event after the download."""
+        """Queue upload, inference and download of a filled slot; return the event after the download.
+
+        The caller holds `lock`, from before it fills the slot.
+        """
         backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
@@ -186,11 +206,14 @@ class Engine:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
         slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
-    def give_back(self) -> None:
-        """Give the device the memory of captures and of buffers, none of which is under way."""
-        self._drop_ring()
-        self.backend.join()
-        self.backend.release()
+    def give_back(self, ring: Ring | None = None) -> None:
+        """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""
+        with self.lock:
+            self._drop(ring)
+            self._drop(self._idle)
+            self._idle = None
+            self.backend.join()
+            self.backend.release()
 
     def too_small(self, size: tuple[int, int]) -> DeviceError:
         """Return the error of a device that cannot hold one frame of this size."""

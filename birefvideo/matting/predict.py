@@ -62,7 +62,8 @@ class Predictor:
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         """Yield each of `frames`, in order, with its alpha at its picture's size.
 
-        At most the backend's depth × batch frames are held. One generator of an Engine runs at a time.
+        At most the backend's depth × batch frames are held. Several generators of one Engine may run, in any threads:
+        they take turns from batch to batch.
 
         Raises:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
@@ -77,7 +78,6 @@ class Predictor:
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
         report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
         ring = self._engine.ring_for(picture, report.size, batch)
-        ring.recover(self._engine.backend)
         try:
             while True:
                 waiting.extend(islice(source, max(0, batch - len(waiting))))
@@ -85,6 +85,7 @@ class Predictor:
                     break
                 if not ring.takes(waiting[0]):
                     yield from self._collect_all(ring)
+                    self._engine.leave(ring)
                     ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
                 alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
@@ -93,19 +94,20 @@ class Predictor:
                         yield from self._collect(ring)
                 else:
                     yield from self._collect_all(ring)
-                    del ring  # so that the old slots' memory is given back
-                    batch = self._halve(batch)
+                    batch = self._halve(batch, ring)
                     ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
             yield from self._collect_all(ring)
         finally:
             self._engine.backend.join()
+            self._engine.leave(ring)
 
     def _submit(self, frames: list[DecodedFrame], ring: Ring) -> bool:
         """Hand one batch to the device; return False, with nothing changed, where memory does not suffice."""
         try:
-            slot = ring.take()
-            slot.fill(frames)
-            ring.under_way.append((slot, frames, self._engine.launch(slot)))
+            with self._engine.lock:
+                slot = ring.take()
+                slot.fill(frames)
+                ring.under_way.append((slot, frames, self._engine.launch(slot)))
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False
@@ -138,12 +140,12 @@ class Predictor:
         while ring.under_way:
             yield from self._collect(ring)
 
-    def _halve(self, batch: int) -> int:
+    def _halve(self, batch: int, ring: Ring) -> int:
         """Return half of a batch that did not fit, after giving back the memory that it took."""
         assert self.report.size is not None
         if batch == 1:
             raise self._engine.too_small(self.report.size)
-        self._engine.give_back()
+        self._engine.give_back(ring)
         self.report.out_of_memory.append(batch)
         self.report.batch = batch // 2
         return batch // 2

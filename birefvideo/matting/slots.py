@@ -337,3 +337,9 @@ class Ring:
             slot, _, downloaded = self.under_way.popleft()
             backend.host_wait(downloaded)
             self.give_back(slot)
+
+    def clear(self, backend: Backend[Any]) -> list[Slot]:
+        """Return all slots, once the device is done with them, and keep none."""
+        self.recover(backend)
+        slots, self._free = self._free, []
+        return slots
