@@ -2,9 +2,10 @@
 
 import birefvideo
 
+birefvideo.cutout("photo.jpg").save("photo.png")
 birefvideo.matte("clip.mp4")
 for frame in birefvideo.mattes("clip.mp4"):
-    frame.alpha, frame.foreground, frame.pts
+    frame.rgba(), frame.alpha, frame.pts
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from birefvideo.frames import Frame
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.result import Result
+    from birefvideo.session import Session, cutout
 
 __version__ = "0.2.0"
 
@@ -42,6 +44,7 @@ _HOMES = {
     "Frame": "frames",
     "Options": "jobs.options",
     "Result": "jobs.result",
+    **dict.fromkeys(("Session", "cutout"), "session"),
 }
 """Public names, and the module that each comes from."""
 
@@ -57,8 +60,10 @@ __all__ = [
     "Options",
     "OutputError",
     "Result",
+    "Session",
     "advise",
     "compare",
+    "cutout",
     "formats",
     "load_model",
     "matte",

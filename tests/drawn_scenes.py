@@ -58,9 +58,9 @@ def wall(size: tuple[int, int], colour: tuple[int, int, int] = WALL, to: int = 6
 
 def sharp(picture: RGB, where: Alpha) -> RGB:
     """The picture with thin lines in a part of it, as sharp as its pixels allow."""
-    lines = np.zeros(picture.shape[:2], np.uint8)
+    height, width, _ = picture.shape
+    lines = np.zeros((height, width), np.uint8)
     rng = np.random.default_rng(5)
-    height, width = lines.shape
     for _ in range(500):
         x, y, dx, dy = (int(v) for v in rng.integers((0, 0, -200, -200), (width, height, 200, 200)))
         cv2.line(lines, (x, y), (x + dx, y + dy), 255, 2, cv2.LINE_AA)

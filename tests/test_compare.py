@@ -26,7 +26,6 @@ import birefvideo
 from birefvideo.advice.advise import advice_from
 from birefvideo.advice.measures import Measures
 from birefvideo.cli import app
-from birefvideo.comparison import places
 from birefvideo.comparison.choices import Wish
 from birefvideo.comparison.command import matte_command, quoted
 from birefvideo.comparison.cutouts import Cutouts, over, resized_cutout
@@ -188,6 +187,7 @@ class TestCompare:
         assert "<!doctype html>" in mine.read_text(encoding="utf-8")
 
     def test_both_files_appear_or_none(self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        places = import_module("birefvideo.comparison.places")
         real = places.write_temporary
 
         def full(path: Path, data: bytes) -> Path:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from birefvideo.advice.costs import Cost, cost_of
 from birefvideo.advice.look import look
 from birefvideo.advice.measures import Measures, measured, summary
 from birefvideo.advice.rules import RULES, reason_for, rule_for, what_would_change, why_unfit
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import checkpoints
+from birefvideo.family.costs import Cost, cost_of
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant
 from birefvideo.frames import Span, VideoInfo

@@ -1,7 +1,7 @@
 """Which frames of a clip are looked at: some spread over it, and the hardest by motion and by detail.
 
 The choice depends on the file alone. A short clip is read once from end to end; of a long or large one only a few
-pictures around each place are decoded, found by seeking. At most three pictures are held in memory at a time.
+pictures around each place are decoded, found by seeking. At most five pictures are held in memory at a time.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 import cv2
@@ -22,6 +23,8 @@ from birefvideo.planes import bit_depth, plane_array
 
 SPREAD = 5
 """Frames spread over the clip."""
+_HARDEST = {"motion": 2, "detail": 1}
+"""How many of the hardest frames there are besides, by what they are hard by."""
 _PLACES = 16
 """Places of the clip at which a pair of frames is decoded, to find the hardest."""
 _READ_WHOLE = 2**30
@@ -68,7 +71,7 @@ def look(info: VideoInfo, span: Span = Span(), *, spread: int = SPREAD) -> Itera
         InputError: the span has no frame that can be decoded.
     """
     wanted = {(2 * i + 1) * _PLACES // (2 * spread) for i in range(spread)}
-    hardest: dict[str, _Candidate] = {}
+    hardest: dict[str, list[_Candidate]] = {kind: [] for kind in _HARDEST}
     given: set[int] = set()
     found = 0
     for place, candidate in _candidates(info, span):
@@ -79,13 +82,12 @@ def look(info: VideoInfo, span: Span = Span(), *, spread: int = SPREAD) -> Itera
             given.add(candidate.frame.pts)
             yield Seen(candidate.frame, "spread", candidate.flow)
             continue
-        for kind in ("motion", "detail"):
-            best = hardest.get(kind)
-            if best is None or getattr(candidate, kind) > getattr(best, kind):
-                hardest[kind] = candidate
+        for kind, count in _HARDEST.items():
+            others = [one for one in hardest[kind] if one.frame.pts != candidate.frame.pts]
+            hardest[kind] = sorted([*others, candidate], key=attrgetter(kind), reverse=True)[:count]
     if not found:
         raise InputError(f"{info.path} has no frame that can be decoded there: check the times, or export it again")
-    for kind, candidate in hardest.items():
+    for kind, candidate in ((kind, one) for kind, some in hardest.items() for one in some):
         if candidate.frame.pts not in given:
             given.add(candidate.frame.pts)
             yield Seen(candidate.frame, kind, candidate.flow)

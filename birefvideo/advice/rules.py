@@ -37,6 +37,8 @@ _FACTS: dict[str, tuple[str, str]] = {
 }
 """What the measures of conditions are called, and how they are written."""
 
+_NEAR = 0.25
+"""Ratio of a measure and a threshold under which one is too far from the other to be worth a line."""
 _KNOWN = ("people", "subjects")
 """What the user sees without being told: no line on what would change is about these."""
 
@@ -258,7 +260,9 @@ def what_would_change(rule: Rule, measures: Measures, most: int = 3) -> list[str
             continue
         value = float(getattr(measures, condition.measure))
         low, high = sorted((value, condition.threshold))
-        found.setdefault(model, (low / high if high else 0.0, _change(condition, value, model)))
+        near = low / high if high else 0.0
+        if near >= _NEAR:
+            found.setdefault(model, (near, _change(condition, value, model)))
     return [line for _, line in sorted(found.values(), key=lambda one: -one[0])[:most]]
 
 

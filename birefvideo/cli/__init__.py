@@ -13,6 +13,7 @@ import typer
 from birefvideo import __version__
 from birefvideo.cli.advise import advise
 from birefvideo.cli.compare import compare
+from birefvideo.cli.cutout import cutout
 from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=OptionalValueCommand)(matte)
+app.command(cls=Command)(cutout)
 app.command(cls=Command)(advise)
 app.command(cls=Command)(compare)
 app.command(cls=Command)(models)

@@ -52,6 +52,12 @@ def answer_json(value: object) -> None:
         _print_line(sys.stdout, _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line), matters=True)
 
 
+def answer_bytes(data: bytes) -> None:
+    """Write a file to stdout, and nothing else; `answer_lost` says whether some of it was lost."""
+    stream = sys.stdout
+    (stream if isinstance(stream, _Outlet) else _Outlet(stream)).write_bytes(data)
+
+
 def print_error(error: object) -> None:
     """Print one line on stderr."""
     one_line = " ".join(line.strip() for line in str(error).splitlines())
@@ -99,6 +105,14 @@ class _Outlet:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._stream.write(text if _is_unicode(self._stream) else text.translate(_IN_ASCII))
         return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        with self._caught():
+            if self._stream is None or self._stream.closed:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._stream.flush()
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
 
     def flush(self) -> None:
         with self._caught():

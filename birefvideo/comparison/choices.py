@@ -99,7 +99,7 @@ def _found(models: Sequence[str] | None) -> tuple[list[str], list[LeftOut], list
 
 def _named(value: object) -> str:
     try:
-        name = parse_model(value)
+        name = str(parse_model(value))
     except ValueError as error:
         raise OptionError(f"{named('models')} holds {value!r}: {error}") from None
     if name in ("", "auto"):

@@ -17,7 +17,7 @@ _UNUSUAL = re.compile("[^ -~\u00a1-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff01-\uffef
 
 def matte_command(source: Path, options: Options) -> str:
     """Return the command that mattes a clip with these options' model, size, background and times."""
-    words = ["birefvideo", "matte", _file(source), "--model", options.model]
+    words = ["birefvideo", "matte", _file(source), "--model", str(options.model)]
     if options.size is not None:
         size = options.size
         words += ["--size", "x".join(map(str, size)) if isinstance(size, tuple) else str(size)]

@@ -130,7 +130,7 @@ def matted_row(
         model=wish.model,
         size=wish.size,
         input=predictor.report.size,
-        native=model.checkpoint.size.network_size(info.width, info.height, info.sample_aspect_ratio),
+        native=model.native.network_size(info.width, info.height, info.sample_aspect_ratio),
         seconds=round(median(times[1:] or times), 4),  # the first batch also makes what the next ones use again
         memory=peak.bytes(),
         coverage=tuple(coverage),

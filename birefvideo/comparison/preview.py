@@ -24,7 +24,7 @@ from birefvideo.comparison.views import views_of
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
-from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target, job_folder, plan_segments
 from birefvideo.media.forms import PREVIEW_SHEET
@@ -77,7 +77,7 @@ def preview(
     options: Options,
     *,
     overwrite: bool = False,
-    load: Callable[[Options], LoadedModel] = LoadedModel,
+    load: Callable[[Options], LoadedModel] = loaded_model,
 ) -> Preview:
     """Matte a few frames, draw their sheet beside where the outputs would go, and measure; no output is written.
 
@@ -109,7 +109,7 @@ def preview(
         source=info.path.name,
         sheet=sheet,
         row=row,
-        why_model=choice.reason or model.checkpoint.reason,
+        why_model=choice.reason or model.identity.reason,
         device=model.device.name,
         frames=frames,
         trial=measured,
@@ -119,7 +119,7 @@ def preview(
 
 def _shown(seen: list[Seen], info: VideoInfo, model: LoadedModel, kept: Cutouts) -> tuple[Row, list[Seen]]:
     """Matte the frames of the sheet; of a slow network only as many as there is time for."""
-    wish = Wish(model.checkpoint.name, model.options.model, model.options.size)
+    wish = Wish(model.identity.name, model.identity.name, model.options.size)
     try:
         row = _matted(wish, seen, info, model, kept, _PATIENCE)
     except TooSlowError as slow:

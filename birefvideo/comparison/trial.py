@@ -91,7 +91,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         options,
         _SameMatte(alpha) if is_slow else model.predictor(batch),
         lambda: ends.append(time.perf_counter()),
-        model=model.checkpoint.name,
+        model=model.identity.name,
         first=span.start,
     )
     pace = _pace(ends, time.perf_counter(), 1 if is_slow else batch)

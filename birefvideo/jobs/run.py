@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
-from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
     Target,
-    check_free,
     job_folder,
     plan_segments,
     review_page,
@@ -55,7 +55,7 @@ def run(
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
-    load: Callable[[Options], LoadedModel] = LoadedModel,
+    load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
@@ -63,7 +63,7 @@ def run(
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
-    `load` returns the network of options that name the model, once input and outputs are known to be good.
+    `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
 
@@ -125,7 +125,7 @@ def _planned(
         folder=folder,
         inputs=inputs,
         settings=model.settings(info),
-        why_model=choice.reason or model.checkpoint.reason,
+        why_model=choice.reason or model.identity.reason,
         advice=choice.advice,
     )
     return with_earlier_batch(plan), model
@@ -150,7 +150,7 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         stack.enter_context(_same_inputs(plan, folder))
-        progress.planned(plan, replace(model.checkpoint, reason=plan.why_model))
+        progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in folder.notes:
             progress.told(note)
         reports, earlier = _run_segments(plan, folder, predictor, progress)
@@ -163,7 +163,7 @@ def _run_planned(
         if strict:
             _check_whole(source, losses)
         computed = predictor.report
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
+        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
@@ -178,7 +178,7 @@ def _run_planned(
         frames=sum(len(report.pts) for report in reports),
         computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=0,
-        model=model.checkpoint.name,
+        model=model.identity.name,
         device=str(model.device),
         warnings=warnings,
         losses=losses,
