@@ -8,6 +8,7 @@ from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, ModelError, OptionError, named
 from birefvideo.family import checkpoints
+from birefvideo.family.costs import download_of
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import VARIANTS, Variant
 from birefvideo.jobs.option_values import parse_model, parse_size
@@ -49,7 +50,7 @@ class Absent:
     get: str
     """The command that fetches it, or ''."""
     note: str
-    """What must be done before, or ''."""
+    """How much that is, and what must be done before; '' where nothing is known."""
 
 
 def wishes(models: Sequence[str] | None, sizes: Sequence[object] | None) -> tuple[list[Wish], list[LeftOut]]:
@@ -72,10 +73,16 @@ def wishes(models: Sequence[str] | None, sizes: Sequence[object] | None) -> tupl
 def absent(compared: Sequence[str]) -> list[Absent]:
     """Return the models of the family that are not on this machine, in the family's order."""
     return [
-        Absent(row.name, row.best_for, f"birefvideo models --download {row.name}" if row.hub_id else "", row.access)
+        Absent(row.name, row.best_for, f"birefvideo models --download {row.name}" if row.hub_id else "", _what_it_takes(row))
         for row in VARIANTS.values()
         if row.name not in compared and not _is_here(row)
     ]
+
+
+def _what_it_takes(row: Variant) -> str:
+    size = download_of(row)
+    words = f"{size[0] / 1e9:.1f} to {size[1] / 1e9:.1f} GB" if size else ""
+    return "; ".join(filter(None, (words, row.access)))
 
 
 def _found(models: Sequence[str] | None) -> tuple[list[str], list[LeftOut], list[BirefvideoError]]:
