@@ -131,7 +131,10 @@ class TestCompare:
         result = invoke(source, "--models", f"{network},portait,hr", "--frames", "1")
         assert result.exit_code == 0, result.output
         assert "note: portait is left out: unknown model 'portait' (did you mean 'portrait'?)" in result.stdout
-        assert "note: hr is left out: the weights of 'hr' are not on this machine" in result.stdout
+        assert (
+            "note: hr is left out: its weights are not on this machine: birefvideo models --download hr"
+            in result.stdout
+        )
         assert source.with_name("one_frame_compare.html").exists()
 
     def test_with_no_model_left_it_is_an_error_in_one_line(self, copy: GetClip) -> None:

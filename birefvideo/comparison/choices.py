@@ -63,7 +63,7 @@ def wishes(models: Sequence[str] | None, sizes: Sequence[object] | None) -> tupl
     wanted = _parsed_sizes(sizes)
     found, left_out, errors = _found(models)
     if not found:
-        raise _none_left(errors)
+        raise _none_left(errors, left_out)
     names = [Path(name).name if name not in VARIANTS else name for name in found]
     shown = [name if names.count(name) == 1 else text for name, text in zip(names, found, strict=True)]
     made = [Wish(_label(name, size), text, size) for name, text in zip(shown, found, strict=True) for size in wanted]
@@ -73,7 +73,12 @@ def wishes(models: Sequence[str] | None, sizes: Sequence[object] | None) -> tupl
 def absent(compared: Sequence[str]) -> list[Absent]:
     """Return the models of the family that are not on this machine, in the family's order."""
     return [
-        Absent(row.name, row.best_for, f"birefvideo models --download {row.name}" if row.hub_id else "", _what_it_takes(row))
+        Absent(
+            row.name,
+            row.best_for,
+            f"birefvideo models --download {row.name}" if row.hub_id else "",
+            _what_it_takes(row),
+        )
         for row in VARIANTS.values()
         if row.name not in compared and not _is_here(row)
     ]
@@ -97,11 +102,19 @@ def _found(models: Sequence[str] | None) -> tuple[list[str], list[LeftOut], list
         try:
             checkpoints.find(name)
         except (OptionError, ModelError) as error:
-            left_out.append(LeftOut(name, error.message))
+            left_out.append(LeftOut(name, _in_short(name, error)))
             errors.append(error)
         else:
             found.append(name)
     return found, left_out, errors
+
+
+def _in_short(name: str, error: BirefvideoError) -> str:
+    """Return why a model is left out, without all the ways out: the others are compared."""
+    row = VARIANTS.get(name)
+    if row is not None and row.hub_id and not _is_here(row):
+        return f"its weights are not on this machine: birefvideo models --download {name}"
+    return error.message.partition(": name one of")[0]
 
 
 def _named(value: object) -> str:
@@ -116,11 +129,13 @@ def _named(value: object) -> str:
     return name
 
 
-def _none_left(errors: Sequence[BirefvideoError]) -> BirefvideoError:
+def _none_left(errors: Sequence[BirefvideoError], left_out: Sequence[LeftOut]) -> BirefvideoError:
     kind = OptionError if all(isinstance(error, OptionError) for error in errors) else ModelError
     if len(errors) == 1:
         return kind(errors[0].message)
-    return kind(f"none of the {len(errors)} models can be compared: {'; '.join(error.message for error in errors)}")
+    return kind(
+        f"none of the {len(errors)} models can be compared: {'; '.join(f'{one.name}: {one.why}' for one in left_out)}"
+    )
 
 
 def _is_here(row: Variant) -> bool:
