@@ -137,7 +137,7 @@ def test_a_background_lies_under_it(network: Path) -> None:
         ("nowhere.png", "nowhere.png does not exist"),
         ("https://example.org/me.png", "is an address on the network"),
     ],
-    ids=str,
+    ids=range(10),
 )
 def test_what_is_no_picture_is_told_in_one_line(network: Path, given: Any, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torture
+from torturing.mutations import spoil_bytes, spoil_json, spoil_text
+from torturing.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import torture  # noqa: E402
-from torturing.mutations import spoil_bytes, spoil_json, spoil_text  # noqa: E402
-from torturing.runs import Run  # noqa: E402
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="no fork here")
 SEED = json.dumps({"a": [1, 2, {"b": "1/25"}]}).encode()
