@@ -112,7 +112,11 @@ def opacity_of(picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
 
     None where it is opaque, or its opacity is not to count.
     """
-    opacity = alpha_or_palette(picture) if info.has_alpha else None
+    return upright_opacity(alpha_or_palette(picture) if info.has_alpha else None, picture, info)
+
+
+def upright_opacity(opacity: Alpha | None, picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
+    """Return an opacity of a decoded picture's size as `opacity_of` does."""
     if opacity is None or opacity.min() >= 1:
         return None
     turned = info.quarter_turns % 2 == 1
@@ -156,7 +160,10 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 
 
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
-    if not has_chroma(picture.format) and format_depth(picture.format) > 8:
+    if picture.format.has_palette:  # swscale rounds a palette's colours before it converts them
+        picture = picture.reformat(format="rgb24", threads=1)
+    is_deeper = info.pix_fmt.endswith("10le") and is_gray(picture.format)  # where white would become 1020 of 1023
+    if not has_chroma(picture.format) and (format_depth(picture.format) > 8 or is_deeper):
         picture = _from_deep(picture, info)
     size, own = (picture.width, picture.height), _subsampling(picture.format.name)
     is_resized = size != (width, height)
@@ -195,11 +202,13 @@ def _reformatted(picture: av.VideoFrame, width: int, height: int, pix_fmt: str, 
 
 
 def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """RGB or gray of more than 8 bits as yuv444p10le, rounded to the nearest code.
+    """RGB of more than 8 bits, or gray, as yuv444p10le, rounded to the nearest code.
 
     swscale is up to 4 of 1023 codes off here, and puts neutral chroma on 511.
     """
     gray = is_gray(picture.format)
+    if gray and format_depth(picture.format) <= 8:  # with alpha, swscale would leave the lower eight bits empty
+        picture = picture.reformat(format="gray", threads=1)
     source = picture.reformat(format="gray16le" if gray else "rgb48le", threads=1).to_ndarray()
     if gray:
         # A gray picture's range is its own, so that its codes stay.
