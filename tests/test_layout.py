@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "json_files": set(),
     "bounded_numbers": set(),
     "memory": {"errors"},
-    "paths": {"errors"},
+    "paths": {"errors", "own_files"},
     "own_files": set(),
     "colour": {"errors"},
     "frames": {"colour", "timeline", "errors"},
@@ -169,6 +169,15 @@ def test_the_check_sees_a_circle_also_through_functions() -> None:
 def test_no_modules_import_each_other_in_a_circle() -> None:
     imports = {name: our_modules(imported(at_run_time(parse(m)), m)) - {name} for name, m in NAMES.items()}
     assert not circle_in(imports)
+
+
+def test_only_the_kernels_need_triton_and_are_imported_where_they_are_wanted() -> None:
+    roots = {name: {full.split(".")[0] for full in imported(parse(module), module)} for name, module in NAMES.items()}
+    assert [name for name, found in roots.items() if "triton" in found] == ["birefvideo.network.gpu"]
+    for name, module in NAMES.items():
+        at_once = [node for node in parse(module).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = imported(ast.Module([*at_once], []), module)
+        assert not any(f"{full}.".startswith("birefvideo.network.gpu.") for full in names), name
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))

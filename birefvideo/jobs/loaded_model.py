@@ -62,6 +62,7 @@ class LoadedModel:
         """Return what decides the bytes of a clip's alpha, for the manifest."""
         size = self.size.network_size(info.width, info.height, info.sample_aspect_ratio)
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
+        form = {"form": self.engine.form} if self.engine.form else {}
         return {
             "model": self.checkpoint.name,
             "weights": self._digest,
@@ -71,6 +72,7 @@ class LoadedModel:
             "dtype": self.engine.dtype,
             "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
             "threads": torch.get_num_threads(),
+            **form,
         }
 
 

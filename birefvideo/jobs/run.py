@@ -9,6 +9,7 @@ from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.family.variants import EMBEDDED
+from birefvideo.jobs.check_targets import check_free, check_targets
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.limits import check_pictures_fit
@@ -20,9 +21,7 @@ from birefvideo.jobs.plan import (
     Segment,
     Target,
     as_asked,
-    check_free,
     check_premultiplied,
-    check_targets,
     job_folder,
     plan_segments,
     review_page,
@@ -123,7 +122,7 @@ def _planned(
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
-    check_targets(source, targets)
+    check_targets(source, targets, options.background)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
-from birefvideo.matting.slots import PictureKind, Slot, SlotMaker
+from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
 from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import fuse
+from birefvideo.network.fuse import tables_of
 
 SNAP = 0.01
 """How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
@@ -31,28 +33,6 @@ SNAP = 0.01
 def solidified(alpha: torch.Tensor) -> torch.Tensor:
     """Stretch `alpha` so that what lies within `SNAP` of 0 or 1 becomes exactly that."""
     return ((alpha - SNAP) * (1 / (1 - 2 * SNAP))).clamp_(0, 1)
-
-
-class _Captured:
-    """The network for one shape of input, as the backend captured it."""
-
-    def __init__(self, model: nn.Module, pixels: Tensor, backend: Backend[Any]) -> None:
-        self._input = pixels.clone()
-        self._output: Tensor | None = None
-
-        def work() -> None:
-            self._output = model(self._input)
-
-        self._repeat = backend.capture(work)
-        self.worked = self._repeat is not None
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return the logits of `pixels`, in memory that the next call writes to."""
-        assert self._repeat is not None
-        self._input.copy_(pixels)
-        self._repeat()
-        assert self._output is not None
-        return self._output
 
 
 class Engine:
@@ -75,10 +55,14 @@ class Engine:
         fused: bool = True,
         backend: Backend[Any] | None = None,
     ) -> None:
+        self.backend = backend or device.backend()
+        """What runs work there."""
         self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.form = ""
+        """The form that a network runs in on a device that has a choice of them, in a sentence; else ''."""
         if fused and isinstance(model, BiRefNet):
-            model = fuse(model)
+            model, self.form = in_fastest_form(model, device, self._dtype, self.backend)
         self._model = model.eval().to(device.torch_device, self._dtype)
         for module in self._model.modules():
             if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
@@ -87,11 +71,11 @@ class Engine:
         """The size at which the network sees pictures."""
         self.device = device
         """Where it runs."""
-        self.backend = backend or device.backend()
-        """What runs work there."""
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
-        self._captured: dict[torch.Size, _Captured | None] = {}
+        self._ring: Ring | None = None
+        self._captured: dict[Slot, tuple[Callable[[], None], object] | None] = {}
+        """What repeats the work on each slot of the ring, and the tables that it reads; None: not captured."""
         self._fitting: dict[tuple[PictureKind, Fraction], int] = {}
 
     @property
@@ -118,15 +102,28 @@ class Engine:
             size = self.size.network_size(kind.width, kind.height, aspect)
             batch = self.device.wanted_batch(size)
             if self._on_device:
-                batch = max(1, min(batch, STAGING_BYTES // (self.backend.depth * kind.staged_bytes)))
+                room = STAGING_BYTES // self.backend.depth
+                batch = next((count for count in range(batch, 1, -1) if kind.locked_bytes(count) <= room), 1)
             if batch > 1 and self.backend.free_memory() is not None:
                 batch = fitting_batch(batch, *self._probe(kind, size))
             self._fitting = {(kind, aspect): batch}
         return self._fitting[kind, aspect]
 
-    def slots_for(self, picture: av.VideoFrame, size: tuple[int, int]) -> SlotMaker:
-        """Return what makes the slots of pictures like this one, seen at `size`; it takes no memory yet."""
-        return self._slots(PictureKind.of(picture), size)
+    def ring_for(self, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
+        """Return the slots of batches of pictures like this one, seen at `size`; a new ring takes no memory yet.
+
+        The last ring is kept, so that work captured on its slots serves the next clip.
+        """
+        if self._ring is None or not self._ring.serves(picture, size, batch):
+            self._drop_ring()
+            self._ring = Ring(self._slots(PictureKind.of(picture), size), size, batch)
+        return self._ring
+
+    def _drop_ring(self) -> None:
+        if self._ring is not None:
+            self._ring.recover(self.backend)  # the device may still use its buffers, and what was captured on them
+        self._captured.clear()
+        self._ring = None
 
     def _slots(self, kind: PictureKind, size: tuple[int, int]) -> SlotMaker:
         kept = kind if self._on_device else None
@@ -135,7 +132,7 @@ class Engine:
     def _probe(self, kind: PictureKind, size: tuple[int, int]) -> tuple[int, int]:
         """Run one blank picture; return the bytes free for batches, and those that each frame of a batch takes."""
         backend = self.backend
-        self._captured.clear()
+        self._drop_ring()
         backend.release()
         try:
             needed = backend.depth * kind.staged_bytes + self._peak(kind, size)
@@ -155,7 +152,7 @@ class Engine:
 
         def work() -> None:
             slot.upload()
-            self._infer(slot, self._model)
+            self._infer(slot)
 
         return self.backend.peak_memory(work)
 
@@ -164,33 +161,34 @@ class Engine:
         backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
-        backend.run(Stream.COMPUTE, lambda: self._infer(slot, self._best_network))
+        backend.run(Stream.COMPUTE, lambda: self._compute(slot))
         backend.wait(Stream.DOWNLOAD, backend.record(Stream.COMPUTE))
         backend.run(Stream.DOWNLOAD, slot.download)
         return backend.record(Stream.DOWNLOAD)
 
+    def _compute(self, slot: Slot) -> None:
+        """Run a slot's work, from its planes to its alpha: captured where the backend can, once for each slot."""
+        if slot not in self._captured:
+            repeat = self.backend.capture(partial(self._infer, slot), alike=any(self._captured.values()))
+            self._captured[slot] = (repeat, tables_of(self._model)) if repeat else None
+        captured = self._captured[slot]
+        if captured:
+            captured[0]()
+        else:
+            self._infer(slot)
+
     @torch.inference_mode()
-    def _infer(self, slot: Slot, network: Callable[[Tensor], Tensor]) -> None:
+    def _infer(self, slot: Slot) -> None:
         pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-        logits = network(pixels)
+        logits = self._model(pixels)
         shape = (len(pixels), 1, *pixels.shape[2:])
         if logits.shape != shape:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
         slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
-    def _best_network(self, pixels: Tensor) -> Tensor:
-        """Run the network, captured where the backend can: only for the last shape, since a capture holds memory."""
-        if pixels.shape not in self._captured:
-            self._captured.clear()
-            captured = _Captured(self._model, pixels, self.backend)
-            self._captured[pixels.shape] = captured if captured.worked else None
-        network = self._captured[pixels.shape] or self._model
-        logits: Tensor = network(pixels)
-        return logits
-
     def give_back(self) -> None:
-        """Give the device the memory of captures and of buffers that are gone."""
-        self._captured.clear()
+        """Give the device the memory of captures and of buffers, none of which is under way."""
+        self._drop_ring()
         self.backend.join()
         self.backend.release()
 
