@@ -251,8 +251,9 @@ _WRAP = 2**33 / 90000
 """Seconds after which the clock of a transport stream begins anew."""
 
 
-def test_a_clock_that_wraps_loses_nothing(tmp_path: Path, network: Path) -> None:
-    begin = {"output_ts_offset": f"{_WRAP - 1.4 - 1:.3f}"}  # the muxer adds 1.4 s
+@pytest.mark.parametrize("before", [1, 4])
+def test_a_clock_that_wraps_loses_nothing(tmp_path: Path, network: Path, before: float) -> None:
+    begin = {"output_ts_offset": f"{_WRAP - 1.4 - before:.3f}"}  # the muxer adds 1.4 s
     tick = Fraction(1, 90000)
     clip = write_clip(tmp_path / "wrap.ts", frames=36, time_base=tick, options={"bf": "0"}, container_options=begin)
     made = birefvideo.matte(clip, tmp_path / "out", ["prores"], model=str(network))
@@ -261,6 +262,9 @@ def test_a_clock_that_wraps_loses_nothing(tmp_path: Path, network: Path) -> None
     assert not info.timeline.joints and info.start < 0
     output = read_finished_output(made.outputs[0], get_format("prores"))
     assert output.times[-1] - output.times[0] == pytest.approx(35 / 24, abs=0.001)
+    checks = prove(made.outputs[0], get_format("prores"), clip, Claims())
+    (sound,) = (check for check in checks if check.name == "sound")
+    assert sound.passed, sound.finding
 
 
 @pytest.mark.parametrize(
