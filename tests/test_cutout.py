@@ -158,7 +158,7 @@ def test_a_cut_off_photo_is_told(tmp_path: Path, network: Path) -> None:
     for name in ("me.png", "me.webp"):
         with pytest.raises(InputError, match="the file is damaged"):
             birefvideo.cutout(tmp_path / name, model=network)
-    with pytest.warns(UserWarning, match="the file is damaged: it ends before its picture does"):
+    with pytest.warns(UserWarning, match="the picture is cut off or damaged"):
         birefvideo.cutout(tmp_path / "me.jpg", model=network)
     birefvideo.cutout(data + b"more", model=network)  # as phones put a film behind it
     with pytest.raises(InputError, match="cannot be read"):
