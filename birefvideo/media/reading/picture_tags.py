@@ -18,7 +18,6 @@ from typing import BinaryIO
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
 _EXIF = b"Exif\0\0"
-_SCAN = b"\xff\xda"
 _JPEG_PROFILE = b"ICC_PROFILE\0"
 _ORIENTATION, _PROFILE = 0x0112, 0x8773
 STILL_BRANDS = frozenset([b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf"])
