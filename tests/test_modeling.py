@@ -184,6 +184,7 @@ def test_pictures_of_another_precision_are_cast(folder: Path, picture: torch.Ten
     assert torch.equal(logits_of(model, picture.to(dtype)), logits_of(model, picture.to(dtype).float()))
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
 def test_gradient_checkpointing_is_refused_in_a_line(folder: Path) -> None:
     with pytest.raises(ValueError, match="does not support"):
         birefvideo.load_model(folder).gradient_checkpointing_enable()

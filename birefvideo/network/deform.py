@@ -33,12 +33,12 @@ class DeformableConv2d(nn.Module):
         size = self.kernel_size
         mask = 2.0 * torch.sigmoid(self.modulator_conv(x))
         # Positions in fp32 whatever the network's dtype: bf16 cannot tell neighbouring columns apart past 256.
-        offsets = self.offset_conv(x).float().view(n, size, size, 2, h, w)
+        down, right = self.offset_conv(x).float().view(n, size**2, 2, h, w).unbind(2)
         taps = torch.arange(size, device=x.device, dtype=torch.float32) - size // 2
         rows = torch.arange(h, device=x.device, dtype=torch.float32).view(h, 1)
         columns = torch.arange(w, device=x.device, dtype=torch.float32)
-        y = offsets[:, :, :, 0] + rows + taps.view(size, 1, 1, 1)
-        x_ = offsets[:, :, :, 1] + columns + taps.view(size, 1, 1)
+        y = down + rows + taps.repeat_interleave(size).view(-1, 1, 1)
+        x_ = right + columns + taps.repeat(size).view(-1, 1, 1)
         grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1).view(n, -1, w, 2)
         values = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         # A single matmul over all taps is the exact im2col form.
