@@ -15,7 +15,7 @@ from birefvideo.network.birefnet import BiRefNet, Geometry
 pytest.importorskip("onnxscript", reason="the dev extra has it")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the dev extra has it")
 
-NARROW = Geometry("conv_c", block_width=16, aspp_width=16, reference_width=16)
+NARROW = Geometry("conv_t", block_width=16, aspp_width=16, reference_width=16)
 
 
 def largest_difference(model: BiRefNet, folder: Path, pictures: int) -> float:
