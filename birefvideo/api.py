@@ -68,8 +68,8 @@ def matte(
         review: add a page to judge the matte with in a browser.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
-        strict: raise InputError where the clip is damaged or cut off, so that frames are missing; without it, these
-            are told in `Result.losses`.
+        strict: raise InputError where the clip is damaged or cut off, so that frames or sound are missing; without
+            it, these are told in `Result.losses`.
         progress: called after each frame.
         **choices: options that replace those of `options`; see `Options`.
 

@@ -83,6 +83,8 @@ class Loss:
     """pts of the frame before them."""
     is_end: bool = False
     """Whether no frame comes after them."""
+    joined_at: int | None = None
+    """Where they are those of another file that is joined behind: the byte at which it begins."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 
 MOST_BYTES = 256 << 20
 """Size from which on no file of ours is: receipts and time lists of a day's video stay far below."""
+MOST_CONTAINERS = 1_000_000
+"""Lists and objects in a file: each takes thirty times the memory of its two characters."""
+MOST_VALUES = 32_000_000
+"""Values in a file: a day's video at 60 frames a second has five million of each kind."""
 DEEPEST = 50
 """Levels of lists and objects inside one another; writing JSON takes more of the stack than reading it."""
 
@@ -35,8 +39,11 @@ def parse_json_object(text: str | bytes, name: str) -> dict[str, Any]:
     """Return the object that a JSON text called `name` holds.
 
     Raises:
-        ValueError: it is no JSON, nested too deeply, or holds something else than an object.
+        ValueError: it is no JSON, nested too deeply, holds too much or something else than an object.
     """
+    raw = text if isinstance(text, bytes) else text.encode(errors="replace")
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS or raw.count(b",") > MOST_VALUES:
+        raise ValueError(f"{name} holds more values than any file of ours")
     try:
         values = json.loads(text, parse_constant=_refuse)
     except RecursionError:

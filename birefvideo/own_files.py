@@ -11,6 +11,9 @@ from pathlib import Path
 TEMPORARY = ".birefvideo-tmp"
 """Ending of a file that is being written: a kill may leave one, and nobody else makes such a name."""
 
+LONGEST = 255
+"""Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
+
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """For names that another may have put a link or a pipe at."""
 
@@ -46,12 +49,18 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    temporary = path.with_name(path.name + TEMPORARY)
+    temporary = _temporary(path)
     with os.fdopen(make_anew(temporary), "wb") as file:
         file.write(text.encode(errors="backslashreplace"))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _temporary(path: Path) -> Path:
+    """Return where a file is written before it gets its name, which may be as long as the disk allows."""
+    head = os.fsencode(path.name)[: LONGEST - len(TEMPORARY)]
+    return path.with_name(head.decode(errors="ignore") + TEMPORARY)
 
 
 def sync(path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from birefvideo.errors import OutputError, named
+from birefvideo.own_files import LONGEST
 
-LONGEST = 255
-"""Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+"""What systems say where a name is taken by something of another kind."""
 
 
 def check_name(path: Path, remedy: str) -> None:
@@ -47,4 +49,6 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where, reason = error.filename or place, error.strerror or error
-        raise OutputError(f"cannot write {where} ({reason}): make room there, or choose {named('out')}") from error
+        remedy = "move what is there" if error.errno in _IN_THE_WAY else "make room there"
+        remedy = "check its permissions" if isinstance(error, PermissionError) else remedy
+        raise OutputError(f"cannot write {where} ({reason}): {remedy}, or choose {named('out')}") from error

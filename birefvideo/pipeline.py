@@ -13,6 +13,7 @@ from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.opacity import with_own_opacity
 from birefvideo.matting.predict import Predictor
+from birefvideo.matting.second_look import Look, SecondLook
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.segment_writer import Writer
@@ -34,6 +35,8 @@ class SegmentReport:
     """How much of each picture was foreground, and how steady it was."""
     decode: DecodeReport = field(default_factory=DecodeReport)
     """What the decoder met."""
+    looks: list[Look] = field(default_factory=list)
+    """How sure the network was of some of the frames."""
 
     def add(self, frame: Frame) -> None:
         """Take note of a finished frame."""
@@ -57,10 +60,12 @@ def matted_frames(
     smoother: Smoother,
     report: DecodeReport,
     spill: Spill | None = None,
+    second_look: SecondLook | None = None,
 ) -> Generator[Frame, None, None]:
     """Return the frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
-    mattes = prefetch(predictor.predict(frames), AHEAD)
+    predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
+    mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
     with closing(frames), closing(mattes):
         yield from with_own_opacity(estimate(smooth(mattes, smoother), spill))
 
@@ -73,10 +78,11 @@ def matte_segment(
     writers: Sequence[Writer],
     on_frame: Callable[[], object],
     spill: Spill | None = None,
+    second_look: SecondLook | None = None,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
-    report = SegmentReport()
-    finished = matted_frames(info, span, predictor, smoother, report.decode, spill)
+    report = SegmentReport(looks=second_look.looks if second_look else [])
+    finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)

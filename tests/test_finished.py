@@ -72,7 +72,7 @@ def test_what_an_earlier_run_had_to_tell_is_told_again(
 ) -> None:
     source = copy("one_frame")
     with monkeypatch.context() as patched:
-        patched.setattr("birefvideo.jobs.warnings.LEAST_COVERAGE", 1.1)
+        patched.setattr("birefvideo.jobs.doubts.LEAST_COVERAGE", 1.1)
         assert "found no person" in invoke(source, "--model", network).stdout
     assert "found no person" in invoke(source, "--model", network).stdout
 

@@ -13,11 +13,12 @@ import pytest
 from birefvideo import own_files
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
+from birefvideo.jobs.check_targets import check_targets
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.folder_files import Owner, owner_of
 from birefvideo.jobs.manifest import MANIFEST, fingerprints
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import Plan, Segment, Target, check_targets
+from birefvideo.jobs.plan import Plan, Segment, Target
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.sequence_json import SIDECAR

@@ -38,3 +38,9 @@ def test_refuses_bytes_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ValueError, match="is no JSON"):
         read_json_object(path)
+
+
+@pytest.mark.parametrize("values", ["[]," * 1_000_001, "0," * 32_000_001], ids=["lists", "numbers"])
+def test_refuses_more_values_than_the_memory_should_hold(values: str) -> None:
+    with pytest.raises(ValueError, match="more values than"):
+        parse_json_object(f'{{"x": [{values}0]}}', "hostile.json")

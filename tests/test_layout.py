@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "json_files": set(),
     "bounded_numbers": set(),
     "memory": {"errors"},
-    "paths": {"errors"},
+    "paths": {"errors", "own_files"},
     "own_files": set(),
     "colour": {"errors"},
     "frames": {"colour", "timeline", "errors"},

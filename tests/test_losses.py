@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import pytest
@@ -15,6 +17,7 @@ from birefvideo.frames import Loss, Span
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.reading import ebml, scan
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.media.reading.probe import probe
 
 Clip = Callable[[str], Path]
@@ -185,3 +188,93 @@ def test_a_large_file_is_planned_by_its_index(clip: Clip, monkeypatch: pytest.Mo
 def test_a_large_file_that_is_cut_off_is_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "_LARGE", 0)
     assert probe(clip("truncated_mp4")).losses
+
+
+def doubled(path: Path, times: int = 2) -> Path:
+    """The same file, so many times, as `cat` joins them."""
+    path.write_bytes(path.read_bytes() * times)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "times"), [(".mp4", 2), (".mov", 2), (".flv", 2), (".mkv", 3), (".webm", 3)])
+def test_another_file_that_is_joined_behind_and_not_read_is_told(tmp_path: Path, suffix: str, times: int) -> None:
+    path = made(tmp_path / f"one{suffix}")
+    size = path.stat().st_size
+    assert probe(path).losses == ()
+    info = probe(doubled(path, times))
+    (loss,) = info.losses
+    assert (loss.joined_at, loss.is_end) == (size * (times - 1), True)
+    (line,) = file_losses(info, Span())
+    assert line.startswith(f"another file is joined behind this one, from byte {size * (times - 1)} of {size * times}")
+
+
+@pytest.mark.parametrize(("suffix", "times"), [(".ts", 3), (".mkv", 2), (".avi", 3)])
+def test_joined_files_that_are_read_to_their_end_lack_nothing(tmp_path: Path, suffix: str, times: int) -> None:
+    path = made(tmp_path / f"one{suffix}")
+    info = probe(doubled(path, times))
+    assert (info.losses, info.frame_count) == ((), 24 * times)
+
+
+def test_a_live_matroska_file_that_is_joined_has_no_damage(tmp_path: Path) -> None:
+    path = doubled(made(tmp_path / "live.mkv", container_options={"live": "1"}))
+    structure = ebml.walk(path)
+    assert structure.damage == []
+    assert probe(path).losses == ()
+
+
+def test_an_old_quicktime_file_that_is_joined_is_told(tmp_path: Path) -> None:
+    """Without `ftyp`, a second `moov` says so."""
+    path = made(tmp_path / "old.mov")
+    whole = path.read_bytes().replace(b"ftyp", b"free", 1)
+    path.write_bytes(whole)
+    assert probe(path).losses == ()
+    path.write_bytes(whole * 2)
+    assert [loss.joined_at is not None for loss in probe(path).losses] == [True]
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+
+
+def fragmented(path: Path) -> Path:
+    return write_clip(path, options={"bf": "0", "g": "6"}, frames=24, audio_tracks=0, container_options=FRAGMENTS)
+
+
+@pytest.mark.parametrize("way", ["cut", "holed"])
+def test_lost_fragments_of_an_mp4_are_told(tmp_path: Path, way: str) -> None:
+    path = fragmented(tmp_path / "fragments.mp4")
+    assert probe(path).losses == ()
+    heads = [place for place in range(path.stat().st_size) if path.read_bytes()[place : place + 4] == b"moof"]
+    if way == "cut":
+        cut(path, heads[-2] + 200)
+    else:
+        overwritten(path, heads[-2] - 4, heads[-2] + 60)
+    info = probe(path)
+    assert 0 < info.frame_count < 24
+    assert [loss.is_end for loss in info.losses] == [True]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".ts", "libx264"), (".mpg", "mpeg2video")])
+def test_a_broadcast_that_is_cut_off_within_a_packet_is_told(tmp_path: Path, suffix: str, codec: str) -> None:
+    rate = Fraction(25)
+    path = write_clip(tmp_path / f"clip{suffix}", codec=codec, frames=24, rate=rate, time_base=1 / rate, audio_tracks=0)
+    assert probe(path).losses == ()
+    cut(path, path.stat().st_size // 4 // 188 * 188 + 90)
+    info = probe(path)
+    assert info.frame_count < 24
+    assert [loss.is_end for loss in info.losses] == [True]
+
+
+def test_packets_of_a_stream_that_the_head_does_not_name_end_nothing() -> None:
+    class Broken:
+        """Raises once as PyAV does at such a packet."""
+
+        def __init__(self) -> None:
+            self.tries = 0
+
+        def demux(self, *streams: object) -> Iterator[int]:
+            self.tries += 1
+            yield self.tries
+            if self.tries == 1:
+                raise IndexError("list index out of range")
+
+    assert list(demuxed(cast(Any, Broken()))) == [1, 2]

@@ -16,12 +16,13 @@ import av
 import numpy as np
 import pytest
 from clips import write_clip
+from sounds import write_sound_clip
 from typer.testing import CliRunner, Result
 
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError
-from birefvideo.jobs import plan, warnings
+from birefvideo.jobs import doubts, plan
 from birefvideo.matting import engine
 from birefvideo.matting.foreground import OPAQUE
 from birefvideo.media.writing.sinks import FileSink
@@ -293,13 +294,31 @@ def test_a_truncated_clip_is_done_and_told_with_an_exit_code_of_its_own(copy: Ge
     assert "it looks truncated, about 5 frames are missing" in result.stdout
 
 
+def test_lost_sound_is_a_loss_told_once(tmp_path: Path, network: Path) -> None:
+    source = write_sound_clip(tmp_path / "a.mp4", "aac", seconds=1, frames=24)
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size and p.pos is not None]
+    for position, size in places[20:25]:
+        data[position : position + size] = bytes([0xFF]) * size
+    source.write_bytes(data)
+    arguments = (source, "--model", network, "--to", "prores,webm")
+    refused = invoke(*arguments, "--strict")
+    assert refused.exit_code == 1 and "damaged packet" in refused.output
+    assert not source.with_name("a_alpha.mov").exists()
+    result = invoke(*arguments)
+    assert result.exit_code == 3, result.output
+    assert result.output.count("note: audio stream 1") == 1
+    assert source.with_name("a_alpha.mov").exists()
+
+
 def test_strict_makes_no_difference_to_a_whole_clip(copy: GetClip, network: Path) -> None:
     made = birefvideo.matte(copy("vfr"), to="matte", model=str(network), strict=True)
     assert made.losses == []
 
 
 def test_a_clip_without_a_person_is_told(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warnings, "LEAST_COVERAGE", 1.1)
+    monkeypatch.setattr(doubts, "LEAST_COVERAGE", 1.1)
     result = invoke(copy("plain"), "--model", network, "--to", "matte")
     assert "found no person" in result.stdout
 

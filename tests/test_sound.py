@@ -15,6 +15,7 @@ from sounds import RATE, Packets, heard, joined, late_by, noise, set_edits, set_
 from birefvideo.errors import OutputError
 from birefvideo.frames import AudioInfo, Span
 from birefvideo.media.format_table import Format, get_format
+from birefvideo.media.notes import Note, merged
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.verification.verify_later import Claims, prove
@@ -47,6 +48,7 @@ def test_sound_of_overlapping_packets_is_kept_in_time_and_told(format: Format, t
     output, report, _ = output_of(tmp_path, format, clip)
     (warning,) = report.warnings
     assert "of overlaps cut" in warning
+    assert not report.notes[0].is_loss
     assert ("encoded anew, since its packets overlap by" in warning) is ("aac" in format.audio_copy)
     sound, parts = heard(output), (noise(2), noise(2, seed=2))
     late = [late_by(sound, parts[0], 0.5, 0.5), late_by(sound, parts[1], 2.97, 1.0)]
@@ -128,6 +130,7 @@ def test_sound_a_day_after_everything_else_is_left_out_and_told(format: Format, 
     clip = write_sound_clip(tmp_path / "a.mkv", "aac", edit=edit)
     output, report, _ = output_of(tmp_path, format, clip)
     assert "after the rest is left out" in report.warnings[0]
+    assert report.notes[0].is_loss
     assert output.stat().st_size < 2_000_000
 
 
@@ -296,6 +299,7 @@ def test_sound_that_ends_before_the_file_says_is_told(tmp_path: Path) -> None:
     clip.write_bytes(data)
     _, report, _ = output_of(tmp_path, get_format("ffv1"), clip)
     assert "before the file says" in report.warnings[0]
+    assert report.notes[0].is_loss
 
 
 @four_formats
@@ -303,6 +307,7 @@ def test_a_track_without_a_packet_is_told_of(format: Format, tmp_path: Path) -> 
     clip = write_sound_clip(tmp_path / "a.mkv", "aac", edit=lambda packets: [], seconds=1, frames=24)
     output, report, _ = output_of(tmp_path, format, clip)
     assert len(report.warnings) == 1 and "is left out: there is no sound in it" in report.warnings[0]
+    assert not report.notes[0].is_loss
     assert True not in [passed for passed, _ in sound_checks(output, format, clip, Claims())]
 
 
@@ -360,3 +365,18 @@ def test_every_format_with_sound_has_a_known_encoder() -> None:
     for format in WRITABLE:
         audio = AudioInfo(1, "flac", RATE, 2, Fraction(0), None, "stereo")
         assert written_speakers(audio, format).layout == "stereo"
+
+
+def test_sound_that_lies_under_other_sound_for_long_is_lost(tmp_path: Path) -> None:
+    parts = [write_sound_clip(tmp_path / f"{seed}.ts", "aac", seconds=2.5, seed=seed) for seed in (1, 2)]
+    _, report, _ = output_of(tmp_path, get_format("webm"), joined(tmp_path / "clip.ts", *parts))
+    assert "of overlaps cut" in report.warnings[0]
+    assert [note.is_loss for note in report.notes] == [True]
+
+
+def test_what_outputs_say_of_one_stream_is_said_once() -> None:
+    short, long = Note("track 1", ("cut",)), Note("track 1", ("encoded anew", "cut"), is_loss=True)
+    assert merged([short, Note("track 2", ("cut",)), long, short]) == [
+        Note("track 1", ("cut", "encoded anew"), is_loss=True),
+        Note("track 2", ("cut",)),
+    ]

@@ -23,6 +23,7 @@ from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
 from birefvideo.media.forms import STILLS
 from birefvideo.media.reading.picture_tags import PictureTags, read_picture_tags
+from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.stills import is_still
 
 GetClip = Callable[[str], Path]
@@ -298,3 +299,27 @@ def test_a_photo_in_tiles_is_refused_and_a_whole_one_is_read(tmp_path: Path, net
         with pytest.raises(InputError, match=r"one photo in \d tiles, .* convert it to JPEG or PNG"):
             birefvideo.matte(tiled, model=str(network))
     assert not (tmp_path / "tiled_alpha.png").exists()
+
+
+def test_the_first_of_many_pages_is_used_and_told(tmp_path: Path, network: Path) -> None:
+    path = tmp_path / "scan.tif"
+    pages = [picture(index)[..., ::-1].copy() for index in (0, 5, 9)]
+    assert cv2.imwritemulti(str(path), pages)
+    assert photo(tmp_path / "one.tif").exists() and probe(tmp_path / "one.tif").doubts == ()
+    assert probe(path).doubts == ("the file holds 3 pictures: only the first is used",)
+    assert "only the first is used" in invoke("matte", path, "--model", network).output
+
+
+def test_an_animated_avif_is_a_film(tmp_path: Path) -> None:
+    """It has its first picture as one of its own beside the moving ones."""
+    path = tmp_path / "film.avif"
+    with av.open(str(path), "w", format="avif") as out:
+        stream = out.add_stream("libsvtav1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24").reformat(format="yuv420p", threads=1)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    info = probe(path)
+    assert info.still is None and info.frame_count == 3

@@ -1,6 +1,6 @@
 """How commands end: one line on stderr for an error, and the exit code; in one place for all of them.
 
-Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, of an input that lacks frames; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, of an input that lacks something; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from birefvideo.cli.printing import print_error
 from birefvideo.errors import BirefvideoError, OptionError
 
 LOSSES = 3
-"""Exit code where all is done, but an input was damaged or cut off, so that frames are missing."""
+"""Exit code where all is done, but an input was damaged or cut off, so that frames or sound are missing."""
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 

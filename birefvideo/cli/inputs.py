@@ -61,6 +61,18 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     return clips, missing
 
 
+def can_begin(clips: list[Path]) -> bool:
+    """Return whether work will begin: a single file that is no film and no picture is going to be refused."""
+    from birefvideo.media.reading.open_input import open_input
+
+    try:
+        if len(clips) == 1 and clips[0].is_file():
+            open_input(clips[0]).close()
+    except (InputError, OSError):
+        return False
+    return True
+
+
 def _check_there(inputs: list[Path]) -> None:
     """Refuse a command of which one input is not there, before anything is made of the others.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
-from birefvideo.cli.inputs import find_clips
+from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
 from birefvideo.cli.report import JobBar, print_note, print_result, quiet_libraries
+from birefvideo.errors import with_flags
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
@@ -39,12 +41,11 @@ def matte(
         ),
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
             metavar="PATH",
-            parser=path,
             help="File or folder to write; default: beside each input.",
             rich_help_panel=_COMMON,
         ),
@@ -85,7 +86,9 @@ def matte(
             rich_help_panel=_COMMON,
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=_COMMON)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     **options: Any,
 ) -> None:
@@ -95,16 +98,18 @@ def matte(
     picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
     searched.
 
-    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but an input lacks frames; 130 stopped.
+    Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
     with reported(debug):
-        clips, missing = find_clips(inputs, out)
+        place = None if out is None else path(out)
+        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
-        if not quiet:
+        if not quiet and can_begin(clips):
             tell(_first_words(options.get("model", "auto")))
         chosen = Options(**options)
-        jobs = _plan(clips, out, to or [], chosen)
+        jobs = _plan(clips, place, to or [], chosen, into=is_folder)
         _tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)
@@ -140,13 +145,14 @@ def _tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], qui
         print_note(note)
 
 
-def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) -> Jobs:
+def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool) -> Jobs:
     """Check everything that can be checked before an input is opened; return the outputs of every clip."""
+    from birefvideo.jobs.check_targets import check_distinct
     from birefvideo.jobs.loaded_model import check_machine
-    from birefvideo.jobs.plan import check_distinct, plan_targets
+    from birefvideo.jobs.plan import plan_targets
 
     check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to, options) for clip in clips}
+    jobs = {clip: plan_targets(clip, out, to, options, into=into) for clip in clips}
     check_distinct(jobs)
     return jobs
 
@@ -154,7 +160,7 @@ def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options) 
 def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
     """Matte the clips one after another with one network; an error of one stops no other.
 
-    Returns whether one of them lacks frames.
+    Returns whether one of them lacks frames or sound.
     """
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import job_folder
@@ -170,6 +176,9 @@ def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **
                 has_losses = has_losses or bool(result.losses)
                 if not quiet:
                     print_result(clip, result)
+                else:
+                    for loss in result.losses:  # an error of the input, if none of the job
+                        print_error(f"{clip}: {with_flags(loss)}")
         except KeyboardInterrupt:
             kept = job_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"

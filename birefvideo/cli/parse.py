@@ -20,11 +20,14 @@ from birefvideo.jobs.options import Options
 def path(text: str) -> Path:
     """Return the path that a user named.
 
-    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder. So is
-    one that no file can have.
+    An empty name, which an unset variable leaves in a script, is refused: to pathlib it is the current folder. So are
+    one that no file can have, and '-', by which other programs mean a pipe.
     """
     if not text:
         print_error("one of the names given is empty: name a file or folder ('.' is the current folder)")
+        raise typer.Exit(2)
+    if text == "-":
+        print_error("- means a pipe, which birefvideo neither reads nor writes: name a file or folder (./- is one)")
         raise typer.Exit(2)
     try:
         return possible_path(text)

@@ -49,8 +49,8 @@ def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
         with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
             before = pool.submit(input_digest, source)
             digests = list(pool.map(content_digest, [target.path for target in plan.delivered]))
-        wanted = {entry["input"].get("sha256") for entry in found}
-        is_whole = wanted == {before.result()} and digests == [entry.get("sha256") for entry in found]
+        is_whole = all(entry["input"].get("sha256") == before.result() for entry in found)
+        is_whole = is_whole and digests == [entry.get("sha256") for entry in found]
     except (OSError, InputError):
         return None
     return found if is_whole else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -135,6 +137,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
     if path.is_dir() or not path.exists():
         stats = [(file.name, file.stat()) for file in members(path)]
         return {"name": path.name, "pictures": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for for ever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -178,10 +178,19 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _no_background(path: Path, reason: str) -> str:
     """Return what to give where the background is no file, and for `reason` no colour."""
     if found := address(str(path)):
         return f"it {found}"
+    if _is_there(path):
+        return f"{path} is no file but a folder, a pipe or a device; name a picture or a video"
     hint = "" if nearest(str(path), NAMED_COLOURS) else meant_file(path)
     return f"{reason}, or the name of a picture or video that exists{hint}"
 

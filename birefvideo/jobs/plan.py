@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from birefvideo.errors import OptionError, OutputError, named
+from birefvideo.errors import OptionError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
 from birefvideo.jobs.manifest import (
@@ -26,12 +24,12 @@ from birefvideo.jobs.manifest import (
 )
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.receipt import receipt_path
+from birefvideo.matting.devices import MAX_BATCH
 from birefvideo.media.format_names import unknown_ending
 from birefvideo.media.format_table import Format
 from birefvideo.media.forms import has_ending
 from birefvideo.media.reading.numbered_pictures import at_rate, stem_of
 from birefvideo.media.reading.stills import is_still
-from birefvideo.media.sequence_json import is_sequence
 from birefvideo.media.writing.audio import with_tracks
 from birefvideo.media.writing.availability import check_available
 from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
@@ -41,8 +39,6 @@ SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
-_MOST_BATCH = 4096
-"""Frames in a batch beyond which no manifest is believed."""
 
 
 @dataclass(frozen=True)
@@ -153,33 +149,40 @@ def with_earlier_batch(plan: Plan) -> Plan:
     earlier = read_manifest(plan.folder / MANIFEST)
     settings = (earlier or {}).get("settings")
     batch = settings.get("batch") if isinstance(settings, dict) else None
-    if not isinstance(batch, int) or not 1 <= batch <= _MOST_BATCH:
+    if plan.options.batch is not None or type(batch) is not int or not 1 <= batch <= MAX_BATCH:
         return plan
     kept = replace(plan, settings=plan.settings | {"batch": batch})
     return kept if same_job(kept.manifest(), earlier) else plan
 
 
 def plan_targets(
-    source: Path, out: Path | None, names: Sequence[str], options: Options | None = None
+    source: Path, out: Path | None, names: Sequence[str], options: Options | None = None, *, into: bool = False
 ) -> tuple[Target, ...]:
     """Where the outputs of one input go: beside it, into the folder `out`, or to the file `out`.
 
-    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else it is a folder. What a
-    format makes depends on the input, a clip or a picture, and on whether `options` name a background.
+    `out` with a known suffix names a file, if `names` holds at most one format and agrees; else, or with `into`, it is
+    a folder. What a format makes depends on the input, a clip or a picture, and on whether `options` name a background.
 
     Raises:
         OptionError: a format is unknown, or `out` does not go with the formats.
         OutputError: an output would have such a name.
     """
-    targets = _named_targets(source, out, names, options or Options())
-    for path in (*(target.path for target in targets), job_folder(targets, source)):
+    is_folder = out is None or into or out.is_dir()
+    targets = _named_targets(source, out, is_folder, names, options or Options())
+    paths = [target.path for target in targets]
+    beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
+    for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets
 
 
-def _named_targets(source: Path, out: Path | None, names: Sequence[str], options: Options) -> tuple[Target, ...]:
+def _named_targets(
+    source: Path, out: Path | None, is_folder: bool, names: Sequence[str], options: Options
+) -> tuple[Target, ...]:
     still = is_still(source)
-    if out is not None and out.suffix.lower() in endings(still) and not out.is_dir():
+    if out is not None and not is_folder and out.name.lower() in endings(still):
+        raise OptionError(f"{out} is an ending without a name: put a name before it")
+    if out is not None and not is_folder and out.suffix.lower() in endings(still):
         asked = formats_asked_for(names, options, is_still=still) or [format_for_name(out, options, is_still=still)]
         if len(asked) > 1:
             raise OptionError(f"{out} names one file, but {len(asked)} formats are asked for: name a folder")
@@ -189,7 +192,7 @@ def _named_targets(source: Path, out: Path | None, names: Sequence[str], options
             makes = f"a {wanted.extension} file" if wanted.extension else "a folder"
             raise OptionError(f"{out} does not go with {named('to', names[0])}, which makes {makes}")
         return (Target(wanted, out),)
-    if out is not None and not out.is_dir() and (why := unknown_ending(out, written_of(still))):
+    if out is not None and not is_folder and (why := unknown_ending(out, written_of(still))):
         raise OptionError(why)
     folder = out or (source.resolve() if source.is_dir() else source).parent
     formats = formats_asked_for(names or default_formats(options, is_still=still), options, is_still=still)
@@ -209,69 +212,6 @@ def review_targets(source: Path, targets: Sequence[Target], options: Options) ->
 def review_page(source: Path, targets: Sequence[Target]) -> Path:
     """Where the review page of these outputs lies."""
     return targets[0].path.parent / f"{stem_of(source)}_review.html"
-
-
-def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
-    """Refuse inputs of one command whose outputs would be each other, or another input.
-
-    Raises:
-        OptionError: names the two.
-    """
-    makers: dict[Path, Path] = {}
-    inputs = {source.resolve() for source in jobs}
-    for source, targets in jobs.items():
-        for target in targets:
-            path = target.path.resolve()
-            if path in inputs - {source.resolve()}:
-                raise OptionError(
-                    f"{source} would overwrite the input {target.path}: choose another folder with {named('out')}"
-                )
-            other = makers.setdefault(path, source)
-            if other is not source:
-                raise OptionError(
-                    f"{other} and {source} would both write {target.path}: run them with different {named('out')}"
-                )
-
-
-def check_targets(source: Path, targets: Sequence[Target]) -> None:
-    """Refuse outputs that are the input itself or a folder not of our pictures, or whose folder cannot be written.
-
-    Raises:
-        OutputError: as above; nothing has been written by then.
-    """
-    for target in targets:
-        path = target.path
-        try:
-            if path.is_dir() and not (target.format.is_sequence and is_sequence(path)):
-                raise OutputError(f"{path} is a folder: remove it or choose another {named('out')}")
-            if target.format.is_sequence and path.is_file():
-                raise OutputError(
-                    f"{path} is a file where a folder is to be: remove it or choose another {named('out')}"
-                )
-            if path.exists() and source.exists() and path.samefile(source):
-                raise OutputError(f"{path} is the input itself: choose another {named('out')}")
-            # Folders that are missing are made when there is something to put into them.
-            nearest = next(folder for folder in path.absolute().parents if folder.exists())
-            descriptor, probe = tempfile.mkstemp(prefix=".birefvideo-", dir=nearest)
-            os.close(descriptor)
-            Path(probe).unlink()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise OutputError(
-                f"cannot write into {path.parent} ({reason}): choose another folder with {named('out')}"
-            ) from error
-
-
-def check_free(targets: Sequence[Target], page: Path | None = None) -> None:
-    """Refuse outputs, and a review page, that exist.
-
-    Raises:
-        OutputError: names the first.
-    """
-    for path in [*(target.path for target in targets), *([page] if page else [])]:
-        if os.path.lexists(path):
-            replaces = f"pass {named('overwrite', True)} to replace it"
-            raise OutputError(f"{path} exists already: {replaces}, or choose another {named('out')}")
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:

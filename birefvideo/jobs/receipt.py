@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -42,7 +43,7 @@ def check_receipts(outputs: Sequence[Path]) -> None:
         OutputError: names the first.
     """
     for path in map(receipt_path, outputs):
-        if path.exists() and _outputs(path) is None:
+        if os.path.lexists(path) and _outputs(path) is None:
             raise OutputError(
                 f"{path} is in the way and is no receipt of birefvideo: move it, or pass {named('receipts', False)}"
             )
@@ -100,11 +101,15 @@ def still_the_same(output: Path, source: Path | None, entry: Entry | None) -> li
     checks = []
     if not isinstance(entry.get("sha256"), str):
         checks.append(Check("receipt", None, "the one beside it has no hash of this file to compare"))
+    if claims_of(entry) == Claims():
+        checks.append(Check("receipt", None, "what the one beside it says of this file cannot be read"))
     used = entry.get("input")
     for name, path, digest, wanted in (
         ("bytes", output, content_digest, entry.get("sha256")),
         ("source", source, input_digest, used.get("sha256") if isinstance(used, dict) else None),
     ):
+        if path is not None and name == "source" and not isinstance(wanted, str):
+            checks.append(Check(name, None, "the receipt has no hash of it to compare"))
         if path is None or not isinstance(wanted, str):
             continue
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from birefvideo.errors import with_flags
+from birefvideo.jobs.doubts import Doubt
 from birefvideo.jobs.finished import job_key
 from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.plan import Plan, Target
@@ -107,12 +108,13 @@ def output_facts(plan: Plan, finished: VerifiedOutput, path: Path, digest: str) 
     }
 
 
-def matte_facts(coverage: Sequence[float], flicker: Sequence[float]) -> Entry:
+def matte_facts(coverage: Sequence[float], flicker: Sequence[float], doubts: Sequence[Doubt]) -> Entry:
     """Return the matte in figures."""
     return {
         "coverage": {"mean": round(fmean(coverage), 6), "least": min(coverage), "most": max(coverage)},
         "flicker": {"mean": round(fmean(flicker), 6), "most": max(flicker)},
         "suspects": [asdict(suspect) for suspect in suspects(coverage, flicker)],
+        "doubts": [asdict(doubt) for doubt in doubts],
     }
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
+from birefvideo.jobs.doubts import doubtful_frames, find_doubts
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, merged, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
 from birefvideo.jobs.review import Clip, Reviewable, render
-from birefvideo.matting.flicker import joined, suspects
+from birefvideo.matting.flicker import Suspect, joined, suspects
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.writing.proxy import SOURCE_PROXY
 from birefvideo.own_files import write_whole
@@ -54,7 +55,7 @@ def write_side_files(
     entries: dict[str, Entry] = {}
     if receipts or review:
         entries = _entries(plan, folder, finished, computed, warnings, losses)
-        facts = matte_facts(coverage, flicker)
+        facts = matte_facts(coverage, flicker, find_doubts(reports))
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
     written: list[Path] = []
     if receipts:
@@ -119,9 +120,14 @@ def _reviewable(
         times=times,
         coverage=coverage,
         flicker=flicker,
-        suspects=suspects(coverage, flicker),
+        suspects=_to_look_at(coverage, flicker, reports),
         receipts=entries,
     )
+
+
+def _to_look_at(coverage: Sequence[float], flicker: Sequence[float], reports: Sequence[SegmentReport]) -> list[Suspect]:
+    found = [*doubtful_frames(find_doubts(reports)), *suspects(coverage, flicker)]
+    return sorted(found, key=lambda suspect: suspect.frame)
 
 
 def _clip(folder: JobFolder, one: VerifiedOutput) -> Clip:

@@ -56,6 +56,7 @@ class Result:
 def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool) -> Result:
     """Return what an earlier run's receipts say of the outputs that it made."""
     paths = [target.path for target in plan.delivered]
+    losses = _told(entries, "losses")
     return Result(
         outputs=tuple(paths),
         frames=claims_of(entries[0]).frames or 0,
@@ -63,8 +64,8 @@ def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review:
         seconds=seconds,
         model=plan.settings["model"],
         device=plan.settings["device"],
-        warnings=_told(entries, "warnings"),
-        losses=_told(entries, "losses"),
+        warnings=list(dict.fromkeys([*losses, *_told(entries, "warnings")])),
+        losses=losses,
         receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
         review=review_page(plan.source.path, plan.targets) if review else None,
         was_done=True,

@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.family.variants import EMBEDDED
+from birefvideo.jobs.check_targets import check_free, check_targets
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.limits import check_pictures_fit
@@ -19,9 +21,7 @@ from birefvideo.jobs.plan import (
     Segment,
     Target,
     as_asked,
-    check_free,
     check_premultiplied,
-    check_targets,
     job_folder,
     plan_segments,
     review_page,
@@ -35,11 +35,13 @@ from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
+from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
+from birefvideo.media.notes import merged
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
@@ -67,7 +69,8 @@ def run(
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
-    With `strict`, a clip that is damaged or cut off, so that frames are missing, is an error, and nothing is delivered.
+    With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
+    delivered.
     `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
@@ -119,7 +122,7 @@ def _planned(
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
-    check_targets(source, targets)
+    check_targets(source, targets, options.background)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
@@ -165,10 +168,14 @@ def _run_planned(
         if strict:
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
+        notes = merged(note for one in finished for note in one.joined.notes)
+        losses += [note.line for note in notes if note.is_loss]
+        if strict:
+            _check_whole(source, losses)
         computed = predictor.report
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
-        warnings += dict.fromkeys(line for one in finished for line in one.joined.warnings)
+        warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
@@ -253,7 +260,11 @@ def _run_segment(
             for target in plan.targets
         ]
         smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
-        report = matte_segment(plan.source, segment.span, predictor, smoother, writers, progress.frame, spill)
+        # For one picture, it would double the time that a large network takes.
+        second_look = None if plan.source.still and plan.settings["model"] != EMBEDDED else SecondLook()
+        report = matte_segment(
+            plan.source, segment.span, predictor, smoother, writers, progress.frame, spill, second_look
+        )
     plan.check_inputs()
     with writing(plan.folder):
         folder.finish(segment, report)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
+from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.jobs.digests import file_digest, folder_digest
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.flicker import Curve
+from birefvideo.matting.second_look import Look
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.own_files import is_plain_file, is_plain_folder, sync, write_whole
 from birefvideo.pipeline import SegmentReport
@@ -41,10 +44,58 @@ def read_report(path: Path) -> tuple[SegmentReport, Mapping[str, Any]] | None:
         if values.pop("sha256") != _digest(values):
             return None
         found = values["report"]
-        parsed = {"decode": DecodeReport(**found["decode"]), "curve": Curve(**found["curve"])}
-        return SegmentReport(**{**found, **parsed}), dict(values["parts"])
-    except (OSError, ValueError, TypeError, LookupError):
+        decode, curve = (_checked(kind, found.pop(name)) for kind, name in ((DecodeReport, "decode"), (Curve, "curve")))
+        looks = [Look(**_checked(Look, one)) for one in found.pop("looks")]
+        report = SegmentReport(
+            **_checked(SegmentReport, found), decode=DecodeReport(**decode), curve=Curve(**curve), looks=looks
+        )
+        is_in_order = all(before < after for before, after in pairwise(report.pts))
+        return (report, dict(values["parts"])) if is_in_order else None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def _checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of JSON for the fields of a class, as the types that it says.
+
+    Raises:
+        ValueError, TypeError, LookupError: one is not, or there is no such field.
+    """
+    types = get_type_hints(kind)
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        if get_origin(types[name]) is list:
+            (parse,) = (_PARSERS[wanted] for wanted in get_args(types[name]))
+            if not isinstance(value, list):
+                raise ValueError(f"{name} is no list")
+            parsed[name] = [parse(one) for one in value]
+        else:
+            parsed[name] = _PARSERS[types[name]](value)
+    return parsed
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _number(value: object) -> float:
+    return float(bounded_fraction(value))
+
+
+def _pair(value: object) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("no pair")
+    return _number(value[0]), _number(value[1])
+
+
+_PARSERS: Mapping[Any, Callable[[object], object]] = {
+    **{int: bounded_int, float: _number, str: _text},
+    Fraction: bounded_fraction,
+    tuple[float, float]: _pair,
+}
+"""What gives a value of a type, or refuses one that is none."""
 
 
 def is_whole(part: Path, parts: Mapping[str, Any]) -> bool:

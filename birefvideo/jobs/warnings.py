@@ -8,8 +8,8 @@ from fractions import Fraction
 import av
 
 from birefvideo.errors import named
-from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.doubts import doubt_lines
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.clip_notes import clock_jumps, file_losses, missing
 from birefvideo.media.metadata import counted
@@ -18,8 +18,9 @@ from birefvideo.pipeline import SegmentReport
 
 TONE_MAPS_FROM = 18
 """First major version of PyAV whose swscale brings HDR to BT.709."""
-LEAST_COVERAGE = 0.002
-"""Share of the picture under which a clip counts as having nobody in it."""
+
+_REPEATS = (4, 0.1)
+"""Frames, and share of all, that may have the time of the one before: more is a clock that stands still."""
 
 
 def job_warnings(
@@ -37,10 +38,7 @@ def job_warnings(
     decode = _whole(reports)
     warnings = [*info.doubts, *clock_jumps(info, span), *_damage(decode)]
     warnings += _conversions(decode, info.colour.is_hdr)
-    if max(share for report in reports for share in report.curve.coverage) < LEAST_COVERAGE:
-        row = VARIANTS.get(model)
-        hint = f"try {named('model', 'general')}" if row and row.embedded else f"try another {named('model')}"
-        warnings.append(f"{model} found no person in this clip: for other subjects {hint}")
+    warnings += doubt_lines(info, reports, model)
     return [*warnings, *_device_trouble(computed)]
 
 
@@ -55,6 +53,8 @@ def job_losses(info: VideoInfo, span: Span, reports: Sequence[SegmentReport]) ->
             lines.append(f"a part of the file could not be read ({decode.read_error}): its frames are missing")
         elif decode.short_by > Fraction(1, 2):
             lines.append(f"the file ends {float(decode.short_by):.1f} s before it says: it looks truncated")
+    if decode.dropped_frames > max(_REPEATS[0], _REPEATS[1] * decode.frames):
+        lines.append(_repeated(decode))
     if decode.backward_frames:
         lines.append(f"{counted(decode.backward_frames, 'frame')} dropped: earlier than the one before")
     silent = info.frame_count - sum(len(report.pts) for report in reports) - _told(decode)
@@ -78,8 +78,12 @@ def _whole(reports: Sequence[SegmentReport]) -> DecodeReport:
 def _damage(decode: DecodeReport) -> Iterator[str]:
     if decode.damaged_frames:
         yield f"{counted(decode.damaged_frames, 'frame')} damaged in the file and used as found"
-    if decode.dropped_frames:
-        yield f"{counted(decode.dropped_frames, 'frame')} dropped: not later than the one before"
+    if 0 < decode.dropped_frames <= max(_REPEATS[0], _REPEATS[1] * decode.frames):
+        yield _repeated(decode)
+
+
+def _repeated(decode: DecodeReport) -> str:
+    return f"{counted(decode.dropped_frames, 'frame')} dropped: not later than the one before"
 
 
 def _conversions(decode: DecodeReport, hdr: bool) -> Iterator[str]:

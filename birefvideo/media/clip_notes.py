@@ -17,7 +17,7 @@ def file_losses(info: VideoInfo, span: Span) -> list[str]:
     holes, ends = [loss for loss in lost if not loss.is_end], [loss for loss in lost if loss.is_end]
     if len(holes) > _MOST_HOLES:
         count = sum(loss.frames for loss in holes)
-        whole = f"from {_clock(info, holes[0].at)} to {_clock(info, holes[-1].at)}"
+        whole = f"from {clock(info, holes[0].at)} to {clock(info, holes[-1].at)}"
         lines = [f"about {missing(count)} in {len(holes)} places of the file, {whole}"]
     else:
         lines = [_hole(info, loss) for loss in holes]
@@ -25,12 +25,18 @@ def file_losses(info: VideoInfo, span: Span) -> list[str]:
 
 
 def _hole(info: VideoInfo, loss: Loss) -> str:
-    return f"about {missing(loss.frames)} around {_clock(info, loss.at)}: the file is damaged there"
+    return f"about {missing(loss.frames)} around {clock(info, loss.at)}: the file is damaged there"
 
 
 def _end(info: VideoInfo, loss: Loss) -> str:
+    if loss.joined_at is not None:
+        size = info.path.stat().st_size
+        return (
+            f"another file is joined behind this one, from byte {loss.joined_at} of {size} on, and is not read: "
+            "join clips with an editor, or matte them one by one"
+        )
     if not loss.frames:
-        return f"the file is cut off at {_clock(info, loss.at)}: it looks truncated"
+        return f"the file is cut off at {clock(info, loss.at)}: it looks truncated"
     seconds = float(loss.frames / info.rate)
     return (
         f"the file ends {seconds:.{1 if seconds >= 1 else 2}f} s before it says: it looks truncated, "
@@ -50,7 +56,7 @@ def clock_jumps(info: VideoInfo, span: Span) -> Iterator[str]:
         return
     first = joints[0]
     way = "back" if first.jump < 0 else "ahead"
-    place = _clock(info, round(first.time / info.time_base))
+    place = clock(info, round(first.time / info.time_base))
     more = f", and at {counted(len(joints) - 1, 'more place')}" if len(joints) > 1 else ""
     yield (
         f"the file's clock jumps {way} by {float(abs(first.jump)):.2f} s at {place}{more}: "
@@ -58,7 +64,7 @@ def clock_jumps(info: VideoInfo, span: Span) -> Iterator[str]:
     )
 
 
-def _clock(info: VideoInfo, pts: int) -> str:
+def clock(info: VideoInfo, pts: int) -> str:
     """Return a time as a player shows it, from the first frame on."""
     tenths = max(0, round((pts - info.start) * info.time_base * 10))
     minutes, rest = divmod(tenths, 600)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from birefvideo.errors import OutputError
+from birefvideo.media.notes import Note
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Sound:
     """Seconds of one packet: how exact start and end are."""
     channels: int
     """Number of channels."""
-    warning: str = ""
-    """What was wrong with the source's stream; one line, or empty."""
+    note: Note | None = None
+    """What was wrong with the source's stream."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def unknown_ending(path: Path, rows: Sequence[Format]) -> str:
     if pictures:
         way = f"{named('to', pictures[0])} makes a folder of them: name one without an ending"
         return f"{path} is one picture: {way}"
-    wanted = f"end it with {', '.join(known)}, or name a folder (one with a point in its name is to be made first)"
+    wanted = f"end it with {', '.join(known)}, or name a folder (with a / at its end, if its name has a point)"
     return f"{path} is not a kind of file that can be written{meant(ending, known)}: {wanted}"
 
 

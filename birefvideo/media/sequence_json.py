@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from birefvideo.json_files import read_json_object
 from birefvideo.media.format_table import FORMATS
 from birefvideo.media.forms import ALL_FORMS
 from birefvideo.media.output_format import Format, output_colour
-from birefvideo.own_files import TEMPORARY, is_plain_file, is_plain_folder, write_whole
+from birefvideo.own_files import TEMPORARY, is_plain_folder, write_whole
 
 SIDECAR = "sequence.json"
 """Its name."""
@@ -80,8 +81,10 @@ def own_files(folder: Path) -> list[str]:
     Raises:
         ValueError: there is no sidecar, or it is damaged.
     """
-    found = [name for name in read_sidecar(folder).names if is_picture_file(name) and is_plain_file(folder / name)]
-    return [*found, SIDECAR]
+    names = read_sidecar(folder).names
+    with os.scandir(folder) as entries:  # of which there may be far fewer than the sidecar says
+        there = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+    return [*(name for name in names if name in there and is_picture_file(name)), SIDECAR]
 
 
 def read_sidecar(folder: Path) -> Sidecar:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK = 0xA3, 0xA0, 0xA1
 _TOP = frozenset({0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367})
 """What lies in a segment: heads, tracks, clusters, cues, attachments, chapters, tags."""
@@ -51,7 +51,7 @@ class _Walker:
         end = self._size
         while position < end:
             head = self._head(position)
-            if head is None or head[0] not in (*_TOP, *_ANYWHERE, *_IN_CLUSTER, _SEGMENT, 0x1A45DFA3):
+            if head is None or head[0] not in (*_TOP, *_ANYWHERE, *_IN_CLUSTER, _SEGMENT, _EBML):
                 position = self._after_damage(position)
                 continue
             name, body, length = head
@@ -72,8 +72,8 @@ class _Walker:
         """Go through the elements of a cluster; return where the next element begins."""
         while position < min(self._size, self._size if end is None else end):
             head = self._head(position)
-            if head is not None and end is None and head[0] in (*_TOP, _SEGMENT):
-                return position  # a cluster of unknown size ends with the next element of the level above
+            if head is not None and end is None and head[0] in (*_TOP, _SEGMENT, _EBML):
+                return position  # a cluster of unknown size ends with the next element of a level above
             if head is None or head[0] not in _IN_CLUSTER | _ANYWHERE or head[2] is None:
                 return self._after_damage(position)
             position = head[1] + head[2]

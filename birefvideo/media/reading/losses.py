@@ -6,7 +6,7 @@ hole has that something else gives away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 
 from birefvideo.frames import Loss, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
-from birefvideo.media.reading import ebml, flv_tags
+from birefvideo.media.reading import boxes, ebml, flv_tags, mpeg_packets
+from birefvideo.media.reading.joined_files import second_file
 from birefvideo.media.reading.scan import Scan, clock_may_jump, has_times
 from birefvideo.media.reading.tagged_end import tagged_end
 
@@ -30,6 +31,8 @@ _NEAR = 5
 
 _WALKS = {"matroska,webm": ebml.walk, "flv": flv_tags.walk}
 """Formats whose structure shows damage."""
+_JUMPING = {"mpegts": mpeg_packets.walk_transport, "mpeg": mpeg_packets.walk_program}
+"""Formats whose clock may jump and that say nothing of lengths."""
 _UNREAD = 0.1
 """Share of a file behind damage, and behind all that could be read, that is told of whatever the file says."""
 
@@ -48,7 +51,7 @@ def promised(container: InputContainer, stream: VideoStream) -> Index:
 def find_losses(
     info: VideoInfo, container: InputContainer, stream: VideoStream, index: Index, found: Scan
 ) -> tuple[Loss, ...]:
-    """Return what is missing in a file.
+    """Return what is missing in a file, or behind it where another one is joined.
 
     Args:
         info: the clip as its head describes it.
@@ -61,15 +64,32 @@ def find_losses(
     # refused.
     if not len(found.times) or is_animated_webp(info.path):
         return ()
+    losses = _within(info, container, stream, index, found)
+    joined_at = second_file(info.path, container.format.name, found.read_to)
+    if joined_at is None:
+        return losses
+    # What seems cut off ends where the other file begins.
+    holes = (loss for loss in losses if not loss.is_end)
+    return (*holes, Loss(0, int(found.times[-1]), is_end=True, joined_at=joined_at))
+
+
+def _within(
+    info: VideoInfo, container: InputContainer, stream: VideoStream, index: Index, found: Scan
+) -> tuple[Loss, ...]:
+    """Return what is missing in the file itself."""
     if len(promised(container, stream)) > len(index):
         index = ()  # it has grown while the file was read: there is none, and FFmpeg makes one as it goes
     is_claimed = has_times(container) and not clock_may_jump(container)
     short = _shortage(info, container, stream, found) if is_claimed else 0
     if walk := _WALKS.get(container.format.name):
         return tuple(_by_structure(info, walk, found, short))
+    if walk := _JUMPING.get(container.format.name):
+        return tuple(_of_broadcast(info, walk, found))
     if clock_may_jump(container):
-        holes = [i for i in _holes(found) if found.corrupt[max(0, i - _NEAR) : i + 1 + _NEAR].any()]
-        return tuple(_hole(found, i) for i in holes)
+        return ()
+    structure = boxes.walk(info.path) if container.format.name.startswith("mov,") else None
+    if structure and structure.last and (structure.damage or structure.is_cut):
+        return (_end(found, max(0, short)),)  # in fragments, of which no index names the lost ones
     losses = _not_delivered(index, found)
     is_cut = bool(found.corrupt[-_NEAR:].any()) or _is_cut_riff(info)
     is_short = (short * info.time_base > _SHORT and not index) or (is_cut and short > 1.5 * found.step)
@@ -126,6 +146,17 @@ def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found
     if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut or is_unread:
         losses.append(_end(found, short))
     return losses
+
+
+def _of_broadcast(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan) -> Iterator[Loss]:
+    """Find where packets are broken, or flagged so by the demuxer, and where pictures are missing at such a place."""
+    structure = walk(info.path)
+    for number in _holes(found):
+        is_flagged = found.corrupt[max(0, number - _NEAR) : number + 1 + _NEAR].any()
+        if is_flagged or any(_lies_in(found, number, place) for place in structure.damage):
+            yield _hole(found, number)
+    if structure.is_cut or any(place > int(found.positions.max()) for place in structure.damage):
+        yield _end(found, 0)
 
 
 def _holes(found: Scan) -> list[int]:

@@ -8,7 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -21,6 +23,22 @@ class Scan:
     """(pts, duration) of every picture in ticks of its stream, in order of time; 0 for an unknown duration."""
     sounds: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict)
     """(start, end) in seconds of every audio stream that has packets, by index."""
+
+
+def demuxed(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
+    """Yield the packets of a file, or of some of its streams, as they come.
+
+    PyAV ends at a packet of a stream that the file's head does not name, as damage makes them: reading goes on behind.
+
+    Raises:
+        FFmpegError: the file cannot be read any further.
+    """
+    while True:
+        try:
+            yield from container.demux(*streams)
+        except IndexError:
+            continue
+        return
 
 
 def scan_packets(packets: Iterable[Packet[Any]], stream: VideoStream) -> Scan:

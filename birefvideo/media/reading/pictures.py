@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from birefvideo.errors import InputError
 from birefvideo.frames import Span
 from birefvideo.media.reading.open_input import check_refusal
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.timeline import Timeline
 
 GIVE_UP_AFTER = 8
@@ -126,7 +127,7 @@ def decoded(
 
 def _packets(container: InputContainer, stream: VideoStream, counts: DecodeReport) -> Iterator[Packet[VideoStream]]:
     """Yield the stream's packets, and last the empty one that makes a decoder give up what it still holds."""
-    packets = container.demux(stream)
+    packets = demuxed(container, stream)
     while True:
         try:
             packet = next(packets, None)

@@ -78,7 +78,10 @@ def _first_time(info: VideoInfo) -> int:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the stream a player would show: the default one, then the largest; never cover art."""
+    """Return the stream a player would show: the default one, then the largest; never cover art.
+
+    An animated AVIF has its first picture beside the moving ones.
+    """
     moving = [s for s in container.streams.video if not s.disposition & _PICTURES_BESIDE]
     if not moving:
         has = "only a cover picture" if container.streams.video else "no video track"
@@ -94,7 +97,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:
         raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to H.264 or ProRes")
-    return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, s.frames != 1))
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, picture: av.VideoFrame) -> VideoInfo:

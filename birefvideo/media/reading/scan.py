@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, moved, usual_step
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.timeline import Timeline
 
 
@@ -98,7 +99,7 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
     found = {stream.index: _Stream(stream.time_base or Fraction(1, 90000))}
     error, read_to = "", 0
     try:
-        for order, packet in enumerate(container.demux()):
+        for order, packet in enumerate(demuxed(container)):
             if not packet.size or packet.time_base is None:
                 continue
             index = packet.stream.index

@@ -12,6 +12,7 @@ from birefvideo.frames import Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.pages import count_pages
 from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
 
 _HEADS = (
@@ -51,7 +52,7 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
 
     It has no times, fields or sound. Colour that the file does not name is sRGB.
     """
-    tags = read_picture_tags(info.path)
+    tags, pages = read_picture_tags(info.path), count_pages(info.path)
     unsaid = (0, 2, 3)
     colour = info.colour
     if picture.color_primaries in unsaid and picture.color_trc in unsaid and not colour.is_hdr:
@@ -67,6 +68,7 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
+        doubts=(*info.doubts, *([f"the file holds {pages} pictures: only the first is used"] if pages > 1 else [])),
         still=Still(
             depth=format_depth(picture.format),
             is_rgb=not has_chroma(picture.format),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from birefvideo.media.reading.channel_order import settled_layout
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.timeline import Timeline
 
 RATE = 8000
@@ -115,9 +116,9 @@ def _blocks(
     resampler: av.AudioResampler | None = None
     kind: tuple[object, ...] = ()
     held = following = Fraction(0)  # seconds of sound in the resampler; when the next frame should begin
-    for packet in timeline.closed(container.demux(stream)):
+    for packet in timeline.closed(demuxed(container, stream)):
         try:
-            frames = packet.decode()
+            frames: list[Any] = packet.decode()
         except av.FFmpegError:
             continue
         for frame in frames:

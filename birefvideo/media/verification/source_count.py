@@ -9,6 +9,7 @@ from av.video.stream import VideoStream
 
 from birefvideo.frames import VideoInfo
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.packets import demuxed
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def count_source(info: VideoInfo) -> SourceCount:
         stream = container.streams[info.stream_index]
         assert isinstance(stream, VideoStream), "it was probed before"
         stream.codec_context.thread_type, stream.codec_context.thread_count = "SLICE", 0
-        flow = container.demux(stream)
+        flow = demuxed(container, stream)
         while True:
             try:
                 packet = next(flow, None)

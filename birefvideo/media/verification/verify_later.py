@@ -73,7 +73,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
     info = None if source is None else _read_as_meant(source, claims)
     try:
         finished = read_finished_output(output, format)
-    except (av.FFmpegError, InputError) as error:
+    except (av.FFmpegError, InputError, OSError) as error:
         return [Check("file", False, f"it cannot be read: {_reason(error)}")]
     if not finished.times:
         return [_codec(finished, format), Check("frames", False, "no pictures")]
@@ -81,7 +81,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
     broken: list[Check] = []
     try:
         observe(seen, format, info, claims.span, compared=not claims.recoloured)
-    except (av.FFmpegError, InputError) as error:
+    except (av.FFmpegError, InputError, OSError) as error:
         broken = [Check("file", False, f"decoding stops at picture {seen.decoded}: {_reason(error)}")]
     return [
         *broken,
@@ -97,7 +97,7 @@ def prove(output: Path, format: Format, source: Path | None, claims: Claims) -> 
     ]
 
 
-def _reason(error: av.FFmpegError | InputError) -> str:
+def _reason(error: OSError | av.FFmpegError | InputError) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 

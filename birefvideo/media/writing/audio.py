@@ -19,8 +19,10 @@ from av.packet import Packet
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.metadata import counted
+from birefvideo.media.notes import Note
 from birefvideo.media.reading.joints import LIMIT
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.packets import demuxed
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER
 from birefvideo.media.reading.probe import codec_name
 
@@ -36,6 +38,8 @@ _EXCURSION = 16
 """Packets in a row that may have such times before it counts as a jump."""
 _SHORT = Fraction(1, 4)
 """Seconds that may be missing at the end without a word."""
+_COVERED = (Fraction(1, 10), Fraction(1, 20))
+"""Seconds, and share of the whole, of sound that may lie under other sound, as where clips are joined."""
 _SEEK_MARGIN = Fraction(2)  # seconds; an index need not be exact
 _SETTLING = 2  # frames in which a decoder may find out what implicit HE-AAC is
 
@@ -58,8 +62,10 @@ class Window:
 class SoundError(Exception):
     """An audio stream of the source that an output has to do without; the message is one line."""
 
-    def __init__(self, audio: AudioInfo, error: Exception) -> None:
-        super().__init__(f"{name_of(audio)} is left out: {reason_of(error)}")
+    def __init__(self, audio: AudioInfo, error: Exception, *, is_empty: bool = False) -> None:
+        self.note = Note(f"{name_of(audio)} is left out", (reason_of(error),), is_loss=not is_empty)
+        """The message; where the stream is empty, nothing is lost."""
+        super().__init__(self.note.line)
         self.index = audio.index
         """Index of the stream in the source."""
 
@@ -102,7 +108,8 @@ class Track:
         except (av.FFmpegError, ValueError) as error:
             raise SoundError(self.audio, error) from error
         if self._heard is None:  # and not every container can hold a track of nothing
-            raise SoundError(self.audio, ValueError(self._stopped or "there is no sound in it"))
+            reason = self._stopped or "there is no sound in it"
+            raise SoundError(self.audio, ValueError(reason), is_empty=not (self._stopped or self._damaged))
 
     def _packets(self) -> Iterator[Timed]:
         """Yield what `packets` does; errors are FFmpeg's."""
@@ -138,7 +145,7 @@ class Track:
             target = max(self._window.start - _SEEK_MARGIN, self.audio.start)
             with suppress(av.FFmpegError):  # without an index, read from the start
                 self._container.seek(int(target / self._time_base), stream=self._stream)
-        packets, refused = self._container.demux(self._stream), 0
+        packets, refused = demuxed(self._container, self._stream), 0
         while refused < GIVE_UP_AFTER:
             try:
                 for packet in packets:
@@ -149,7 +156,7 @@ class Track:
             except av.FFmpegError:
                 refused += 1
                 self._damaged += 1
-                packets = self._container.demux(self._stream)
+                packets = demuxed(self._container, self._stream)
         self._stopped = "it cannot be read any further"
 
     def _steady(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
@@ -194,17 +201,21 @@ class Track:
         start, end = max(start, Fraction(0)), max(end, Fraction(0))
         self._heard = (min(start, self._heard[0]), max(end, self._heard[1])) if self._heard else (start, end)
 
-    def _sound(self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str]) -> Sound:
+    def _sound(
+        self, codec: str, copied: bool, channels: int, grain: Fraction, notes: list[str], cut: Fraction = Fraction(0)
+    ) -> Sound:
+        """Return what was written; `cut` are the seconds of sound that lay under other sound."""
         damage = "copied as they are" if copied else "passed over"
         found = [
             self._missing_end(),
             f"{counted(self._damaged, 'damaged packet')} {damage}" if self._damaged else "",
             self._stopped,
         ]
-        notes = [*filter(None, found), *notes]
-        warning = f"{name_of(self.audio)}: {'; '.join(notes)}" if notes else ""
+        lost = [*filter(None, found)]
         start, end = self._heard or (Fraction(0), Fraction(0))
-        return Sound(codec, copied, start, end, grain, channels, warning)
+        is_loss = bool(lost) or cut > max(_COVERED[0], _COVERED[1] * (end - start))
+        note = Note(name_of(self.audio), (*lost, *notes), is_loss) if lost or notes else None
+        return Sound(codec, copied, start, end, grain, channels, note)
 
     def _missing_end(self) -> str:
         """Return what to say where the sound is shorter than the file says, or ''."""

@@ -77,7 +77,7 @@ class EncodedTrack(Track):
         if self._overlapping:
             notes.append(f"{length_in_words(self._overlapping)} of overlaps cut")
         grain = Fraction(context.frame_size or 1024, self._rate)
-        return self._sound(codec_name(self._out), False, context.layout.nb_channels, grain, notes)
+        return self._sound(codec_name(self._out), False, context.layout.nb_channels, grain, notes, self._overlapping)
 
     def _encoded(self, frame: AudioFrame | None) -> Iterator[Timed]:
         for packet in self._out.encode(frame):

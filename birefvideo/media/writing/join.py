@@ -19,6 +19,7 @@ from birefvideo.frames import Span, VideoInfo
 from birefvideo.media.expected import Sound
 from birefvideo.media.format_table import Format
 from birefvideo.media.metadata import Metadata
+from birefvideo.media.notes import Note
 from birefvideo.media.output_format import output_aspect
 from birefvideo.media.writing.audio import CopyError, SoundError, Timed, Track, Window, reason_of, seconds
 from birefvideo.media.writing.copied_audio import CopiedTrack
@@ -42,10 +43,15 @@ class JoinReport:
     """The source's time, in seconds, that became the output's 0."""
     sounds: tuple[Sound, ...]
     """The audio streams, in order."""
-    warnings: tuple[str, ...]
-    """What was wrong with the source's audio; one line each."""
+    notes: tuple[Note, ...]
+    """What was wrong with the source's audio, or is not in the output."""
     coverage: tuple[float, ...] = ()
     """Mean alpha of every picture, 0 to 1, where it is not the matte's own: scaled, or of one bit."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notes as lines."""
+        return tuple(note.line for note in self.notes)
 
 
 def join(
@@ -83,28 +89,28 @@ def join(
         return JoinReport(count, origin, (), _silence(output, format, source))
     if format.is_still:
         origin, lost_profile = join_still(parts, output, format, source)
-        return JoinReport(1, origin, (), tuple(filter(None, [lost_profile])))
+        return JoinReport(1, origin, (), tuple(map(Note, filter(None, [lost_profile]))))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
         return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
     encoded: dict[int, str] = {}
-    lost: list[str] = []
+    lost: list[Note] = []
     while True:
         try:
             report = _join(parts, output, format, source, span, metadata, encoded)
         except CopyError as error:
             encoded[error.index] = error.reason
         except SoundError as error:
-            lost.append(str(error))
+            lost.append(error.note)
             source = replace(source, audio=tuple(audio for audio in source.audio if audio.index != error.index))
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
         else:
-            return replace(report, warnings=(*lost, *report.warnings))
+            return replace(report, notes=(*lost, *report.notes))
 
 
-def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[str, ...]:
-    return (f"{output.name} has no sound: {format.name} cannot hold any",) if source.audio else ()
+def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[Note, ...]:
+    return (Note(f"{output.name} has no sound: {format.name} cannot hold any"),) if source.audio else ()
 
 
 def _join(
@@ -122,12 +128,12 @@ def _join(
         container = stack.enter_context(finished(_opened_output(output, format, source, metadata), output))
         pictures = _Pictures(parts, first, container, format, source, window)
         metadata.describe(container, format, pictures.stream, window.origin, _first_time(first, source), window.end)
-        tracks, warnings = open_tracks(stack, container, format, source, window, encoded)
+        tracks, notes = open_tracks(stack, container, format, source, window, encoded)
         for _, rank, packet in _interleaved(pictures, tracks):
             _mux(container, packet, tracks[rank - 1] if rank else None)
     sounds = tuple(track.sound() for track in tracks)
-    warnings += [sound.warning for sound in sounds if sound.warning]
-    return JoinReport(pictures.count, window.origin, sounds, tuple(warnings))
+    notes += filter(None, [sound.note for sound in sounds])
+    return JoinReport(pictures.count, window.origin, sounds, tuple(notes))
 
 
 def _mux(container: OutputContainer, packet: Packet[Any], track: Track | None) -> None:

@@ -12,6 +12,7 @@ from av.container import OutputContainer
 from birefvideo.errors import BirefvideoError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.format_table import Format
+from birefvideo.media.notes import Note
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import codec_name
 from birefvideo.media.writing.audio import SoundError, Track, Window
@@ -29,8 +30,10 @@ def open_tracks(
     source: VideoInfo,
     window: Window,
     encoded: Mapping[int, str],
-) -> tuple[list[Track], list[str]]:
-    """Add the audio streams to an output; return what fills them, and a line on each that has to be left out.
+) -> tuple[list[Track], list[Note]]:
+    """Add the audio streams to an output; return what fills them, and a note on each that has to be left out.
+
+    One of an unknown codec beside others is told; where nothing else can be heard, the sound is lost.
 
     Args:
         stack: closes them.
@@ -41,7 +44,11 @@ def open_tracks(
         encoded: why streams must not be copied, by index.
     """
     tracks: list[Track] = []
-    warnings = [f"audio stream {index} is left out: FFmpeg cannot decode it" for index in source.unreadable_audio]
+    is_mute = not source.audio
+    notes = [
+        Note(f"audio stream {index} is left out", ("FFmpeg cannot decode it",), is_loss=is_mute)
+        for index in source.unreadable_audio
+    ]
     for audio in source.audio:
         try:
             # Into memory first, where only the stream can be to blame for a failure.
@@ -52,11 +59,11 @@ def open_tracks(
                 trial.start_encoding()
             track = _open_track(source, audio, window, container, format, encoded)
         except (BirefvideoError, av.FFmpegError, ValueError) as error:
-            warnings.append(str(SoundError(audio, error)))
+            notes.append(SoundError(audio, error).note)
             continue
         stack.callback(track.close)
         tracks.append(track)
-    return tracks, warnings
+    return tracks, notes
 
 
 def _open_track(
