@@ -88,10 +88,11 @@ class Job:
             rng.shuffle(at_steps)
             kinds = [re.sub(r"\d+", "", self.steps[death.step]) for death in at_steps]
             order = sorted(range(len(at_steps)), key=lambda index: kinds[index] in kinds[:index])
-            for death in [at_steps[index] for index in order]:
+            steps = iter([at_steps[index] for index in order])
+            for death in steps:
                 yield (death,)
                 yield (Death(rng.choice(_SIGNALS), share=rng.random()),)
-                yield (Death(rng.choice(_SIGNALS), share=rng.random()), death)
+                yield (Death(rng.choice(_SIGNALS), share=rng.random()), next(steps, death))
 
     def die(self, number: int, deaths: Sequence[Death]) -> Killed:
         """Kill a new job in one way after another, run it to its end, and compare."""
@@ -107,7 +108,7 @@ class Job:
         if bool(frames) != bool(reused) and "done already, by its receipts" not in told and code == 0:
             faults.append(f"{reused} segments were finished, and the next run told of {frames and frames[1]} frames")
         faults += _differences(_contents(out), self.whole, whole=True)
-        return Killed(" then ".join(map(self._named, deaths)), reused, "; ".join(faults))
+        return Killed(" then ".join(map(self._named, deaths)), reused, "; ".join(dict.fromkeys(faults)))
 
     def _kill(self, out: Path, death: Death) -> list[str]:
         code, told = self._run(out, death)
