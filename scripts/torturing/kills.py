@@ -130,15 +130,7 @@ class Job:
 
     def _command(self, out: Path, death: Death | None) -> None:
         done: list[str] = []
-
-        def watch(event: str, arguments: tuple[Any, ...]) -> None:
-            if not _writes(event, arguments, out):
-                return
-            if death and len(done) == death.step:
-                os.kill(os.getpid(), death.signal)
-            done.append(f"{event} {Path(os.fsdecode(arguments[0])).name}")
-
-        sys.addaudithook(watch)
+        _die_at(out, death, done)
         sys.argv = ["birefvideo", "matte", str(self.clip), "-o", f"{out}{os.sep}", "--to", FORMATS]
         sys.argv += ["--model", str(self._network)]
         try:
@@ -247,6 +239,19 @@ def _as_process(work: Callable[[], object], log: Path) -> int:
     return 0
 
 
+def _die_at(folder: Path, death: Death | None, done: list[str]) -> None:
+    """Have this process killed before a step that writes in a folder; the steps until then are added to `done`."""
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if not _writes(event, arguments, folder):
+            return
+        if death and len(done) == death.step:
+            os.kill(os.getpid(), death.signal)
+        done.append(f"{event} {Path(os.fsdecode(arguments[0])).name}")
+
+    sys.addaudithook(watch)
+
+
 def _save_network(folder: Path) -> None:
     torch.manual_seed(4)
     geometry = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
@@ -271,7 +276,7 @@ def _finished_segments(out: Path) -> list[Path]:
 
 
 def _contents(folder: Path) -> dict[str, object]:
-    """What lies in a folder, but for the job's own: of a file its hash, of a receipt what does not change."""
+    """Return what lies in a folder, but for the job's own: of a file its hash, of a receipt what does not change."""
     found: dict[str, object] = {}
     for path in folder.rglob("*") if folder.exists() else ():
         name = str(path.relative_to(folder))
