@@ -2,6 +2,7 @@
 
 A find is whatever ends in anything but a result or a BirefvideoError: another exception, a crash, more than TIMEOUT
 seconds or MEMORY bytes. Each case runs in a process of its own. Prints a table; files that were finds are kept.
+With --kills, a job is killed instead, at moments and at steps that write, and run again: see torturing/kills.py.
 """
 
 from __future__ import annotations
