@@ -2,9 +2,10 @@
 
 import birefvideo
 
+birefvideo.cutout("photo.jpg").save("photo.png")
 birefvideo.matte("clip.mp4")
 for frame in birefvideo.mattes("clip.mp4"):
-    frame.alpha, frame.foreground, frame.pts
+    frame.rgba(), frame.alpha, frame.pts
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from birefvideo.family.auto_classes import register
 
 if TYPE_CHECKING:
+    from birefvideo.advice.advise import Advice, advise
     from birefvideo.api import formats, load_model, matte, mattes, models
     from birefvideo.errors import (
         BirefvideoError,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from birefvideo.frames import Frame
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.result import Result
+    from birefvideo.session import Session, cutout
 
 __version__ = "0.2.0"
 
@@ -35,13 +38,16 @@ _HOMES = {
     **dict.fromkeys(
         ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
     ),
+    **dict.fromkeys(("Advice", "advise"), "advice.advise"),
     "Frame": "frames",
     "Options": "jobs.options",
     "Result": "jobs.result",
+    **dict.fromkeys(("Session", "cutout"), "session"),
 }
 """Public names, and the module that each comes from."""
 
 __all__ = [
+    "Advice",
     "BirefvideoError",
     "DeviceError",
     "Frame",
@@ -51,6 +57,9 @@ __all__ = [
     "Options",
     "OutputError",
     "Result",
+    "Session",
+    "advise",
+    "cutout",
     "formats",
     "load_model",
     "matte",

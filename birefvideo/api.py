@@ -6,7 +6,7 @@ see `birefvideo.Options`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from os import PathLike
@@ -19,7 +19,7 @@ from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import LoadedModel, check_machine
+from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
@@ -100,7 +100,7 @@ def matte(
 
 def mattes(
     source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Return an iterator over the frames of a clip with their alpha and foreground; frames are computed as asked for.
 
     Args:
@@ -118,11 +118,11 @@ def mattes(
     return _frames(possible_path(source), (options or Options()).changed(**choices))
 
 
-def _frames(source: Path, options: Options) -> Iterator[Frame]:
+def _frames(source: Path, options: Options) -> Generator[Frame, None, None]:
     info = as_asked(probe(source), options)
     span = trimmed_span(info, options.start, options.end)
     check_pictures_fit(info)
-    model = LoadedModel(options)
+    model = loaded_model(options)
     model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
@@ -143,7 +143,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
     about_to_compute()
     chosen = Options(model=name, device=device)
     target = find_device(chosen.device)
-    checkpoint = checkpoints.find(chosen.model, has_gpu=target.runs_large_models)
+    checkpoint = checkpoints.find(str(chosen.model), has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?
     network = checkpoints.load(checkpoint)
     config = BiRefNetConfig(**asdict(network.geometry), **checkpoint.size.to_config())

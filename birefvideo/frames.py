@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.colour import Colour
+from birefvideo.rgb import rgb_codes
 from birefvideo.timeline import Timeline
 
 Alpha = NDArray[np.float32]
@@ -217,3 +218,18 @@ class Frame(AlphaFrame):
     foreground: av.VideoFrame
     """Straight foreground colour, planar YUV 4:4:4 in the picture's bit depth and range: the picture's own
     codes where alpha is 1, an estimate where 0 < alpha < 1 and a little beyond, black far outside."""
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """Return `foreground` as full-range R'G'B', uint8 (height, width, 3), by the clip's own matrix and range.
+
+        Its primaries and curve stay the clip's: of HDR these are codes of PQ or HLG. More than 8 bits are rounded to 8.
+        """
+        return rgb_codes(self.foreground)
+
+    def rgba(self) -> NDArray[np.uint8]:
+        """Return a new cut-out: `rgb` with alpha from 0 to 255, uint8 (height, width, 4), not multiplied by it."""
+        height, width = self.alpha.shape
+        codes = np.empty((height, width, 4), np.uint8)
+        codes[..., :3] = self.rgb()
+        codes[..., 3] = np.rint(self.alpha * np.float32(255))
+        return codes

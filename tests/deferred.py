@@ -36,20 +36,33 @@ class DeferredEvent:
         self.reached = True
 
 
+def addresses(values: object) -> set[int]:
+    """Where the tensors among `values` lie."""
+    return {leaf.untyped_storage().data_ptr() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)}
+
+
 class Recording(TorchDispatchMode):
     """Notes every operation done under it, with its tensors."""
 
     def __init__(self) -> None:
         super().__init__()
         self._tape: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]] = []
+        self._made: set[int] = set()
+        self.read: set[int] = set()
+        """Addresses of the memory that was read, and not made, by these operations."""
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default):
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self.read |= addresses((args, kwargs)) - self._made
         result = func(*args, **(kwargs or {}))
+        self._made |= addresses(result) - self.read
         self._tape.append((func, args, kwargs or {}, result))
         return result
 
+    @torch.inference_mode()
     def replay(self) -> None:
         """Do all of it again, each result going where it went before."""
         for func, args, kwargs, results in self._tape:
@@ -65,6 +78,8 @@ class DeferredBackend(Backend[DeferredEvent]):
     def __init__(self, seed: int, depth: int = 3, ignored: Site | None = None, captures: bool = False) -> None:
         self.depth = depth
         self.captured = 0
+        self.read: set[int] = set()
+        """Addresses of all that captured work reads."""
         self._captures = captures
         self.sites: set[Site] = set()
         self.host_waits = 0
@@ -81,13 +96,20 @@ class DeferredBackend(Backend[DeferredEvent]):
         rubbish = 0.123 if dtype.is_floating_point else 77
         return Staging(torch.full(shape, rubbish, dtype=dtype), torch.full(shape, rubbish, dtype=dtype))
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
         """Record `work`, if this backend can; what it recorded is not to be relied on before it is replayed."""
         if not self._captures:
             return None
+        if self.not_captured:
+            return None
         self.captured += 1
-        with Recording() as recording:
-            work()
+        try:
+            with Recording() as recording:
+                work()
+        except RuntimeError as error:
+            self.not_captured = str(error)
+            return None
+        self.read |= recording.read
         return recording.replay
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:

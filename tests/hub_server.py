@@ -43,6 +43,12 @@ class HubServer:
     """Whether ranges are honoured."""
     status: int = 0
     """Answer everything with this."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Branches and tags of every repository -> commit; 'main' is the newest without."""
+    chunked: bool = False
+    """Send weights in chunks and without their length."""
+    waits: float = 0
+    """Seconds to wait before each answer."""
     etag: str | None = None
     """Claim this hash for every weights file."""
     requests: list[Request] = field(default_factory=list)
@@ -101,15 +107,17 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(self.path)
         self.request_ = Request(self.command, path, headers.get("Host", ""), headers.get("Range", ""), token)
         hub.requests.append(self.request_)
+        if hub.waits:
+            threading.Event().wait(hub.waits)
         if hub.status:
             return self._say(hub.status)
         if found := re.fullmatch(r"/files/(\w+)", path):
             contents = [c for v in hub.versions.values() for files in v.values() for c in files.values()]
             return self._send({hashlib.sha256(c).hexdigest(): c for c in contents}[found[1]], {})
-        found = re.fullmatch(r"(/moved)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        found = re.fullmatch(r"(/moved)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
         if not found:
             return self._say(404)
-        moved, repository, revision, name = found.groups()
+        moved, repository, revision, name = (unquote(part or "") for part in found.groups())
         return self._resolve(repository, revision, name, bool(moved))
 
     def _resolve(self, repository: str, revision: str, name: str, moved: bool) -> None:
@@ -119,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(404 if token else 401, "RepoNotFound")
         if repository in hub.gated and token != hub.gated[repository]:
             return self._say(403 if token else 401, "GatedRepo")
-        commit = list(versions)[-1] if revision == "main" else revision
+        commit = hub.names.get(revision, list(versions)[-1] if revision == "main" else revision)
         if commit not in versions:
             return self._say(404, "RevisionNotFound")
         if hub.redirect == "relative" and not moved:
@@ -156,8 +164,14 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(found[1])
             headers = {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         body = content[start:]
-        self._head(206 if start else 200, {"Content-Length": str(len(body)), "Accept-Ranges": "bytes", **headers})
+        length = {"Transfer-Encoding": "chunked"} if hub.chunked else {"Content-Length": str(len(body))}
+        self._head(206 if start else 200, {**length, "Accept-Ranges": "bytes", **headers})
         if self.command == "HEAD":
+            return
+        if hub.chunked:
+            parts = [body[i : i + 10_000] for i in range(0, len(body), 10_000)]
+            self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b"")))
+            self.request_.sent = len(body)
             return
         if hub.breaks_at is not None:
             body = body[: max(0, hub.breaks_at - hub.sent())]

@@ -14,6 +14,7 @@ from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.errors import InputError, ModelError, OptionError, OutputError
 from birefvideo.family import hub
 from birefvideo.family.checkpoints import find
+from birefvideo.family.locks import lock_path
 from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
@@ -241,7 +242,7 @@ def test_a_config_that_cannot_be_is_one_line(tmp_path: Path, text: str) -> None:
 )
 def test_a_lock_that_cannot_be_is_one_line(empty_cache: Path, text: str) -> None:
     row = VARIANTS["portrait"]
-    path = hub._lock_path(row)
+    path = lock_path(row)
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(ModelError, match="is damaged"):

@@ -16,9 +16,9 @@ from birefvideo.frames import DecodedFrame, VideoInfo
 from birefvideo.media.format_table import FORMATS
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings, make_composer
-from birefvideo.media.writing.rgb_frames import to_rgb
 from birefvideo.media.writing.yuv_frames import composite_420
 from birefvideo.planes import plane_array, to_444
+from birefvideo.rgb import to_rgb
 
 Values = NDArray[np.float64]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
@@ -163,6 +166,20 @@ def test_every_python_block_of_a_page_runs(page: Path, at_desk: Path) -> None:
     for text in blocks(page, "python"):
         if not any(line in NOT_RUN for line in text.splitlines()):
             exec(compile(text, str(page), "exec"), names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "python.md"], ids=name)
+def test_python_blocks_of_a_page_pass_a_strict_type_checker(page: Path, tmp_path: Path) -> None:
+    module = tmp_path / "blocks.py"
+    module.write_text("\n".join(blocks(page, "python")), encoding="utf-8")
+    # As a user has it: birefvideo is installed, and what is wrong in other packages is not their concern.
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir", ROOT / ".mypy_cache"]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    said = subprocess.run(
+        [*map(str, command), str(module)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 def test_exceptions_are_of_things_that_pages_show() -> None:

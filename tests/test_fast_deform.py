@@ -13,10 +13,10 @@ from birefvideo.network.fast_deform import FastAsppDeformable, bilinear_corners,
 from birefvideo.network.fft_conv import FftConv2d
 
 
-def aspp(reach: float) -> AsppDeformable:
+def aspp(reach: float, channels: int = 8, width: int = 16) -> AsppDeformable:
     """A small ASPP whose offsets are about `reach` pixels, with norms that are not the identity."""
     generator = torch.Generator().manual_seed(5)
-    module = AsppDeformable(8, 16).eval().requires_grad_(False)
+    module = AsppDeformable(channels, width).eval().requires_grad_(False)
     for key, tensor in module.state_dict().items():
         if tensor.is_floating_point():
             noise = torch.randn(tensor.shape, generator=generator)

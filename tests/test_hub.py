@@ -18,7 +18,8 @@ from huggingface_hub import constants, try_to_load_from_cache
 
 from birefvideo.errors import ModelError
 from birefvideo.family import hub
-from birefvideo.family.variants import VARIANTS
+from birefvideo.family.locks import Lock, lock_path, read_lock
+from birefvideo.family.variants import VARIANTS, variant
 
 ROW = VARIANTS["portrait"]
 CONTENT = os.urandom(700_001)
@@ -73,7 +74,7 @@ def test_a_download_lies_in_the_hubs_own_cache_locked_and_is_not_made_twice(serv
     config = try_to_load_from_cache(ROW.hub_id, "config.json", cache_dir=constants.HF_HUB_CACHE)
     assert isinstance(config, str) and Path(config).read_bytes() == FILES["config.json"]
     assert server.sent() == len(CONTENT)
-    assert hub.read_lock(ROW) == hub.Lock(SHA256, got.path.parent.name)
+    assert read_lock(ROW) == Lock(SHA256, got.path.parent.name)
     assert not partials()
     before = len(server.requests)
     again = hub.download(ROW)
@@ -114,7 +115,7 @@ def test_content_that_does_not_hash_to_what_the_hub_says_is_removed(server: HubS
     refused("is damaged .SHA-256 .*, should be 000000000000….* was removed")
     assert not partials()
     assert not [path for path in Path(constants.HF_HUB_CACHE).rglob("blobs/*") if path.is_file()]
-    assert hub.read_lock(ROW) is None
+    assert read_lock(ROW) is None
     server.etag = None
     assert hub.download(ROW).sha256 == SHA256
 
@@ -188,7 +189,7 @@ def test_a_newer_file_on_the_hub_does_not_replace_the_locked_one_unasked(server:
     server.publish(ROW.hub_id, {"model.safetensors": newer})
     shutil.rmtree(constants.HF_HUB_CACHE)
     assert hub.download(ROW).path.read_bytes() == CONTENT
-    assert hub.read_lock(ROW) == hub.Lock(SHA256, first.path.parent.name)
+    assert read_lock(ROW) == Lock(SHA256, first.path.parent.name)
     assert hub.download(ROW, update=True).path.read_bytes() == newer
     found = hub.stored(ROW)
     assert found and found.path.read_bytes() == newer
@@ -219,13 +220,13 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server: HubServer) -> None
 
 def test_weights_that_another_program_fetched_are_found_checked_and_locked(server: HubServer) -> None:
     got = hub.download(ROW)
-    hub._lock_path(ROW).unlink()
+    lock_path(ROW).unlink()
     found = hub.stored(ROW)
     assert found and (found.path, found.sha256) == (got.path, SHA256)
     before = len(server.requests)
     assert hub.download(ROW).fetched is False
     assert len(server.requests) == before
-    assert hub.read_lock(ROW) == hub.Lock(SHA256, got.path.parent.name)
+    assert read_lock(ROW) == Lock(SHA256, got.path.parent.name)
 
 
 def test_too_little_room_is_told_before_a_byte_is_fetched(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +253,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server: HubServer, monkeypatch: py
 def test_a_damaged_lock_is_told(server: HubServer) -> None:
     hub.download(ROW)
     for text in ("", "{}", json.dumps({"sha256": "../../etc"}), json.dumps({"x": 1})):
-        hub._lock_path(ROW).write_text(text)
+        lock_path(ROW).write_text(text)
         with pytest.raises(ModelError, match="is damaged"):
             hub.stored(ROW)
 
@@ -287,3 +288,102 @@ def test_from_pretrained_fetches_published_weights_whose_config_tells_nothing(
         options: dict[str, Any] = {"cache_dir": tmp_path / "hub", "local_files_only": True, "revision": commit}
         BiRefNetForImageSegmentation.from_pretrained(name, **options)
         assert len(server.requests) == before
+
+
+@pytest.fixture
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows without developer mode: snapshots hold real files."""
+    monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda *folder: False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS_WARNING", True)
+
+
+@pytest.mark.usefixtures("without_links")
+def test_a_cache_without_links_keeps_one_copy_that_counts_as_here(server: HubServer) -> None:
+    path = hub.download(ROW).path
+    assert not path.is_symlink() and path.read_bytes() == CONTENT
+    assert sum(found.stat().st_size == len(CONTENT) for found in path.parents[2].rglob("*")) == 1
+    before = server.sent()
+    assert hub.download(ROW).fetched is False and server.sent() == before
+    lock_path(ROW).unlink()  # as after another program's download
+    assert hub.stored(ROW) == hub.Stored(path)
+    again = hub.download(ROW)
+    assert (again.fetched, again.sha256, server.sent()) == (False, SHA256, before)
+    path.write_bytes(b"x" * len(CONTENT))
+    assert hub.download(ROW).path.read_bytes() == CONTENT
+
+
+def test_a_download_that_only_began_does_not_count_as_here_and_is_told(server: HubServer) -> None:
+    from birefvideo.family.checkpoints import find
+
+    server.breaks_at = 300_000
+    refused("broke off")
+    with pytest.raises(ModelError, match=r"only a part of a download in .*: run birefvideo models --download portrait"):
+        find("portrait")
+
+
+@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/1", "commit"])
+def test_a_revision_is_fetched_found_and_locked_beside_the_newest(server: HubServer, revision: str) -> None:
+    old = os.urandom(1000)
+    commit = server.publish(ROW.hub_id, {"model.safetensors": old})
+    newest = server.publish(ROW.hub_id, FILES)
+    if revision == "commit":
+        revision = commit
+    else:
+        server.names[revision] = commit
+    row = variant(f"portrait@{revision}")
+    assert hub.stored(row) is None
+    got = hub.download(row)
+    assert (row.name, got.path.read_bytes(), got.path.parent.name) == (f"portrait@{revision}", old, commit)
+    assert hub.stored(row) == hub.Stored(got.path, got.sha256)
+    assert hub.stored(ROW) is None
+    assert hub.download(ROW).path.parent.name == newest
+    assert hub.download(row).path == got.path
+
+
+def test_a_branch_that_moved_is_taken_with_update_only(server: HubServer) -> None:
+    commits = [server.publish(ROW.hub_id, {"model.safetensors": os.urandom(1000)}) for _ in range(2)]
+    server.names["dev"] = commits[0]
+    row = variant(f"{ROW.hub_id}@dev")
+    assert hub.download(row).path.parent.name == commits[0]
+    server.names["dev"] = commits[1]
+    assert hub.download(row).path.parent.name == commits[0]
+    assert hub.download(row, update=True).path.parent.name == commits[1]
+    found = hub.stored(row)
+    assert found and found.path.parent.name == commits[1]
+
+
+def test_a_revision_that_the_hub_does_not_have_is_named(server: HubServer) -> None:
+    with pytest.raises(ModelError, match=r"has no revision 'v9' with a model\.safetensors .*: check the revision"):
+        hub.download(variant("portrait@v9"))
+
+
+def test_what_is_here_counts_although_its_lock_cannot_be_written(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = hub.download(ROW)
+    shutil.rmtree(lock_path(ROW).parent)
+    monkeypatch.setattr(constants, "HF_HOME", "/proc/nowhere")  # as a cache of others, mounted read-only
+    assert hub.download(ROW).path == got.path
+
+
+def test_weights_that_come_in_chunks_are_whole(server: HubServer) -> None:
+    server.chunked = True
+    assert hub.download(ROW).path.read_bytes() == CONTENT
+
+
+def test_a_server_that_does_not_answer_in_time_is_told(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        monkeypatch.setattr(constants, name, 0.05)
+    server.waits = 0.3
+    assert "HF_HUB_DOWNLOAD_TIMEOUT" in refused("did not answer in time")
+
+
+def test_another_programs_weights_of_another_form_count_as_here(server: HubServer) -> None:
+    from huggingface_hub import hf_hub_download
+
+    server.publish("somebody/theirs", {"pytorch_model.bin": CONTENT, "config.json": b"{}"})
+    row = variant("somebody/theirs")
+    with pytest.raises(ModelError, match="fetch its other files with hf download somebody/theirs"):
+        hub.download(row)
+    path = hf_hub_download(row.hub_id, "pytorch_model.bin", cache_dir=constants.HF_HUB_CACHE)
+    assert hub.stored(row) == hub.Stored(Path(path), SHA256)

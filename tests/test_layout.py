@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of ours, besides itself. `birefvideo` is the package's own __init__.py.
 BASE = {"colour", "frames", "timeline", "planes", "prefetch", "errors", "hints", "json_files", "own_files"}
-BASE |= {"bounded_numbers", "memory", "paths"}
+BASE |= {"bounded_numbers", "memory", "paths", "rgb"}
 MAY_IMPORT = {
     "errors": set(),
     "hints": {"errors"},
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "paths": {"errors", "own_files"},
     "own_files": set(),
     "colour": {"errors"},
-    "frames": {"colour", "timeline", "errors"},
+    "frames": {"colour", "rgb", "timeline", "errors"},
+    "rgb": {"colour", "planes"},
     "timeline": {"errors"},
     "planes": {"errors"},
     "prefetch": {"errors"},
@@ -33,10 +34,12 @@ MAY_IMPORT = {
     "media": BASE,
     "pipeline": {"media", "matting", *BASE},
     "scoring": {"media", *BASE},
-    "jobs": {"pipeline", "media", "family", "matting", *BASE},
+    "advice": {"media", "family", "matting", *BASE},
+    "jobs": {"advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
-    "birefvideo": {"api", "jobs", "family", *BASE},
-    "cli": {"birefvideo", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
+    "session": {"api", "jobs", "family", "matting", *BASE},
+    "birefvideo": {"session", "api", "advice", "jobs", "family", *BASE},
+    "cli": {"birefvideo", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }
 
@@ -169,6 +172,15 @@ def test_the_check_sees_a_circle_also_through_functions() -> None:
 def test_no_modules_import_each_other_in_a_circle() -> None:
     imports = {name: our_modules(imported(at_run_time(parse(m)), m)) - {name} for name, m in NAMES.items()}
     assert not circle_in(imports)
+
+
+def test_only_the_kernels_need_triton_and_are_imported_where_they_are_wanted() -> None:
+    roots = {name: {full.split(".")[0] for full in imported(parse(module), module)} for name, module in NAMES.items()}
+    assert [name for name, found in roots.items() if "triton" in found] == ["birefvideo.network.gpu"]
+    for name, module in NAMES.items():
+        at_once = [node for node in parse(module).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = imported(ast.Module([*at_once], []), module)
+        assert not any(f"{full}.".startswith("birefvideo.network.gpu.") for full in names), name
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))

@@ -419,7 +419,7 @@ def test_mattes_is_lazy_and_can_be_left_early(clip: GetClip, network: Path) -> N
     assert first.alpha.shape == (first.picture.height, first.picture.width)
     assert first.alpha.dtype == np.float32
     assert first.foreground.format.name == "yuv444p"
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
 
 
 def test_mattes_of_a_missing_file_raises_at_the_first_frame(network: Path) -> None:

@@ -371,7 +371,13 @@ def test_large_pictures_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(devices.KINDS, "cpu", replace(devices.KINDS["cpu"], batch_pixels=2**21))
     engine = engine_of(Tint(), InputSize(long_side=32), CPU, on_device=True, backend=Watched(3))
     sizes = [(1920, 1080, "yuv420p"), (3840, 2160, "yuv420p"), (7680, 4320, "yuv422p10le")]
-    assert [engine.batch_for(PictureKind(*size, hdr=False)) for size in sizes] == [8, 3, 1]
+    assert [engine.batch_for(PictureKind(*size, hdr=False)) for size in sizes] == [8, 2, 1]
+
+
+def test_locked_memory_is_counted_as_pytorch_rounds_it() -> None:
+    kind = PictureKind(3840, 2160, "yuv420p", hdr=False)
+    assert kind.locked_bytes(3) == 2**26 + 2**26 > 3 * kind.staged_bytes
+    assert PictureKind(64, 64, "gray", hdr=False).locked_bytes(1) == 64 * 64 + 2 * 64 * 64
 
 
 def test_a_given_batch_is_kept_whatever_memory_is_free() -> None:

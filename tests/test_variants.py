@@ -8,6 +8,7 @@ import pytest
 
 from birefvideo.errors import OptionError
 from birefvideo.family import hub
+from birefvideo.family.shards import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, variant
 from birefvideo.network.birefnet import BACKBONES
 
@@ -36,7 +37,7 @@ def test_the_embedded_one_comes_first_and_says_what_its_config_says() -> None:
     assert row.folder is not None and (row.folder / "README.md").is_file()
     config = json.loads((row.folder / "config.json").read_text())
     assert (row.backbone, row.long_side) == (config["backbone"], config["long_side"])
-    assert hub.stored(row) == hub.download(row) == hub.Stored(row.folder / hub.WEIGHTS)
+    assert hub.stored(row) == hub.download(row) == hub.Stored(row.folder / WEIGHTS)
 
 
 def test_a_gated_and_non_commercial_one_says_so() -> None:

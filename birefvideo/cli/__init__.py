@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from birefvideo import __version__
+from birefvideo.cli.advise import advise
+from birefvideo.cli.cutout import cutout
 from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
@@ -28,6 +30,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=OptionalValueCommand)(matte)
+app.command(cls=Command)(cutout)
+app.command(cls=Command)(advise)
 app.command(cls=Command)(models)
 app.command(cls=Command)(verify)
 app.command(cls=Command)(formats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from birefvideo.errors import InputError, OptionError, named
@@ -37,9 +38,26 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     """Return the clips that files and folders name, in order, and one line for every folder that holds none.
 
     Raises:
+        BirefvideoError: as `find_photos`.
+    """
+    return _find(inputs, out, _clips_in, "no video and no picture: name a clip")
+
+
+def find_photos(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
+    """Return the photos that files and folders name, in order, and one line for every folder that holds none.
+
+    Raises:
         InputError: an input is not there; nothing is to be made of the others then.
         OptionError: `out` names one file for several clips.
     """
+    from birefvideo.media.reading.numbered_pictures import photos_in
+
+    return _find(inputs, out, photos_in, "no picture: name a photo")
+
+
+def _find(
+    inputs: list[Path], out: Path | None, within: Callable[[Path], list[Path]], lacks: str
+) -> tuple[list[Path], list[str]]:
     _check_there(inputs)
     clips: list[Path] = []
     missing: list[str] = []
@@ -48,13 +66,13 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
             clips.append(item)
             continue
         try:
-            found = _clips_in(item)
+            found = within(item)
         except OSError as error:
             missing.append(f"{item} cannot be read ({error.strerror}): check its permissions")
             continue
         clips += found
         if not found:
-            missing.append(f"{item} holds no video and no picture: name a clip or another folder")
+            missing.append(f"{item} holds {lacks} or another folder")
     clips = list(dict.fromkeys(clips))
     if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
         raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")

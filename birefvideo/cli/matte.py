@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from birefvideo.cli.errors import LOSSES, STOPPED, Failures, reported
+from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
+from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
-from birefvideo.cli.report import JobBar, print_note, print_result, quiet_libraries
-from birefvideo.errors import with_flags
-from birefvideo.family.variants import EMBEDDED
+from birefvideo.cli.report import quiet_libraries
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
-
-if TYPE_CHECKING:
-    from birefvideo.jobs.plan import Target
-
-    Jobs = dict[Path, tuple[Target, ...]]
-    """The outputs of every clip."""
 
 _COMMON = heading("Common")
 
 
-@with_options
+@with_options()
 def matte(
     inputs: Annotated[
         list[Path],
@@ -107,10 +98,10 @@ def matte(
         clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
         if not quiet and can_begin(clips):
-            tell(_first_words(options.get("model", "auto")))
+            tell(first_words(options.get("model", "auto")))
         chosen = Options(**options)
-        jobs = _plan(clips, place, to or [], chosen, into=is_folder)
-        _tell_what_is_idle(jobs, chosen, options, quiet)
+        jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
+        tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
         print_error(line)
     failures = Failures(debug)
@@ -121,67 +112,5 @@ def matte(
         "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
         "strict": strict,
     }
-    has_losses = _matte_all(jobs, chosen, failures, quiet, **choices)
-    failed, total = len(missing) + len(failures.errors), len(jobs) + len(missing)
-    if failed and total > 1:
-        print_error(f"{failed} of {total} inputs failed")
-        raise typer.Exit(1)
-    if failed:
-        raise typer.Exit(max(1, failures.exit_code))
-    if has_losses:
-        raise typer.Exit(LOSSES)
-
-
-def _first_words(model: str) -> str:
-    """Return what is said at once: loading torch alone takes seconds."""
-    return f"loading the {'built-in ' if model == EMBEDDED else ''}model{'' if model == 'auto' else f' {model}'} …"
-
-
-def _tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quiet: bool) -> None:
-    from birefvideo.jobs.no_effect import without_effect
-
-    formats = [target.format for targets in jobs.values() for target in targets]
-    for note in without_effect(options, formats, given) if formats and not quiet else ():
-        print_note(note)
-
-
-def _plan(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool) -> Jobs:
-    """Check everything that can be checked before an input is opened; return the outputs of every clip."""
-    from birefvideo.jobs.check_targets import check_distinct
-    from birefvideo.jobs.loaded_model import check_machine
-    from birefvideo.jobs.plan import plan_targets
-
-    check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to, options, into=into) for clip in clips}
-    check_distinct(jobs)
-    return jobs
-
-
-def _matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
-    """Matte the clips one after another with one network; an error of one stops no other.
-
-    Returns whether one of them lacks frames or sound.
-    """
-    from birefvideo.jobs.loaded_model import LoadedModel
-    from birefvideo.jobs.plan import job_folder
-    from birefvideo.jobs.run import run
-
-    load = cache(lambda: LoadedModel(options))
-    has_losses = False
-    for clip, targets in jobs.items():
-        try:
-            with failures.caught(clip):
-                with JobBar(clip, quiet) as bar:
-                    result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
-                has_losses = has_losses or bool(result.losses)
-                if not quiet:
-                    print_result(clip, result)
-                else:
-                    for loss in result.losses:  # an error of the input, if none of the job
-                        print_error(f"{clip}: {with_flags(loss)}")
-        except KeyboardInterrupt:
-            kept = job_folder(targets, clip).exists()
-            again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
-            print_error(f"stopped; {again}")
-            raise typer.Exit(STOPPED) from None
-    return has_losses
+    has_losses = matte_all(jobs, chosen, failures, quiet, **choices)
+    end(failures, len(missing), len(jobs) + len(missing), has_losses=has_losses)

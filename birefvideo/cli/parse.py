@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,9 @@ from birefvideo.cli.program import Command, heading
 from birefvideo.errors import InputError
 from birefvideo.hints import possible_path
 from birefvideo.jobs.options import Options
+
+STREAM = Path("-")
+"""What stands for stdin or stdout."""
 
 
 def path(text: str) -> Path:
@@ -36,22 +39,34 @@ def path(text: str) -> Path:
         raise typer.Exit(2) from None
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a parameter for each field of `Options` in place of its `**options`.
+def path_or_stream(text: str) -> Path:
+    """Return the path that a user named; `STREAM` for '-', while a file of that name is './-'."""
+    if text == str(STREAM):
+        return STREAM
+    named = path(text)
+    return named.absolute() if named == STREAM else named
 
-    The command receives those that the user changed, as text; `Options(**options)` parses them.
+
+def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command a parameter for each of these fields of `Options` in place of its `**options`.
+
+    The command receives those that the user changed, as text; `Options(**options)` parses them. Without names, it has
+    all fields.
     """
+    chosen = [option for option in fields(Options) if not names or option.name in names]
+    return lambda command: _with_fields(command, chosen)
 
+
+def _with_fields(command: Callable[..., None], chosen: Sequence[Any]) -> Callable[..., None]:
     def wrapped(**values: Any) -> None:
-        given = {name: values.pop(name) for name in names}
+        given = {option.name: values.pop(option.name) for option in chosen}
         command(**values, **{name: value for name, value in given.items() if value not in (None, defaults[name])})
 
-    names = [option.name for option in fields(Options)]
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    where = 1 + max((i for i, p in enumerate(own) if p.name == "to"), default=-1)
+    where = 1 + max((i for i, p in enumerate(own) if p.name in ("out", "to")), default=-1)
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    parameters[where:where] = [_parameter(option) for option in fields(Options)]
+    parameters[where:where] = [_parameter(option) for option in chosen]
     defaults = {parameter.name: parameter.default for parameter in parameters}
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in parameters}

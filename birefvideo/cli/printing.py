@@ -64,6 +64,12 @@ def answer_json(value: object) -> None:
         _print_line(sys.stdout, _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line), matters=True)
 
 
+def answer_bytes(data: bytes) -> None:
+    """Write a file to stdout, and nothing else; `answer_lost` says whether some of it was lost."""
+    stream = sys.stdout
+    (stream if isinstance(stream, _Outlet) else _Outlet(stream, answers=True)).write_bytes(data)
+
+
 def print_error(error: object) -> None:
     """Print one line on stderr."""
     one_line = _TOO_LONG.sub(r"\1…\2", " ".join(line.strip() for line in str(error).splitlines()))
@@ -124,6 +130,15 @@ class _Outlet:
                 self._kept.append(shown[at : at + _PIECE])
                 self._print_kept(None if self.matters else patience)
         return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        with self._caught():
+            if self._stream is None or self._stream.closed:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._print_kept(None)
+            self._stream.flush()
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
 
     def flush(self) -> None:
         with self._caught():

@@ -14,7 +14,7 @@ from birefvideo.cli.printing import printable, tell
 from birefvideo.errors import with_flags
 
 if TYPE_CHECKING:
-    from birefvideo.family.checkpoints import Checkpoint
+    from birefvideo.jobs.loaded_model import ModelIdentity
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.result import Progress, Result
 
@@ -50,16 +50,16 @@ class JobBar:
 
         return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed, self._told)
 
-    def _planned(self, plan: Plan, checkpoint: Checkpoint) -> None:
+    def _planned(self, plan: Plan, model: ModelIdentity) -> None:
         from tqdm import tqdm
 
         info = plan.source
-        why = f" ({checkpoint.reason})" if checkpoint.reason else ""
+        why = f" ({model.reason})" if model.reason else ""
         settings = plan.settings
         times = "" if info.still else f", {_rate(float(info.rate))} fps, {float(_length(plan)):.1f} s"
         tell(
             f"{self._clip.name}: {info.width}×{info.height}{times}; "
-            f"model {checkpoint.name}{why} on {settings['device']}, {settings['dtype']}"
+            f"model {model.name}{why} on {settings['device']}, {settings['dtype']}"
         )
         is_whole = plan.span.start is None and plan.span.end is None
         total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from safetensors.torch import save_file
@@ -20,18 +20,18 @@ from torch import Tensor
 from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import hub
 from birefvideo.family.empty_network import empty_network
-from birefvideo.family.hub import WEIGHTS
-from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, known_names, variant
-from birefvideo.family.weights_file import read_weights
+from birefvideo.family.hub_place import why_unusable
+from birefvideo.family.native_size import PUBLISHED_SIZE, native_size
+from birefvideo.family.shards import INDEX, WEIGHTS, is_index, sha256_of
+from birefvideo.family.state_keys import plain_keys
+from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, known_names, named_row
+from birefvideo.family.weights_file import SUFFIXES, check_is_weights, read_weights, weights_in
 from birefvideo.hints import address, meant, meant_file
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.norm import STATISTICS
 from birefvideo.network.swin import SWIN_SIZES
-
-PUBLISHED_SIZE = InputSize(fixed=(1024, 1024))
-"""The input of most published variants, taken where no source states another."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Checkpoint:
     name: str
     """The variant's name, or the folder's or file's."""
     weights: Path
-    """A .safetensors or .pth file."""
+    """A weights file, or the index of several."""
     size: InputSize
     """The size at which the network sees pictures."""
     geometry: Geometry | None = None
@@ -52,12 +52,12 @@ class Checkpoint:
     """What the file's hash was when it came to this machine; '' where that is not known."""
 
     def digest(self) -> str:
-        """Return the SHA-256 of the weights file, in hex.
+        """Return the SHA-256 of the weights file in hex; of an index also of the files that it names.
 
         Raises:
             ModelError: it is not what it was when it came to this machine.
         """
-        found = hub.sha256_of(self.weights)
+        found = sha256_of(self.weights)
         if self.sha256 and found != self.sha256:
             raise ModelError(
                 f"{self.weights} is damaged or was exchanged (SHA-256 {found[:12]}…, was {self.sha256[:12]}…): "
@@ -69,46 +69,57 @@ class Checkpoint:
 def find(name: str = "auto", *, has_gpu: bool = False) -> Checkpoint:
     """Find a checkpoint by variant name, 'auto', hub id, folder (config.json, model.safetensors) or weights file.
 
-    'auto' takes official weights only where they are on this machine and a GPU would run them, else the embedded ones.
+    A name or hub id may be followed by '@' and a branch, tag or commit of its repository. 'auto' takes official weights
+    only where they are on this machine and a GPU would run them, else the embedded ones.
 
     Raises:
         OptionError: there is no such variant, folder or file; the message lists the variants.
-        ModelError: the variant's weights are not on this machine, or the folder holds none.
+        ModelError: the variant's weights are not on this machine, or the folder or file holds none.
     """
     if name == "auto":
         return _automatic(has_gpu)
     path = Path(name)
     try:
         path = path.expanduser()
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file = path.is_dir(), path.exists()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, an unknown user's home
         is_folder = is_file = False
-    if name and name not in VARIANTS and is_folder:
-        return _from_folder(path, path.name)
-    if is_file and path.suffix in (".safetensors", ".pth"):
-        return Checkpoint(path.stem, path, PUBLISHED_SIZE)
-    if name not in VARIANTS and not is_hub_id(name):
-        if where := address(name):
-            raise OptionError(f"{named('model', name)} {where}; birefvideo models --download fetches by name")
-        likely = meant(name, VARIANTS) or (meant_file(path) if path.suffix or "/" in name else "")
-        raise OptionError(
-            f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name), a checkpoint folder, "
-            "or a .safetensors or .pth file"
-        )
-    row = variant(name)
-    found = _stored(row)
-    if found is None:
+    if name and name not in VARIANTS and (is_folder or is_file):
+        found = _from_folder(path, path.name) if is_folder else _from_file(path)
+        check_is_weights(found.weights)
+        return found
+    row = named_row(name)
+    if row is None:
+        raise OptionError(_unknown(name, path))
+    checkpoint = stored(row)
+    if checkpoint is None:
         raise ModelError(_missing(row))
-    return found
+    return checkpoint
+
+
+def _unknown(name: str, path: Path) -> str:
+    """Return what a name might have meant that is neither a variant's nor a file's."""
+    if where := address(name):
+        return f"{named('model', name)} {where}; birefvideo models --download fetches by name"
+    likely = meant(name, VARIANTS) or (meant_file(path) if path.suffix or "/" in name else "")
+    return (
+        f"unknown model {name!r}{likely}: name one of {known_names()}, a hub id (owner/name, or "
+        f"owner/name@revision), a checkpoint folder, or a weights file ({', '.join(SUFFIXES)})"
+    )
 
 
 def _missing(row: Variant) -> str:
     """Return the ways out where a variant is not on this machine, in one line."""
     fetch = f"run birefvideo models --download {row.name} (with HF_ENDPOINT=URL where only a mirror is reached), "
-    where = f"{row.page}/resolve/main/{WEIGHTS}" if row.hub_id else "its .safetensors or .pth file"
+    where = (
+        f"{row.page}/resolve/{quote(row.revision or 'main', safe='')}/{WEIGHTS}"
+        if row.hub_id
+        else "its .safetensors or .pth file"
+    )
     take = f"run birefvideo models {row.name} --from FILE" if row.name in VARIANTS else f"pass {named('model', 'FILE')}"
+    part = f", only a part of a download in {hub.cache_folder(row)}" if hub.is_begun(row) else ""
     return (
-        f"the weights of {row.name!r} are not on this machine: {fetch if row.hub_id else ''}"
+        f"the weights of {row.name!r} are not on this machine{why_unusable() or part}: {fetch if row.hub_id else ''}"
         f"or fetch {where} on another machine and {take}, or use the embedded {named('model', EMBEDDED)}"
     )
 
@@ -118,22 +129,13 @@ def _automatic(has_gpu: bool) -> Checkpoint:
     if not has_gpu:
         return replace(embedded, reason="embedded; no GPU for the large ones")
     for name in ("portrait", "matting", "general"):
-        found = _stored(VARIANTS[name])
+        found = stored(VARIANTS[name])
         if found is not None:
             return replace(found, reason="cached, and a GPU is present")
     return replace(embedded, reason="embedded; no official weights are cached")
 
 
-def native_size(row: Variant) -> InputSize:
-    """Return the input that a variant was trained with, as far as that is known."""
-    if row.sides:
-        return InputSize(sides=row.sides)
-    if row.long_side:
-        return InputSize(long_side=row.long_side)
-    return InputSize(fixed=row.size) if row.size else PUBLISHED_SIZE
-
-
-def _stored(row: Variant) -> Checkpoint | None:
+def stored(row: Variant) -> Checkpoint | None:
     """Return a variant from the package, the hub's cache or our own, or None where it is in none of them."""
     found = hub.stored(row)
     if found is None:
@@ -146,59 +148,21 @@ def _stored(row: Variant) -> Checkpoint | None:
     return Checkpoint(row.name, found.path, native_size(row), geometry, sha256=found.sha256)
 
 
-def import_weights(name: str, source: Path) -> Checkpoint:
-    """Take weights that the user brought, a file or a folder with one, as those of a variant.
-
-    They count once they are known to fit; until then, and where this fails, what was there before stays.
-
-    Raises:
-        OptionError: there is no such variant.
-        ModelError: the file is missing, unreadable, does not fit, or there is no room for it.
-    """
-    row = VARIANTS.get(name)
-    if row is None or row.embedded:
-        names = ", ".join(known.name for known in VARIANTS.values() if not known.embedded)
-        raise OptionError(f"cannot import as {name!r}: name one of {names}, or use it with {named('model', 'FILE')}")
-    file = _weights_in(source.expanduser())
-    geometry = Geometry(row.backbone) if row.backbone else None
-    brought = Checkpoint(name, file, native_size(row), geometry)
-    model = load(brought, dtype=None)
-    try:
-        with hub.incoming(file.stat().st_size) as path:
-            if file.suffix == ".pth":
-                save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, metadata={"format": "pt"})
-            else:
-                shutil.copyfile(file, path)
-            load(replace(brought, weights=path), dtype=None)
-            hub.adopt(row, path)
-    except OSError as error:
-        raise ModelError(
-            f"cannot copy {file} to {error.filename or 'HF_HOME'} ({error.strerror or error}): make room there, "
-            "or set HF_HOME to another disk"
-        ) from error
-    found = _stored(row)
-    assert found is not None
-    return found
-
-
-def _weights_in(source: Path) -> Path:
-    """Return the weights file that a path means."""
-    if source.is_file() and source.suffix in (".safetensors", ".pth"):
-        return source
-    files = [source / WEIGHTS] if (source / WEIGHTS).is_file() else []
-    if source.is_dir() and not files:
-        files = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth") and p.is_file())
-    if len(files) == 1:
-        return files[0]
-    if len(files) > 1:
-        raise ModelError(f"{source} holds several weights files: name one of {', '.join(f.name for f in files)}")
-    raise ModelError(f"{source} is no .safetensors or .pth file, nor a folder that holds one: check the path")
+def _from_file(path: Path) -> Checkpoint:
+    """Return a file's checkpoint; a config of ours beside one that is called as in a folder counts."""
+    is_plain = path.name == WEIGHTS or is_index(path)
+    if is_plain and (found := _configured(path, path.parent.name)).geometry:
+        return found
+    return Checkpoint(path.name.removesuffix(INDEX).rpartition(".")[0] or path.name, path, PUBLISHED_SIZE)
 
 
 def _from_folder(folder: Path, name: str) -> Checkpoint:
-    weights, config = folder / WEIGHTS, folder / "config.json"
-    if not weights.is_file():
-        raise ModelError(f"{folder} holds no {WEIGHTS}: is it a checkpoint folder?")
+    return _configured(weights_in(folder), name)
+
+
+def _configured(weights: Path, name: str) -> Checkpoint:
+    """Return a checkpoint with what the config.json beside its weights says, if there is one."""
+    config = weights.with_name("config.json")
     values: dict[str, Any] = {}
     size: InputSize | None = None
     if config.is_file():
@@ -237,8 +201,10 @@ def geometry_from_keys(shapes: Mapping[str, Sequence[int]]) -> Geometry:
     for name, size in SWIN_SIZES.items():
         if embed and embed[0] == size.width and depth == size.depths[2]:
             return Geometry(name)
+    some = ", ".join(list(shapes)[:3])
     raise ModelError(
-        "these weights are not a published BiRefNet with a Swin backbone: add a config.json that says what"
+        f"these weights ({some or 'none'}, …) are not a published BiRefNet with a Swin backbone: if they are a "
+        "BiRefNet, put the config.json that was saved with them beside them, and name the folder"
     )
 
 
@@ -250,17 +216,21 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype | None = torch.float32) -> B
     Raises:
         ModelError: the file cannot be read, is damaged or does not fit; the message names the first differing keys.
     """
-    state = {_plain(k): v for k, v in read_weights(checkpoint.weights).items()}
+    path = checkpoint.weights
+    try:
+        state = plain_keys(read_weights(path))
+    except ValueError as error:
+        raise ModelError(f"{path} is not one network ({error}): save the weights of one alone") from error
     geometry = checkpoint.geometry or geometry_from_keys({k: v.shape for k, v in state.items()})
     model = empty_network(geometry)  # the file's tensors take the places
     # Older files lack the index tables, and they are no weights.
     state |= {name: table for name, table in model.named_buffers() if not table.is_meta}
-    _check_fit(checkpoint.weights, state, model)
+    _check_fit(path, state, model)
     # One by one, each popped: a file is never in memory in two dtypes.
     for key in list(state):
         value = state.pop(key)
         if key.endswith(STATISTICS):
-            state[key] = _whole_statistics(value, checkpoint.weights)
+            state[key] = _whole_statistics(value, path)
         else:
             state[key] = value.to(dtype) if dtype and value.is_floating_point() else value
     model.load_state_dict(state, assign=True)
@@ -285,11 +255,16 @@ def _check_fit(weights: Path, state: Mapping[str, Tensor], model: BiRefNet) -> N
         raise ModelError(
             f"{weights} does not fit {model.geometry.backbone}: {first} ({len(wrong)} of {len(expected)} keys differ)"
         )
-
-
-def _plain(key: str) -> str:
-    """Return a key without the prefixes that DataParallel, torch.compile and our transformers model leave."""
-    return key.replace("_orig_mod.", "").removeprefix("module.").removeprefix("birefnet.")
+    for key in (key for key, should in model.state_dict().items() if should.is_floating_point()):
+        value = state[key]
+        if not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{weights} holds {key} as {kind}: only floating-point weights are read, get them in float16"
+            )
+        is_finite = (value if value.element_size() > 1 else value.half()).isfinite().all()
+        if not is_finite and not key.endswith(STATISTICS):
+            raise ModelError(f"{weights} holds NaN or infinite numbers in {key}: its training failed, take another one")
 
 
 def load_folder(folder: Path) -> BiRefNet:

@@ -1,4 +1,4 @@
-"""A network that is neither allocated nor initialised, for weights that come from a file."""
+"""Networks without trained weights: neither allocated nor initialised, for those of a file; or random ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def empty_network(geometry: Geometry) -> BiRefNet:
     """Return a network on the meta device, but for its index tables, which are no weights."""
     with torch.device("meta"), _IndexTables():
         return BiRefNet(geometry)
+
+
+def random_network(backbone: str) -> BiRefNet:
+    """Return a published network with random weights, in eval mode: for its speed, which does not depend on them."""
+    return BiRefNet(Geometry(backbone)).eval()
 
 
 class _IndexTables(TorchFunctionMode):

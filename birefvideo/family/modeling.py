@@ -16,13 +16,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
-from birefvideo.family.checkpoints import (
-    PUBLISHED_SIZE,
-    geometry_from_keys,
-    native_size,
-)
+from birefvideo.family.checkpoints import geometry_from_keys
 from birefvideo.family.config import BiRefNetConfig
-from birefvideo.family.hub import WEIGHTS
+from birefvideo.family.native_size import PUBLISHED_SIZE, native_size
+from birefvideo.family.shards import WEIGHTS
 from birefvideo.family.variants import is_hub_id, variant
 from birefvideo.network.birefnet import BiRefNet, Geometry, TrainingOutputs
 from birefvideo.network.swin import WindowAttention, relative_position_index

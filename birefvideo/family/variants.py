@@ -6,7 +6,7 @@ A cell is empty where no source states it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from birefvideo.errors import OptionError
@@ -57,7 +57,7 @@ class Variant:
     access: str = ""
     """What must be done before it can be fetched."""
     revision: str = ""
-    """Commit on the hub; '': not pinned, the first download locks it."""
+    """Commit on the hub, or the branch, tag or commit that was asked for; '': the first download locks the newest."""
     sha256: str = ""
     """Hash of model.safetensors; '': not pinned, the hub's own is checked and locked."""
     embedded: bool = False
@@ -67,6 +67,11 @@ class Variant:
     def folder(self) -> Path | None:
         """Where the package keeps it, or None where it is not embedded."""
         return _PACKAGE_WEIGHTS / self.name if self.embedded else None
+
+    @property
+    def asked(self) -> str:
+        """The revision that the user asked for, or ''."""
+        return "" if self.sha256 else self.revision
 
     @property
     def input(self) -> str:
@@ -302,17 +307,37 @@ def is_hub_id(text: str) -> bool:
     return bool(re.fullmatch(f"{word}/{word}", text)) and not re.search(r"--|\.\.|\.git$", text)
 
 
+def named_row(text: str) -> Variant | None:
+    """Return the row of a name or hub id, which '@' and a revision may follow; None where it is neither.
+
+    For a hub id that is in no row, the row has nothing else in it.
+
+    Raises:
+        OptionError: there can be no such revision.
+    """
+    name, at, revision = text.partition("@")
+    row = VARIANTS.get(name)
+    if row is None and is_hub_id(name):
+        rows = [row for row in _ROWS if row.hub_id.lower() == name.lower()]
+        row = rows[0] if rows else Variant(name, name)
+    if row is None or not at:
+        return row
+    if not row.hub_id:
+        raise OptionError(f"{name} has no revisions, since it is not on the hub: leave out @{revision}")
+    if not re.fullmatch(r"[\w][\w./+-]{0,254}", revision) or ".." in revision or revision.endswith("/"):
+        raise OptionError(f"{text!r} names no revision: after @ give a branch, a tag or a commit")
+    return replace(row, name=f"{row.name}@{revision}", revision=revision, sha256="")
+
+
 def variant(name: str) -> Variant:
-    """Return the row of a name or hub id; for a hub id that is in no row, one with nothing else in it.
+    """Return the row of a name or hub id, as `named_row` does.
 
     Raises:
         OptionError: it is neither; the message lists the names.
     """
-    if name in VARIANTS:
-        return VARIANTS[name]
-    if is_hub_id(name):
-        rows = [row for row in _ROWS if row.hub_id.lower() == name.lower()]
-        return rows[0] if rows else Variant(name, name)
+    row = named_row(name)
+    if row is not None:
+        return row
     raise OptionError(
         f"unknown model {name!r}{meant(name, VARIANTS)}: name one of {known_names()}, or a hub id (owner/name)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.family.costs import costs
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import VARIANTS
 from birefvideo.jobs.choose_formats import DEFAULT_FORMATS
@@ -84,6 +85,12 @@ class ModelInfo:
     """Where its makers describe it."""
     weights: Path | None
     """The weights on this machine, or None where they are not here."""
+    download: tuple[int, int] | None
+    """Least and most bytes of the weights, by their precision; equal where they are here."""
+    memory: int | None
+    """Bytes for a frame of 1920×1080: measured here, else about what its shape takes in fp32 on a CPU; or None."""
+    seconds: float | None
+    """Seconds a frame of 1920×1080, as measured on this machine by `birefvideo models --measure`; or None."""
 
 
 def models() -> list[ModelInfo]:
@@ -93,6 +100,7 @@ def models() -> list[ModelInfo]:
         ModelError: the record of a download is damaged.
     """
     found = ((row, stored(row)) for row in VARIANTS.values())
+    cost = costs(list(VARIANTS.values()))
     return [
         ModelInfo(
             name=row.name,
@@ -104,6 +112,9 @@ def models() -> list[ModelInfo]:
             access=row.access,
             page=row.page,
             weights=weights.path if weights else None,
+            download=cost[row.name].download,
+            memory=cost[row.name].memory,
+            seconds=cost[row.name].seconds,
         )
         for row, weights in found
     ]

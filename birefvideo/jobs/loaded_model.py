@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from dataclasses import dataclass
+
 import torch
 
-from birefvideo.errors import OptionError, named
+from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import checkpoints
+from birefvideo.family.native_size import PUBLISHED_SIZE
 from birefvideo.frames import VideoInfo
+from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
-from birefvideo.matting.devices import find_device
+from birefvideo.matting.devices import Device, find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.forks import about_to_compute, check_not_forked
+from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind
 from birefvideo.memory import check_memory
@@ -21,8 +29,24 @@ _BYTES_A_WAITING_PIXEL = 8
 """Memory of a picture that waits for its batch to be full, with its alpha."""
 
 
-class LoadedModel:
-    """The network that `options` choose, on the device that they choose.
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a network is, for reports, receipts and the keys by which jobs are known again."""
+
+    name: str
+    """The variant's name, the folder's or file's, or `IN_MEMORY`."""
+    digest: str
+    """SHA-256 in hex: of the weights file, or of the weights that were in memory (see `weights_digest`)."""
+    geometry: str
+    """The network's shape, as far as it is not read off the weights."""
+    reason: str = ""
+    """Why this one, where the choice was left to us."""
+
+
+class LoadedModel(KeptModel):
+    """The network that `options` choose, on the device that they choose; of one in memory, a copy as it is now.
+
+    It may run several jobs at once, in any threads.
 
     Raises:
         BirefvideoError: there is no such model or device, or the weights do not fit.
@@ -32,12 +56,35 @@ class LoadedModel:
         about_to_compute()
         self.options = options
         self.device = find_device(options.device)
-        self.checkpoint = checkpoints.find(options.model, has_gpu=self.device.runs_large_models)
         dtype = self.device.dtype_called(options.dtype)
-        self._digest = self.checkpoint.digest()
-        model = checkpoints.load(self.checkpoint)
-        self.size = self.checkpoint.size.overridden(options.size)
-        self.engine = Engine(model, self.size, self.device, dtype=dtype)
+        network, self.identity, size = _network_of(options, self.device)
+        self.size = size.overridden(options.size)
+        self.engine = Engine(network, self.size, self.device, dtype=dtype)
+
+    def __str__(self) -> str:
+        return str(self.options.model)
+
+    @property
+    def kept(self) -> LoadedModel:
+        """Itself."""
+        return self
+
+    @property
+    def settled(self) -> Mapping[str, tuple[object, ...]]:
+        """Device, arithmetic, size and batch."""
+        own = self.options
+        return {
+            "device": (own.device, str(self.device), self.device.kind.name),
+            "dtype": (own.dtype, self.engine.dtype),
+            "size": (own.size,),
+            "batch": (own.batch,),
+        }
+
+    def for_job(self, options: Options) -> LoadedModel:
+        """Return the same network with the batch of another job's options."""
+        other = copy(self)
+        other.options = options
+        return other
 
     def predictor(self, batch: int | None = None) -> Predictor:
         """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
@@ -62,16 +109,44 @@ class LoadedModel:
         """Return what decides the bytes of a clip's alpha, for the manifest."""
         size = self.size.network_size(info.width, info.height, info.sample_aspect_ratio)
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
+        form = {"form": self.engine.form} if self.engine.form else {}
         return {
-            "model": self.checkpoint.name,
-            "weights": self._digest,
-            "geometry": str(self.checkpoint.geometry),
+            "model": self.identity.name,
+            "weights": self.identity.digest,
+            "geometry": self.identity.geometry,
             "size": size,
             "device": self.device.name,
             "dtype": self.engine.dtype,
             "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
             "threads": torch.get_num_threads(),
+            **form,
         }
+
+
+class LastModel:
+    """Loads models for one job after another, and keeps the last: two may not fit into a GPU's memory."""
+
+    def __init__(self) -> None:
+        self._kept: LoadedModel | None = None
+
+    def __call__(self, options: Options) -> LoadedModel:
+        """Return the model that `options` choose, as `LoadedModel` does."""
+        if self._kept is None or self._kept.options != options:
+            self._kept = None
+            self._kept = LoadedModel(options)
+        return self._kept
+
+
+def loaded_model(options: Options) -> LoadedModel:
+    """Return the model that options hold, or load the one that they name.
+
+    Raises:
+        BirefvideoError: as `LoadedModel`.
+    """
+    if isinstance(options.model, KeptModel):
+        check_not_forked()
+        return options.model.kept.for_job(options)
+    return LoadedModel(options)
 
 
 def check_machine(options: Options) -> None:
@@ -81,6 +156,41 @@ def check_machine(options: Options) -> None:
         BirefvideoError: one of them is not.
     """
     check_not_forked()
+    if isinstance(options.model, KeptModel):
+        return
     device = find_device(options.device)
     device.dtype_called(options.dtype)
-    checkpoints.find(options.model, has_gpu=device.runs_large_models)
+    if isinstance(options.model, str):
+        checkpoints.find(options.model, has_gpu=device.runs_large_models)
+
+
+def weights_digest(network: torch.nn.Module) -> str:
+    """Return the SHA-256 of a network's weights in memory, in hex: names, types, shapes and values, in order of names.
+
+    The same weights in another type are others.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _network_of(options: Options, device: Device) -> tuple[torch.nn.Module, ModelIdentity, InputSize]:
+    """Return a network of the caller's, or from a file, and the size at which it is to see pictures."""
+    if isinstance(options.model, NetworkInMemory):
+        return _copied(options.model)
+    checkpoint = checkpoints.find(str(options.model), has_gpu=device.runs_large_models)
+    digest = checkpoint.digest()
+    identity = ModelIdentity(checkpoint.name, digest, str(checkpoint.geometry), checkpoint.reason)
+    return checkpoints.load(checkpoint), identity, checkpoint.size
+
+
+def _copied(model: NetworkInMemory) -> tuple[torch.nn.Module, ModelIdentity, InputSize]:
+    given = model.network
+    if any(value.is_meta for value in given.state_dict().values()):
+        raise ModelError(f"the {model} has no weights yet: load them, or move it off the device 'meta'")
+    # Copied first: what is told of it is told of what runs, should it be trained on meanwhile.
+    network = deepcopy(given.birefnet)
+    identity = ModelIdentity(str(model), weights_digest(network), str(network.geometry))
+    return network, identity, given.config.native_size() or PUBLISHED_SIZE

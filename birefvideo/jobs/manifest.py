@@ -7,7 +7,6 @@ import hashlib
 import json
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -151,7 +150,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def options_as_text(options: Options) -> dict[str, str]:
     """Return every option as a manifest has it."""
-    return {name: str(value) for name, value in asdict(options).items()}
+    return {name: str(value) for name, value in options.as_dict().items()}
 
 
 @cache

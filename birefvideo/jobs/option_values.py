@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Collection
 from fractions import Fraction
 from numbers import Integral, Rational, Real
-from os import PathLike, fspath
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from birefvideo.bounded_numbers import bounded_fraction
 from birefvideo.errors import named
 from birefvideo.hints import address, meant, meant_file, nearest
+from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.media.colour_names import NAMED_COLOURS, parse_colour
 
 if TYPE_CHECKING:
@@ -108,11 +109,23 @@ def parse_premultiplied(value: Any) -> bool:
     return True
 
 
-def parse_model(value: Any) -> str:
-    """Return the name, hub id or path of a model; whether it is there is not checked."""
-    if not isinstance(value, str | PathLike):
-        raise ValueError("give a name, a hub id, a checkpoint folder or a weights file")
-    return str(fspath(value))
+def parse_model(value: Any) -> str | KeptModel | NetworkInMemory:
+    """Return the name, hub id or path of a model, whether it is there or not, or a model that is in memory."""
+    if isinstance(value, KeptModel | NetworkInMemory):
+        return value
+    if isinstance(value, str | PathLike):
+        name = fspath(value)
+        return name if isinstance(name, str) else fsdecode(name)
+    from birefvideo.family.modeling import (
+        BiRefNetForImageSegmentation,  # transformers: seconds that names need not take
+    )
+
+    if not isinstance(value, BiRefNetForImageSegmentation):
+        raise ValueError(
+            "give a name, a hub id, a checkpoint folder, a weights file, a birefvideo.Session, or a network as "
+            "birefvideo.load_model returns it"
+        )
+    return NetworkInMemory(value)
 
 
 def parse_device(value: Any) -> str:

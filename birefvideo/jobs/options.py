@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
+from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
     Time,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Unpack
 
+    from birefvideo.family.modeling import BiRefNetForImageSegmentation
     from birefvideo.media.writing.background import Background
 
 GROUPS = ("Common", "Picture", "Sound", "Machine", "Expert")
@@ -73,7 +75,7 @@ def _option(
 class FrameArguments(TypedDict, total=False):
     """The options of `birefvideo.mattes`, as keywords: the types that each takes."""
 
-    model: str | PathLike[str]
+    model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
     size: int | tuple[int, int] | str | None
     smooth: int
     despill: str | RGB | None
@@ -106,7 +108,7 @@ class Options:
         OptionError: a value is not allowed; the message names the option and what is allowed.
     """
 
-    model: str = _option(
+    model: str | KeptModel | NetworkInMemory = _option(
         "auto",
         parse_model,
         "Name (see `birefvideo models`), hub id, checkpoint folder or weights file.",
@@ -196,6 +198,8 @@ class Options:
         if given:
             names, (unknown, *_) = [option.name for option in fields(self)], given
             raise OptionError(f"there is no option {unknown}{meant(unknown, names)}: choose from {', '.join(names)}")
+        if isinstance(self.model, KeptModel):
+            self._take_settled(self.model)
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
@@ -206,10 +210,26 @@ class Options:
         Raises:
             OptionError: as the class.
         """
-        values: Any = {option.name: getattr(self, option.name) for option in fields(self)}
-        changed = Options(**{**values, **choices})
-        object.__setattr__(changed, "_given", self.given | choices.keys())
-        return changed
+        given: Any = {name: getattr(self, name) for name in self.given}
+        return Options(**{**given, **choices})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every option by its name; of a model in memory what it is called."""
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        return {**values, "model": str(self.model)}
+
+    def _take_settled(self, model: KeptModel) -> None:
+        """Take what was decided when a model was loaded; the batch alone may be another one from job to job."""
+        for name, (value, *same) in model.settled.items():
+            own = getattr(self, name)
+            is_free = name not in self.given or own in (value, *same, _default(name))
+            if is_free:
+                object.__setattr__(self, name, value)
+            elif name != "batch":
+                raise OptionError(
+                    f"{named(name)} is {own!r}, but the session was made with {value!r}: leave it out, or make another "
+                    f"birefvideo.Session({name}=…)"
+                )
 
     @property
     def given(self) -> frozenset[str]:
@@ -233,6 +253,10 @@ def parse_option(name: str, value: object) -> Any:
         return option.metadata["parse"](value)
     except ValueError as error:
         raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+
+
+def _default(name: str) -> object:
+    return next(option.default for option in fields(Options) if option.name == name)
 
 
 def _shown(value: object) -> str:

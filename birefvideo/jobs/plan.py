@@ -83,6 +83,10 @@ class Plan:
     """What the clip and the background were before anything was read: see `manifest.fingerprints`."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What was resolved from the options: model, weights' hash, device, dtype, batch, threads."""
+    why_model: str = ""
+    """Why this model, in a few words, where the choice was left to us."""
+    advice: dict[str, Any] | None = None
+    """What the choice of the model was made by, where something was measured for it."""
 
     @property
     def delivered(self) -> tuple[Target, ...]:
@@ -109,6 +113,7 @@ class Plan:
                 "input": str(self.source.path.absolute()),
                 "background": str(background.absolute()) if isinstance(background, Path) else None,
                 "joined": self.joined,
+                **({"advice": self.advice} if self.advice else {}),
             },
         )
 

@@ -15,6 +15,7 @@ from birefvideo.errors import with_flags
 from birefvideo.jobs.doubts import Doubt
 from birefvideo.jobs.finished import job_key
 from birefvideo.jobs.manifest import versions
+from birefvideo.jobs.model_in_memory import IN_MEMORY
 from birefvideo.jobs.plan import Plan, Target
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import suspects
@@ -56,8 +57,13 @@ def job_facts(
             "colour": asdict(source.colour),
             "sounds": len(source.audio),
         },
-        "model": {"name": settings["model"], "sha256": settings["weights"]},
-        "options": {name: _plain(value) for name, value in asdict(plan.options).items()},
+        "model": {
+            "name": settings["model"],
+            "sha256": settings["weights"],
+            **({"advice": plan.advice} if plan.advice else {}),
+            **({"in_memory": True} if settings["model"] == IN_MEMORY else {}),
+        },
+        "options": {name: _plain(value) for name, value in plan.options.as_dict().items()},
         "span": [plan.span.start, plan.span.end],
         "job": job_key(plan),
         "segments": len(plan.segments),

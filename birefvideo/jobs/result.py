@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birefvideo.family.checkpoints import Checkpoint
+from birefvideo.jobs.loaded_model import ModelIdentity
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path
 
@@ -15,7 +15,7 @@ from birefvideo.jobs.receipt import Entry, claims_of, receipt_path
 class Progress:
     """Callbacks of a running job; the defaults do nothing."""
 
-    planned: Callable[[Plan, Checkpoint], object] = lambda plan, checkpoint: None
+    planned: Callable[[Plan, ModelIdentity], object] = lambda plan, model: None
     """Called once before the first frame."""
     frame: Callable[[], object] = lambda: None
     """Called after each frame."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.check_targets import check_free, check_targets
+from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError, fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
@@ -63,7 +65,7 @@ def run(
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
-    load: Callable[[], LoadedModel] | None = None,
+    load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
@@ -71,7 +73,7 @@ def run(
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
-    `load` returns the network, once input and outputs are known to be good: by default a new one of `options`.
+    `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
 
@@ -106,7 +108,7 @@ def _planned(
     source: Path,
     targets: Sequence[Target],
     options: Options,
-    load: Callable[[], LoadedModel] | None,
+    load: Callable[[Options], LoadedModel],
     *,
     receipts: bool,
     review: bool,
@@ -126,7 +128,9 @@ def _planned(
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
-    model = load() if load else LoadedModel(options)
+    folder = job_folder(targets, source)
+    choice = choose_model(info, span, options, folder, inputs)
+    model = load(choice.options)
     model.check_fits(info)
     plan = Plan(
         source=info,
@@ -134,9 +138,11 @@ def _planned(
         span=span,
         segments=plan_segments(info, span),
         options=options,
-        folder=job_folder(targets, source),
+        folder=folder,
         inputs=inputs,
         settings=model.settings(info),
+        why_model=choice.reason or model.identity.reason,
+        advice=choice.advice,
     )
     return with_earlier_batch(plan), model
 
@@ -160,7 +166,7 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         stack.enter_context(_same_inputs(plan, folder))
-        progress.planned(plan, model.checkpoint)
+        progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in folder.notes:
             progress.told(note)
         reports, earlier = _run_segments(plan, folder, predictor, progress)
@@ -173,7 +179,7 @@ def _run_planned(
         if strict:
             _check_whole(source, losses)
         computed = predictor.report
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.checkpoint.name)]
+        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
@@ -188,7 +194,7 @@ def _run_planned(
         frames=sum(len(report.pts) for report in reports),
         computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=0,
-        model=model.checkpoint.name,
+        model=model.identity.name,
         device=str(model.device),
         warnings=warnings,
         losses=losses,

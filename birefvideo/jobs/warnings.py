@@ -110,5 +110,7 @@ def _device_trouble(computed: PredictReport) -> Iterator[str]:
             f"batches of {batches} frames did not fit in the device's memory and were halved: no frame is missing, "
             f"but another run may differ by 1/255; pass a smaller {named('batch')}"
         )
+    if computed.form:
+        yield computed.form
     if computed.not_captured:
         yield f"the GPU refused a CUDA graph ({computed.not_captured}): this cost speed, nothing else"

@@ -142,5 +142,5 @@ def _slope(guide: Tensor, alpha: Tensor) -> Tensor:
     guide, mean, squares, product = means.unbind(1)
     highest, lowest = (F.max_pool2d(x, window, stride=1, padding=RADIUS) for x in (alpha, -alpha))
     # Rounding must not give constant alpha a slope.
-    covariance = torch.where(highest == -lowest, 0, product - guide * mean)
+    covariance = (product - guide * mean).masked_fill_(highest == -lowest, 0)
     return covariance / (squares - guide * guide + FLATNESS)

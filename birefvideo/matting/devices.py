@@ -81,6 +81,8 @@ class Kind:
     """Whether the device itself scales pictures and enlarges alpha, rather than the host."""
     backend: Callable[[torch.device], Backend[Any]]
     """Makes what runs work on a device."""
+    triton_from: Level | None = None
+    """The least level on which kernels written in Triton are tried; None: on none."""
     full_name: Callable[[torch.device], str] = str
     """What a device is called in manifests: results of another one may differ."""
 
@@ -155,6 +157,7 @@ KINDS = {
             runs_large_models=True,
             scales_pictures=True,
             backend=CudaBackend,
+            triton_from=(8, 0),  # on older ones its compiler may end the process
             full_name=lambda device: torch.cuda.get_device_name(device),
         ),
     )
@@ -190,6 +193,11 @@ class Device:
         """Whether 'auto' takes the large published networks on it."""
         return self.kind.runs_large_models
 
+    @property
+    def level(self) -> Level:
+        """How able it is."""
+        return self.kind.level(self.torch_device)
+
     def backend(self) -> Backend[Any]:
         """Make what runs work on it."""
         return self.kind.backend(self.torch_device)
@@ -203,7 +211,7 @@ class Device:
         """
         if name not in DTYPES:
             raise OptionError(f"{named('dtype')} is {name!r}: give one of {', '.join(DTYPES)}")
-        level, rows = self.kind.level(self.torch_device), self.kind.arithmetic
+        level, rows = self.level, self.kind.arithmetic
         if name == "auto":
             return next(row.dtype for row in rows if row.chosen is not None and level >= row.chosen)
         row = next(row for row in rows if row.dtype == getattr(torch, name))

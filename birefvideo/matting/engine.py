@@ -6,23 +6,26 @@ device does both, with the same filters, so that the host has nothing but copies
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
-from birefvideo.matting.slots import PictureKind, Slot, SlotMaker
+from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
 from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import fuse
+from birefvideo.network.fuse import tables_of
 
 SNAP = 0.01
 """How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
@@ -31,28 +34,6 @@ SNAP = 0.01
 def solidified(alpha: torch.Tensor) -> torch.Tensor:
     """Stretch `alpha` so that what lies within `SNAP` of 0 or 1 becomes exactly that."""
     return ((alpha - SNAP) * (1 / (1 - 2 * SNAP))).clamp_(0, 1)
-
-
-class _Captured:
-    """The network for one shape of input, as the backend captured it."""
-
-    def __init__(self, model: nn.Module, pixels: Tensor, backend: Backend[Any]) -> None:
-        self._input = pixels.clone()
-        self._output: Tensor | None = None
-
-        def work() -> None:
-            self._output = model(self._input)
-
-        self._repeat = backend.capture(work)
-        self.worked = self._repeat is not None
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return the logits of `pixels`, in memory that the next call writes to."""
-        assert self._repeat is not None
-        self._input.copy_(pixels)
-        self._repeat()
-        assert self._output is not None
-        return self._output
 
 
 class Engine:
@@ -75,10 +56,14 @@ class Engine:
         fused: bool = True,
         backend: Backend[Any] | None = None,
     ) -> None:
+        self.backend = backend or device.backend()
+        """What runs work there."""
         self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.form = ""
+        """The form that a network runs in on a device that has a choice of them, in a sentence; else ''."""
         if fused and isinstance(model, BiRefNet):
-            model = fuse(model)
+            model, self.form = in_fastest_form(model, device, self._dtype, self.backend)
         self._model = model.eval().to(device.torch_device, self._dtype)
         for module in self._model.modules():
             if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
@@ -87,11 +72,13 @@ class Engine:
         """The size at which the network sees pictures."""
         self.device = device
         """Where it runs."""
-        self.backend = backend or device.backend()
-        """What runs work there."""
+        self.lock = threading.RLock()
+        """Held while work is prepared and handed over, so that several clips may be under way in several threads."""
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
-        self._captured: dict[torch.Size, _Captured | None] = {}
+        self._idle: Ring | None = None
+        self._captured: dict[Slot, tuple[Callable[[], None], object] | None] = {}
+        """What repeats the work on each slot of the ring, and the tables that it reads; None: not captured."""
         self._fitting: dict[tuple[PictureKind, Fraction], int] = {}
 
     @property
@@ -114,19 +101,45 @@ class Engine:
         Raises:
             DeviceError: one frame does not fit.
         """
-        if (kind, aspect) not in self._fitting:
-            size = self.size.network_size(kind.width, kind.height, aspect)
-            batch = self.device.wanted_batch(size)
-            if self._on_device:
-                batch = max(1, min(batch, STAGING_BYTES // (self.backend.depth * kind.staged_bytes)))
-            if batch > 1 and self.backend.free_memory() is not None:
-                batch = fitting_batch(batch, *self._probe(kind, size))
-            self._fitting = {(kind, aspect): batch}
-        return self._fitting[kind, aspect]
+        with self.lock:
+            if (kind, aspect) not in self._fitting:
+                self._fitting = {(kind, aspect): self._found_batch(kind, aspect)}
+            return self._fitting[kind, aspect]
 
-    def slots_for(self, picture: av.VideoFrame, size: tuple[int, int]) -> SlotMaker:
-        """Return what makes the slots of pictures like this one, seen at `size`; it takes no memory yet."""
-        return self._slots(PictureKind.of(picture), size)
+    def _found_batch(self, kind: PictureKind, aspect: Fraction) -> int:
+        size = self.size.network_size(kind.width, kind.height, aspect)
+        batch = self.device.wanted_batch(size)
+        if self._on_device:
+            room = STAGING_BYTES // self.backend.depth
+            batch = next((count for count in range(batch, 1, -1) if kind.locked_bytes(count) <= room), 1)
+        if batch > 1 and self.backend.free_memory() is not None:
+            batch = fitting_batch(batch, *self._probe(kind, size))
+        return batch
+
+    def ring_for(self, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
+        """Return the slots of batches of pictures like this one, seen at `size`; a new ring takes no memory yet.
+
+        The last ring that was left is kept, so that work captured on its slots serves the next clip. No two clips
+        have the same ring at a time.
+        """
+        with self.lock:
+            ring, self._idle = self._idle, None
+            if ring is not None and ring.serves(picture, size, batch):
+                ring.recover(self.backend)
+                return ring
+            self._drop(ring)
+            return Ring(self._slots(PictureKind.of(picture), size), size, batch)
+
+    def leave(self, ring: Ring) -> None:
+        """Take back what `ring_for` gave, for the next clip; work may still be under way on it."""
+        with self.lock:
+            self._drop(self._idle)
+            self._idle = ring
+
+    def _drop(self, ring: Ring | None) -> None:
+        """Forget the slots of a ring, once the device is done with them, and what was captured on them."""
+        for slot in ring.clear(self.backend) if ring else ():
+            self._captured.pop(slot, None)
 
     def _slots(self, kind: PictureKind, size: tuple[int, int]) -> SlotMaker:
         kept = kind if self._on_device else None
@@ -135,7 +148,8 @@ class Engine:
     def _probe(self, kind: PictureKind, size: tuple[int, int]) -> tuple[int, int]:
         """Run one blank picture; return the bytes free for batches, and those that each frame of a batch takes."""
         backend = self.backend
-        self._captured.clear()
+        self._drop(self._idle)
+        self._idle = None
         backend.release()
         try:
             needed = backend.depth * kind.staged_bytes + self._peak(kind, size)
@@ -155,44 +169,51 @@ class Engine:
 
         def work() -> None:
             slot.upload()
-            self._infer(slot, self._model)
+            self._infer(slot)
 
         return self.backend.peak_memory(work)
 
     def launch(self, slot: Slot) -> Any:
-        """Queue upload, inference and download of a filled slot; return the event after the download."""
+        """Queue upload, inference and download of a filled slot; return the event after the download.
+
+        The caller holds `lock`, from before it fills the slot.
+        """
         backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
-        backend.run(Stream.COMPUTE, lambda: self._infer(slot, self._best_network))
+        backend.run(Stream.COMPUTE, lambda: self._compute(slot))
         backend.wait(Stream.DOWNLOAD, backend.record(Stream.COMPUTE))
         backend.run(Stream.DOWNLOAD, slot.download)
         return backend.record(Stream.DOWNLOAD)
 
+    def _compute(self, slot: Slot) -> None:
+        """Run a slot's work, from its planes to its alpha: captured where the backend can, once for each slot."""
+        if slot not in self._captured:
+            repeat = self.backend.capture(partial(self._infer, slot), alike=any(self._captured.values()))
+            self._captured[slot] = (repeat, tables_of(self._model)) if repeat else None
+        captured = self._captured[slot]
+        if captured:
+            captured[0]()
+        else:
+            self._infer(slot)
+
     @torch.inference_mode()
-    def _infer(self, slot: Slot, network: Callable[[Tensor], Tensor]) -> None:
+    def _infer(self, slot: Slot) -> None:
         pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-        logits = network(pixels)
+        logits = self._model(pixels)
         shape = (len(pixels), 1, *pixels.shape[2:])
         if logits.shape != shape:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
         slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
-    def _best_network(self, pixels: Tensor) -> Tensor:
-        """Run the network, captured where the backend can: only for the last shape, since a capture holds memory."""
-        if pixels.shape not in self._captured:
-            self._captured.clear()
-            captured = _Captured(self._model, pixels, self.backend)
-            self._captured[pixels.shape] = captured if captured.worked else None
-        network = self._captured[pixels.shape] or self._model
-        logits: Tensor = network(pixels)
-        return logits
-
-    def give_back(self) -> None:
-        """Give the device the memory of captures and of buffers that are gone."""
-        self._captured.clear()
-        self.backend.join()
-        self.backend.release()
+    def give_back(self, ring: Ring | None = None) -> None:
+        """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""
+        with self.lock:
+            self._drop(ring)
+            self._drop(self._idle)
+            self._idle = None
+            self.backend.join()
+            self.backend.release()
 
     def too_small(self, size: tuple[int, int]) -> DeviceError:
         """Return the error of a device that cannot hold one frame of this size."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Any
-
-import av
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.frames import AlphaFrame, DecodedFrame
 from birefvideo.matting.devices import is_out_of_memory
 from birefvideo.matting.engine import Engine
-from birefvideo.matting.slots import PictureKind, Slot, SlotMaker
+from birefvideo.matting.slots import PictureKind, Ring
 
 
 @dataclass
@@ -33,20 +29,10 @@ class PredictReport:
     """Frames given out."""
     out_of_memory: list[int] = field(default_factory=list)
     """The batches that did not fit in the device's memory, each followed by one of half its size."""
+    form: str = ""
+    """The form in which the network ran, in a sentence, where the device has a choice of them; else ''."""
     not_captured: str = ""
     """Why the network ran without a CUDA graph where one was tried, or ''."""
-
-
-@dataclass
-class _Ring:
-    """The slots of pictures of one kind."""
-
-    slots: SlotMaker
-    """Makes them."""
-    free: list[Slot] = field(default_factory=list)
-    """Slots that may be filled."""
-    under_way: deque[tuple[Slot, list[DecodedFrame], Any]] = field(default_factory=deque)
-    """Slots handed to the device, oldest first, with their frames and the event after their download."""
 
 
 class Predictor:
@@ -65,14 +51,19 @@ class Predictor:
         self._engine = engine
         self._batch = batch
         self.report = PredictReport(
-            str(engine.device), engine.dtype, batch=batch, not_captured=engine.backend.not_captured
+            str(engine.device),
+            engine.dtype,
+            batch=batch,
+            form=engine.form,
+            not_captured=engine.backend.not_captured,
         )
         """What it did so far."""
 
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         """Yield each of `frames`, in order, with its alpha at its picture's size.
 
-        At most the backend's depth × batch frames are held. One generator of an Engine runs at a time.
+        At most the backend's depth × batch frames are held. Several generators of one Engine may run, in any threads:
+        they take turns from batch to batch.
 
         Raises:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
@@ -86,40 +77,37 @@ class Predictor:
         report.size = self._engine.size.network_size(picture.width, picture.height, aspect)
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
         report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
-        ring = self._ring(picture, report.size)
+        ring = self._engine.ring_for(picture, report.size, batch)
         try:
             while True:
                 waiting.extend(islice(source, max(0, batch - len(waiting))))
                 if not waiting:
                     break
-                if not ring.slots.takes(waiting[0]):
+                if not ring.takes(waiting[0]):
                     yield from self._collect_all(ring)
-                    ring = self._ring(waiting[0].picture, report.size)
-                alike = list(takewhile(ring.slots.takes, waiting[:batch]))
+                    self._engine.leave(ring)
+                    ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
+                alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
                     del waiting[: len(alike)]
                     if len(ring.under_way) == self._engine.backend.depth:
                         yield from self._collect(ring)
                 else:
                     yield from self._collect_all(ring)
-                    # First, so that the old slots' memory is given back.
-                    ring = self._ring(waiting[0].picture, report.size)
-                    batch = self._halve(batch)
+                    batch = self._halve(batch, ring)
+                    ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
             yield from self._collect_all(ring)
         finally:
             self._engine.backend.join()
+            self._engine.leave(ring)
 
-    def _ring(self, picture: av.VideoFrame, size: tuple[int, int]) -> _Ring:
-        """Return an empty ring; it takes no memory yet."""
-        return _Ring(self._engine.slots_for(picture, size))
-
-    def _submit(self, frames: list[DecodedFrame], ring: _Ring) -> bool:
+    def _submit(self, frames: list[DecodedFrame], ring: Ring) -> bool:
         """Hand one batch to the device; return False, with nothing changed, where memory does not suffice."""
-        assert self.report.batch is not None
         try:
-            slot = ring.free.pop() if ring.free else ring.slots(self.report.batch)
-            slot.fill(frames)
-            ring.under_way.append((slot, frames, self._engine.launch(slot)))
+            with self._engine.lock:
+                slot = ring.take()
+                slot.fill(frames)
+                ring.under_way.append((slot, frames, self._engine.launch(slot)))
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False
@@ -131,31 +119,33 @@ class Predictor:
             raise
         return True
 
-    def _collect(self, ring: _Ring) -> Iterator[AlphaFrame]:
+    def _collect(self, ring: Ring) -> Iterator[AlphaFrame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
         slot, frames, downloaded = ring.under_way.popleft()
         self._engine.backend.host_wait(downloaded)
         self.report.not_captured = self._engine.backend.not_captured
-        for index, frame in enumerate(frames):
-            if slot.overflowed(index):
-                raise DeviceError(
-                    f"the network overflowed in {self.report.dtype} on {self.report.device} at "
-                    f"{float(frame.seconds):.3f} s: run again with {named('dtype', 'float32')}"
-                )
-            self.report.frames += 1
-            yield frame.with_alpha(slot.alpha(index, frame.picture))
-        ring.free.append(slot)
+        try:
+            for index, frame in enumerate(frames):
+                if slot.overflowed(index):
+                    raise DeviceError(
+                        f"the network overflowed in {self.report.dtype} on {self.report.device} at "
+                        f"{float(frame.seconds):.3f} s: run again with {named('dtype', 'float32')}"
+                    )
+                self.report.frames += 1
+                yield frame.with_alpha(slot.alpha(index, frame.picture))
+        finally:
+            ring.give_back(slot)
 
-    def _collect_all(self, ring: _Ring) -> Iterator[AlphaFrame]:
+    def _collect_all(self, ring: Ring) -> Iterator[AlphaFrame]:
         while ring.under_way:
             yield from self._collect(ring)
 
-    def _halve(self, batch: int) -> int:
+    def _halve(self, batch: int, ring: Ring) -> int:
         """Return half of a batch that did not fit, after giving back the memory that it took."""
         assert self.report.size is not None
         if batch == 1:
             raise self._engine.too_small(self.report.size)
-        self._engine.give_back()
+        self._engine.give_back(ring)
         self.report.out_of_memory.append(batch)
         self.report.batch = batch // 2
         return batch // 2

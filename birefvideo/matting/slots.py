@@ -7,8 +7,10 @@ device as they are, and alpha comes back at the pictures' size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import cv2
@@ -19,7 +21,7 @@ from torch import Tensor
 from birefvideo.frames import Alpha, DecodedFrame
 from birefvideo.matting.device_scaling import PictureScaling, Size
 from birefvideo.matting.network_input import PictureScaler, needs_tone_mapping, rgb_map
-from birefvideo.matting.streams import Staging
+from birefvideo.matting.streams import Backend, Staging
 from birefvideo.matting.upsample_alpha import enlarge_alpha
 from birefvideo.planes import plane_array
 
@@ -62,8 +64,16 @@ class PictureKind:
     @property
     def staged_bytes(self) -> int:
         """Bytes of one frame in a DeviceSlot, the network's input for HDR not counted: its planes and its alpha."""
+        return sum(self._staged)
+
+    def locked_bytes(self, count: int) -> int:
+        """Bytes that the host locks for a DeviceSlot of `count` frames: PyTorch rounds each buffer to a power of 2."""
+        return sum(1 << (count * bytes_ - 1).bit_length() for bytes_ in self._staged)
+
+    @property
+    def _staged(self) -> tuple[int, int]:
         samples = sum(rows * columns for rows, columns in self.shapes)
-        return samples * (1 if self.bits == 8 else 2) + 2 * self.width * self.height
+        return samples * (1 if self.bits == 8 else 2), 2 * self.width * self.height
 
 
 class Slot(ABC):
@@ -279,9 +289,9 @@ class SlotMaker:
         self._scaling: PictureScaling | None = None
         """What the device scales with, shared by all slots; made with the first one."""
 
-    def takes(self, frame: DecodedFrame) -> bool:
-        """Return whether a frame's picture fits into these slots."""
-        return self._kind is None or self._kind == PictureKind.of(frame.picture)
+    def takes(self, picture: av.VideoFrame) -> bool:
+        """Return whether a picture fits into these slots."""
+        return self._kind is None or self._kind == PictureKind.of(picture)
 
     def __call__(self, count: int) -> Slot:
         """Return a new slot of `count` frames."""
@@ -290,3 +300,46 @@ class SlotMaker:
         if self._scaling is None:
             self._scaling = PictureScaling(self._kind.shapes, self._kind.bits, self._size, self._device)
         return DeviceSlot(count, self._kind, self._scaling, self._size, self._scaler, self._staging)
+
+
+class Ring:
+    """The slots for batches of `count` pictures of one kind, seen at the network's `size`.
+
+    They are made when they are needed, and kept from clip to clip.
+    """
+
+    def __init__(self, slots: SlotMaker, size: Size, count: int) -> None:
+        self._slots = slots
+        self._shape = (size, count)
+        self._free: list[Slot] = []
+        self.under_way: deque[tuple[Slot, list[DecodedFrame], Any]] = deque()
+        """Slots handed to the device, oldest first, with their frames and the event after their download."""
+
+    def takes(self, frame: DecodedFrame) -> bool:
+        """Return whether a frame's picture fits into these slots."""
+        return self._slots.takes(frame.picture)
+
+    def serves(self, picture: av.VideoFrame, size: Size, count: int) -> bool:
+        """Return whether these are slots for so many pictures like this one."""
+        return self._shape == (size, count) and self._slots.takes(picture)
+
+    def take(self) -> Slot:
+        """Return a slot that may be filled."""
+        return self._free.pop() if self._free else self._slots(self._shape[1])
+
+    def give_back(self, slot: Slot) -> None:
+        """Free a slot whose download the host has waited for."""
+        self._free.append(slot)
+
+    def recover(self, backend: Backend[Any]) -> None:
+        """Free the slots that an earlier user left under way, as soon as the device is done with them."""
+        while self.under_way:
+            slot, _, downloaded = self.under_way.popleft()
+            backend.host_wait(downloaded)
+            self.give_back(slot)
+
+    def clear(self, backend: Backend[Any]) -> list[Slot]:
+        """Return all slots, once the device is done with them, and keep none."""
+        self.recover(backend)
+        slots, self._free = self._free, []
+        return slots

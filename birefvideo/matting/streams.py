@@ -8,12 +8,14 @@ caller.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 EventT = TypeVar("EventT")
 
@@ -77,12 +79,14 @@ class Backend(ABC, Generic[EventT]):
         """Order everything handed over so far before the caller's own next device work, so buffers can be freed."""
 
     not_captured: str = ""
-    """Why the last `capture` failed, or '' where none has."""
+    """Why a `capture` failed, or '' where none has."""
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
         """Return what repeats the kernels of `work`, on the same memory, at less cost to the host than `work` itself.
 
-        To be called within work of Stream.COMPUTE. Returns None where the device cannot, or refuses.
+        To be called within work of Stream.COMPUTE. `alike` says that the last capture was of such work, and that what
+        repeats it still lives: both may use the same memory for what they make, so results must go to memory that
+        `work` was given. Returns None where the device cannot, or refuses; one that has refused is not asked again.
         """
         return None
 
@@ -129,6 +133,20 @@ class SerialBackend(Backend[None]):
         """Wait for nothing: all is done."""
 
 
+@contextmanager
+def steady_kernels() -> Iterator[None]:
+    """Keep what is queued here to full fp32 and to kernels that need no search: no TF32, no cuDNN attention.
+
+    cuDNN convolves fp32 in TF32, with 10 bits, unless told otherwise. Its attention, which PyTorch prefers on some
+    cards, first makes a plan for each shape, of which a network has over a hundred. Both are settings of the process.
+    """
+    cudnn: Any = torch.backends.cudnn
+    kept = {"enabled": cudnn.enabled, "deterministic": cudnn.deterministic}
+    attention = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with cudnn.flags(benchmark=False, allow_tf32=False, **kept), sdpa_kernel(attention):
+        yield
+
+
 class CudaBackend(Backend[torch.cuda.Event]):
     """Three streams of one CUDA device, ordered by events alone; nothing here ever synchronises the device."""
 
@@ -137,6 +155,7 @@ class CudaBackend(Backend[torch.cuda.Event]):
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._pool: Any = None
         self._streams = {stream: torch.cuda.Stream(device) for stream in Stream}  # type: ignore[no-untyped-call]
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
@@ -152,7 +171,7 @@ class CudaBackend(Backend[torch.cuda.Event]):
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
         """Queue the kernels and copies of `work` on `stream`."""
-        with torch.cuda.stream(self._streams[stream]):
+        with steady_kernels(), torch.cuda.stream(self._streams[stream]):
             work()
 
     def record(self, stream: Stream) -> torch.cuda.Event:
@@ -178,23 +197,27 @@ class CudaBackend(Backend[torch.cuda.Event]):
         for stream in self._streams.values():
             caller.wait_stream(stream)
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
         """Record `work` as a CUDA graph: one launch instead of hundreds or thousands.
 
-        Waits for the device, once. A graph keeps the memory of all that `work` makes for as long as it lives.
+        Waits for the device, once. A graph keeps the memory of all that `work` makes for as long as it lives; graphs
+        of like work share it, since they run one after another.
         """
-        for _ in range(self._WARM_UPS):
-            work()
-        self.not_captured = ""
+        if self.not_captured:
+            return None
+        if not alike:
+            for _ in range(self._WARM_UPS):
+                work()
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         # Only this thread is held to the rules of a capture: others may allocate meanwhile.
         mode = "thread_local"
         stream = self._streams[Stream.COMPUTE]
         try:
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode=mode):
+            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode=mode):
                 work()
         except RuntimeError as error:
-            # Also where memory is short: `work` has just shown that without a graph it suffices.
+            # Also where memory is short: `work` has shown that without a graph it suffices.
             self.not_captured = (str(error).splitlines() or [type(error).__name__])[0]
             return None
         return graph.replay
@@ -213,6 +236,10 @@ class CudaBackend(Backend[torch.cuda.Event]):
         return torch.cuda.max_memory_allocated(self._device) - before
 
     def release(self) -> None:
-        """Empty PyTorch's cache of freed memory."""
-        with torch.cuda.device(self._device):
-            torch.cuda.empty_cache()
+        """Empty PyTorch's cache of freed memory, where it can be: a capture that was broken off leaves it locked."""
+        try:
+            with torch.cuda.device(self._device):
+                torch.cuda.empty_cache()
+        except RuntimeError:
+            if not self.not_captured:
+                raise

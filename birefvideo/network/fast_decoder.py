@@ -7,6 +7,9 @@ the skip and the image's references go straight to the next block's first convol
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,12 +41,6 @@ from birefvideo.network.folding import (
 
 UPSAMPLED_CONV_COST = 20_000
 """Cost of `upsampled_conv` per pixel of its result, in multiplications of a convolution that take as long."""
-
-
-def fast_attention(block: DecoderBlock) -> nn.Module:
-    """Return the attention inside a decoder block in its fastest form: (N, C, H, W) -> same."""
-    attention = block.dec_att
-    return FastAsppDeformable(attention) if isinstance(attention, AsppDeformable) else without_norms(attention)
 
 
 class Lateral:
@@ -212,12 +209,29 @@ class SubpixelTail(nn.Module):
         return logits
 
 
+@dataclass(frozen=True)
+class DecoderParts:
+    """What a decoder for inference is made of; the defaults do the fewest operations, which is what a CPU wants."""
+
+    aspp: Callable[[AsppDeformable], nn.Module] = FastAsppDeformable
+    """Makes a deformable ASPP."""
+    bridge: Callable[[nn.Conv2d, tuple[nn.Conv2d, nn.Module], Lateral, nn.Conv2d], nn.Module] = bridge
+    """Makes what leads from one block to the next."""
+    joined: Callable[[nn.Conv2d, nn.Conv2d], nn.Module] = joined
+    """Makes one module of two convolutions with nothing between them."""
+
+    def attention(self, block: DecoderBlock) -> nn.Module:
+        """Return the attention inside a decoder block in its fastest form: (N, C, H, W) -> same."""
+        attention = block.dec_att
+        return self.aspp(attention) if isinstance(attention, AsppDeformable) else without_norms(attention)
+
+
 class FastDecoder(nn.Module):
     """The squeeze block and the decoder, one after the other from inside block to inside block."""
 
-    def __init__(self, squeeze: DecoderBlock, decoder: Decoder, geometry: Geometry) -> None:
+    def __init__(self, squeeze: DecoderBlock, decoder: Decoder, geometry: Geometry, parts: DecoderParts) -> None:
         super().__init__()
-        self.squeeze = nn.Sequential(fold_norm(squeeze.conv_in, squeeze.bn_in), nn.ReLU(), fast_attention(squeeze))
+        self.squeeze = nn.Sequential(fold_norm(squeeze.conv_in, squeeze.bn_in), nn.ReLU(), parts.attention(squeeze))
         self.references, self.attentions = nn.ModuleList(), nn.ModuleList()
         self.bridges = nn.ModuleList()
         before = squeeze
@@ -227,16 +241,16 @@ class FastDecoder(nn.Module):
             out, inward = fold_norm(before.conv_out, before.bn_out), fold_norm(block.conv_in, block.bn_in)
             # The block's input is the features beside the reference: its convolution is a sum of two.
             features, image = torch.split(inward.weight, [out.out_channels, reference.conv_out.out_channels], dim=1)
-            second = joined(reference.conv_out, conv_like(image, inward.bias))
+            second = parts.joined(reference.conv_out, conv_like(image, inward.bias))
             self.references.append(nn.Sequential(_from_fold(reference.conv1), second))
-            self.attentions.append(fast_attention(block))
+            self.attentions.append(parts.attention(block))
             if stage == 4:
-                self.entry = joined(out, conv_like(features, None))
+                self.entry = parts.joined(out, conv_like(features, None))
             else:
                 lateral = decoder.get_submodule(f"lateral_block{stage + 1}")
                 assert isinstance(lateral, LateralBlock)
                 skip = Lateral(lateral, geometry.multi_scale_input)
-                self.bridges.append(bridge(out, edge_gate(decoder, stage + 1), skip, conv_like(features, None)))
+                self.bridges.append(parts.bridge(out, edge_gate(decoder, stage + 1), skip, conv_like(features, None)))
             before = block
         out = fold_norm(before.conv_out, before.bn_out)
         self.head: nn.Module

@@ -72,8 +72,12 @@ class _Predictor(nn.Module):
         # Per convolution, channels go tap by tap as (y, x) pairs and then the modulation: sorted to y, x, m.
         self.weights = nn.ParameterList(frozen(_sorted(c, "weight")) for c in convs)
         self.biases = nn.ParameterList(frozen(_sorted(c, "bias")) for c in convs)
+        self.spectral = FftConv2d(*self.widest())
+
+    def widest(self) -> tuple[Tensor, Tensor]:
+        """Return filters and biases of one convolution that predicts all: first y of all taps, then x, modulation."""
         widened = [F.pad(w, (self.reach - s // 2,) * 4) for w, s in zip(self.weights, self.sizes, strict=True)]
-        self.spectral = FftConv2d(_by_kind(widened), _by_kind(list(self.biases)))
+        return _by_kind(widened), _by_kind(list(self.biases))
 
     def bands(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """One image (C, H, W) -> pairs of a first row and (3, rows, W, taps) fp32: y, x, modulation's logit."""
@@ -133,11 +137,15 @@ class FastAsppDeformable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> same, channels-last."""
-        means = F.relu(F.linear(x.mean((2, 3)), self.mean, self.mean_bias))
-        biases = F.linear(means, self.mean_project, self.project_bias)
+        biases = self.pooled(x)
         images = [torch.cat(list(self._bands(image, bias))) for image, bias in zip(x, biases, strict=True)]
         out = torch.stack(images) if len(images) > 1 else images[0].unsqueeze(0)
         return out.view(len(x), *x.shape[-2:], -1).permute(0, 3, 1, 2)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the projection's bias, with what the branch of the global mean of `x` adds to it: (N, C)."""
+        means = F.relu(F.linear(x.mean((2, 3)), self.mean, self.mean_bias))
+        return F.linear(means, self.mean_project, self.project_bias)
 
     def _bands(self, image: Tensor, bias: Tensor) -> Iterator[Tensor]:
         """One image (C, H, W) -> its result, (pixels, C), a few rows at a time."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -138,9 +137,6 @@ def make_plan(n: int, h: int, w: int, window: int, depth: int, limit: int, devic
     return Plan(enter, (even.chunks, odd.chunks), leave, merge)
 
 
-_cached_plan = lru_cache(maxsize=32)(make_plan)
-
-
 class Unrounded(nn.Module):
     """A copy of a module that stays in fp32 when the network is cast to bf16, whose 8 bits are not enough for it."""
 
@@ -233,6 +229,8 @@ class FastStage(nn.Module):
         self.window = stage.window
         self.blocks = nn.ModuleList(FastBlock(block) for block in blocks)
         self.norm = Unrounded(norm)
+        self.plans: dict[tuple[object, ...], Plan] = {}
+        """The plans of the last two shapes, by all that they depend on: an image's, and that of its half."""
         self.merge_norm, self.reduction = None, None
         if stage.downsample is not None:
             self.merge_norm = Unrounded(stage.downsample.norm)
@@ -248,9 +246,8 @@ class FastStage(nn.Module):
         limit = n * h * w
         if x.device.type == "cpu" and eager:
             limit = max(1, CACHE_BYTES // (4 * dim * x.element_size()))
-        # The plan of a fake tensor would be fake too, and must not be cached.
-        planner = _cached_plan if eager and type(x) is Tensor else make_plan
-        plan = planner(n, h, w, self.window, len(self.blocks), limit, x.device)
+        # The plan of a fake tensor would be fake too, and must not be kept.
+        plan = self._plan(n, h, w, limit, x.device, kept=eager and type(x) is Tensor)
         for i, block in enumerate(self.blocks):
             x = block(x, plan.enter[(i > 0) + (i > 0 and i % 2 == 0)], plan.chunks[i % 2])
         out = self.norm(x.index_select(0, plan.leave)).view(n, h, w, dim).permute(0, 3, 1, 2)
@@ -260,6 +257,16 @@ class FastStage(nn.Module):
             x = F.pad(x, (0, 0, 0, 1))
         steps = [self._merge(x.index_select(0, corners)) for corners in torch.split(plan.merge, 4 * limit)]
         return out, torch.cat(steps).to(x.dtype)
+
+    def _plan(self, n: int, h: int, w: int, limit: int, device: torch.device, *, kept: bool) -> Plan:
+        key = (n, h, w, limit, device)
+        plan = self.plans.get(key) if kept else None
+        if plan is None:
+            plan = make_plan(n, h, w, self.window, len(self.blocks), limit, device)
+        if kept:
+            last = {name: other for name, other in self.plans.items() if name != key}
+            self.plans = dict([*last.items(), (key, plan)][-2:])
+        return plan
 
     def _merge(self, corners: Tensor) -> Tensor:
         assert self.merge_norm is not None and self.reduction is not None

@@ -30,11 +30,29 @@ class FftConv2d(nn.Module):
         """Transform the filters (O, I, k, k), k odd; the bias is (O,)."""
         super().__init__()
         self.reach = weight.shape[-1] // 2
-        # A convolution in torch is a correlation: with flipped filters it becomes the product of transforms.
-        spectrum = torch.fft.rfft2(weight.detach().float().flip(2, 3), s=(TILE, TILE)).permute(2, 3, 0, 1)
         # Plain attributes, not buffers: a cast must not round them, and a GPU has no use for them.
-        self.spectrum: Tensor = spectrum.flatten(0, 1).contiguous()
+        self._weight: Tensor = weight.detach().float().clone()
+        self._spectrum: Tensor | None = None
         self.bias: Tensor = bias.detach().float().view(-1, 1, 1)
+
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Return the filters' transform, (frequencies, O, I), made at the first call for an image `x` with values.
+
+        It is twenty times as large as the filters.
+        """
+        if self._spectrum is not None:
+            return self._spectrum
+        if type(x) is not Tensor or torch.compiler.is_compiling():
+            return self._transformed()  # for a tracer: it would be fake, and must not be kept
+        with torch.inference_mode(False), torch.no_grad():
+            self._spectrum = self._transformed()
+        return self._spectrum
+
+    def _transformed(self) -> Tensor:
+        # A convolution in torch is a correlation: with flipped filters it becomes the product of transforms.
+        spectrum = torch.fft.rfft2(self._weight.flip(2, 3), s=(TILE, TILE)).permute(2, 3, 0, 1)
+        transformed: Tensor = spectrum.flatten(0, 1).contiguous()
+        return transformed
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, H, W) on the CPU -> (N, O, H, W) fp32."""
@@ -48,19 +66,20 @@ class FftConv2d(nn.Module):
         margins = (self.reach, self.reach + across * valid - width, self.reach, self.reach + down * valid - height)
         padded = F.pad(x.float().contiguous(), margins)
         tiles = padded.unfold(1, TILE, valid).unfold(2, TILE, valid)
-        frequencies, *channels = self.spectrum.shape
+        spectrum = self.spectrum(x)
+        frequencies, *channels = spectrum.shape
         step = max(1, BAND_ELEMENTS // (across * max(channels) * frequencies))
         for row in range(0, down, step):
-            out = self._convolve(tiles[:, row : row + step])
+            out = self._convolve(tiles[:, row : row + step], spectrum)
             first = row * valid
             yield first, out[:, : height - first, :width] + self.bias
 
-    def _convolve(self, tiles: Tensor) -> Tensor:
+    def _convolve(self, tiles: Tensor, spectrum: Tensor) -> Tensor:
         """(I, a, b, TILE, TILE) -> (O, a·valid, b·valid)."""
         inputs, down, across = tiles.shape[:3]
-        outputs = self.spectrum.shape[1]
+        outputs = spectrum.shape[1]
         frequencies = torch.fft.rfft2(tiles).reshape(inputs * down * across, -1)
-        product = self.spectrum @ frequencies.t().contiguous().view(-1, inputs, down * across)
+        product = spectrum @ frequencies.t().contiguous().view(-1, inputs, down * across)
         product = product.view(product.shape[0], -1).t().contiguous().view(outputs, down, across, TILE, -1)
         # The first 2·reach rows and columns wrapped around: rows are dropped here, columns after the second transform.
         rows = torch.fft.ifft(product, dim=-2)[..., 2 * self.reach :, :]

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from birefvideo.network.birefnet import BiRefNet, DecoderBlock, resize
-from birefvideo.network.fast_decoder import FastDecoder
-from birefvideo.network.fast_swin import FastSwin, fast_swin
+from birefvideo.network.fast_decoder import DecoderParts, FastDecoder
+from birefvideo.network.fast_swin import FastStage, FastSwin, fast_swin
 from birefvideo.network.folding import without_norms
 from birefvideo.network.swin import SwinTransformer
 
 
-def fuse(model: BiRefNet) -> nn.Module:
+@dataclass(frozen=True)
+class Parts:
+    """What an inference network is made of; the defaults do the fewest operations, which is what a CPU wants."""
+
+    swin: Callable[[SwinTransformer], nn.Module] = fast_swin
+    """Makes a Swin backbone."""
+    decoder: DecoderParts = DecoderParts()  # noqa: RUF009  (frozen)
+    """Parts of the decoder."""
+
+
+def fuse(model: BiRefNet, parts: Parts | None = None) -> nn.Module:
     """Return an inference network with the same logits as `model` up to rounding: (N, 3, H, W) -> (N, 1, H, W).
 
     Its weights are copies, in fp32 and on the model's device; cast or move it afterwards with `.to`. It has
@@ -23,17 +35,23 @@ def fuse(model: BiRefNet) -> nn.Module:
     higher precision than the weights, which makes the result more exact; the logits have the image's dtype.
     """
     with torch.no_grad():
-        return _FusedBiRefNet(copy.deepcopy(model).eval().float()).eval().requires_grad_(False)
+        whole = copy.deepcopy(model).eval().float()
+        return _FusedBiRefNet(whole, parts or Parts()).eval().requires_grad_(False)
+
+
+def tables_of(network: nn.Module) -> object:
+    """Return the tensors, besides weights, that a network keeps from input to input: a CUDA graph must hold them."""
+    return [list(part.plans.values()) for part in network.modules() if isinstance(part, FastStage)]
 
 
 class _FusedBiRefNet(nn.Module):
-    def __init__(self, model: BiRefNet) -> None:
+    def __init__(self, model: BiRefNet, parts: Parts) -> None:
         super().__init__()
         self.geometry = model.geometry
-        self.bb = fast_swin(model.bb) if isinstance(model.bb, SwinTransformer) else without_norms(model.bb)
+        self.bb = parts.swin(model.bb) if isinstance(model.bb, SwinTransformer) else without_norms(model.bb)
         squeeze = model.squeeze_module[0]
         assert isinstance(squeeze, DecoderBlock)
-        self.decoder = FastDecoder(squeeze, model.decoder, model.geometry)
+        self.decoder = FastDecoder(squeeze, model.decoder, model.geometry, parts.decoder)
 
     def forward(self, image: Tensor) -> Tensor:
         """As `BiRefNet.forward`."""

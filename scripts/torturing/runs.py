@@ -24,6 +24,7 @@ from huggingface_hub import constants
 from safetensors.torch import save
 
 from birefvideo.family import checkpoints, hub
+from birefvideo.family.locks import lock_path
 from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span
 from birefvideo.jobs.folder import JobFolder
@@ -260,7 +261,7 @@ def _load(name: str) -> None:
 def _lock(folder: Path) -> Iterator[Run]:
     constants.HF_HOME = str(folder / "hub")
     row = next(row for row in VARIANTS.values() if row.hub_id)
-    place = hub._lock_path(row)
+    place = lock_path(row)
     place.parent.mkdir(parents=True)
     values = {"sha256": "a" * 64, "revision": "b" * 40}
     yield Run("lock", json.dumps(values).encode(), place, spoil_json, lambda: hub.stored(row))

@@ -20,7 +20,7 @@ from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, p
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
-__all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "read_frames", "working_format"]
+__all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "frames_near", "read_frames", "working_format"]
 
 # Seconds to seek further back where a seek lands too late, as it can in transport streams and open GOPs.
 _FURTHER_BACK = (0, 1, 5, 20)
@@ -70,6 +70,41 @@ def read_frames(
             report.add(reader.counts)
 
 
+def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
+    """Return a frame at or before a time and the one after it, for a look at the clip; of damage nothing is told.
+
+    Decoding begins at the key frame before and ends after `most` pictures, even where that is long before `target`.
+    The list is shorter where the file gives less there, and empty where it gives nothing. Times are the file's own.
+    """
+    with open_input(info.path) as container:
+        stream = container.streams[info.stream_index]
+        if not isinstance(stream, VideoStream):
+            return []
+        stream.codec_context.thread_count = 1
+        try:
+            if not info.timeline.is_closed(stream.index):
+                container.seek(target, stream=stream)
+            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            found = decoded(container, stream, Span(), None, info.timeline, target, decoder)
+            timed = ((picture, picture.pts if picture.pts is not None else picture.dts or 0) for picture in found)
+            pair: deque[_Timed] = deque(maxlen=2)
+            with closing(timed), closing(_Reader(info, Span(), 1).progressive(timed)) as pictures:
+                for picture, pts in islice(pictures, most):
+                    pair.append((picture, pts))
+                    if pts > target and len(pair) == 2:
+                        break
+        except (av.FFmpegError, InputError):
+            return []
+    return [_ready(picture, pts, info) for picture, pts in pair]
+
+
+def _ready(picture: av.VideoFrame, pts: int, info: VideoInfo) -> DecodedFrame:
+    opacity = opacity_of(picture, info)
+    return DecodedFrame(
+        prepare(picture, info), pts, info.time_base, 0, opacity=opacity, aspect=info.sample_aspect_ratio
+    )
+
+
 class _TimeLostError(Exception):
     """A seek led to pictures without times, so that only counting from the start gives them."""
 
@@ -88,7 +123,7 @@ class _Reader:
         """Yield (picture, pts, duration) from `context` frames before the span to the end of the file."""
         for target in self._seek_targets(context):
             self.counts = DecodeReport()
-            with closing(self._timed(target)) as found, closing(self._progressive(found)) as timed:
+            with closing(self._timed(target)) as found, closing(self.progressive(found)) as timed:
                 try:
                     before, first = self._lead_in(timed, context + 1)
                 except _TimeLostError:
@@ -113,7 +148,7 @@ class _Reader:
                 yield target
         yield None
 
-    def _progressive(self, timed: Generator[_Timed, None, None]) -> Generator[_Timed, None, None]:
+    def progressive(self, timed: Generator[_Timed, None, None]) -> Generator[_Timed, None, None]:
         """Return every picture and its pts, made progressive if it is to be."""
         info = self._info
         return deinterlaced(timed, lambda picture: planar(picture, info)) if info.deinterlace else timed

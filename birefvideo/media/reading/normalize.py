@@ -156,8 +156,8 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 
 
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
-    if not has_chroma(picture.format) and format_depth(picture.format) > 8:
-        picture = _from_deep(picture, info)
+    if not has_chroma(picture.format) and info.bit_depth > 8:
+        picture = _in_ten_bits(picture, info)
     size, own = (picture.width, picture.height), _subsampling(picture.format.name)
     is_resized = size != (width, height)
     wanted = whole(info.pix_fmt) if is_resized else info.pix_fmt
@@ -194,13 +194,16 @@ def _reformatted(picture: av.VideoFrame, width: int, height: int, pix_fmt: str, 
     return result
 
 
-def _from_deep(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """RGB or gray of more than 8 bits as yuv444p10le, rounded to the nearest code.
+def _in_ten_bits(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """RGB, a palette or gray as yuv444p10le, rounded to the nearest code: of 8 bits every code can come back.
 
-    swscale is up to 4 of 1023 codes off here, and puts neutral chroma on 511.
+    swscale is up to 4 of 1023 codes off here, puts neutral chroma on 511, and widens 8 bits inexactly.
     """
     gray = is_gray(picture.format)
-    source = picture.reformat(format="gray16le" if gray else "rgb48le", threads=1).to_ndarray()
+    if format_depth(picture.format) > 8:
+        source = picture.reformat(format="gray16le" if gray else "rgb48le", threads=1).to_ndarray()
+    else:
+        source = picture.reformat(format="gray" if gray else "rgb24", threads=1).to_ndarray() * np.uint16(257)
     if gray:
         # A gray picture's range is its own, so that its codes stay.
         codes = np.rint(source * (1023 / 65535))

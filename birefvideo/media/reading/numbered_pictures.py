@@ -92,12 +92,17 @@ def pictures_in(folder: Path, kinds: Collection[str] = PICTURE_SUFFIXES) -> list
     return sorted(path for path in files if path.name not in made)
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, numbered or not, as `pictures_in`; those that only photos are in, too."""
+    return pictures_in(folder, PICTURE_SUFFIXES | _ALWAYS_SINGLE)
+
+
 def single_pictures_in(folder: Path) -> list[Path]:
     """Return the pictures of a folder that each stand alone; none where they are one numbered series, or several.
 
     Pictures whose numbers have a gap are a series that lacks one, which `series_of` tells.
     """
-    files = pictures_in(folder, PICTURE_SUFFIXES | _ALWAYS_SINGLE)
+    files = photos_in(folder)
     numbers: dict[tuple[str, str], list[int]] = {}
     for file in files:
         parsed = None if file.suffix.lower() in _ALWAYS_SINGLE else _parsed(file)

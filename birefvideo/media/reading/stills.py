@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pages import count_pages
-from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
+from birefvideo.media.reading.picture_tags import STILL_BRANDS, is_cut_off, read_picture_tags
 
 _HEADS = (
     *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
@@ -68,13 +69,20 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
-        doubts=(*info.doubts, *([f"the file holds {pages} pictures: only the first is used"] if pages > 1 else [])),
+        doubts=(*info.doubts, *_doubts(info.path, pages)),
         still=Still(
             depth=format_depth(picture.format),
             is_rgb=not has_chroma(picture.format),
             profile=tags.profile if tags else b"",
         ),
     )
+
+
+def _doubts(path: Path, pages: int) -> Iterator[str]:
+    if pages > 1:
+        yield f"the file holds {pages} pictures: only the first is used"
+    if is_cut_off(path):
+        yield "the file is damaged: it ends before its picture does, so that a part of it is missing"
 
 
 def _has_second_picture(path: Path) -> bool:

@@ -27,7 +27,8 @@ from birefvideo.media.writing import still_frames, yuv_frames
 from birefvideo.media.writing.animation_pixels import harden, paletted, scaled
 from birefvideo.media.writing.background import Background, BackgroundFile
 from birefvideo.media.writing.conversion import converted
-from birefvideo.media.writing.rgb_frames import linear, packed, to_rgb
+from birefvideo.media.writing.rgb_frames import linear, packed
+from birefvideo.rgb import to_rgb
 
 _WEB = replace(BT709, transfer=SRGB.transfer)
 """What YUV is in that becomes sRGB."""

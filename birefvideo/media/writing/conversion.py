@@ -23,8 +23,8 @@ from birefvideo.colour import (
     shows_alike,
     tag,
 )
-from birefvideo.media.writing.rgb_frames import to_rgb
 from birefvideo.planes import plane_array
+from birefvideo.rgb import to_rgb
 
 _reformatters: deque[VideoReformatter] = deque()
 """Idle HDR converters: swscale takes seconds to set one up, and one serves one thread at a time."""

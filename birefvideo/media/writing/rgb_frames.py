@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.colour import LINEAR, Colour, codes_to_rgb, rgb_colour, tag
+from birefvideo.colour import LINEAR, Colour, rgb_colour, tag
 from birefvideo.frames import Alpha
-from birefvideo.planes import bit_depth, plane_array
+from birefvideo.rgb import to_rgb
 
 _LEAST, _MOST = -0.125, 1.25
 """R'G'B' that the table of a curve reaches from and to: limited-range codes end at -0.07 and 1.09."""
@@ -22,21 +22,6 @@ _DIFFUSE_WHITE = 203.0
 
 _ORDER = {"argb": "argb", "bgra": "bgra", "rgba": "rgba", "rgba64be": "rgba", "rgba64le": "rgba"}
 """The channels of each packed format, as they lie in memory."""
-
-
-def to_rgb(picture: av.VideoFrame, source: Colour, peak: float) -> NDArray[Any]:
-    """Return R'G'B' of a planar 4:4:4 picture, float32 (height, width, 3): 0 is black and `peak` is white.
-
-    Nothing is cut: codes below black and above white, and colours outside of the gamut, go on.
-
-    Args:
-        picture: 8 or 10 bit, in the codes of `source`.
-        source: its matrix (ITU-T H.273 equations 39–44; BT.2020's constant luminance is taken for the other) and range.
-        peak: what white becomes.
-    """
-    codes = cv2.merge([plane_array(picture, i) for i in range(3)]).astype(np.float32)
-    rgb: NDArray[Any] = cv2.transform(codes, codes_to_rgb(source.matrix, source.range, bit_depth(picture), peak))
-    return rgb
 
 
 def packed(

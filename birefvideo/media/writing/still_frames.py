@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import Colour, rgb_colour, tag
 from birefvideo.frames import Alpha
-from birefvideo.media.writing.rgb_frames import to_rgb
 from birefvideo.planes import plane_array, to_444
+from birefvideo.rgb import to_rgb
 
 RGB = NDArray[Any]
 """R'G'B' in [0, 1], float32: (height, width, 3), or (3,) for one colour."""
