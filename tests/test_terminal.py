@@ -161,8 +161,8 @@ def test_a_job_ends_well_wherever_its_words_go(
 
 
 @pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Stdout and stderr become a full pipe that nobody reads yet; its reading end."""
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Makes stdout and stderr a full pipe that nobody reads yet, and returns its reading end."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with suppress(BlockingIOError):
@@ -170,39 +170,46 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
             os.write(writing, b"x" * 4096)
     os.set_blocking(writing, True)
     with os.fdopen(writing, "w", encoding="utf-8") as stream:
-        for name in ("stdout", "stderr"):
-            monkeypatch.setattr(sys, name, stream)
-        yield reading
-    monkeypatch.undo()
+
+        def begin() -> int:
+            for name in ("stdout", "stderr"):
+                monkeypatch.setattr(sys, name, stream)
+            return reading
+
+        yield begin
+        monkeypatch.undo()
     os.close(reading)
 
 
 @NEEDS_POLL
-def test_a_job_ends_though_nobody_reads_what_it_says(copy: GetClip, network: Path, unread: int) -> None:
+def test_a_job_ends_though_nobody_reads_what_it_says(copy: GetClip, network: Path, unread: Callable[[], int]) -> None:
     source = copy("one_frame")
+    unread()
     assert app(["matte", str(source), "--model", str(network), "--to", "matte"], standalone_mode=False) == 0
     assert source.with_name("one_frame_matte.mp4").exists()
 
 
 @NEEDS_POLL
-def test_what_is_read_late_arrives_whole_and_in_order(unread: int) -> None:
+def test_what_is_read_late_arrives_whole_and_in_order(unread: Callable[[], int]) -> None:
+    reading = unread()
     lines = [f"{number} {'x' * 300}" for number in range(20)]
     with outlets():
         for line in lines[:-1]:
             tell(line)
-        os.read(unread, 1_000_000)
+        os.read(reading, 1_000_000)
         tell(lines[-1])
-    assert os.read(unread, 1_000_000).decode().splitlines() == lines
+    assert os.read(reading, 1_000_000).decode().splitlines() == lines
 
 
 @NEEDS_POLL
-def test_an_answer_waits_for_its_reader(unread: int) -> None:
+def test_an_answer_waits_for_its_reader(unread: Callable[[], int]) -> None:
+    reading = unread()
     late: list[bytes] = []
 
     def read_late() -> None:
         time.sleep(1.5)  # longer than a line about work would wait
-        while not late or not late[-1].endswith(b"last\n"):
-            late.append(os.read(unread, 1_000_000))
+        while not b"".join(late[-2:]).endswith(b"last\n"):
+            late.append(os.read(reading, 1_000_000))
 
     reader = threading.Thread(target=read_late)
     reader.start()

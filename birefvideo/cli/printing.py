@@ -93,7 +93,7 @@ def outlets() -> Iterator[None]:
     """Let no write to stdout or stderr fail inside the block, whoever prints: closed, full or gone, work goes on."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
-        s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s, answers=s is before[0])) for s in before
+        s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s, answers=not number)) for number, s in enumerate(before)
     )
     try:
         yield
