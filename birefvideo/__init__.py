@@ -18,6 +18,7 @@ from birefvideo.family.auto_classes import register
 if TYPE_CHECKING:
     from birefvideo.advice.advise import Advice, advise
     from birefvideo.api import formats, load_model, matte, mattes, models
+    from birefvideo.comparison.compare import Comparison, compare
     from birefvideo.errors import (
         BirefvideoError,
         DeviceError,
@@ -39,6 +40,7 @@ _HOMES = {
         ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
     ),
     **dict.fromkeys(("Advice", "advise"), "advice.advise"),
+    **dict.fromkeys(("Comparison", "compare"), "comparison.compare"),
     "Frame": "frames",
     "Options": "jobs.options",
     "Result": "jobs.result",
@@ -49,6 +51,7 @@ _HOMES = {
 __all__ = [
     "Advice",
     "BirefvideoError",
+    "Comparison",
     "DeviceError",
     "Frame",
     "InputError",
@@ -59,6 +62,7 @@ __all__ = [
     "Result",
     "Session",
     "advise",
+    "compare",
     "cutout",
     "formats",
     "load_model",

@@ -49,12 +49,21 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
+    write_temporary(path, text.encode(errors="backslashreplace")).replace(path)
+
+
+def write_temporary(path: Path, data: bytes) -> Path:
+    """Write what is to become `path` beside it, so that a power cut cannot spoil it any more; return its own name.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     temporary = _temporary(path)
     with os.fdopen(make_anew(temporary), "wb") as file:
-        file.write(text.encode(errors="backslashreplace"))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    return temporary
 
 
 def _temporary(path: Path) -> Path:

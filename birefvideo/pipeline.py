@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.opacity import with_own_opacity
-from birefvideo.matting.predict import Predictor
 from birefvideo.matting.second_look import Look, SecondLook
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
@@ -21,6 +21,13 @@ from birefvideo.prefetch import Fanout, prefetch
 
 AHEAD = 3
 """Frames that may wait between two stages."""
+
+
+class Matter(Protocol):
+    """Gives frames their alpha: a `Predictor`, or what stands in for one."""
+
+    def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
+        """Yield each of `frames`, in order, with its alpha at its picture's size."""
 
 
 @dataclass
@@ -53,10 +60,15 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
     return Spill((u - 128, v - 128))
 
 
+def finished_frames(mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None) -> Iterator[Frame]:
+    """Yield the core frames of predicted ones: smoothed, with their foreground, and their own opacity taken in."""
+    return with_own_opacity(estimate(smooth(mattes, smoother), spill))
+
+
 def matted_frames(
     info: VideoInfo,
     span: Span,
-    predictor: Predictor,
+    predictor: Matter,
     smoother: Smoother,
     report: DecodeReport,
     spill: Spill | None = None,
@@ -67,13 +79,13 @@ def matted_frames(
     predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
     mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
     with closing(frames), closing(mattes):
-        yield from with_own_opacity(estimate(smooth(mattes, smoother), spill))
+        yield from finished_frames(mattes, smoother, spill)
 
 
 def matte_segment(
     info: VideoInfo,
     span: Span,
-    predictor: Predictor,
+    predictor: Matter,
     smoother: Smoother,
     writers: Sequence[Writer],
     on_frame: Callable[[], object],

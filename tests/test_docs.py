@@ -163,6 +163,8 @@ def test_every_command_of_a_page_runs(page: Path, at_desk: Path, network: Path) 
 
 def as_run(words: list[str], network: Path, page: Path) -> list[str]:
     """A command's words with what makes it quick and repeatable; the first page's jobs use the embedded model."""
+    if words[0] == "compare":
+        return [*words, *([] if "--frames" in words else ["--frames", "1"])]
     if words[0] != "matte":
         return words
     more = [] if page == README or "--model" in words else ["--model", str(network)]

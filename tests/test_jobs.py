@@ -338,14 +338,14 @@ def test_a_fault_of_our_own_in_one_clip_does_not_stop_the_rest(
     source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Path(shutil.copy(source, source.with_name("other.mp4")))
-    real = birefvideo.jobs.run.probe  # type: ignore[attr-defined]
+    real = birefvideo.jobs.checked_input.probe  # type: ignore[attr-defined]
 
     def faulty(path: Path) -> object:
         if path == source:
             raise ZeroDivisionError("a bug")
         return real(path)
 
-    monkeypatch.setattr("birefvideo.jobs.run.probe", faulty)
+    monkeypatch.setattr("birefvideo.jobs.checked_input.probe", faulty)
     result = invoke(source, other, "--model", network, "--to", "matte")
     assert result.exit_code == 1 and "--debug" in result.stderr and "Traceback" not in result.stderr
     assert other.with_name("other_matte.mp4").exists()

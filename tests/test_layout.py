@@ -36,10 +36,11 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "advice": {"media", "family", "matting", *BASE},
     "jobs": {"advice", "pipeline", "media", "family", "matting", *BASE},
+    "comparison": {"jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
-    "birefvideo": {"session", "api", "advice", "jobs", "family", *BASE},
-    "cli": {"birefvideo", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
+    "birefvideo": {"session", "api", "comparison", "advice", "jobs", "family", *BASE},
+    "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }
 

@@ -307,10 +307,10 @@ def test_the_pace_counts_what_was_computed_now(copy: GetClip, network: Path, mon
         done.append(1)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", stopping)
+    monkeypatch.setattr("birefvideo.jobs.segment_work.matte_segment", stopping)
     command = ["matte", str(source), "--model", str(network), "--to", "matte"]
     assert CliRunner().invoke(app, command).exit_code == 130
-    monkeypatch.setattr("birefvideo.jobs.run.matte_segment", real)
+    monkeypatch.setattr("birefvideo.jobs.segment_work.matte_segment", real)
     result = CliRunner().invoke(app, command)
     assert "  6 frames are done already, from an earlier run" in result.stdout
     assert "  12 frames in " in result.stdout and "(6 of them new, " in result.stdout, result.stdout

@@ -12,6 +12,7 @@ import typer
 
 from birefvideo import __version__
 from birefvideo.cli.advise import advise
+from birefvideo.cli.compare import compare
 from birefvideo.cli.cutout import cutout
 from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command(cls=OptionalValueCommand)(matte)
 app.command(cls=Command)(cutout)
 app.command(cls=Command)(advise)
+app.command(cls=Command)(compare)
 app.command(cls=Command)(models)
 app.command(cls=Command)(verify)
 app.command(cls=Command)(formats)

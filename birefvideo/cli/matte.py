@@ -12,6 +12,7 @@ from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tel
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
+from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
@@ -55,6 +56,14 @@ def matte(
         typer.Option(
             "--review",
             help="Also make STEM_review.html: play, scrub and judge the matte in a browser.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Only make STEM_preview.png of a few frames, and tell what a run would cost.",
             rich_help_panel=_COMMON,
         ),
     ] = False,
@@ -105,6 +114,10 @@ def matte(
     for line in missing:
         print_error(line)
     failures = Failures(debug)
+    if preview:
+        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet)
+        end(failures, len(missing), len(jobs) + len(missing))
+        return
     choices = {
         "review": review,
         "receipts": receipt,

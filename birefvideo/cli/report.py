@@ -97,7 +97,7 @@ def _length(plan: Plan) -> Fraction:
 def print_result(clip: Path, result: Result) -> None:
     """Print the closing summary of one clip."""
     if result.was_done:
-        tell(f"{clip.name}: done already, by its receipts: {', '.join(map(_short, result.outputs))}")
+        tell(f"{clip.name}: done already, by its receipts: {', '.join(map(short, result.outputs))}")
     else:
         _print_outputs(result)
     for warning in result.warnings:
@@ -106,12 +106,12 @@ def print_result(clip: Path, result: Result) -> None:
 
 def _print_outputs(result: Result) -> None:
     tell(f"  {_pace(result)}")
-    names = [_short(path) for path in result.outputs]
+    names = [short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
         tell(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
     if result.review is not None:
-        tell(f"  review it in a browser: {_short(result.review)}")
+        tell(f"  review it in a browser: {short(result.review)}")
 
 
 def print_note(message: str, indent: str = "") -> None:
@@ -141,7 +141,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f}" if size >= 1e6 else f"{max(size, 1000) / 1e6:.3f}"
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Return a path as the terminal shows it, relative to the working directory where that is shorter."""
     try:
         relative = os.path.relpath(path)

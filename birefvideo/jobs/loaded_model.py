@@ -57,8 +57,8 @@ class LoadedModel(KeptModel):
         self.options = options
         self.device = find_device(options.device)
         dtype = self.device.dtype_called(options.dtype)
-        network, self.identity, size = _network_of(options, self.device)
-        self.size = size.overridden(options.size)
+        network, self.identity, self.native = _network_of(options, self.device)
+        self.size = self.native.overridden(options.size)
         self.engine = Engine(network, self.size, self.device, dtype=dtype)
 
     def __str__(self) -> str:

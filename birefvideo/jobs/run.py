@@ -9,50 +9,40 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
-from birefvideo.family.variants import EMBEDDED
-from birefvideo.jobs.check_targets import check_free, check_targets
+from birefvideo.jobs.check_targets import check_free
+from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
-from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
-from birefvideo.jobs.manifest import InputChangedError, fingerprints
+from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
     Target,
-    as_asked,
-    check_premultiplied,
     job_folder,
     plan_segments,
     review_page,
     review_targets,
-    trimmed_span,
     with_earlier_batch,
 )
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
+from birefvideo.jobs.segment_work import write_parts
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.second_look import SecondLook
-from birefvideo.matting.smoother import make_smoother
-from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
 from birefvideo.media.notes import merged
-from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
-from birefvideo.media.writing.background import check_background
-from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.join import join
-from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
 from birefvideo.paths import writing
-from birefvideo.pipeline import SegmentReport, matte_segment, spill_light
+from birefvideo.pipeline import SegmentReport
 
 
 def run(
@@ -115,16 +105,10 @@ def _planned(
     strict: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
-    info = as_asked(probe(source), options)
-    check_pictures_fit(info, targets)
-    inputs = fingerprints(source, options)
-    span = trimmed_span(info, options.start, options.end)
+    checked = checked_input(source, targets, options)
+    info, span, inputs = checked.info, checked.span, checked.inputs
     if strict:
         _check_whole(source, file_losses(info, span))
-    check_length([target.format for target in targets], info, span)
-    check_premultiplied(options, targets)
-    check_background(options.background)
-    check_targets(source, targets, options.background)
     if receipts:
         check_receipts([target.path for target in targets])
     copies = review_targets(source, targets, options) if review else ()
@@ -246,31 +230,16 @@ def _run_segment(
     plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
 ) -> SegmentReport:
     folder.check_held()
-    spill = spill_light(plan.options.despill, plan.source.colour)
-    settings = EncodeSettings(
-        background=plan.options.background,
+    report = write_parts(
+        plan.source,
+        segment.span,
+        [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
+        plan.options,
+        predictor,
+        progress.frame,
+        model=plan.settings["model"],
         first=plan.span.start,
-        premultiplied=plan.options.premultiplied,
-        despilled=spill is not None,
     )
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                (open_writer if target.delivered else open_review_writer)(
-                    folder.part(segment, target, finished=False),
-                    target.format,
-                    plan.source,
-                    settings,
-                )
-            )
-            for target in plan.targets
-        ]
-        smoother = make_smoother(0 if plan.source.still else plan.options.smooth)
-        # For one picture, it would double the time that a large network takes.
-        second_look = None if plan.source.still and plan.settings["model"] != EMBEDDED else SecondLook()
-        report = matte_segment(
-            plan.source, segment.span, predictor, smoother, writers, progress.frame, spill, second_look
-        )
     plan.check_inputs()
     with writing(plan.folder):
         folder.finish(segment, report)

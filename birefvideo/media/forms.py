@@ -171,3 +171,7 @@ def form_of_file(path: Path, name: str = "", *, is_still: bool) -> Format:
     if name:
         return STILLS.get(name) or form_of(get_format(name), is_still=True, over_background=False)
     return still_for_ending(path) or format_for_suffix(path)
+
+
+COMPARE_SHEET, PREVIEW_SHEET = SHEETS = ("_compare.png", "_preview.png")
+"""Endings of the contact sheets that lie beside an input: `compare` makes them, and `matte --preview`."""

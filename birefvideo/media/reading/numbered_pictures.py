@@ -10,7 +10,7 @@ from pathlib import Path
 
 from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import VideoInfo
-from birefvideo.media.forms import STILLS
+from birefvideo.media.forms import SHEETS, STILLS
 
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"])
 """Kinds of pictures that a folder is searched for; OpenEXR, which holds linear light, is not among them."""
@@ -19,6 +19,8 @@ _ALWAYS_SINGLE = frozenset([".heic", ".heif", ".hif", ".avif", ".jxl"])
 DEFAULT_RATE = Fraction(25)
 """Pictures a second where the user does not say."""
 
+_BEFORE_NUMBER = "_-. "
+"""What stands between a series' name and its numbers."""
 _PATTERN = re.compile(r"%(?:0(\d{1,2}))?d")
 _HIGHEST = 2**31 - 1  # FFmpeg counts pictures in 32 bits
 
@@ -86,8 +88,9 @@ def pictures_in(folder: Path, kinds: Collection[str] = PICTURE_SUFFIXES) -> list
     """Return the pictures of a folder; hidden files are left out, and what we have made of one beside it."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file()]
     files = [path for path in files if not path.name.startswith(".")]
-    stems = {path.stem for path in files}
-    ours = [form.suffix for form in STILLS.values()]
+    stems = {path.stem for path in files} | {folder.resolve().name}
+    stems |= {parts[0].rstrip(_BEFORE_NUMBER) for parts in map(_parsed, files) if parts}
+    ours = [*(form.suffix for form in STILLS.values()), *SHEETS]
     made = {f"{stem}{suffix}" for stem in stems for suffix in ours}
     return sorted(path for path in files if path.name not in made)
 
@@ -145,7 +148,7 @@ def stem_of(source: Path) -> str:
     found = None if source.exists() else _PATTERN.search(source.name)
     if found is None:
         return source.stem
-    return source.name[: found.start()].replace("%%", "%").rstrip("_-. ") or source.parent.resolve().name
+    return source.name[: found.start()].replace("%%", "%").rstrip(_BEFORE_NUMBER) or source.parent.resolve().name
 
 
 def _parsed(file: Path) -> tuple[str, str, str] | None:

@@ -1,0 +1,67 @@
+"""`birefvideo matte --preview`: what a run would give and cost, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birefvideo.cli.errors import Failures
+from birefvideo.cli.printing import answer_lines, tell
+from birefvideo.cli.report import print_note, short
+
+if TYPE_CHECKING:
+    from birefvideo.comparison.preview import Preview
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.plan import Target
+
+
+def preview_all(
+    jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, *, overwrite: bool, quiet: bool
+) -> None:
+    """Preview the clips one after another; an error of one stops no other."""
+    from birefvideo.comparison.preview import preview
+    from birefvideo.jobs.loaded_model import LastModel
+
+    load = LastModel()
+    for clip, targets in jobs.items():
+        with failures.caught(clip):
+            found = preview(clip, targets, options, overwrite=overwrite, load=load)
+            if not quiet:
+                _print(found)
+
+
+def _print(found: Preview) -> None:
+    why = f" ({found.why_model})" if found.why_model else ""
+    tell(f"{found.source}: model {found.row.model if not why else found.row.label}{why} on {found.device}")
+    answer_lines(_lines(found))
+    if found.needed > found.free:
+        needed, free = _size(found.needed), _size(found.free)
+        print_note(f"a run needs about {needed} there for a while, and {free} are free", indent="  ")
+
+
+def _lines(found: Preview) -> Iterator[str]:
+    from birefvideo.advice.advise import duration
+
+    measured = found.trial
+    if found.frames == 1:
+        yield f"  a run takes about {duration(found.seconds)}, and writes about"
+    elif found.frames:
+        yield (
+            f"  a run of {found.frames} frames takes about {duration(found.seconds)} "
+            f"({measured.seconds:.2g} s a frame), and writes about"
+        )
+    else:
+        yield f"  a run takes about {measured.seconds:.2g} s a frame, whose number is not known; a frame takes about"
+    width = max(len(output.path.name) for output in found.outputs)
+    for output in found.outputs:
+        yield f"  {output.path.name:{width}}  {_size(output.bytes):>8}"
+    count = "the picture" if measured.frames == 1 else f"{measured.frames} frames in a row"
+    yield f"  estimates, by encoding {count}; sound and the checks at the end come on top"
+    yield f"  see the mattes: {short(found.sheet)}"
+
+
+def _size(size: int) -> str:
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

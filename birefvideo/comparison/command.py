@@ -1,0 +1,52 @@
+"""The command that the user runs next, as a shell takes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+from birefvideo.jobs.options import Options
+
+_UNUSUAL = re.compile("[^ -~\u00a1-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff01-\uffef\U00010000-\U0001ffff]|[\u2000-\u206f]")
+"""What may not be shown or pasted as it is: control characters, marks of direction, bytes that are no UTF-8."""
+
+
+def matte_command(source: Path, options: Options) -> str:
+    """Return the command that mattes a clip with these options' model, size, background and times."""
+    words = ["birefvideo", "matte", _file(source), "--model", str(options.model)]
+    if options.size is not None:
+        size = options.size
+        words += ["--size", "x".join(map(str, size)) if isinstance(size, tuple) else str(size)]
+    if options.asks_for_background:
+        chosen = options.background
+        words += ["--background", _file(chosen) if isinstance(chosen, Path) else "#{:02x}{:02x}{:02x}".format(*chosen)]
+    for name in ("start", "end"):
+        if (time := getattr(options, name)) is not None:
+            words += [f"--{name}", _seconds(time)]
+    if options.device != "auto":
+        words += ["--device", options.device]
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """Return a word as the shell of this system takes it, whatever is in it; the result is one line."""
+    if os.name == "nt":
+        return subprocess.list2cmdline([word])
+    if not _UNUSUAL.search(word):
+        return shlex.quote(word)
+    codes = (f"\\x{byte:02x}" if byte < 32 or byte > 126 or byte in b"\\'" else chr(byte) for byte in os.fsencode(word))
+    return f"$'{''.join(codes)}'"
+
+
+def _file(path: Path) -> str:
+    """Return a path that is not taken for an option."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def _seconds(time: Fraction) -> str:
+    return f"{float(time):.6f}".rstrip("0").rstrip(".")

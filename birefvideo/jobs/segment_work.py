@@ -1,0 +1,63 @@
+"""The work on one segment: its frames matted into the parts of all outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from birefvideo.family.variants import EMBEDDED
+from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.plan import Target
+from birefvideo.matting.second_look import SecondLook
+from birefvideo.matting.smoother import make_smoother
+from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
+from birefvideo.pipeline import Matter, SegmentReport, matte_segment, spill_light
+
+
+def write_parts(
+    source: VideoInfo,
+    span: Span,
+    parts: Sequence[tuple[Target, Path]],
+    options: Options,
+    predictor: Matter,
+    on_frame: Callable[[], object],
+    *,
+    model: str,
+    first: int | None,
+) -> SegmentReport:
+    """Matte a span of a clip into a part of every output.
+
+    Args:
+        source: the clip.
+        span: what of it.
+        parts: the outputs, and where the part of each goes.
+        options: the user's.
+        predictor: the network.
+        on_frame: called after each frame.
+        model: name of the network.
+        first: pts of the output's first frame; None is the clip's.
+
+    Raises:
+        BirefvideoError: the input, the outputs or the machine do not allow it.
+    """
+    spill = spill_light(options.despill, source.colour)
+    settings = EncodeSettings(
+        background=options.background,
+        first=first,
+        premultiplied=options.premultiplied,
+        despilled=spill is not None,
+    )
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                (open_writer if target.delivered else open_review_writer)(part, target.format, source, settings)
+            )
+            for target, part in parts
+        ]
+        smoother = make_smoother(0 if source.still else options.smooth)
+        # For one picture, it would double the time that a large network takes.
+        second_look = None if source.still and model != EMBEDDED else SecondLook()
+        return matte_segment(source, span, predictor, smoother, writers, on_frame, spill, second_look)
