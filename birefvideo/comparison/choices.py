@@ -73,7 +73,12 @@ def wishes(models: Sequence[str] | None, sizes: Sequence[object] | None) -> tupl
 def absent(compared: Sequence[str]) -> list[Absent]:
     """Return the models of the family that are not on this machine, in the family's order."""
     return [
-        Absent(row.name, row.best_for, f"birefvideo models --download {row.name}" if row.hub_id else "", _what_it_takes(row))
+        Absent(
+            row.name,
+            row.best_for,
+            f"birefvideo models --download {row.name}" if row.hub_id else "",
+            _what_it_takes(row),
+        )
         for row in VARIANTS.values()
         if row.name not in compared and not _is_here(row)
     ]
