@@ -74,7 +74,9 @@ class WindowAttention(nn.Module):
             images = windows // mask.shape[0]
             bias = (bias + mask.to(q.dtype).unsqueeze(1)).repeat(images, 1, 1, 1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        projected: Tensor = self.proj(attended.transpose(1, 2).reshape(windows, tokens, dim))
+        # A copy: which layout attention has is its kernel's choice, and an exporter puts another one in its place.
+        joined = attended.transpose(1, 2).clone(memory_format=torch.contiguous_format).view(windows, tokens, dim)
+        projected: Tensor = self.proj(joined)
         return projected
 
 
