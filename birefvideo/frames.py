@@ -129,6 +129,8 @@ class VideoInfo:
     """The part of a decoded picture that the file asks to show, or None for the whole."""
     has_alpha: bool = False
     """Whether pictures come with an opacity of their own, which is to count."""
+    alpha_index: int | None = None
+    """Index of the stream that holds the opacity of a photo in HEIF or AVIF; None where it is in the pictures."""
     is_premultiplied: bool = False
     """Whether their colour is multiplied by it."""
     interlaced: bool = False

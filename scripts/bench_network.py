@@ -2,10 +2,12 @@
 """Measure the network: seconds, multiplications, memory and parity of the published code, ours plain and ours fused.
 
     python scripts/bench_network.py --model lite --published FOLDER [--openvino] [--threads 2] [--repeats 5]
+    python scripts/bench_network.py --model lite --nobg --onnx --only "plain fp32" --only "nobg fp32" --only "onnx fp32"
 
 FOLDER is a checkout of github.com/ZhengPeng7/BiRefNet, whose code runs as it is; it needs torchvision, timm, kornia and
-einops. All sides have the weights of the parity tests (talk: its own), a process each, and take turns frame by frame
-(A B C A B C); medians are printed. A side that cannot run is listed with the reason. Ratios need the published one.
+einops. --nobg needs the package nobg and torchvision, --onnx the packages of the dev extra. All sides have the weights
+of the parity tests (talk: its own), a process each, and take turns frame by frame (A B C A B C); medians are printed. A
+side that cannot run is listed with the reason. Ratios need the published one.
 """
 
 from __future__ import annotations
@@ -82,13 +84,14 @@ def video_frame(path: Path, width: int, height: int) -> Tensor:
     return torch.from_numpy(normal.transpose(2, 0, 1).copy()).unsqueeze(0)
 
 
-def choose_sides(model: str, device: str, openvino: bool, only: list[str]) -> list[Side]:
+def choose_sides(model: str, device: str, more: list[str], only: list[str]) -> list[Side]:
     gpu = device != "cpu"
     dtypes = list(DTYPES) if gpu else ["fp32", "bf16"]
     sides = [Side("published", dtype) for dtype in (("fp32", "fp16") if gpu else ("fp32",))]
     sides += [Side("plain", dtype) for dtype in (dtypes if gpu or model not in BACKBONES else ["fp32"])]
     sides += [Side("fused", dtype) for dtype in dtypes]
-    if openvino:
+    sides += [Side(kind) for kind in more if kind != "openvino"]
+    if "openvino" in more:
         sides += [Side("openvino", "fp32"), Side("openvino", "bf16")]
     return [side for side in sides if not only or str(side) in only]
 
@@ -186,6 +189,8 @@ def main() -> None:
     parser.add_argument("--model", choices=("lite", "general", "talk"), default="lite")
     parser.add_argument("--published", type=Path, metavar="FOLDER", help="checkout of the published repository")
     parser.add_argument("--openvino", action="store_true", help="also OpenVINO's conversion of the published network")
+    parser.add_argument("--onnx", action="store_true", help="also our plain network's ONNX export in onnxruntime")
+    parser.add_argument("--nobg", action="store_true", help="also the independent package nobg")
     parser.add_argument("--size", help="SIDE or WIDTHxHEIGHT (default: the model's own)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -209,7 +214,8 @@ def main() -> None:
     print(
         f"{options.model} at {width}×{height}, {where}, {machine}, torch {torch.__version__}, {options.repeats} turns"
     )
-    sides = choose_sides(options.model, options.device, options.openvino, options.only)
+    more = [kind for kind in ("nobg", "onnx", "openvino") if getattr(options, kind)]
+    sides = choose_sides(options.model, options.device, more, options.only)
     results = measure(sides, setup, frames, options.repeats, options.turns_only)
     print_speed(results)
     print_parity(results, trained=options.model == "talk")

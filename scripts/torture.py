@@ -2,6 +2,7 @@
 
 A find is whatever ends in anything but a result or a BirefvideoError: another exception, a crash, more than TIMEOUT
 seconds or MEMORY bytes. Each case runs in a process of its own. Prints a table; files that were finds are kept.
+With --kills, a job is killed instead, at moments and at steps that write, and run again: see torturing/kills.py.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 
 import av.logging  # noqa: E402
+from torturing.kills import kill  # noqa: E402
 from torturing.runs import Run, runs  # noqa: E402
 
 from birefvideo.errors import BirefvideoError  # noqa: E402
@@ -37,10 +39,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long to go on, all runs together")
     parser.add_argument("--seed", type=int, default=0, help="another one gives other files")
+    parser.add_argument("--kills", type=int, default=0, help="instead kill a job in so many ways and run it again")
     parser.add_argument("--only", default="", help="only the runs whose name holds this")
     parser.add_argument("--keep", type=Path, default=Path("torture"), help="where files that were finds go")
     arguments = parser.parse_args()
     av.logging.set_level(av.logging.PANIC)
+    if arguments.kills:
+        with tempfile.TemporaryDirectory() as scratch:
+            return int(kill(arguments.kills, arguments.seed, arguments.keep, Path(scratch)))
     rng = random.Random(arguments.seed)
     counts: dict[str, Counter[int]] = {}
     with tempfile.TemporaryDirectory() as scratch:

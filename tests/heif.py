@@ -56,6 +56,34 @@ def write_tiled(path: Path, whole: Path, side: int, *, thumbnail: bool) -> Path:
     return path
 
 
+def write_with_opacity(path: Path, colour: Path, opacity: Path, sides: tuple[int, int]) -> Path:
+    """A photo whose opacity is the luma of another one; `sides` are the width and the height of both."""
+    found = [path.read_bytes() for path in (colour, opacity)]
+    pictures = [_inside(data, b"mdat") for data in found]
+    heads = [_box(b"av1C", _inside(data, b"meta", b"iprp", b"ipco", b"av1C")) for data in found]
+    kind = _full(b"auxC", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    properties = _box(b"ipco", _full(b"ispe", struct.pack(">II", *sides)) + b"".join(heads) + kind)
+    owners = struct.pack(">IHB", 2, 1, 2) + b"\x01\x82" + struct.pack(">HB", 2, 3) + b"\x01\x83\x04"
+    entries = b"".join(_full(b"infe", struct.pack(">HH4sB", i, 0, b"av01", 0), 2) for i in (1, 2))
+
+    def meta(at: int) -> bytes:
+        places = [(1, at, len(pictures[0])), (2, at + len(pictures[0]), len(pictures[1]))]
+        items = b"".join(struct.pack(">HHHII", i, 0, 1, *place) for i, *place in places)
+        return _full(
+            b"meta",
+            _full(b"hdlr", struct.pack(">I4s12xB", 0, b"pict", 0))
+            + _full(b"pitm", struct.pack(">H", 1))
+            + _full(b"iloc", struct.pack(">BBH", 0x44, 0, 2) + items)
+            + _full(b"iinf", struct.pack(">H", 2) + entries)
+            + _full(b"iref", _box(b"auxl", struct.pack(">HHH", 2, 1, 1)))
+            + _box(b"iprp", properties + _full(b"ipma", owners)),
+        )
+
+    head = _box(b"ftyp", b"avif\0\0\0\0avifmif1miaf")
+    path.write_bytes(head + meta(len(head) + len(meta(0)) + 8) + _box(b"mdat", b"".join(pictures)))
+    return path
+
+
 def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", len(body) + 8, kind) + body
 

@@ -83,16 +83,19 @@ def joined(path: Path, *parts: Path) -> Path:
     return path
 
 
-def set_edits(path: Path, edits: Sequence[tuple[float, float]]) -> None:
-    """Give the sound of an mp4, whose index is last, an edit list: (seconds, from which second on; -1 is silence)."""
+def set_edits(path: Path, edits: Sequence[tuple[float, float]], *, kind: bytes = b"soun", rate: int = RATE) -> None:
+    """Give the sound, or `kind`, of an mp4, whose index is last, an edit list.
+
+    Its entries are (seconds, from which second on; -1 is silence); `rate` is the track's ticks a second.
+    """
     data = bytearray(path.read_bytes())
-    moov, end = next((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"moov")
+    moov, end = next((start, end) for name, start, end in _boxes(data, 0, len(data)) if name == b"moov")
     assert end == len(data)
     scale = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)[0]
-    trak, until = next((s, e) for k, s, e in _boxes(data, moov + 8, end) if k == b"trak" and b"soun" in data[s:e])
-    entries = [struct.pack(">IiI", round(s * scale), -1 if m < 0 else round(m * RATE), 1 << 16) for s, m in edits]
+    trak, until = next((s, e) for k, s, e in _boxes(data, moov + 8, end) if k == b"trak" and kind in data[s:e])
+    entries = [struct.pack(">IiI", round(s * scale), -1 if m < 0 else round(m * rate), 1 << 16) for s, m in edits]
     elst = struct.pack(">I4sII", 16 + 12 * len(edits), b"elst", 0, len(edits)) + b"".join(entries)
-    children = {kind: (start, stop) for kind, start, stop in _boxes(data, trak + 8, until)}
+    children = {name: (start, stop) for name, start, stop in _boxes(data, trak + 8, until)}
     start, stop = children.get(b"edts", (children[b"tkhd"][1],) * 2)
     data[start:stop] = struct.pack(">I4s", len(elst) + 8, b"edts") + elst
     for box in (trak, moov):

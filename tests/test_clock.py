@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from clips import write_clip
+from sounds import set_edits
 
 import birefvideo
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
@@ -244,3 +245,47 @@ def test_the_proof_counts_what_the_decoder_makes(
     (check,) = [c for c in prove(bad.outputs[0], get_format("matte"), source, Claims()) if c.name == "source"]
     assert check.passed is False
     assert check.finding == f"20 packets, of which the decoder makes 20 pictures, but only {bad.frames} were used"
+
+
+_WRAP = 2**33 / 90000
+"""Seconds after which the clock of a transport stream begins anew."""
+
+
+@pytest.mark.parametrize("before", [1, 4])
+def test_a_clock_that_wraps_loses_nothing(tmp_path: Path, network: Path, before: float) -> None:
+    begin = {"output_ts_offset": f"{_WRAP - 1.4 - before:.3f}"}  # the muxer adds 1.4 s
+    tick = Fraction(1, 90000)
+    clip = write_clip(tmp_path / "wrap.ts", frames=36, time_base=tick, options={"bf": "0"}, container_options=begin)
+    made = birefvideo.matte(clip, tmp_path / "out", ["prores"], model=str(network))
+    assert made.frames == 36 and not made.losses
+    info = probe(clip)
+    assert not info.timeline.joints and info.start < 0
+    output = read_finished_output(made.outputs[0], get_format("prores"))
+    assert output.times[-1] - output.times[0] == pytest.approx(35 / 24, abs=0.001)
+    checks = prove(made.outputs[0], get_format("prores"), clip, Claims())
+    (sound,) = (check for check in checks if check.name == "sound")
+    assert sound.passed, sound.finding
+
+
+@pytest.mark.parametrize(
+    ("edits", "starts"),
+    [
+        ([(0.5, 0.25), (0.5, 0.25)], [6, 6]),  # the same again, after pictures that only lead to it
+        ([(0.5, 1.25), (0.5, 0.25)], [30, 6]),
+        ([(0.25, 0.0), (0.25, 0.625), (0.25, 1.5)], [0, 15, 36]),
+    ],
+)
+def test_cuts_of_an_edit_list_are_no_jumps_of_the_clock(
+    tmp_path: Path, edits: list[tuple[float, float]], starts: list[int]
+) -> None:
+    options = {"x264-params": "keyint=10:min-keyint=10:scenecut=0:bframes=0"}
+    clip = write_clip(tmp_path / "cut.mp4", frames=48, options=options, audio_tracks=0)
+    whole = [frame.picture.to_ndarray() for frame in read_frames(probe(clip))]
+    set_edits(clip, edits, kind=b"vide", rate=12000)
+    info = probe(clip)
+    frames = list(read_frames(info))
+    assert not info.timeline.joints
+    assert np.diff([float(frame.seconds) for frame in frames]) == pytest.approx(1 / 24, abs=0.001)
+    wanted = [first + i for (seconds, _), first in zip(edits, starts, strict=True) for i in range(round(24 * seconds))]
+    assert len(frames) == len(wanted)
+    assert all(np.array_equal(frame.picture.to_ndarray(), whole[i]) for frame, i in zip(frames, wanted, strict=True))

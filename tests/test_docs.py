@@ -40,6 +40,7 @@ STICK = "needs a file of the user's; tests/test_models_command.py runs imports"
 INSTALLS = "installs into this environment; CI's jobs run it"
 NOT_RUN = {
     "pip install .": INSTALLS,
+    "pip install onnx onnxscript onnxruntime": INSTALLS,
     "birefvideo models --download portrait": NETWORK,
     "birefvideo models --download general": NETWORK,
     "birefvideo models --download portrait matting": NETWORK,
@@ -57,6 +58,9 @@ NOT_RUN = {
     'network = BiRefNetForImageSegmentation.from_pretrained("ZhengPeng7/BiRefNet_lite")': NETWORK,
 }
 """Commands, and lines of Python blocks, that the tests here do not run, and why."""
+
+MORE_PACKAGES = {"network.md": ("PIL", "onnxscript", "onnxruntime")}
+"""Packages of the dev extra that a page's Python needs, and that not every environment has."""
 
 SCRIPT = re.compile(r"(?:python |\./)(scripts/[\w.]+)")
 """Commands of the checkout: they take minutes and need data, so that only their being there is tested."""
@@ -115,6 +119,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stills = [f"frames/{index + 1:05d}.png" for index in range(3)]
     for index, still in enumerate([*stills, "photo.jpg", "studio.jpg"]):
         assert cv2.imwrite(str(folder / still), shown[index][..., ::-1])
+    for part in ("pictures", "mattes"):
+        (folder / "pairs" / part).mkdir(parents=True)
+    for index in range(2):
+        assert cv2.imwrite(str(folder / f"pairs/pictures/{index}.jpg"), shown[index][..., ::-1])
+        assert cv2.imwrite(str(folder / f"pairs/mattes/{index}.png"), truth[index])
     return folder
 
 
@@ -165,6 +174,8 @@ def as_run(words: list[str], network: Path, page: Path) -> list[str]:
 @pytest.mark.parametrize("page", RUN_FIRST, ids=name)
 def test_every_python_block_of_a_page_runs(page: Path, at_desk: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
+    for needed in MORE_PACKAGES.get(page.name, ()):
+        pytest.importorskip(needed)
     for text in blocks(page, "python"):
         if not any(line in NOT_RUN for line in text.splitlines()):
             exec(compile(text, str(page), "exec"), names)
@@ -182,6 +193,15 @@ def test_python_blocks_of_a_page_pass_a_strict_type_checker(page: Path, tmp_path
         [*map(str, command), str(module)], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.slow
+def test_the_python_of_the_engineers_page_passes_the_type_checker(tmp_path: Path) -> None:
+    (tmp_path / "page.py").write_text("\n".join(blocks(ROOT / "docs" / "network.md", "python")), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
+    command += ["--cache-dir", str(tmp_path / "cache"), str(tmp_path / "page.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_exceptions_are_of_things_that_pages_show() -> None:

@@ -265,6 +265,23 @@ def test_a_folder_of_another_user_is_not_ours(plan: Plan, monkeypatch: pytest.Mo
     assert owner_of(plan.folder) is Owner.STRANGER
 
 
+def test_a_folder_that_another_process_is_just_removing_is_not_called_a_stranger_s(plan: Plan) -> None:
+    with JobFolder(plan) as folder:
+        (folder.path / MANIFEST).unlink()  # between the parts and the lock, as at a job's end
+        assert owner_of(plan.folder) is Owner.STRANGER
+        with pytest.raises(OutputError, match="another birefvideo is working in"), JobFolder(plan):
+            pass
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_in_nobody_s_way(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = iter([Owner.STRANGER, Owner.NOBODY])
+    monkeypatch.setattr("birefvideo.jobs.folder_files.owner_of", lambda folder: next(seen))
+    with JobFolder(plan) as folder:
+        assert folder.path.is_dir()
+
+
 def test_strangers_files_stay_where_a_job_s_are_removed(plan: Plan) -> None:
     stop(plan)
     theirs = [plan.folder / name for name in ("notes.txt", "joined/notes.txt", "part_x.mov", "part_00000.json.bak")]

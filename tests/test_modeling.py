@@ -136,6 +136,116 @@ def test_weights_are_saved_under_the_published_names(folder: Path, tmp_path: Pat
     assert load_file(tmp_path / "saved" / "model.safetensors").keys() == network.state_dict().keys()
 
 
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (torch.zeros(1, 3, 64, 96, dtype=torch.uint8), "uint8, but the network takes normalised pictures"),
+        (torch.zeros(1, 4, 64, 96), r"not \(1, 4, 64, 96\)"),
+        (torch.zeros(3, 64, 96), r"not \(3, 64, 96\)"),
+        (torch.zeros(0, 3, 64, 96), r"not \(0, 3, 64, 96\)"),
+        (torch.zeros(1, 3, 64, 90), r"multiples of 32, got \(64, 90\)"),
+    ],
+    ids=["uint8", "rgba", "no batch", "none", "size"],
+)
+def test_says_what_pictures_the_network_takes(folder: Path, pixels: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        birefvideo.load_model(folder)(pixels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (torch.zeros(1, 64, 96), r"labels are \(1, 1, 64, 96\) for these pictures.*, not \(1, 64, 96\)"),
+        (torch.zeros(1, 1, 32, 48), r"not \(1, 1, 32, 48\)"),
+        (torch.zeros(2, 1, 64, 96), r"not \(2, 1, 64, 96\)"),
+        (torch.full((1, 1, 64, 96), 255.0), "from 255 to 255: divide by 255"),
+        (torch.full((1, 1, 64, 96), torch.nan), "from nan to nan"),
+    ],
+    ids=["no channel", "size", "count", "range", "nan"],
+)
+def test_says_what_labels_the_loss_takes(folder: Path, picture: torch.Tensor, labels: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        birefvideo.load_model(folder)(picture, labels=labels)
+
+
+def test_masks_of_whole_numbers_are_labels_too(folder: Path, picture: torch.Tensor) -> None:
+    model = birefvideo.load_model(folder)
+    mask = torch.zeros(1, 1, 64, 96, dtype=torch.bool)
+    mask[..., 16:48, 24:72] = True
+    losses = [
+        float(model(picture, labels=mask.to(dtype)).loss.detach()) for dtype in (torch.bool, torch.uint8, torch.float32)
+    ]
+    assert losses == losses[:1] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_pictures_of_another_precision_are_cast(folder: Path, picture: torch.Tensor, dtype: torch.dtype) -> None:
+    model = birefvideo.load_model(folder)
+    assert torch.equal(logits_of(model, picture.to(dtype)), logits_of(model, picture.to(dtype).float()))
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
+def test_gradient_checkpointing_is_refused_in_a_line(folder: Path) -> None:
+    with pytest.raises(ValueError, match="does not support"):
+        birefvideo.load_model(folder).gradient_checkpointing_enable()
+
+
+DISTRIBUTED = """
+import sys
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+import birefvideo
+rank, store, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=100))
+network = birefvideo.load_model(folder).train()
+model = DistributedDataParallel(network)
+optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+generator = torch.Generator().manual_seed(rank)
+for _ in range(2):
+    optimizer.zero_grad()
+    pictures, labels = torch.randn(2, 3, 64, 96, generator=generator), torch.rand(2, 1, 64, 96, generator=generator)
+    model(pixel_values=pictures, labels=labels).loss.backward()
+    optimizer.step()
+mine = torch.cat([weight.detach().flatten() for weight in network.parameters()])
+both = [torch.empty_like(mine) for _ in range(2)]
+dist.all_gather(both, mine)
+before = torch.cat([weight.flatten() for weight in birefvideo.load_model(folder).parameters()])
+print(torch.equal(*both), not torch.equal(mine, before))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["talk", "a network with all kinds of attention"])
+def test_two_processes_train_it_together(tmp_path: Path, model: str) -> None:
+    # DDP without `find_unused_parameters` raises in the second step where the loss has missed a parameter.
+    if model != "talk":
+        torch.manual_seed(2)
+        attention = ("deformable", "aspp", "", "deformable", "")
+        geometry = Geometry("conv_c", attention=attention, block_width=16, aspp_width=16, reference_width=16)
+        save_folder(BiRefNet(geometry), tmp_path / "other", long_side=96)
+        model = str(tmp_path / "other")
+    command = [sys.executable, "-W", "ignore", "-c", DISTRIBUTED]
+    processes = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / "store"), model],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        ends = [process.communicate(timeout=200) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [said.strip() for said, _ in ends] == ["True True"] * 2, "\n".join(errors for _, errors in ends)
+
+
 AUTO_CLASSES = """
 import sys
 {first}

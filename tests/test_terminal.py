@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +21,7 @@ from clips import write_clip
 from typer.testing import CliRunner
 
 from birefvideo.cli import app
-from birefvideo.cli.printing import answer_json, printable
+from birefvideo.cli.printing import answer, answer_json, answer_lines, outlets, printable, tell
 from birefvideo.pipeline import matte_segment
 
 GetClip = Callable[[str], Path]
@@ -27,6 +30,7 @@ PROGRAM = (sys.executable, "-m", "birefvideo")
 NASTY = ("\x1b[31m", "\x9b31m", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\u200b", "\udcff", "\U000e0041")
 
 NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+NEEDS_POLL = pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll")
 NEEDS_HANGUP = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
 HOSTILE = "a\x1b]0;b\x07\x9bc\u202ed\n"
 """A name that sets the window's title, moves the cursor and turns the direction of writing."""
@@ -95,6 +99,12 @@ def test_no_command_repeats_what_the_terminal_obeys(
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("option", ["--model", "--to"])
+def test_an_error_does_not_fill_the_screen_with_what_was_given(option: str, copy: GetClip) -> None:
+    done = CliRunner().invoke(app, ["matte", str(copy("one_frame")), option, "9" * 10_000])
+    assert done.exit_code == 2 and "9999…9999" in done.stderr and len(done.stderr) < 1000
+
+
 def test_a_traceback_is_clean_too(tmp_path: Path) -> None:
     done = subprocess.run([*PROGRAM, "matte", f"{HOSTILE}.mp4", "--debug"], capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" in done.stderr and "InputError" in done.stderr
@@ -148,6 +158,66 @@ def test_a_job_ends_well_wherever_its_words_go(
     output = source.with_name("one_frame_matte.mp4")
     assert CliRunner().invoke(app, ["verify", str(output)]).exit_code == 0
     assert sorted(p.name for p in source.parent.iterdir() if p.is_dir()) == []
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Makes stdout and stderr a full pipe that nobody reads yet, and returns its reading end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    with os.fdopen(writing, "w", encoding="utf-8") as stream:
+
+        def begin() -> int:
+            for name in ("stdout", "stderr"):
+                monkeypatch.setattr(sys, name, stream)
+            return reading
+
+        yield begin
+        monkeypatch.undo()
+    os.close(reading)
+
+
+@NEEDS_POLL
+def test_a_job_ends_though_nobody_reads_what_it_says(copy: GetClip, network: Path, unread: Callable[[], int]) -> None:
+    source = copy("one_frame")
+    unread()
+    assert app(["matte", str(source), "--model", str(network), "--to", "matte"], standalone_mode=False) == 0
+    assert source.with_name("one_frame_matte.mp4").exists()
+
+
+@NEEDS_POLL
+def test_what_is_read_late_arrives_whole_and_in_order(unread: Callable[[], int]) -> None:
+    reading = unread()
+    lines = [f"{number} {'x' * 300}" for number in range(20)]
+    with outlets():
+        for line in lines[:-1]:
+            tell(line)
+        os.read(reading, 1_000_000)
+        tell(lines[-1])
+    assert os.read(reading, 1_000_000).decode().splitlines() == lines
+
+
+@NEEDS_POLL
+def test_an_answer_waits_for_its_reader(unread: Callable[[], int]) -> None:
+    reading = unread()
+    late: list[bytes] = []
+
+    def read_late() -> None:
+        time.sleep(1.5)  # longer than a line about work would wait
+        while not b"".join(late[-2:]).endswith(b"last\n"):
+            late.append(os.read(reading, 1_000_000))
+
+    reader = threading.Thread(target=read_late)
+    reader.start()
+    with outlets():
+        answer_lines(["x" * 300] * 2000)
+        answer("last")
+    reader.join()
+    assert b"".join(late).lstrip(b"x").count(b"x\n") == 1999
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,32 +14,28 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import train
+import training.batches
+import training.compose
+import training.run
 from drawn_people import drawn_person, write_folder
-
-from birefvideo.family.checkpoints import find, load
-from birefvideo.network.birefnet import BiRefNet, Geometry
-
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-import train  # noqa: E402
-import training.batches  # noqa: E402
-import training.compose  # noqa: E402
-import training.run  # noqa: E402
-from training import places, styles  # noqa: E402
-from training.clothes import banded  # noqa: E402
-from training.compose import Sample, _crisp, compose, filmed, next_frame  # noqa: E402
-from training.cutouts import (  # noqa: E402
+from training import places, styles
+from training.clothes import banded
+from training.compose import Sample, _crisp, compose, filmed, next_frame
+from training.cutouts import (
     Cutout,
     Material,
     load_material,
     read_index,
     touched_sides,
 )
-from training.heldout import held_out  # noqa: E402
-from training.losses import temporal_loss  # noqa: E402
-from training.muon import Muon, orthogonal  # noqa: E402
-from training.places import view  # noqa: E402
+from training.heldout import held_out
+from training.losses import temporal_loss
+from training.muon import Muon, orthogonal
+from training.places import view
+
+from birefvideo.family.checkpoints import find, load
+from birefvideo.network.birefnet import BiRefNet, Geometry
 
 
 @pytest.fixture

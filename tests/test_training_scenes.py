@@ -12,24 +12,18 @@ from pathlib import Path
 
 import av
 import cv2
+import eval_model
+import make_trials
 import numpy as np
 import pytest
+import train
+import training.batches
+import training.trials
 from drawn_people import drawn_person, write_folder
-
-from birefvideo.family.checkpoints import load_folder
-
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-import eval_model  # noqa: E402
-import make_trials  # noqa: E402
-import train  # noqa: E402
-import training.batches  # noqa: E402
-import training.trials  # noqa: E402
-from training import bodies, places, styles  # noqa: E402
-from training.batches import Clock  # noqa: E402
-from training.compose import _places  # noqa: E402
-from training.cutouts import (  # noqa: E402
+from training import bodies, places, styles
+from training.batches import Clock
+from training.compose import _places
+from training.cutouts import (
     Cutout,
     Material,
     load_material,
@@ -37,8 +31,12 @@ from training.cutouts import (  # noqa: E402
     read_index,
     straight_colours,
 )
-from training.pack import read_pack, write_pack  # noqa: E402
-from training.trials import TRIALS, Actor, Trial, render  # noqa: E402
+from training.pack import read_pack, write_pack
+from training.trials import TRIALS, Actor, Trial, render
+
+from birefvideo.family.checkpoints import load_folder
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 SKIN = (120, 140, 190)
 

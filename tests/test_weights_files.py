@@ -141,7 +141,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), FOREIGN)
+@pytest.mark.parametrize(("content", "words"), FOREIGN, ids=range(len(FOREIGN)))
 def test_a_file_that_holds_no_weights_says_what_it_is_whatever_it_is_called(
     folder: Path, content: bytes, words: str
 ) -> None:

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import re
+import select
 import sys
 import traceback
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
@@ -20,8 +22,18 @@ _UNSAFE = re.compile(
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+_TOO_LONG = re.compile(r"(\S{100})\S{900,}(\S{50})")
+"""What is no word nor a path, but fills the screen: its beginning and its end are shown in an error."""
+
 _IN_ASCII = str.maketrans({"…": "...", "×": "x", "–": "-", "²": "^2", "³": "^3", "−": "-"})
 """Signs of our own messages, for terminals that lack them."""
+
+_PATIENCE = 1.0
+"""Seconds that a line about work waits for a reader that does not read; then it is kept, and the work goes on."""
+_KEPT = 1000
+"""Such pieces that are kept at most, the newest ones."""
+_PIECE = getattr(select, "PIPE_BUF", 512) // len(r"\U00000000")
+"""Characters that a pipe takes at once where it takes any, however they are encoded."""
 
 
 def printable(text: object) -> str:
@@ -55,12 +67,12 @@ def answer_json(value: object) -> None:
 def answer_bytes(data: bytes) -> None:
     """Write a file to stdout, and nothing else; `answer_lost` says whether some of it was lost."""
     stream = sys.stdout
-    (stream if isinstance(stream, _Outlet) else _Outlet(stream)).write_bytes(data)
+    (stream if isinstance(stream, _Outlet) else _Outlet(stream, answers=True)).write_bytes(data)
 
 
 def print_error(error: object) -> None:
     """Print one line on stderr."""
-    one_line = " ".join(line.strip() for line in str(error).splitlines())
+    one_line = _TOO_LONG.sub(r"\1…\2", " ".join(line.strip() for line in str(error).splitlines()))
     _print_line(sys.stderr, f"birefvideo: {printable(one_line)}", matters=False)
 
 
@@ -80,21 +92,30 @@ def answer_lost() -> str:
 def outlets() -> Iterator[None]:
     """Let no write to stdout or stderr fail inside the block, whoever prints: closed, full or gone, work goes on."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s)) for s in before)
+    sys.stdout, sys.stderr = (
+        s if isinstance(s, _Outlet) else cast(TextIO, _Outlet(s, answers=not number)) for number, s in enumerate(before)
+    )
     try:
         yield
     finally:
+        for stream, outer in zip((sys.stdout, sys.stderr), before, strict=True):
+            if isinstance(stream, _Outlet) and stream is not outer:
+                stream.finish()
         sys.stdout, sys.stderr = before
 
 
 class _Outlet:
-    """A standard stream that takes every write; once one fails, what follows goes nowhere."""
+    """A standard stream that takes every write; once one fails, what follows goes nowhere.
 
-    def __init__(self, stream: TextIO | None) -> None:
+    What nobody reads, as in a full pipe, is kept and written later if it can be; only an answer waits until it is read.
+    """
+
+    def __init__(self, stream: TextIO | None, *, answers: bool) -> None:
         self._stream = stream
+        self._kept: deque[str] = deque(maxlen=_KEPT)
         self.lost: OSError | None = None
         """The first failure to print what matters."""
-        self.matters = True
+        self.matters = answers
         """Whether what is written now does."""
 
     def write(self, text: str) -> int:
@@ -103,13 +124,18 @@ class _Outlet:
         with self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            self._stream.write(text if _is_unicode(self._stream) else text.translate(_IN_ASCII))
+            shown = text if _is_unicode(self._stream) else text.translate(_IN_ASCII)
+            for at in range(0, len(shown), _PIECE):
+                patience = 0 if self._kept else _PATIENCE
+                self._kept.append(shown[at : at + _PIECE])
+                self._print_kept(None if self.matters else patience)
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
         with self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._print_kept(None)
             self._stream.flush()
             self._stream.buffer.write(data)
             self._stream.buffer.flush()
@@ -118,6 +144,23 @@ class _Outlet:
         with self._caught():
             if self._stream is not None and not self._stream.closed:
                 self._stream.flush()
+
+    def finish(self) -> None:
+        """Give what is kept a last chance; the stream takes nothing more."""
+        with self._caught():
+            if self._stream is not None and not self._stream.closed:
+                self._print_kept(_PATIENCE)
+
+    def _print_kept(self, patience: float | None) -> None:
+        """Write piece by piece while the stream takes them, and wait so many seconds for each, or as long as it takes.
+
+        Raises:
+            OSError: the stream is closed, full or gone.
+        """
+        assert self._stream is not None
+        while self._kept and _is_ready(self._stream, patience):
+            self._stream.write(self._kept.popleft())
+            self._stream.flush()
 
     def isatty(self) -> bool:
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
@@ -148,15 +191,29 @@ class _Outlet:
             os.close(nowhere)
 
 
+def _is_ready(stream: TextIO, patience: float | None) -> bool:
+    """Return whether a stream takes a piece now, or within so many seconds, without keeping its writer waiting."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # not a file of the system's
+        return True
+    if patience is None or not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return bool(poll.poll(patience * 1000))
+
+
 def _is_unicode(stream: TextIO | None) -> bool:
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
 def _print_line(stream: TextIO | None, line: str, *, matters: bool) -> None:
+    before = isinstance(stream, _Outlet) and stream.matters
     if isinstance(stream, _Outlet):
         stream.matters = matters
     try:
         print(line, file=stream, flush=True)
     finally:
         if isinstance(stream, _Outlet):
-            stream.matters = True
+            stream.matters = before

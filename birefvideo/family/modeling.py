@@ -108,9 +108,15 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
     ) -> ImageSegmentationOutput | tuple[Tensor, ...]:
         """Map normalised (N, 3, H, W), sides multiples of 32, to logits; `labels` (N, 1, H, W) of 0 to 1 add a loss.
 
-        Pictures of another dtype are cast to the model's. The loss reaches every parameter: to the matte's it adds
-        those of the coarse mattes and edges that a BiRefNet is supervised with.
+        Pictures of another floating-point dtype are cast to the model's. The loss reaches every parameter: to the
+        matte's it adds those of the coarse mattes and edges that a BiRefNet is supervised with.
+
+        Raises:
+            ValueError: the pictures or labels have another shape, or are whole numbers.
         """
+        _check_pictures(pixel_values)
+        if labels is not None:
+            _check_labels(labels, pixel_values)
         pixels = pixel_values.to(self.dtype)
         if labels is None:
             output = ImageSegmentationOutput(logits=self._network[0](pixels))
@@ -119,6 +125,27 @@ class BiRefNetForImageSegmentation(PreTrainedModel):  # type: ignore[misc]
             output = ImageSegmentationOutput(loss=_loss(outputs, labels), logits=outputs.logits)
         as_object = self.config.return_dict if return_dict is None else return_dict
         return output if as_object else output.to_tuple()
+
+
+def _check_pictures(pixels: Tensor) -> None:
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
+        raise ValueError(f"pixel_values are (pictures, 3, height, width), not {tuple(pixels.shape)}")
+    if not pixels.is_floating_point():
+        kind = str(pixels.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"pixel_values are {kind}, but the network takes normalised pictures, float32 about 0: "
+            "BiRefNetImageProcessor makes them from pictures of 0 to 255"
+        )
+    BiRefNet.check_size(pixels)
+
+
+def _check_labels(labels: Tensor, pixels: Tensor) -> None:
+    expected = (pixels.shape[0], 1, *pixels.shape[-2:])
+    if tuple(labels.shape) != expected:
+        raise ValueError(f"labels are {expected} for these pictures, a matte of 0 to 1 each, not {tuple(labels.shape)}")
+    low, high = (float(end) for end in labels.aminmax())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ValueError(f"labels are mattes of 0 to 1, and these go from {low:g} to {high:g}: divide by 255?")
 
 
 def _loss(outputs: TrainingOutputs, labels: Tensor) -> Tensor:

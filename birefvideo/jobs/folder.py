@@ -76,7 +76,7 @@ class JobFolder:
         self._keeps_joined = False
 
     def __enter__(self) -> JobFolder:
-        check_is_ours(self.path)
+        check_is_ours(self.path, _is_busy)
         self._made = make_folders(self.path)
         try:
             self._lock = _locked(self.path)
@@ -311,6 +311,16 @@ def _locked(folder: Path) -> BinaryIO:
         lock.close()
         raise OutputError(f"another birefvideo has just finished in {folder}: run the same command again")
     return lock
+
+
+def _is_busy(folder: Path) -> bool:
+    """Return whether another process holds the lock of a folder, which has one."""
+    with suppress(OSError), os.fdopen(open_existing_or_new(folder / LOCK), "r+b") as lock:
+        try:
+            _lock(lock)
+        except OSError as error:
+            return error.errno in _TAKEN
+    return False
 
 
 def _is_at(lock: BinaryIO, path: Path) -> bool:

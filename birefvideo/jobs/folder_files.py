@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from enum import Enum
 from pathlib import Path
 
-from birefvideo.errors import OutputError
+from birefvideo.errors import OutputError, named
 from birefvideo.jobs.manifest import MANIFEST, MARK, read_manifest
 from birefvideo.json_files import read_json_object
 from birefvideo.media.sequence_json import is_picture_file
@@ -36,6 +37,8 @@ JOINED = "joined"
 
 _REPORT = re.compile(r"part_\d{5,}\.json")
 _PART = re.compile(r"part_\d{5,}_[\w-]+(\.tmp)?(\.\w+)?", re.ASCII)
+_LOOKS, _BETWEEN_LOOKS = 3, 0.05
+"""How often it is looked whose a folder is, which another process may just be filling or removing, and seconds."""
 _ENDS = (MANIFEST, RENAMING, DELIVERED, LOCK)
 """What goes last, in this order."""
 
@@ -66,14 +69,25 @@ def owner_of(folder: Path) -> Owner:
     return Owner.REMAINS if all(_is_remains(file) for file in files) else Owner.STRANGER
 
 
-def check_is_ours(folder: Path) -> None:
+def check_is_ours(folder: Path, is_busy: Callable[[Path], bool]) -> None:
     """Refuse a folder that is a stranger's.
+
+    Args:
+        folder: where the job's folder would be.
+        is_busy: whether another process holds a folder's lock.
 
     Raises:
         OutputError: as above.
     """
-    if owner_of(folder) is Owner.STRANGER:
-        raise OutputError(f"{folder} is in the way and was not made by birefvideo: move it")
+    for _ in range(_LOOKS):
+        if owner_of(folder) is not Owner.STRANGER:
+            return
+        if is_plain_folder(folder) and is_plain_file(folder / LOCK) and is_busy(folder):
+            raise OutputError(f"another birefvideo is working in {folder}: wait for it or stop it")
+        time.sleep(_BETWEEN_LOOKS)
+    if is_plain_folder(folder) and not has_our_owner(folder):
+        raise OutputError(f"{folder} is another user's: move it, or choose another {named('out')}")
+    raise OutputError(f"{folder} is in the way and was not made by birefvideo: move it")
 
 
 def marked() -> dict[str, object]:

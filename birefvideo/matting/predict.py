@@ -106,8 +106,13 @@ class Predictor:
         try:
             with self._engine.lock:
                 slot = ring.take()
-                slot.fill(frames)
-                ring.under_way.append((slot, frames, self._engine.launch(slot)))
+                try:
+                    slot.fill(frames)
+                    downloaded = self._engine.launch(slot)
+                except BaseException:
+                    ring.give_back(slot)
+                    raise
+                ring.under_way.append((slot, frames, downloaded))
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False

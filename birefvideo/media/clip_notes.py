@@ -35,6 +35,8 @@ def _end(info: VideoInfo, loss: Loss) -> str:
             f"another file is joined behind this one, from byte {loss.joined_at} of {size} on, and is not read: "
             "join clips with an editor, or matte them one by one"
         )
+    if info.still:
+        return "the picture is cut off or damaged: a part of it is missing"
     if not loss.frames:
         return f"the file is cut off at {clock(info, loss.at)}: it looks truncated"
     seconds = float(loss.frames / info.rate)

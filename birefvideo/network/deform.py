@@ -30,22 +30,18 @@ class DeformableConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) float -> (N, out_channels, H, W), same dtype."""
         n, c, h, w = x.shape
-        offsets = self.offset_conv(x)
+        size = self.kernel_size
         mask = 2.0 * torch.sigmoid(self.modulator_conv(x))
-        rows = torch.arange(h, device=x.device, dtype=torch.float32).view(1, h, 1)
-        columns = torch.arange(w, device=x.device, dtype=torch.float32).view(1, 1, w)
-        reach = self.kernel_size // 2
-        sampled = []
-        image = x.float()
-        # One tap at a time would save memory, but a single matmul over all of them is the exact im2col form.
-        for tap in range(self.kernel_size**2):
-            dy, dx = divmod(tap, self.kernel_size)
-            # Positions in fp32 whatever the network's dtype: bf16 cannot tell neighbouring columns apart past 256.
-            y = offsets[:, 2 * tap].float() + rows + (dy - reach)
-            x_ = offsets[:, 2 * tap + 1].float() + columns + (dx - reach)
-            grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1)
-            values = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            sampled.append(values.to(x.dtype) * mask[:, tap : tap + 1])
-        columns_matrix = torch.stack(sampled, dim=2).view(n, c * self.kernel_size**2, h, w)
-        weight = self.regular_conv.weight.reshape(-1, c * self.kernel_size**2, 1, 1)
-        return F.conv2d(columns_matrix, weight)
+        # Positions in fp32 whatever the network's dtype: bf16 cannot tell neighbouring columns apart past 256.
+        down, right = self.offset_conv(x).float().view(n, size**2, 2, h, w).unbind(2)
+        taps = torch.arange(size, device=x.device, dtype=torch.float32) - size // 2
+        rows = torch.arange(h, device=x.device, dtype=torch.float32).view(h, 1)
+        columns = torch.arange(w, device=x.device, dtype=torch.float32)
+        y = down + rows + taps.repeat_interleave(size).view(-1, 1, 1)
+        x_ = right + columns + taps.repeat(size).view(-1, 1, 1)
+        grid = torch.stack(((2 * x_ + 1) / w - 1, (2 * y + 1) / h - 1), dim=-1).view(n, -1, w, 2)
+        values = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        # A single matmul over all taps is the exact im2col form.
+        sampled = values.to(x.dtype).view(n, c, size**2, h, w) * mask.unsqueeze(1)
+        weight = self.regular_conv.weight.reshape(-1, c * size**2, 1, 1)
+        return F.conv2d(sampled.view(n, -1, h, w), weight)

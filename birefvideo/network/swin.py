@@ -74,7 +74,9 @@ class WindowAttention(nn.Module):
             images = windows // mask.shape[0]
             bias = (bias + mask.to(q.dtype).unsqueeze(1)).repeat(images, 1, 1, 1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        projected: Tensor = self.proj(attended.transpose(1, 2).reshape(windows, tokens, dim))
+        # A copy: which layout attention has is its kernel's choice, and an exporter puts another one in its place.
+        joined = attended.transpose(1, 2).clone(memory_format=torch.contiguous_format).view(windows, tokens, dim)
+        projected: Tensor = self.proj(joined)
         return projected
 
 
@@ -112,11 +114,9 @@ def shift_mask(h: int, w: int, window: int, device: torch.device) -> Tensor:
     `h` and `w` are padded sides; a roll by window // 2 brings up to four image regions into one window.
     """
     shift = window // 2
-    region = torch.zeros(h, w, device=device)
-    borders = [slice(0, -window), slice(-window, -shift), slice(-shift, None)]
-    for row, rows in enumerate(borders):
-        for column, columns in enumerate(borders):
-            region[rows, columns] = row * 3 + column
+    from_end = (torch.arange(-side, 0, device=device) for side in (h, w))
+    rows, columns = ((axis >= -window).long() + (axis >= -shift) for axis in from_end)
+    region = rows.unsqueeze(1) * 3 + columns
     ids = to_windows(region.view(1, h, w, 1), window).squeeze(-1)
     apart = ids.unsqueeze(1) != ids.unsqueeze(2)
     return torch.zeros_like(apart, dtype=torch.float32).masked_fill(apart, float("-inf"))

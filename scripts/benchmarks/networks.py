@@ -1,9 +1,10 @@
-"""The sides of a network benchmark: the published code, ours plain and fused, and OpenVINO, with equal weights."""
+"""The sides of a network benchmark: the published code, nobg, ours in several forms, with equal weights."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Side:
     """One thing to measure."""
 
     kind: str
-    """'published', 'plain', 'fused', or 'openvino'."""
+    """'published', 'nobg', 'plain', 'fused', 'onnx' or 'openvino'."""
     dtype: str = "fp32"
     """A name in DTYPES."""
 
@@ -94,10 +95,13 @@ def build(side: Side, setup: Setup) -> Network:
     torch.set_num_threads(setup.threads)
     if side.kind == "openvino":
         return openvino_network(side, setup)
-    if side.kind == "published":
-        return torch_network(published_model(setup), side, setup)
-    model = our_model(setup.model)
-    return torch_network(fuse(model) if side.kind == "fused" else model, side, setup)
+    if side.kind == "onnx":
+        return onnx_network(setup)
+    if side.kind in ("published", "nobg"):
+        model = published_model(setup) if side.kind == "published" else nobg_model(setup.model)
+        return torch_network(model, side, setup)
+    ours = our_model(setup.model)
+    return torch_network(fuse(ours) if side.kind == "fused" else ours, side, setup)
 
 
 def our_model(name: str) -> BiRefNet:
@@ -145,6 +149,26 @@ def published_model(setup: Setup) -> nn.Module:
     return model
 
 
+def nobg_model(name: str) -> nn.Module:
+    """Build the network of the independent package nobg, which maps the published keys to its own by its own code.
+
+    Raises:
+        NotRunError: the package or torchvision is missing, or it does not have the model.
+    """
+    if name not in BACKBONES:
+        raise NotRunError(f"nobg has no {name}")
+    try:
+        theirs: Any = importlib.import_module("nobg.birefnet.modeling_birefnet")
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit torch
+        raise NotRunError(f"nobg cannot be imported ({error})") from error
+    swin = SWIN_SIZES[BACKBONES[name]]
+    config = theirs.BiRefNetConfig(
+        embed_dim=swin.width, depths=[*swin.depths], num_heads=[*swin.heads], window_size=swin.window
+    )
+    model: nn.Module = theirs.BiRefNet.from_origin(our_model(name), config=config)
+    return model.eval()
+
+
 def torch_network(model: nn.Module, side: Side, setup: Setup) -> Network:
     """Return a function that runs a torch model in the side's dtype on the device."""
     dtype = DTYPES[side.dtype]
@@ -153,11 +177,37 @@ def torch_network(model: nn.Module, side: Side, setup: Setup) -> Network:
     def run(image: Tensor) -> Tensor:
         with torch.no_grad():  # not inference mode, under which older counters do not see inside linear layers
             logits = model(image.to(setup.device, dtype))
+        if isinstance(logits, dict):  # nobg's
+            logits = logits["logits"]
         # The published network returns a list.
         last: Tensor = logits[-1] if isinstance(logits, list) else logits
         return last.float().cpu()
 
     return run
+
+
+def onnx_network(setup: Setup) -> Network:
+    """Export our plain network to ONNX by PyTorch's exporter, and run it in onnxruntime on the CPU.
+
+    Raises:
+        NotRunError: a package is missing.
+    """
+    try:
+        importlib.import_module("onnxscript")
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise NotRunError(f"not installed ({error})") from error
+    width, height = setup.size
+    names: dict[str, Any] = {"input_names": ["pixel_values"], "output_names": ["logits"]}
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/network.onnx"
+        # One picture: the exporter's graph is smaller where their number is known.
+        pixels = torch.zeros(1, 3, height, width)
+        torch.onnx.export(our_model(setup.model), (pixels,), file, **names, opset_version=20, dynamo=True)
+        settings = runtime.SessionOptions()
+        settings.intra_op_num_threads = setup.threads
+        session = runtime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run(["logits"], {"pixel_values": image.numpy()})[0])
 
 
 def openvino_network(side: Side, setup: Setup) -> Network:

@@ -37,10 +37,11 @@ _ONE_DOT = f"lum=128:cb='if(eq(X,{_DOT})*eq(Y,{_DOT}),255,0)':cr=128"
 _STRICT = Interpolation.BILINEAR | 0x800  # SWS_STRICT: an error where a tag is missing
 
 
-def site_of(picture: av.VideoFrame, colour: Colour) -> ChromaSite:
+def site_of(picture: av.VideoFrame, colour: Colour, *, is_photo: bool = False) -> ChromaSite:
     """Return where a decoded picture's chroma lies: as its decoder says, else as pictures of its kind have it.
 
-    Unsaid, JPEG's is in the middle, that of HDR in BT.2020 on the first sample (BT.2100 table 9), any other to the
+    Unsaid, JPEG's is in the middle, and so is that of photos in WebP and AVIF, `is_photo`, which libwebp and libavif
+    make and show so; that of HDR in BT.2020 on the first sample (BT.2100 table 9), any other to the
     left (H.264, figure 6-1).
     """
     components = picture.format.components
@@ -49,7 +50,7 @@ def site_of(picture: av.VideoFrame, colour: Colour) -> ChromaSite:
     said = _said_site(picture)
     if said is not None:
         return said
-    if picture.format.name.startswith("yuvj"):
+    if is_photo or picture.format.name.startswith("yuvj"):
         return CENTRE
     return TOP_LEFT if colour.matrix in _BT2020 and colour.is_hdr else LEFT
 

@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
+from birefvideo.media.reading.alpha_beside import alpha_beside
 from birefvideo.media.reading.deinterlace import deinterlaced
-from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, working_format
+from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, upright_opacity, working_format
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
@@ -58,7 +59,8 @@ def read_frames(
                         break
                 reader.counts.frames += core
                 reader.counts.rescaled_frames += core and is_resized(picture, info)
-                opacity = opacity_of(picture, info)
+                beside = alpha_beside(info) if info.has_alpha else None
+                opacity = opacity_of(picture, info) if beside is None else upright_opacity(beside, picture, info)
                 reader.counts.transparent_frames += core and opacity is not None
                 picture = prepare(picture, info)
                 picture.pts, picture.time_base = pts, info.time_base

@@ -49,6 +49,11 @@ class StreamTimes:
     time_base: Fraction
     """Seconds a tick."""
 
+    def part(self, places: Ticks) -> StreamTimes:
+        """Return the times of the packets at some places, in order."""
+        arrays = (self.pts[places], self.dts[places], self.duration[places], self.order[places])
+        return StreamTimes(*arrays, self.time_base)
+
 
 @dataclass(frozen=True)
 class Clocks:

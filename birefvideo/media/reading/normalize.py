@@ -112,7 +112,11 @@ def opacity_of(picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
 
     None where it is opaque, or its opacity is not to count.
     """
-    opacity = alpha_or_palette(picture) if info.has_alpha else None
+    return upright_opacity(alpha_or_palette(picture) if info.has_alpha else None, picture, info)
+
+
+def upright_opacity(opacity: Alpha | None, picture: av.VideoFrame, info: VideoInfo) -> Alpha | None:
+    """Return an opacity of a decoded picture's size as `opacity_of` does."""
     if opacity is None or opacity.min() >= 1:
         return None
     turned = info.quarter_turns % 2 == 1
@@ -156,6 +160,8 @@ def _range(picture: av.VideoFrame, info: VideoInfo) -> int:
 
 
 def _converted(picture: av.VideoFrame, width: int, height: int, info: VideoInfo) -> av.VideoFrame:
+    if picture.format.has_palette:  # swscale rounds a palette's colours before it converts them
+        picture = picture.reformat(format="rgb24", threads=1)
     if not has_chroma(picture.format) and info.bit_depth > 8:
         picture = _in_ten_bits(picture, info)
     size, own = (picture.width, picture.height), _subsampling(picture.format.name)

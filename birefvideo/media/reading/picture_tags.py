@@ -18,7 +18,6 @@ from typing import BinaryIO
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
 _EXIF = b"Exif\0\0"
-_SCAN = b"\xff\xda"
 _JPEG_PROFILE = b"ICC_PROFILE\0"
 _ORIENTATION, _PROFILE = 0x0112, 0x8773
 STILL_BRANDS = frozenset([b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf"])
@@ -75,53 +74,6 @@ def read_picture_tags(path: Path) -> PictureTags | None:
     except (OSError, ValueError, IndexError, struct.error, zlib.error, MemoryError):
         pass
     return PictureTags(turns, mirrored, profile)
-
-
-def is_cut_off(path: Path) -> bool:
-    """Return whether a JPEG, PNG or WebP ends before its picture does; what decoders make of it does not say so."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-            if head.startswith(b"\xff\xd8\xff"):
-                return not _has_end(file)
-            if head.startswith(_PNG):
-                return not _reaches_end(file)
-            if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-                return file.seek(0, 2) < 8 + int.from_bytes(head[4:8], "little")
-    except (OSError, struct.error):
-        return True
-    return False
-
-
-def _has_end(file: BinaryIO) -> bool:
-    """Return whether a JPEG's end is marked anywhere behind the beginning of its picture."""
-    file.seek(2)
-    while True:
-        mark = file.read(2)
-        while mark == b"\xff\xff":  # filling
-            mark = b"\xff" + file.read(1)
-        (size,) = struct.unpack(">H", file.read(2))
-        if mark == _SCAN:
-            break
-        if mark[:1] != b"\xff":  # whatever it is, it is not cut off here
-            return True
-        file.seek(size - 2, 1)
-    last = b""
-    while block := file.read(1 << 20):
-        if b"\xff\xd9" in last + block:
-            return True
-        last = block[-1:]
-    return False
-
-
-def _reaches_end(file: BinaryIO) -> bool:
-    """Return whether a PNG's last chunk is there."""
-    file.seek(len(_PNG))
-    while True:
-        size, kind = struct.unpack(">I4s", file.read(8))
-        if kind == b"IEND":
-            return True
-        file.seek(size + 4, 1)
 
 
 def _parts(file: BinaryIO, head: bytes) -> Iterator[tuple[int, bytes]] | None:

@@ -18,6 +18,7 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
+from birefvideo.media.reading.alpha_beside import stream_of_alpha
 from birefvideo.media.reading.channel_order import channel_count, settled_layout
 from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
@@ -36,6 +37,7 @@ _FALLBACK_RATE = Fraction(25)
 _MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
 _ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
+_PHOTO_CODECS = frozenset({"webp", "av1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
@@ -110,8 +112,9 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
     aspect, doubts = _aspect(stream)
     colour = resolve_colour(picture)
-    site = site_of(picture, colour)
+    site = site_of(picture, colour, is_photo=codec_name(stream) in _PHOTO_CODECS and is_still(path))
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
+    beside = stream_of_alpha(container, stream, path)
     sounds = {sound.index: _audio(sound) for sound in container.streams.audio}
     return VideoInfo(
         path=path,
@@ -131,7 +134,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         mirrored=mirrored,
         chroma_site=site,
         crop=crop,
-        has_alpha=has_alpha(picture) or picture.format.has_palette or hides_alpha(stream),
+        has_alpha=has_alpha(picture) or picture.format.has_palette or hides_alpha(stream) or beside is not None,
+        alpha_index=beside,
         is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
         audio=tuple(sound for sound in sounds.values() if sound),

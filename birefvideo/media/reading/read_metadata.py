@@ -96,7 +96,7 @@ def _others(container: InputContainer, info: VideoInfo) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for stream in container.streams:
         # The text track that holds a mov's chapters is read as chapters, and marked as not to be read.
-        if stream.index == info.stream_index or stream.discard == Discard.all:
+        if stream.index in (info.stream_index, info.alpha_index) or stream.discard == Discard.all:
             continue
         if stream.type == "video":
             counts["video track"] += not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)

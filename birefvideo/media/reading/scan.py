@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -115,9 +115,34 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
         may_jump=clock_may_jump(container),
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
-    timeline = find_joints(stream.index, pictures, times, clocks)
+    timeline = _timeline(stream.index, found, clocks)
     return _summed(
         found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
+    )
+
+
+def _timeline(stream: int, found: dict[int, _Stream], clocks: Clocks) -> Timeline:
+    """Return how the times of packets become one clock.
+
+    What only leads to a picture, or follows a cut of an edit list, is not shown, and its time is no step of the clock.
+    """
+    places = {index: np.flatnonzero(np.frombuffer(bytes(one.shown), np.bool_)) for index, one in found.items()}
+    shown = {index: one.times().part(places[index]) for index, one in found.items()}
+    pictures = shown.pop(stream)
+    timeline = find_joints(stream, pictures, {i: one for i, one in shown.items() if len(one.pts)}, clocks)
+
+    def number(index: int, place: int) -> int:
+        return int(places[index][place]) if place < len(places[index]) else len(found[index].shown)
+
+    return replace(
+        timeline,
+        shifts=tuple(
+            (index, tuple(replace(shift, first=number(index, shift.first)) for shift in shifts))
+            for index, shifts in timeline.shifts
+        ),
+        corrected=tuple(
+            (index, tuple((number(index, place), time) for place, time in times)) for index, times in timeline.corrected
+        ),
     )
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from birefvideo.frames import Still, VideoInfo
+from birefvideo.frames import Loss, Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pages import count_pages
-from birefvideo.media.reading.picture_tags import STILL_BRANDS, is_cut_off, read_picture_tags
+from birefvideo.media.reading.picture_losses import check_readable, is_damaged
+from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
 
 _HEADS = (
     *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
-    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"#?RADIANCE", b"P5", b"P6", b"PF", b"Pf"),
+    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"#?RADIANCE", b"PF", b"Pf"),
+    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"\x01\xda", b"\x59\xa6\x6a\x95", b"DDS "),
 )
-"""How files of pictures begin: PNG, JPEG, GIF, TIFF, BMP, DPX, OpenEXR, PSD, QOI, JPEG XL and 2000, HDR, PNM."""
+"""How files of pictures begin: PNG, JPEG, GIF, TIFF, BMP, DPX, OpenEXR, PSD, QOI, JPEG XL and 2000, HDR, PNM, SGI,
+Sun raster and DDS."""
+_WITHOUT_HEAD = frozenset([".tga", ".pcx"])
+"""Pictures that are known by their ending only."""
 _MOTION_JPEG = frozenset([".mjpeg", ".mjpg"])
 """Files that begin as a JPEG does and go on with the next."""
 _MAY_MOVE = (b"\x89PNG", b"GIF8")
@@ -43,6 +47,8 @@ def is_still(path: Path) -> bool:
         return not is_animated_webp(path)
     if head[4:8] == b"ftyp":
         return head[8:12] in STILL_BRANDS
+    if path.suffix.lower() in _WITHOUT_HEAD:
+        return True
     if not head.startswith(_HEADS) or path.suffix.lower() in _MOTION_JPEG:
         return False
     return not head.startswith(_MAY_MOVE) or not _has_second_picture(path)
@@ -52,7 +58,11 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
     """Return what is true of a clip that is one picture, given what would be of a video.
 
     It has no times, fields or sound. Colour that the file does not name is sRGB.
+
+    Raises:
+        InputError: FFmpeg shows it as black, because it does not know how it is packed.
     """
+    check_readable(info.path)
     tags, pages = read_picture_tags(info.path), count_pages(info.path)
     unsaid = (0, 2, 3)
     colour = info.colour
@@ -69,20 +79,14 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
         interlaced=False,
         deinterlace=False,
         audio=(),
-        doubts=(*info.doubts, *_doubts(info.path, pages)),
+        doubts=(*info.doubts, *([f"the file holds {pages} pictures: only the first is used"] if pages > 1 else [])),
+        losses=(Loss(0, info.start, is_end=True),) if is_damaged(info.path) else (),
         still=Still(
             depth=format_depth(picture.format),
             is_rgb=not has_chroma(picture.format),
             profile=tags.profile if tags else b"",
         ),
     )
-
-
-def _doubts(path: Path, pages: int) -> Iterator[str]:
-    if pages > 1:
-        yield f"the file holds {pages} pictures: only the first is used"
-    if is_cut_off(path):
-        yield "the file is damaged: it ends before its picture does, so that a part of it is missing"
 
 
 def _has_second_picture(path: Path) -> bool:

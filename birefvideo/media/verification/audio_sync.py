@@ -70,11 +70,16 @@ class Offset:
     """Stretches that do not sound alike anywhere near."""
 
 
-def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> MonoAudio | None:  # noqa: B008 - frozen
+def read_mono_audio(
+    path: Path,
+    index: int,
+    timeline: Timeline = Timeline(),  # noqa: B008 - frozen
+    begin: Fraction = Fraction(0),
+) -> MonoAudio | None:
     """Decode stream `index` of a file, or return None where nothing of it can be heard.
 
     Every frame is where the file's clock, made one by `timeline`, has it: holes are silence, and of an overlap the
-    earlier sound is heard. What lies behind a hole of many hours is left out.
+    earlier sound is heard. What lies behind a hole of many hours is left out, and so is what lies before `begin`.
     """
     start: Fraction | None = None
     blocks: list[Samples] = []
@@ -102,8 +107,8 @@ def read_mono_audio(path: Path, index: int, timeline: Timeline = Timeline()) -> 
     if start is None:
         return None
     samples: Samples = np.concatenate(blocks)
-    if start < 0:  # what a decoder needs before the first sample heard
-        samples, start = samples[round(-start * RATE) :], Fraction(0)
+    if start < begin:  # what a decoder needs before the first sample heard
+        samples, start = samples[round((begin - start) * RATE) :], begin
     return MonoAudio(start, samples, Fraction(covered, RATE))
 
 

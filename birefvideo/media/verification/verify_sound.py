@@ -68,7 +68,10 @@ def _beside_source(
     finished: FinishedOutput, info: VideoInfo, shift: Fraction | None, end: Fraction | None, claims: SoundClaims
 ) -> Iterator[Finding]:
     asked = {"none": 0, "first": 1}.get(claims.tracks or "", len(info.audio))
-    sources = [(audio, audio_sync.read_mono_audio(info.path, audio.index, info.timeline)) for audio in info.audio]
+    begin = min(Fraction(0), info.start * info.time_base)  # a clock that wraps has all of its times below 0
+    sources = [
+        (audio, audio_sync.read_mono_audio(info.path, audio.index, info.timeline, begin)) for audio in info.audio
+    ]
     audible = [(audio, source) for audio, source in sources[:asked] if source is not None]
     sounds = finished.sounds
     if len(sounds) < len(audible):

@@ -223,8 +223,9 @@ class Track:
             return ""
         if self.audio.duration > self._source.start * self._source.time_base + self._source.duration + LIMIT:
             return ""  # which is no more likely than that the file is wrong
-        # Where its length counts from the first sample, this asks too little.
-        wanted = min(filter(None, [self.audio.duration, self._window.end]))
+        # Where its length counts from the first sample and not from 0, this asks too little. Clocks that begin below 0,
+        # as one that wraps does, count from there.
+        wanted = min(filter(None, [self.audio.duration + min(self.audio.start, Fraction(0)), self._window.end]))
         short = wanted - (self._heard[1] + self._window.origin)
         return f"it ends {length_in_words(short)} before the file says" if short > _SHORT else ""
 

@@ -1,0 +1,194 @@
+"""Photos of unusual kinds: palettes and grey, opacity beside AVIF, chroma of WebP, cut files, TIFFs shown black."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import picture
+from heif import write_avif, write_with_opacity
+from numpy.typing import NDArray
+
+import birefvideo
+from birefvideo.errors import InputError
+from birefvideo.media.reading.chroma_siting import CENTRE
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.numbered_pictures import at_rate
+from birefvideo.media.reading.probe import probe
+from birefvideo.media.reading.stills import is_still
+from birefvideo.media.writing.animation_pixels import paletted
+from birefvideo.rgb import to_rgb
+
+RGB = NDArray[np.uint8]
+
+
+def colour_read(path: Path) -> NDArray[np.float32]:
+    """What a photo's pictures show when they are written as R'G'B' again, 0 to 255."""
+    info = at_rate(probe(path), None)
+    (frame,) = read_frames(info)
+    assert frame.picture.format.name.startswith("yuv444p")
+    return np.asarray(to_rgb(frame.picture, info.colour, 255.0), np.float32)
+
+
+def test_every_grey_comes_back(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    assert np.array_equal(np.rint(colour_read(tmp_path / "grey.png"))[..., 1], grey)
+
+
+def test_every_grey_beside_alpha_comes_back(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
+    frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="ya8", threads=1)
+    encode(tmp_path / "grey.png", "png", frame)
+    assert np.array_equal(np.rint(colour_read(tmp_path / "grey.png"))[..., 1], grey)
+
+
+def test_every_colour_of_a_palette_comes_back(tmp_path: Path) -> None:
+    codes = np.dstack([picture(0), np.full((64, 96), 255, np.uint8)])
+    frame = paletted(codes)
+    wanted = frame.reformat(format="rgb24", threads=1).to_ndarray()
+    encode(tmp_path / "few.png", "png", frame)
+    assert np.array_equal(np.rint(colour_read(tmp_path / "few.png")), wanted)
+
+
+def encode(path: Path, codec: str, frame: av.VideoFrame) -> None:
+    """Write one picture as it comes from its encoder."""
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
+    context.framerate, context.time_base = 1, 1  # type: ignore[assignment]
+    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
+
+
+@pytest.mark.parametrize(("keep", "is_whole"), [(1.0, True), (0.97, False), (0.7, False)])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_cut_jpeg_is_a_loss(tmp_path: Path, network: Path, keep: float, is_whole: bool, progressive: int) -> None:
+    path = tmp_path / "me.jpg"
+    cv2.imwrite(str(path), picture(0)[..., ::-1], [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * keep)])
+    made = birefvideo.matte(path, model=str(network))
+    assert made.losses == ([] if is_whole else ["the picture is cut off or damaged: a part of it is missing"])
+    if not is_whole:
+        with pytest.raises(InputError, match="not whole"):
+            birefvideo.matte(path, model=str(network), strict=True, overwrite=True)
+
+
+def test_what_follows_a_jpeg_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "me.jpg"
+    cv2.imwrite(str(path), picture(0)[..., ::-1])
+    path.write_bytes(path.read_bytes() + b"\0" * 500 + b"the clip that phones append" * 9)
+    assert probe(path).losses == ()
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5])
+def test_a_cut_gif_is_a_loss(tmp_path: Path, keep: float) -> None:
+    path = tmp_path / "me.gif"
+    frame = paletted(np.dstack([picture(0), np.full((64, 96), 255, np.uint8)]))
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("gif", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "pal8"
+        frame.pts = 0
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    assert probe(path).losses == ()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    assert len(probe(path).losses) == 1
+
+
+def write_tiff(path: Path, rgb: RGB, *, side: int = 0, packed: int = 1, at_end: bool = True) -> Path:
+    """A TIFF in one strip, or in tiles of a `side`; `packed` is how it says that it is packed."""
+    height, width = rgb.shape[:2]
+    blocks = [rgb]
+    if side:
+        padded = np.zeros((-(-height // side) * side, -(-width // side) * side, 3), np.uint8)
+        padded[:height, :width] = rgb
+        blocks = [
+            padded[y : y + side, x : x + side]
+            for y in range(0, len(padded), side)
+            for x in range(0, padded.shape[1], side)
+        ]
+    entries = 10 if side else 9
+    begin = 8 + 2 + 12 * entries + 4
+    count = len(blocks)
+    begin_blocks = begin + 8 + 8 * count
+    places = [begin_blocks + i * blocks[0].size for i in range(count)]
+    values = {256: width, 257: height, 258: begin, 259: packed, 262: 2, 277: 3}
+    lists = {324: begin + 8, 325: begin + 8 + 4 * count} if side else {273: places[0], 279: rgb.size}
+    values |= {322: side, 323: side} if side else {278: height}
+    numbers = {258: 3, 324: count, 325: count}
+    body = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in lists else 3, numbers.get(tag, 1), value)
+        for tag, value in sorted((values | lists).items())
+    )
+    arrays = struct.pack(f"<{count}I", *places) + struct.pack(f"<{count}I", *[blocks[0].size] * count)
+    head = b"II*\0" + struct.pack("<IH", 8, entries) + body + b"\0\0\0\0" + struct.pack("<4H", 8, 8, 8, 0)
+    path.write_bytes(head + arrays + b"".join(np.ascontiguousarray(block).tobytes() for block in blocks))
+    return path
+
+
+def test_a_tiff_that_would_be_black_is_refused(tmp_path: Path) -> None:
+    assert np.array_equal(np.rint(colour_read(write_tiff(tmp_path / "strip.tif", picture(0)))), picture(0))
+    with pytest.raises(InputError, match="in tiles"):
+        probe(write_tiff(tmp_path / "tiles.tif", picture(0), side=32))
+    with pytest.raises(InputError, match="packed as JPEG"):
+        probe(write_tiff(tmp_path / "jpeg.tif", picture(0), packed=7))
+
+
+def test_a_tiff_whose_strips_are_cut_is_a_loss_or_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "cut.tif", picture(0))
+    path.write_bytes(path.read_bytes()[:-4000])
+    try:
+        assert len(probe(path).losses) == 1
+    except InputError as error:
+        assert "damaged" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("me.pbm", b"P4\n16 2\n\xff\x00\x0f\xf0"), ("me.pgm", b"P2\n2 2\n255\n0 255 9 9\n"), ("me.pam", b"P7\n")],
+)
+def test_old_kinds_of_pictures_are_photos(tmp_path: Path, name: str, head: bytes) -> None:
+    (tmp_path / name).write_bytes(head)
+    assert is_still(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("me.tga", "targa"), ("me.pcx", "pcx"), ("me.sgi", "sgi")])
+def test_pictures_without_a_telling_head_are_photos(tmp_path: Path, network: Path, name: str, codec: str) -> None:
+    encode(
+        tmp_path / name,
+        codec,
+        av.VideoFrame.from_ndarray(picture(0), format="rgb24").reformat(
+            format="bgr24" if codec == "targa" else "rgb24"
+        ),
+    )
+    assert birefvideo.matte(tmp_path / name, model=str(network)).outputs == (tmp_path / "me_alpha.png",)
+    assert np.array_equal(np.rint(colour_read(tmp_path / name)), picture(0))
+
+
+def test_chroma_of_a_lossy_webp_is_amid_its_luma(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "me.webp"), picture(0)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])
+    info = probe(tmp_path / "me.webp")
+    assert info.chroma_site == CENTRE and info.pix_fmt == "yuv444p"
+    wanted = cv2.imread(str(tmp_path / "me.webp")).astype(int)[..., ::-1]
+    assert np.abs(colour_read(tmp_path / "me.webp") - wanted).mean() < 0.6  # 0.9 where it is taken to lie left
+
+
+def test_opacity_beside_an_avif_counts(tmp_path: Path, network: Path) -> None:
+    alpha = np.full((64, 96), 255, np.uint8)
+    alpha[:, :48] = 0
+    colour = write_avif(tmp_path / "colour.avif", picture(0))
+    opacity = write_avif(tmp_path / "opacity.avif", np.dstack([alpha] * 3))
+    path = write_with_opacity(tmp_path / "me.avif", colour, opacity, (96, 64))
+    made = birefvideo.matte(path, model=str(network))
+    assert any("transparency of the input's own" in note for note in made.warnings)
+    assert not any("left out" in note for note in made.warnings)
+    got = cv2.imread(str(made.outputs[0]), cv2.IMREAD_UNCHANGED)[..., 3]
+    assert got[:, :44].max() <= 20 and got[:, 52:].mean() > 1
+    shown = birefvideo.matte(path, tmp_path / "all.png", model=str(network), ignore_alpha=True).outputs[0]
+    assert cv2.imread(str(shown), cv2.IMREAD_UNCHANGED)[:, :44, 3].mean() > 1
