@@ -338,7 +338,7 @@ def test_one_format_may_be_given_as_text(copy: GetClip, network: Path) -> None:
 def test_sigterm_ends_a_job_as_ctrl_c_does(clip: GetClip, network: Path, tmp_path: Path) -> None:
     source = Path(shutil.copy(clip("plain"), tmp_path / "clip.mp4"))
     code = (
-        "import os, signal; import birefvideo.jobs.run as r; from birefvideo.cli import main;"
+        "import os, signal; import birefvideo.jobs.segment_work as r; from birefvideo.cli import main;"
         "r.matte_segment = lambda *a: os.kill(os.getpid(), signal.SIGTERM); main()"
     )
     arguments = ["matte", str(source), "--model", str(network)]

@@ -84,8 +84,8 @@ def test_an_output_replaced_by_a_pipe_is_a_failed_check(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "clip_alpha.mov")
     entry = {"sha256": "a" * 64, "input": {"sha256": "b" * 64}}
     found = still_the_same(tmp_path / "clip_alpha.mov", tmp_path / "clip_alpha.mov", entry)
-    assert [check.passed for check in found] == [False, False]
-    assert "not a file" in found[0].finding
+    assert [check.passed for check in found if check.name in ("bytes", "source")] == [False, False]
+    assert "not a file" in found[-2].finding
 
 
 @needs_pipes

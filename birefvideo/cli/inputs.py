@@ -40,7 +40,7 @@ def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[s
     Raises:
         BirefvideoError: as `find_photos`.
     """
-    return _find(inputs, out, _clips_in, "no video and no picture: name a clip")
+    return _find(inputs, out, _clips_in, "holds no video and no picture: name a clip")
 
 
 def find_photos(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
@@ -52,7 +52,7 @@ def find_photos(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[
     """
     from birefvideo.media.reading.numbered_pictures import photos_in
 
-    return _find(inputs, out, photos_in, "no picture: name a photo")
+    return _find(inputs, out, photos_in, "holds no picture: name a photo")
 
 
 def _find(
@@ -72,7 +72,7 @@ def _find(
             continue
         clips += found
         if not found:
-            missing.append(f"{item} holds {lacks} or another folder")
+            missing.append(f"{item} {lacks} or another folder")
     clips = list(dict.fromkeys(clips))
     if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
         raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")

@@ -38,8 +38,8 @@ def check_readable(path: Path) -> None:
     packed = _PACKED_AS.get(tags.get(_PACKED, (1,))[0])
     if _VERSION_OF_DNG in tags or not (packed or _TILE_WIDTH in tags):
         return
-    how = f"packed as {packed}" if packed else "in tiles"
-    raise InputError(f"{path} is a TIFF {how}, which this FFmpeg does not put together; convert it to PNG")
+    what = f"is a TIFF packed as {packed}" if packed else "is a TIFF in tiles"
+    raise InputError(f"{path} {what}, which this FFmpeg does not put together; convert it to PNG")
 
 
 def is_damaged(path: Path) -> bool:
