@@ -126,7 +126,8 @@ def _frames(source: Path, options: Options) -> Generator[Frame, None, None]:
     model.check_fits(info)
     predictor, smoother = model.predictor(), make_smoother(options.smooth)
     spill = spill_light(options.despill, info.colour)
-    with closing(matted_frames(info, span, predictor, smoother, DecodeReport(), spill)) as frames:
+    frames = matted_frames(info, span, predictor, smoother, DecodeReport(), spill, edge=options.edge)
+    with closing(frames):
         yield from frames
 
 

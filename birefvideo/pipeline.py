@@ -10,6 +10,7 @@ from typing import Protocol
 from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
 from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
+from birefvideo.matting.edge import Edge, shaped
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.opacity import with_own_opacity
@@ -19,6 +20,8 @@ from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.segment_writer import Writer
 from birefvideo.prefetch import Fanout, prefetch
 
+AS_IT_IS = Edge()
+"""An edge that nothing is done to."""
 AHEAD = 3
 """Frames that may wait between two stages."""
 
@@ -60,9 +63,11 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
     return Spill((u - 128, v - 128))
 
 
-def finished_frames(mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None) -> Iterator[Frame]:
-    """Yield the core frames of predicted ones: smoothed, with their foreground, and their own opacity taken in."""
-    return with_own_opacity(estimate(smooth(mattes, smoother), spill))
+def finished_frames(
+    mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None, edge: Edge = AS_IT_IS
+) -> Iterator[Frame]:
+    """Yield the core frames of predicted ones: smoothed, shaped, with foreground, and their own opacity taken in."""
+    return with_own_opacity(estimate(shaped(smooth(mattes, smoother), edge), spill))
 
 
 def matted_frames(
@@ -73,13 +78,14 @@ def matted_frames(
     report: DecodeReport,
     spill: Spill | None = None,
     second_look: SecondLook | None = None,
+    edge: Edge = AS_IT_IS,
 ) -> Generator[Frame, None, None]:
     """Return the frames of a span with alpha and foreground: decode and prediction each run a little ahead."""
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
     mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
     with closing(frames), closing(mattes):
-        yield from finished_frames(mattes, smoother, spill)
+        yield from finished_frames(mattes, smoother, spill, edge)
 
 
 def matte_segment(
@@ -91,10 +97,11 @@ def matte_segment(
     on_frame: Callable[[], object],
     spill: Spill | None = None,
     second_look: SecondLook | None = None,
+    edge: Edge = AS_IT_IS,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
     report = SegmentReport(looks=second_look.looks if second_look else [])
-    finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look)
+    finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look, edge)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)

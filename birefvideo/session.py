@@ -39,6 +39,12 @@ class PictureArguments(TypedDict, total=False):
 
     background: str | PathLike[str] | RGB | None
     despill: str | RGB | None
+    grow: float | str
+    shrink: float | str
+    feather: float | str
+    levels: tuple[float, ...] | str
+    fill_holes: float | str
+    drop_islands: float | str
     ignore_alpha: bool
 
 

@@ -30,7 +30,10 @@ _MOST = 1 << 31
 _BLOCK = 1 << 20
 
 
-@with_options("model", "size", "background", "despill", "ignore_alpha", "device", "dtype")
+@with_options(
+    *("model", "size", "background", "despill", "ignore_alpha", "device", "dtype"),
+    *("grow", "shrink", "feather", "levels", "fill_holes", "drop_islands"),
+)
 def cutout(
     photos: Annotated[
         list[Path],

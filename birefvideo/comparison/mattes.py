@@ -120,7 +120,7 @@ def matted_row(
             raise TooSlowError(took / batch)
         if len(frames) <= batch and took < _TIMED_AGAIN:
             times.append(_timed(predictor, chunk)[1] / batch)
-        for frame in finished_frames(mattes, make_smoother(0), spill):
+        for frame in finished_frames(mattes, make_smoother(0), spill, model.options.edge):
             cutouts.keep(number, len(coverage), frame)
             coverage.append(round(float(frame.alpha.mean()), 4))
             on_frame()

@@ -58,7 +58,7 @@ def cut_picture(path: Path, options: Options, model: LoadedModel) -> Cut:
     report = SegmentReport()
     spill = spill_light(options.despill, info.colour)
     predictor = model.predictor(1)
-    frames = matted_frames(info, _ALONE, predictor, make_smoother(0), report.decode, spill)
+    frames = matted_frames(info, _ALONE, predictor, make_smoother(0), report.decode, spill, edge=options.edge)
     with closing(frames):
         frame = next(frames, None)
     if frame is None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RGB: TypeAlias = "tuple[int, int, int]"
 """R'G'B' codes, 0–255."""
+Levels: TypeAlias = "tuple[float, float, float]"
+"""Alpha that becomes 0, alpha that becomes 1, gamma."""
 Time: TypeAlias = "int | float | Fraction | str"
 """Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
 
@@ -170,6 +172,34 @@ def whole_number(least: int, most: int, allowed: str) -> Callable[[Any], int | N
         return int(value)
 
     return parse
+
+
+def number(most: float) -> Callable[[Any], float]:
+    """Return a parser of numbers from 0 to `most`, whole or not."""
+
+    def parse(value: Any) -> float:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{0,99})?|\.\d{1,99}", value.strip(), re.ASCII):
+            value = float(value)
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= most:
+            raise ValueError(f"give a number from 0 to {most:g}")
+        return float(value)
+
+    return parse
+
+
+def parse_levels(value: Any) -> Levels:
+    """Return (black, white, gamma) of 'black,white[,gamma]' or two or three numbers."""
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        black, white, gamma = (float(bounded_fraction(str(part).strip())) for part in (*parts, 1)[: max(3, len(parts))])
+    except (TypeError, ValueError):
+        black = white = gamma = 0
+    if not (0 <= black < white <= 1 and 0.1 <= gamma <= 10):
+        raise ValueError(
+            "give BLACK,WHITE or BLACK,WHITE,GAMMA: the alpha that becomes 0 and that becomes 1, such as 0.05,0.9; "
+            "gamma is from 0.1 to 10"
+        )
+    return black, white, gamma
 
 
 def optional(parse: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -18,7 +18,9 @@ from birefvideo.hints import meant
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
+    Levels,
     Time,
+    number,
     optional,
     parse_background,
     parse_despill,
@@ -26,6 +28,7 @@ from birefvideo.jobs.option_values import (
     parse_dtype,
     parse_flag,
     parse_fps,
+    parse_levels,
     parse_model,
     parse_premultiplied,
     parse_size,
@@ -40,9 +43,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from birefvideo.family.modeling import BiRefNetForImageSegmentation
+    from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
-GROUPS = ("Common", "Picture", "Sound", "Machine", "Expert")
+GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""
@@ -79,6 +83,12 @@ class FrameArguments(TypedDict, total=False):
     size: int | tuple[int, int] | str | None
     smooth: int
     despill: str | RGB | None
+    grow: float | str
+    shrink: float | str
+    feather: float | str
+    levels: tuple[float, ...] | str
+    fill_holes: float | str
+    drop_islands: float | str
     fps: int | float | Fraction | str | None
     deinterlace: bool
     ignore_alpha: bool
@@ -143,6 +153,34 @@ class Options:
         metavar="COLOUR",
         group="Picture",
     )
+    grow: float = _option(
+        0.0,
+        number(200),
+        "Make the subject larger on every side, in pixels of the clip.",
+        metavar="PIXELS",
+        group="Edge",
+    )
+    shrink: float = _option(0.0, number(200), "Make the subject smaller on every side.", metavar="PIXELS", group="Edge")
+    feather: float = _option(
+        0.0, number(200), "Blur the edge: standard deviation of the blur.", metavar="PIXELS", group="Edge"
+    )
+    levels: Levels = _option(
+        (0.0, 1.0, 1.0),
+        parse_levels,
+        "Alpha that becomes 0 and alpha that becomes 1: 0.05,0.9; a gamma above 1 makes soft parts denser.",
+        metavar="BLACK,WHITE[,GAMMA]",
+        group="Edge",
+    )
+    fill_holes: float = _option(
+        0.0, number(10**9), "Fill holes in the subject up to this area, in pixels.", metavar="AREA", group="Edge"
+    )
+    drop_islands: float = _option(
+        0.0,
+        number(10**9),
+        "Drop pieces apart from the largest one up to this area, in pixels.",
+        metavar="AREA",
+        group="Edge",
+    )
     fps: Fraction | None = _option(
         None,
         parse_fps,
@@ -204,6 +242,9 @@ class Options:
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
 
+        if self.grow and self.shrink:
+            raise OptionError(f"{named('grow')} and {named('shrink')} undo each other: give one of them")
+
     def changed(self, **choices: Unpack[JobArguments]) -> Options:
         """Return these options with some of them replaced.
 
@@ -235,6 +276,13 @@ class Options:
     def given(self) -> frozenset[str]:
         """Names of the options that the user has given, be it with their defaults."""
         return self._given  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def edge(self) -> Edge:
+        """What to do to the edge of mattes."""
+        from birefvideo.matting.edge import Edge  # OpenCV, which a program that only asks for help need not load
+
+        return Edge(self.grow - self.shrink, self.feather, self.levels, self.fill_holes, self.drop_islands)
 
     @property
     def asks_for_background(self) -> bool:

@@ -60,4 +60,4 @@ def write_parts(
         smoother = make_smoother(0 if source.still else options.smooth)
         # For one picture, it would double the time that a large network takes.
         second_look = None if source.still and model != EMBEDDED else SecondLook()
-        return matte_segment(source, span, predictor, smoother, writers, on_frame, spill, second_look)
+        return matte_segment(source, span, predictor, smoother, writers, on_frame, spill, second_look, options.edge)
