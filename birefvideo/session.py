@@ -38,6 +38,7 @@ class PictureArguments(TypedDict, total=False):
     """The options of `Session.cutout`, as keywords: the types that each takes."""
 
     background: str | PathLike[str] | RGB | None
+    fit: str
     despill: str | RGB | None
     grow: float | str
     shrink: float | str

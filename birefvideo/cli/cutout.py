@@ -18,7 +18,7 @@ from birefvideo.cli.printing import answer_bytes, print_error, tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.errors import InputError, OptionError, named, with_flags
-from birefvideo.jobs.options import Options
+from birefvideo.jobs.options import EDGE, Options
 
 if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs
@@ -31,8 +31,8 @@ _BLOCK = 1 << 20
 
 
 @with_options(
-    *("model", "size", "background", "despill", "ignore_alpha", "device", "dtype"),
-    *("grow", "shrink", "feather", "levels", "fill_holes", "drop_islands"),
+    *("model", "size", "background", "fit", "despill", "ignore_alpha", "device", "dtype"),
+    *EDGE,
 )
 def cutout(
     photos: Annotated[

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import BT709
 from birefvideo.comparison.cutouts import resized
 from birefvideo.media.colour_names import NAMED_COLOURS
-from birefvideo.media.writing.background import Background, BackgroundFile
+from birefvideo.media.writing.background import BackgroundFile, Blur
 from birefvideo.media.writing.still_frames import rgb_of
 
 PLAIN: dict[str, tuple[int, int, int]] = {
@@ -28,7 +28,7 @@ PLAIN: dict[str, tuple[int, int, int]] = {
 class Backdrop:
     """The user's background, as it is under a clip's frames."""
 
-    chosen: Background
+    chosen: tuple[int, int, int] | Path
     """Colour or file."""
 
     @property
@@ -49,3 +49,8 @@ class Backdrop:
         with closing(BackgroundFile(self.chosen, even, Fraction(1), BT709)) as file:
             rgb = rgb_of(file.at(max(Fraction(0), seconds)), BT709)
         return np.asarray(resized(np.rint(255 * rgb).astype(np.uint8), size), np.uint8)
+
+
+def backdrop_of(chosen: Background) -> Backdrop | None:
+    """Return the background that the user has chosen; None for a blur, which is another one under each cut-out."""
+    return None if isinstance(chosen, Blur) else Backdrop(chosen)

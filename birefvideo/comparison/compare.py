@@ -18,7 +18,7 @@ import cv2
 from birefvideo.advice.advise import Advice, advise_on, duration, frames_of
 from birefvideo.advice.look import Seen
 from birefvideo.advice.rules import RULES
-from birefvideo.comparison.backdrop import Backdrop
+from birefvideo.comparison.backdrop import Backdrop, backdrop_of
 from birefvideo.comparison.choices import Absent, LeftOut, Wish, absent, wishes
 from birefvideo.comparison.command import matte_command
 from birefvideo.comparison.cutouts import Cutouts
@@ -143,7 +143,7 @@ def compare(
     check_pictures_fit(info)
     check_background(options.background)
     span = trimmed_span(info, options.start, options.end)
-    backdrop = None if background is None else Backdrop(options.background)
+    backdrop = None if background is None else backdrop_of(options.background)
     with tempfile.TemporaryDirectory(prefix="birefvideo-") as folder:
         work = _Work(info, span, options, backdrop, Cutouts(Path(folder)))
         work.look(frames)

@@ -13,7 +13,7 @@ import numpy as np
 
 from birefvideo.advice.advise import frames_of
 from birefvideo.advice.look import Seen
-from birefvideo.comparison.backdrop import Backdrop
+from birefvideo.comparison.backdrop import backdrop_of
 from birefvideo.comparison.choices import Wish
 from birefvideo.comparison.cutouts import Cutouts
 from birefvideo.comparison.mattes import Row, TooSlowError, chosen_frames, matted_row
@@ -96,7 +96,7 @@ def preview(
         kept = Cutouts(Path(name))
         seen = chosen_frames(info, span, _FRAMES)
         row, seen = _shown(seen, info, model, kept)
-        backdrop = Backdrop(options.background) if options.asks_for_background else None
+        backdrop = backdrop_of(options.background) if options.asks_for_background else None
         origin = (info.start if span.start is None else span.start) * info.time_base
         views = views_of(seen, 1, kept, info, backdrop, origin)
         middle = len(seen) // 2

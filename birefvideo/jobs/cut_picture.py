@@ -66,7 +66,7 @@ def cut_picture(path: Path, options: Options, model: LoadedModel) -> Cut:
     report.add(frame)
     form = STILLS["comp" if "background" in options.given else "png"]
     form = replace(form, deep_pix_fmt=None, colour_policy=ColourPolicy.WEB)  # 8 bits, which have no tags of their own
-    settings = EncodeSettings(background=options.background, despilled=spill is not None)
+    settings = EncodeSettings(background=options.background, fit=options.fit, despilled=spill is not None)
     with closing(make_composer(form, info, settings)) as composer:
         codes: NDArray[Any] = composer.compose(frame).to_ndarray()
     if codes.shape[2] == 3:

@@ -16,6 +16,10 @@ _ACTS_ON: Mapping[str, tuple[Callable[[Format], bool], str]] = MappingProxyType(
             lambda format: format.content is Content.COMPOSITE and format.background is None,
             f"it lies under {named('to', 'green')} only",
         ),
+        "fit": (
+            lambda format: format.content is Content.COMPOSITE and format.background is None,
+            f"it is how {named('background')} lies under {named('to', 'green')}",
+        ),
         "despill": (lambda format: format.content is not Content.MATTE, "a matte has no colour"),
         "audio": (lambda format: bool(format.audio_codec), "it has no sound"),
         **{

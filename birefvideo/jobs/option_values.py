@@ -62,7 +62,13 @@ def parse_size(value: Any) -> int | tuple[int, int] | None:
 
 
 def parse_background(value: Any) -> Background:
-    """Return the colour that a text or three codes name, or else the file."""
+    """Return the colour that a text or three codes name, the blur of 'blur' or 'blur:20', or else the file."""
+    from birefvideo.media.writing.background import Blur  # PyAV, which colours need not load
+
+    if isinstance(value, Blur):
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"blur(?::(.*))?", value.strip(), re.IGNORECASE)):
+        return Blur() if found[1] is None else Blur(_radius(found[1]))
     reason = "give a colour"
     if isinstance(value, str) or not isinstance(value, PathLike):
         try:
@@ -75,6 +81,13 @@ def parse_background(value: Any) -> Background:
     if not _is_file(path):
         raise ValueError(_no_background(path, reason))
     return path
+
+
+def parse_fit(value: Any) -> str:
+    """Return how a background comes to the size of the picture."""
+    from birefvideo.media.writing.background import FITS
+
+    return _one_of(value, FITS)
 
 
 def parse_despill(value: Any) -> RGB | str | None:
@@ -212,6 +225,16 @@ def parse_flag(value: Any) -> bool:
     if not isinstance(value, bool) and value not in (0, 1):
         raise ValueError("give True or False")
     return bool(value)
+
+
+def _radius(text: str) -> float:
+    try:
+        radius = number(1000)(text)
+    except ValueError:
+        radius = 0.0
+    if radius < 1:
+        raise ValueError("give blur, or blur:PIXELS with the radius of the blur, from 1 to 1000")
+    return radius
 
 
 def _is_file(path: Path) -> bool:

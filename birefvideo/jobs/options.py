@@ -26,6 +26,7 @@ from birefvideo.jobs.option_values import (
     parse_despill,
     parse_device,
     parse_dtype,
+    parse_fit,
     parse_flag,
     parse_fps,
     parse_levels,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
+EDGE = ("grow", "shrink", "feather", "levels", "fill_holes", "drop_islands")
+"""Names of the options that shape the edge of mattes."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""
 
@@ -103,6 +106,7 @@ class JobArguments(FrameArguments, total=False):
     """The options of `birefvideo.matte`, as keywords: those of `mattes`, and those of files."""
 
     background: str | PathLike[str] | RGB
+    fit: str
     premultiplied: bool | str
     audio: str
 
@@ -135,8 +139,15 @@ class Options:
     background: Background = _option(
         (0, 177, 64),
         parse_background,
-        "Under the green output: colour name, #rrggbb or r,g,b, a picture, or a video, which loops.",
-        metavar="COLOUR|FILE",
+        "Under the green output: colour name, #rrggbb or r,g,b, a picture, a video, which loops, or blur[:PIXELS].",
+        metavar="COLOUR|FILE|blur",
+        group="Picture",
+    )
+    fit: str = _option(
+        "cover",
+        parse_fit,
+        "How a background file fills the picture: cover (cut), contain (bars) or stretch.",
+        metavar="FIT",
         group="Picture",
     )
     smooth: int = _option(

@@ -46,6 +46,7 @@ def write_parts(
     spill = spill_light(options.despill, source.colour)
     settings = EncodeSettings(
         background=options.background,
+        fit=options.fit,
         first=first,
         premultiplied=options.premultiplied,
         despilled=spill is not None,

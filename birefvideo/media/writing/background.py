@@ -1,8 +1,9 @@
-"""What lies under a composite: a picture or a video, scaled to cover the frame, in the output's codes."""
+"""What lies under a composite: a picture or a video, fitted to the frame, or the clip's own."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from birefvideo.colour import Colour
+from birefvideo.colour import Colour, rgb_to_yuv
 from birefvideo.errors import InputError, OptionError, named
 from birefvideo.frames import DecodedFrame, Span
 from birefvideo.media.reading.decode import read_frames
@@ -18,8 +19,23 @@ from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing import yuv_frames
 from birefvideo.planes import plane_array
 
-Background = tuple[int, int, int] | Path
-"""What the user puts under a composite: R'G'B' codes, or a picture or video."""
+
+@dataclass(frozen=True)
+class Blur:
+    """The clip's own background, out of focus."""
+
+    radius: float | None = None
+    """Of the lens's disc, in pixels; None: a sixtieth of the picture's long side."""
+
+    def __str__(self) -> str:
+        return "blur" if self.radius is None else f"blur:{self.radius:g}"
+
+
+Background = tuple[int, int, int] | Path | Blur
+"""What the user puts under a composite: R'G'B' codes, a picture or video, or the clip's own background."""
+
+FITS = ("cover", "contain", "stretch")
+"""How a picture or video comes to the size of the frame: cut, with black bars, or out of proportion."""
 
 _BACK = Fraction(2)
 """Seconds before a moment at which reading starts, since a picture may be shown for a while."""
@@ -47,14 +63,15 @@ class BackgroundFile:
 
     Args:
         path: a picture or a video.
-        size: (width, height) that it is to cover: scaled to fill, its middle kept.
+        size: (width, height) that it is to have.
         aspect: width to height of one pixel there.
+        fit: one of `FITS`; where it is cut or has bars, its middle is in the middle.
         colour: what its codes are to be in: BT.709 or BT.601.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], aspect: Fraction, colour: Colour) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], aspect: Fraction, colour: Colour, fit: str = "cover") -> None:
         self._info = probe(path)
-        self._size, self._aspect, self._colour = size, aspect, colour
+        self._size, self._aspect, self._colour, self._fit = size, aspect, colour, fit
         self._frames = self._read(Fraction(0))
         self._shown: DecodedFrame | None = next(self._frames, None)
         self._next: DecodedFrame | None = next(self._frames, None)
@@ -67,7 +84,7 @@ class BackgroundFile:
             self._go_to(seconds % self._info.duration if self._info.duration else seconds)
         if self._planes is None:
             assert self._shown is not None, "a probed file has a picture"
-            self._planes = self._covering(self._shown.picture)
+            self._planes = self._fitted(self._shown.picture)
         return self._planes
 
     def close(self) -> None:
@@ -95,24 +112,31 @@ class BackgroundFile:
         self._frames = self._read(start)
         self._shown, self._next, self._planes = next(self._frames, None), next(self._frames, None), None
 
-    def _covering(self, picture: av.VideoFrame) -> Sequence[yuv_frames.Plane]:
-        """Return a picture's planes in the colour asked for, cropped and resampled to the size asked for."""
+    def _fitted(self, picture: av.VideoFrame) -> Sequence[yuv_frames.Plane]:
+        """Return a picture's planes in the colour asked for, cropped or barred, and resampled to the size asked for."""
         opaque = np.ones((picture.height, picture.width), np.float32)
         whole = yuv_frames.composite_420(picture, None, opaque, None, self._info.colour, self._colour)
         (width, height), source = self._size, self._info
         stretch = self._aspect / source.sample_aspect_ratio
-        scale = max(width * stretch / source.width, Fraction(height, source.height))
-        columns, left = _middle(source.width, width * stretch / scale)
-        rows, top = _middle(source.height, height / scale)
+        across, down = width * stretch / source.width, Fraction(height, source.height)
+        if self._fit != "stretch":
+            across = down = max(across, down) if self._fit == "cover" else min(across, down)
+        columns, left = _middle(source.width, width * stretch / across)
+        rows, top = _middle(source.height, height / down)
+        x = _middle(width, source.width * across / stretch)
+        y = _middle(height, source.height * down)
         planes = []
-        for index in range(3):
+        for index, black in enumerate(rgb_to_yuv((0, 0, 0), self._colour)):
             step = 2 if index else 1
             area = plane_array(whole, index)[
                 top // step : (top + rows) // step, left // step : (left + columns) // step
             ]
-            out = (-(-width // step), -(-height // step))
-            shrinks = out[0] < area.shape[1]
-            planes.append(cv2.resize(area, out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+            plane = np.full((-(-height // step), -(-width // step)), black, np.uint8)
+            inside = plane[y[1] // step : (y[1] + y[0]) // step, x[1] // step : (x[1] + x[0]) // step]
+            shrinks = inside.shape[1] < area.shape[1]
+            way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            inside[:] = cv2.resize(area, inside.shape[::-1], interpolation=way)
+            planes.append(plane)
         return planes
 
 

@@ -25,9 +25,11 @@ from birefvideo.media.output_format import (
 )
 from birefvideo.media.writing import still_frames, yuv_frames
 from birefvideo.media.writing.animation_pixels import harden, paletted, scaled
-from birefvideo.media.writing.background import Background, BackgroundFile
+from birefvideo.media.writing.background import Background, BackgroundFile, Blur
 from birefvideo.media.writing.conversion import converted
+from birefvideo.media.writing.out_of_focus import out_of_focus
 from birefvideo.media.writing.rgb_frames import linear, packed
+from birefvideo.planes import plane_array
 from birefvideo.rgb import to_rgb
 
 _WEB = replace(BT709, transfer=SRGB.transfer)
@@ -39,7 +41,9 @@ class EncodeSettings:
     """What the user and the plan decide about encoding, the same for every segment of a job."""
 
     background: Background = NAMED_COLOURS["green"]
-    """What is behind a composite: R'G'B' codes, or a picture or video."""
+    """What is behind a composite: R'G'B' codes, a picture or video, or the clip's own background."""
+    fit: str = "cover"
+    """How a picture or video comes to the frame's size: one of `background.FITS`."""
     first: int | None = None
     """pts with which a background video begins; None is the source's first."""
     premultiplied: bool = False
@@ -90,14 +94,13 @@ class OpaqueComposer(Composer):
 
     def __init__(self, format: Format, info: VideoInfo, settings: EncodeSettings) -> None:
         super().__init__(format, info, settings)
-        self._background: yuv_frames.BackgroundCodes | BackgroundFile | None = None
+        self._background: yuv_frames.BackgroundCodes | BackgroundFile | Blur | None = None
         if format.content is Content.COMPOSITE:
             chosen = chosen_background(format, settings)
             if isinstance(chosen, Path):
-                size = (info.width, info.height)
-                self._background = BackgroundFile(chosen, size, info.sample_aspect_ratio, self._colour)
+                self._background = _opened(chosen, info, settings, self._colour)
             else:
-                self._background = rgb_to_yuv(chosen, self._colour)
+                self._background = chosen if isinstance(chosen, Blur) else rgb_to_yuv(chosen, self._colour)
 
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's composite."""
@@ -119,6 +122,8 @@ class OpaqueComposer(Composer):
         """Return what is under a composite at a frame's time."""
         if isinstance(self._background, BackgroundFile):
             return self._background.at(max(Fraction(0), _since_start(frame, self._info, self._settings)))
+        if isinstance(self._background, Blur):
+            return _blurred(self._background, frame, self._info.colour, self._colour)
         return self._background
 
 
@@ -136,17 +141,18 @@ class StillOpaqueComposer(Composer):
     def compose(self, frame: Frame) -> av.VideoFrame:
         """Return a frame's composite."""
         pix_fmt, source = output_pix_fmt(self._format, self._info), self._info.colour
-        return still_frames.opaque(frame.foreground, frame.alpha, self._below(), source, pix_fmt)
+        return still_frames.opaque(frame.foreground, frame.alpha, self._below(frame), source, pix_fmt)
 
-    def _below(self) -> still_frames.RGB | None:
+    def _below(self, frame: Frame) -> still_frames.RGB | None:
         """Return what is under a composite."""
         if self._format.content is Content.FILL:
             return None
         chosen = chosen_background(self._format, self._settings)
+        if isinstance(chosen, Blur):
+            return still_frames.rgb_of(_blurred(chosen, frame, self._info.colour, BT709), BT709)
         if not isinstance(chosen, Path):
             return np.array(chosen, np.float32) / 255
-        size = (self._info.width, self._info.height)
-        with closing(BackgroundFile(chosen, size, self._info.sample_aspect_ratio, BT709)) as file:
+        with closing(_opened(chosen, self._info, self._settings, BT709)) as file:
             return still_frames.rgb_of(file.at(Fraction(0)), BT709)
 
 
@@ -269,6 +275,20 @@ def _kind(format: Format) -> type[Composer]:
     if format.is_rgb:
         return RGBComposer
     return Alpha420Composer if format.is_subsampled else Alpha444Composer
+
+
+def _opened(path: Path, info: VideoInfo, settings: EncodeSettings, colour: Colour) -> BackgroundFile:
+    """Return a background file, fitted to a clip."""
+    return BackgroundFile(path, (info.width, info.height), info.sample_aspect_ratio, colour, settings.fit)
+
+
+def _blurred(blur: Blur, frame: Frame, source: Colour, target: Colour) -> list[yuv_frames.Plane]:
+    """Return the 8-bit 4:2:0 planes of a frame's own background out of focus, in the codes of `target`."""
+    height, width = frame.alpha.shape
+    whole = yuv_frames.composite_420(frame.picture, None, np.ones_like(frame.alpha), None, source, target)
+    planes = [plane_array(whole, 0)[:height, :width], plane_array(whole, 1), plane_array(whole, 2)]
+    radius = max(height, width) / 60 if blur.radius is None else blur.radius
+    return out_of_focus(planes, frame.alpha, radius, target)
 
 
 def _shown_in(target: Colour, foreground: av.VideoFrame, source: Colour) -> tuple[av.VideoFrame, Colour]:

@@ -15,7 +15,7 @@ from birefvideo.colour import LINEAR, Colour, rgb_colour, tag
 from birefvideo.frames import Alpha
 from birefvideo.rgb import to_rgb
 
-_LEAST, _MOST = -0.125, 1.25
+LEAST, MOST = -0.125, 1.25
 """R'G'B' that the table of a curve reaches from and to: limited-range codes end at -0.07 and 1.09."""
 _DIFFUSE_WHITE = 203.0
 """cd/m² of what is 1.0 in linear light made from PQ (ITU-R BT.2408)."""
@@ -63,8 +63,8 @@ def linear(foreground: av.VideoFrame, alpha: Alpha, source: Colour) -> av.VideoF
         alpha: float32 (height, width) in [0, 1].
         source: colour of `foreground`.
     """
-    steps = 65535 / (_MOST - _LEAST)
-    places = to_rgb(foreground, source, steps) - np.float32(_LEAST * steps)
+    steps = 65535 / (MOST - LEAST)
+    places = to_rgb(foreground, source, steps) - np.float32(LEAST * steps)
     light = linear_table(source.transfer)[np.rint(np.clip(places, 0, 65535)).astype(np.uint16)]
     light *= alpha[..., None]
     height, width = alpha.shape
@@ -79,7 +79,7 @@ def linear(foreground: av.VideoFrame, alpha: Alpha, source: Colour) -> av.VideoF
 @cache
 def linear_table(transfer: int) -> NDArray[np.float32]:
     """Linear light, float32 (65536), of R'G'B' from -0.125 to 1.25, by a curve of ITU-T H.273 table 3."""
-    signal = np.linspace(_LEAST, _MOST, 65536)
+    signal = np.linspace(LEAST, MOST, 65536)
     light = np.sign(signal) * _CURVES.get(transfer, _camera)(np.abs(signal))
     return light.astype(np.float32)
 

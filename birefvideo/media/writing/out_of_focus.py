@@ -1,0 +1,90 @@
+"""A picture's own background out of focus: without the subject, and blurred as a lens blurs, in linear light."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.colour import Colour, code_scale, codes_to_rgb, rgb_to_normal
+from birefvideo.frames import Alpha
+from birefvideo.media.writing.rgb_frames import LEAST, MOST, linear_table
+from birefvideo.planes import Codes
+
+_FINE = 8
+"""Radius from which on the blur is computed on cells of several pixels; in cells it stays above half of this."""
+_FAINT = 1e-3
+"""Share of a disc that shows background below which the mean of all background is mixed in."""
+_STEPS = 65535 / (MOST - LEAST)
+
+
+def out_of_focus(planes: Sequence[Codes], alpha: Alpha, radius: float, colour: Colour) -> list[Codes]:
+    """Return the planes of a picture whose background alone is seen, through discs of `radius` pixels.
+
+    Each disc averages what it sees of the background, so the subject's colour does not bleed into it.
+
+    Args:
+        planes: 8-bit 4:2:0, in the codes of `colour`.
+        alpha: float32 (height, width) in [0, 1], as large as the luma plane.
+        radius: of the disc, in pixels.
+        colour: BT.709 or BT.601.
+    """
+    luma = planes[0]
+    height, width = luma.shape
+    factor = max(1, 2 * int(radius / _FINE))
+    light = _light(planes, colour, at_chroma_size=factor > 1)
+    shows = cv2.resize(1 - alpha, light.shape[1::-1], interpolation=cv2.INTER_AREA)
+    cells = (-(-width // factor), -(-height // factor))
+    seen = np.dstack([light * shows[..., None], shows])
+    seen = cv2.resize(seen, cells, interpolation=cv2.INTER_AREA)
+    mean = seen[..., :3].sum((0, 1)) / seen[..., 3].sum() if shows.any() else light.mean((0, 1))
+    blurred = cv2.filter2D(seen, -1, _disc(radius / factor), borderType=cv2.BORDER_CONSTANT)
+    behind = (blurred[..., :3] + np.float32(_FAINT) * mean) / (blurred[..., 3:] + np.float32(_FAINT))
+    small = _codes(behind, colour)
+    sizes = [plane.shape[::-1] for plane in planes]
+    return [
+        cv2.resize(np.ascontiguousarray(small[..., index]), size, interpolation=cv2.INTER_LINEAR)
+        .round()
+        .clip(0, 255)
+        .astype(np.uint8)
+        for index, size in enumerate(sizes)
+    ]
+
+
+def _light(planes: Sequence[Codes], colour: Colour, *, at_chroma_size: bool) -> NDArray[Any]:
+    """Return linear light, float32 (height, width, 3), at the size of the luma or the chroma planes."""
+    size = planes[1 if at_chroma_size else 0].shape[::-1]
+    codes = cv2.merge([_resized(plane, size) for plane in planes]).astype(np.float32)
+    places = cv2.transform(codes, codes_to_rgb(colour.matrix, colour.range, 8, _STEPS)) - np.float32(LEAST * _STEPS)
+    light: NDArray[Any] = linear_table(colour.transfer)[places.round().clip(0, 65535).astype(np.uint16)]
+    return light
+
+
+def _resized(plane: Codes, size: tuple[int, int]) -> Codes:
+    if plane.shape[::-1] == size:
+        return plane
+    shrinks = size[0] < plane.shape[1]
+    resized: Codes = cv2.resize(plane, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized
+
+
+def _codes(light: NDArray[Any], colour: Colour) -> NDArray[Any]:
+    """Return Y, U and V codes, float32 (height, width, 3), of linear light."""
+    table = linear_table(colour.transfer)
+    signal = np.interp(light, table, np.linspace(LEAST, MOST, len(table))).astype(np.float32)
+    scale, offset = code_scale(colour.range, 8)
+    gains = scale[:, None] * rgb_to_normal(colour.matrix)
+    codes: NDArray[Any] = cv2.transform(signal, np.column_stack([gains, offset]))
+    return codes
+
+
+def _disc(radius: float) -> NDArray[np.float32]:
+    """Return the weights of a disc: cells count by how far its border takes them in."""
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    weights: NDArray[np.float64] = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+    whole: float = weights.sum()
+    return (weights / whole).astype(np.float32)
