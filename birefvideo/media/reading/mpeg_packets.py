@@ -8,12 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from birefvideo.media.reading.ebml import Structure
 
 _SYNC = 0x47
 _SIZES = ((188, 0), (192, 4), (204, 0))
 """Length of a transport packet, and the place of its first byte: plain, with a time before it, with checks behind."""
 _CHUNK = 4096  # transport packets read at once
+_HEADED = frozenset([0xBD, *range(0xC0, 0xF0)])
+"""The last bytes of start codes of sound and pictures."""
 _PACK, _END, _LOWEST = 0xBA, 0xB9, 0xBB
 """The last bytes of start codes of packs, of a program's end, and the first with a length behind it."""
 
@@ -34,19 +39,36 @@ def walk_transport(path: Path) -> Structure:
             return found
         length, place = fits[0]
         file.seek(0)
-        position = 0
+        position, carriers = 0, set[int]()
         while block := file.read(length * _CHUNK):
-            marks = block[place::length]
-            if marks.count(_SYNC) != len(marks):
-                found.damage += [position + i * length for i, mark in enumerate(marks) if mark != _SYNC]
+            packets = np.frombuffer(block, np.uint8, len(block) // length * length).reshape(-1, length)[:, place:]
+            places = np.flatnonzero((packets[:, 0] != _SYNC) | _has_lost_start(packets, carriers))
+            found.damage += (position + places * length).tolist()
             position += len(block)
         found.is_cut = bool(size % length)
     return found
 
 
+def _has_lost_start(packets: NDArray[np.uint8], carriers: set[int]) -> NDArray[np.bool_]:
+    """Return which transport packets say that a packet of a stream begins in them, and hold no such beginning.
+
+    Args:
+        packets: one a row, from its first byte on.
+        carriers: the numbers of the streams in which such packets began so far; is added to.
+    """
+    kind, control = packets[:, 1], packets[:, 3]
+    begins = (packets[:, 0] == _SYNC) & (kind & 0xC0 == 0x40) & (control & 0xD0 == 0x10)  # whole, and not scrambled
+    head = 4 + np.where(control & 0x20, 1 + packets[:, 4].astype(np.int64), 0)
+    bytes_there = np.minimum(head[:, None] + np.arange(3), packets.shape[1] - 1)
+    is_start = (np.take_along_axis(packets, bytes_there, axis=1) == (0, 0, 1)).all(axis=1)
+    number = (kind & 0x1F).astype(np.int64) << 8 | packets[:, 2]
+    carriers |= set(number[begins & is_start].tolist())
+    return begins & ~is_start & np.isin(number, list(carriers))
+
+
 def walk_program(path: Path) -> Structure:
     """Follow the packets of a program stream from its first to its last; after damage, go on at the next pack."""
-    found = Structure()
+    found, is_second = Structure(), True
     with path.open("rb") as file:
         size, position = file.seek(0, 2), 0
         while position < size:
@@ -59,8 +81,19 @@ def walk_program(path: Path) -> Structure:
                 continue
             end = position + _length(head)
             found.is_cut = end > size
+            if head[3] == _PACK:
+                is_second = head[4:5] >= b"\x40"  # MPEG-2, not MPEG-1
+            elif head[3] in _HEADED and len(head) > 6 and not _is_head(head[6], is_second=is_second):
+                found.damage.append(position)
             position = end
     return found
+
+
+def _is_head(byte: int, *, is_second: bool) -> bool:
+    """Return whether the head of a packet of pictures or sound may go on so behind its length."""
+    if is_second:
+        return byte & 0xC0 == 0x80
+    return byte in (0xFF, 0x0F) or byte & 0xC0 == 0x40 or byte & 0xE0 == 0x20
 
 
 def _length(head: bytes) -> int:
