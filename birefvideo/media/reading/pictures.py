@@ -101,7 +101,7 @@ def decoded(
     packets = timeline.closed(_packets(container, stream, counts))
     if target is not None:
         packets = _up_to(target, packets) if timeline.is_closed(stream.index) else _from_key_frame(packets)
-    check, zeroed = SliceCheck(stream.codec_context), set[int | None]()
+    check, zeroed = SliceCheck(stream.codec_context, container.format.name), set[int | None]()
     for packet in packets:
         counted = _is_within(packet, span)
         counts.packets += counted

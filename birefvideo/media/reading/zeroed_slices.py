@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 _ZEROS = bytes(3)
 _RUN = re.compile(rb"\0{3,}[^\0\1]")  # before a start code, zeros may fill up
+_LONG_RUN = re.compile(rb"\0{3,}[^\0\1]|\0{100}")  # but not in transport streams, which have other stuffing
 _START = b"\0\0\1"
 _LENGTH_AT = {"h264": 4, "hevc": 21}
 """Byte of the extradata that says how many bytes a unit's length takes, where units have lengths; it begins with 1."""
@@ -21,7 +22,8 @@ _LENGTH_AT = {"h264": 4, "hevc": 21}
 class SliceCheck:
     """Tells of each packet of a stream whether a slice in it has zeros where none can be."""
 
-    def __init__(self, context: VideoCodecContext) -> None:
+    def __init__(self, context: VideoCodecContext, format_name: str) -> None:
+        self._run = _LONG_RUN if format_name == "mpegts" else _RUN
         self._is_hevc = context.codec.canonical_name == "hevc"
         self.applies = context.codec.canonical_name in _LENGTH_AT
         extradata = context.extradata or b""
@@ -33,7 +35,7 @@ class SliceCheck:
         """Return whether a packet holds such a slice."""
         if _ZEROS not in data:
             return False
-        return any(map(self._is_slice, self._with_lengths(data) if self._length else _with_starts(data)))
+        return any(map(self._is_slice, self._with_lengths(data) if self._length else self._with_starts(data)))
 
     def _with_lengths(self, data: bytes) -> Iterator[int]:
         """Yield the first byte of every unit with zeros in it, but for those that fill it up."""
@@ -44,13 +46,12 @@ class SliceCheck:
             if _ZEROS in data[begin:at].rstrip(b"\0"):
                 yield data[begin]
 
+    def _with_starts(self, data: bytes) -> Iterator[int]:
+        """Yield the first byte of every unit with zeros in it, where units begin with start codes."""
+        for run in self._run.finditer(data):
+            start = data.rfind(_START, 0, run.start())
+            if start >= 0:
+                yield data[start + len(_START)]
+
     def _is_slice(self, head: int) -> bool:
         return (head >> 1 & 0x3F) < 32 if self._is_hevc else 1 <= head & 0x1F <= 5
-
-
-def _with_starts(data: bytes) -> Iterator[int]:
-    """Yield the first byte of every unit with zeros in it, where units begin with start codes."""
-    for run in _RUN.finditer(data):
-        start = data.rfind(_START, 0, run.start())
-        if start >= 0:
-            yield data[start + len(_START)]
