@@ -23,7 +23,8 @@ SIZE = (192, 128)
 FRAMES = 24
 GRAIN = np.random.default_rng(1).integers(-12, 13, (5, SIZE[1], SIZE[0], 3))
 X264 = {"x264-params": "keyint=12:min-keyint=12:bframes=2:b-adapt=0:scenecut=0"}
-X265 = {"x265-params": "log-level=none:pools=none:frame-threads=1:keyint=12:min-keyint=12:bframes=2:b-adapt=0"}
+_X265 = "log-level=none:pools=none:frame-threads=1"
+X265 = {"x265-params": f"{_X265}:keyint=12:min-keyint=12:bframes=2:b-adapt=0:crf=12:info=0"}
 MPEG2 = {"g": "12", "bf": "2", "b": "1M"}
 CODECS = {"h264": ("libx264", X264), "hevc": ("libx265", X265), "mpeg2": ("mpeg2video", MPEG2)}
 PES = 6  # bytes of a packet's start code and length
@@ -147,13 +148,13 @@ def test_heads_of_program_packets_are_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".flv", "h264"), (".mp4", "h264"), (".mp4", "hevc"), (".ts", "h264"), (".ts", "hevc")]
 )
-@pytest.mark.parametrize("number", [3, 11, 17])
+@pytest.mark.parametrize("number", [3, 7, 11])
 def test_zeros_in_a_slice_are_one_damaged_frame(tmp_path: Path, suffix: str, codec: str, number: int) -> None:
     path = clip_of(tmp_path / f"clip{suffix}", codec)
     if suffix == ".ts":
         parts = transport_packets(path)
         inner = [part for part, behind in pairwise(parts) if not part[2] and not behind[2]]
-        begin, end, _ = inner[number % len(inner)]
+        begin, end, _ = inner[-number]  # the first ones hold no slices
     else:
         position, size = packets(path)[number]
         begin, end = position + 3 * size // 4, position + size - 2
