@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
 from birefvideo.media.reading.alpha_beside import stream_of_alpha
 from birefvideo.media.reading.channel_order import channel_count, settled_layout
@@ -112,7 +113,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
     aspect, doubts = _aspect(stream)
     colour = resolve_colour(picture)
-    site = site_of(picture, colour, is_photo=codec_name(stream) in _PHOTO_CODECS and is_still(path))
+    is_photo = is_animated_webp(path) or (codec_name(stream) in _PHOTO_CODECS and is_still(path))
+    site = site_of(picture, colour, is_photo=is_photo)
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
     beside = stream_of_alpha(container, stream, path)
     sounds = {sound.index: _audio(sound) for sound in container.streams.audio}
