@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 
 from birefvideo.errors import InputError
+from birefvideo.media.reading.jpeg_damage import is_damaged_jpeg
 from birefvideo.media.reading.open_input import open_input
 
 _JPEG = b"\xff\xd8\xff"
@@ -47,7 +48,7 @@ def is_damaged(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(4)
     if head.startswith(_JPEG):
-        return _is_refused(path)
+        return is_damaged_jpeg(path)
     if head.startswith(b"GIF8"):
         return _is_cut_gif(path)
     tags = _tiff_tags(path)
