@@ -1,8 +1,8 @@
 """JPEG whose coded pixels are damaged: FFmpeg refuses what is no code, and says nothing of codes too few or too many.
 
-The codes of damaged data soon fall into step again, a few blocks early or late, and then the data does not end where the
-picture does. So each stretch of data between two restart markers is decoded as a picture of its own: bytes put behind
-it must not show, and bytes changed at its end must.
+The codes of damaged data soon fall into step again, a few blocks early or late, and then the data does not end where
+the picture does. So each stretch of data between two restart markers is decoded as a picture of its own: bytes put
+behind it must not show, and bytes changed at its end must.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import cast
 
 import av
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
+from av.video.codeccontext import VideoCodecContext as Decoder
 
 from birefvideo.media.reading.open_input import picture_limit
 from birefvideo.planes import plane_array
@@ -73,14 +73,14 @@ class _Coded:
 def is_damaged_jpeg(path: Path) -> bool:
     """Return whether a JPEG lacks a part, or holds other data than its picture takes."""
     whole = path.read_bytes()
-    coded = _coded(whole)
+    coded, decoder = _coded(whole), _decoder()
     if coded is None:
-        return _decoded(whole, _STRICT) is None
+        return _decoded(whole, decoder) is None
     restarts = [match[1][0] & 7 for match in _RESTART.finditer(coded.data)]
     count = coded.blocks[0] * coded.blocks[1]
     if restarts != [number % 8 for number in range(-(-count // coded.each) - 1 if coded.each else 0)]:
         return True
-    return any(_is_damaged(coded, blocks, data) for blocks, data in _stretches(coded))
+    return any(_is_damaged(coded, blocks, data, decoder) for blocks, data in _stretches(coded))
 
 
 def _coded(whole: bytes) -> _Coded | None:
@@ -107,7 +107,7 @@ def _coded(whole: bytes) -> _Coded | None:
 
 
 def _stretches(coded: _Coded) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Yield the stretches between restarts that can be looked at, each with the blocks across and down that it fills."""
+    """Yield the stretches between restarts that can be looked at, with the blocks across and down that each fills."""
     if not coded.each:
         yield coded.blocks, coded.data
         return
@@ -119,15 +119,15 @@ def _stretches(coded: _Coded) -> Iterator[tuple[tuple[int, int], bytes]]:
             yield (count, 1), data
 
 
-def _is_damaged(coded: _Coded, blocks: tuple[int, int], data: bytes) -> bool:
-    shown = _decoded(coded.picture(blocks, data), _STRICT)
+def _is_damaged(coded: _Coded, blocks: tuple[int, int], data: bytes, decoder: Decoder) -> bool:
+    shown = _decoded(coded.picture(blocks, data), decoder)
     more = bytes(_PATTERNS) * 8
-    if shown is None or _differs(shown, _decoded(coded.picture(blocks, data + more), {})):
+    if shown is None or _differs(shown, _decoded(coded.picture(blocks, data + more), decoder)):
         return True
     if len(data) < 4 * _LAST:
         return False
     changed = (coded.picture(blocks, _changed(data, pattern)) for pattern in _PATTERNS)
-    return not any(_differs(shown, _decoded(one, {})) for one in changed)
+    return not any(_differs(shown, _decoded(one, decoder)) for one in changed)
 
 
 def _changed(data: bytes, pattern: int) -> bytes:
@@ -136,12 +136,17 @@ def _changed(data: bytes, pattern: int) -> bytes:
     return data[:place] + bytes((byte ^ pattern) % 0xFF for byte in data[place:])
 
 
-def _decoded(picture: bytes, options: dict[str, str]) -> av.VideoFrame | None:
-    decoder = cast(VideoCodecContext, VideoCodecContext.create("mjpeg", "r"))
+def _decoder() -> Decoder:
+    decoder = cast(Decoder, Decoder.create("mjpeg", "r"))
     decoder.thread_count = 1
-    decoder.options = {**picture_limit(), **options}
+    decoder.options = {**picture_limit(), **_STRICT}
+    return decoder
+
+
+def _decoded(picture: bytes, decoder: Decoder) -> av.VideoFrame | None:
+    """Return a picture, or None where it is refused: what is not decoded then could be what was there before."""
     try:
-        return next(iter([*decoder.decode(av.Packet(picture)), *decoder.decode(None)]), None)
+        return next(iter(decoder.decode(av.Packet(picture))), None)
     except av.FFmpegError:
         return None
 

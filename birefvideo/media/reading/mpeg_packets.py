@@ -68,7 +68,8 @@ def _has_lost_start(packets: NDArray[np.uint8], carriers: set[int]) -> NDArray[n
     is_headed = is_start & np.isin(bytes_there[:, 3], list(_HEADED))
     has_time, time = bytes_there[:, 7] & 0x80 != 0, bytes_there[:, 9]
     is_broken = is_headed & ((bytes_there[:, 6] & 0xC0 != 0x80) | (has_time & (time & 0xE1 != 0x21)))
-    return begins & (~is_start | is_broken) & np.isin(number, list(carriers))
+    lost: NDArray[np.bool_] = begins & (~is_start | is_broken) & np.isin(number, list(carriers))
+    return lost
 
 
 def _is_unfinished(packets: list[bytes], carriers: set[int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import av
@@ -25,6 +26,8 @@ _PACKED_AS = {
     50002: "JPEG XL",
 }
 """TIFF's numbers for what FFmpeg does not unpack: it shows black."""
+_DEFLATED, _AT_ONCE = (8, 32946), 1 << 20
+"""TIFF's numbers for strips that zlib has packed, and the bytes of one that are unpacked at once."""
 _STRICT = {"err_detect": "explode"}
 """FFmpeg's option for decoders to refuse what they would show as far as it goes."""
 
@@ -44,7 +47,7 @@ def check_readable(path: Path) -> None:
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether a photo that can be decoded lacks a part, or is a JPEG whose decoder finds it damaged."""
+    """Return whether a photo that can be decoded lacks a part, or is a JPEG or TIFF of damaged data."""
     with path.open("rb") as file:
         head = file.read(4)
     if head.startswith(_JPEG):
@@ -52,8 +55,31 @@ def is_damaged(path: Path) -> bool:
     if head.startswith(b"GIF8"):
         return _is_cut_gif(path)
     tags = _tiff_tags(path)
-    ends = [at + size for at, size in zip(tags.get(_STRIPS, ()), tags.get(_STRIP_SIZES, ()), strict=False)]
-    return max(ends, default=0) > path.stat().st_size
+    if not tags:
+        return False
+    strips = list(zip(tags.get(_STRIPS, ()), tags.get(_STRIP_SIZES, ()), strict=False))
+    is_deflated = tags.get(_PACKED, (1,))[0] in _DEFLATED
+    return (
+        max((at + size for at, size in strips), default=0) > path.stat().st_size
+        or (is_deflated and _has_broken_strip(path, strips))
+        or _is_refused(path)
+    )
+
+
+def _has_broken_strip(path: Path, strips: list[tuple[int, int]]) -> bool:
+    """Return whether zlib cannot unpack a strip to its end, where a checksum is."""
+    with path.open("rb") as file:
+        for at, size in strips:
+            file.seek(at)
+            packed, unpacker = file.read(size), zlib.decompressobj()
+            try:
+                while not unpacker.eof and (unpacker.decompress(packed, _AT_ONCE) or unpacker.unconsumed_tail):
+                    packed = unpacker.unconsumed_tail
+            except zlib.error:
+                return True
+            if not unpacker.eof:
+                return True
+    return False
 
 
 def _is_refused(path: Path) -> bool:
