@@ -91,7 +91,7 @@ def test_damage_in_packed_strips_of_a_tiff_is_found(tmp_path: Path, packed: str)
     photo().save(path, compression=packed)
     data = bytearray(path.read_bytes())
     with Image.open(BytesIO(data)) as image:
-        begin = image.tag_v2[273][0]  # type: ignore[attr-defined]
+        begin = image.tag_v2[273][0]
     data[begin + 40 : begin + 400] = random.Random(1).randbytes(360)
     path.write_bytes(data)
     assert is_damaged(path) == (packed != "raw")

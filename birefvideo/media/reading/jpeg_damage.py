@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -137,7 +136,7 @@ def _changed(data: bytes, pattern: int) -> bytes:
 
 
 def _decoder() -> Decoder:
-    decoder = cast(Decoder, Decoder.create("mjpeg", "r"))
+    decoder = Decoder.create("mjpeg", "r")
     decoder.thread_count = 1
     decoder.options = {**picture_limit(), **_STRICT}
     return decoder
