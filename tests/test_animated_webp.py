@@ -121,7 +121,7 @@ def test_pictures_times_and_alpha_are_the_files_own(tmp_path: Path) -> None:
 def test_lossy_pictures_keep_their_codes_alpha_and_matrix(tmp_path: Path) -> None:
     path = write_webp(tmp_path / "a.webp", [Piece(drawn(index)) for index in range(3)], lossless=False)
     info = probe(path)
-    assert (info.pix_fmt, info.colour.matrix, info.colour.range) == ("yuv420p", 6, 1)
+    assert (info.pix_fmt, info.colour.matrix, info.colour.range) == ("yuv444p", 6, 1)
     for index, found in enumerate(shown(path)):
         opaque = drawn(index)[..., 3] > 128
         assert np.abs(found[opaque].astype(int) - drawn(index)[opaque])[:, :3].mean() < 6

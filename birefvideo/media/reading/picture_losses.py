@@ -6,11 +6,8 @@ import struct
 import zlib
 from pathlib import Path
 
-import av
-
 from birefvideo.errors import InputError
 from birefvideo.media.reading.jpeg_damage import is_damaged_jpeg
-from birefvideo.media.reading.open_input import open_input
 
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*")
@@ -28,8 +25,6 @@ _PACKED_AS = {
 """TIFF's numbers for what FFmpeg does not unpack: it shows black."""
 _DEFLATED, _AT_ONCE = (8, 32946), 1 << 20
 """TIFF's numbers for strips that zlib has packed, and the bytes of one that are unpacked at once."""
-_STRICT = {"err_detect": "explode"}
-"""FFmpeg's option for decoders to refuse what they would show as far as it goes."""
 
 
 def check_readable(path: Path) -> None:
@@ -59,10 +54,8 @@ def is_damaged(path: Path) -> bool:
         return False
     strips = list(zip(tags.get(_STRIPS, ()), tags.get(_STRIP_SIZES, ()), strict=False))
     is_deflated = tags.get(_PACKED, (1,))[0] in _DEFLATED
-    return (
-        max((at + size for at, size in strips), default=0) > path.stat().st_size
-        or (is_deflated and _has_broken_strip(path, strips))
-        or _is_refused(path)
+    return max((at + size for at, size in strips), default=0) > path.stat().st_size or (
+        is_deflated and _has_broken_strip(path, strips)
     )
 
 
@@ -80,18 +73,6 @@ def _has_broken_strip(path: Path, strips: list[tuple[int, int]]) -> bool:
             if not unpacker.eof:
                 return True
     return False
-
-
-def _is_refused(path: Path) -> bool:
-    """Return whether a strict decoder refuses a picture."""
-    try:
-        with open_input(path) as container:
-            context = container.streams.video[0].codec_context
-            context.options = {**context.options, **_STRICT}
-            context.thread_count = 1
-            return next(container.decode(video=0), None) is None
-    except av.FFmpegError:
-        return True
 
 
 def _is_cut_gif(path: Path) -> bool:
