@@ -269,6 +269,7 @@ def test_a_folder_of_another_user_is_not_ours(plan: Plan, monkeypatch: pytest.Mo
 
 def test_a_folder_that_another_process_is_just_removing_is_not_called_a_stranger_s(plan: Plan) -> None:
     with JobFolder(plan) as folder:
+        put(folder.begin(plan.targets[0].path), False)
         (folder.path / MANIFEST).unlink()  # between the parts and the lock, as at a job's end
         assert owner_of(plan.folder) is Owner.STRANGER
         with pytest.raises(OutputError, match="another birefvideo is working in"), JobFolder(plan):
