@@ -151,11 +151,26 @@ def test_a_tiff_whose_strips_are_cut_is_a_loss_or_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "head"),
-    [("me.pbm", b"P4\n16 2\n\xff\x00\x0f\xf0"), ("me.pgm", b"P2\n2 2\n255\n0 255 9 9\n"), ("me.pam", b"P7\n")],
+    [
+        ("me.j2k", b"\xff\x4f\xff\x51\0\x2f"),
+        ("me.phm", b"PH\n16 2\n"),
+        ("me.ico", b"\0\0\1\0\1\0"),
+        ("me.pbm", b"P4\n16 2\n\xff\x00\x0f\xf0"),
+        ("me.pgm", b"P2\n2 2\n255\n0 255 9 9\n"),
+        ("me.pam", b"P7\n"),
+    ],
 )
 def test_old_kinds_of_pictures_are_photos(tmp_path: Path, name: str, head: bytes) -> None:
     (tmp_path / name).write_bytes(head)
     assert is_still(tmp_path / name)
+
+
+@pytest.mark.skipif("libjxl" in av.codecs_available, reason="this FFmpeg reads JPEG XL")
+def test_a_photo_without_a_decoder_is_to_be_made_a_photo(tmp_path: Path) -> None:
+    path = tmp_path / "me.jxl"
+    path.write_bytes(bytes.fromhex("ff0a4340240800010060004b188b1500d48831c69918e700a2c0400b40a5152770582a"))
+    with pytest.raises(InputError, match=r"me\.jxl is in a codec that .* convert it to JPEG or PNG$"):
+        probe(path)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("me.tga", "targa"), ("me.pcx", "pcx"), ("me.sgi", "sgi")])

@@ -226,6 +226,11 @@ def test_a_colour_profile_goes_along(tmp_path: Path, network: Path) -> None:
     source.write_bytes(png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(PROFILE.replace(b"RGB ", b"CMYK")))))
     made = birefvideo.matte(source, tmp_path / "y.png", model=str(network))
     assert len(made.warnings) == 1 and "is not of RGB" in made.warnings[0]
+    for damaged in (PROFILE[:-1], b"\xff" + PROFILE[1:], PROFILE.replace(b"acsp", b"\0\0\0\0")):
+        source.write_bytes(png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(damaged))))
+        made = birefvideo.matte(source, tmp_path / "z.png", model=str(network), overwrite=True)
+        assert len(made.warnings) == 1 and "profile is damaged, so z.png goes without" in made.warnings[0]
+        assert read_picture_tags(made.outputs[0]) == PictureTags()
 
 
 @pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), pytest.param(9, 16, marks=pytest.mark.slow)])

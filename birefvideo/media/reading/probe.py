@@ -99,7 +99,8 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:
-        raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to H.264 or ProRes")
+        kinds = "JPEG or PNG" if is_still(path) else "H.264 or ProRes"
+        raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to {kinds}")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, s.frames != 1))
 
 

@@ -19,12 +19,18 @@ from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tag
 
 _HEADS = (
     *(PNG_HEAD, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
-    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"#?RADIANCE", b"PF", b"Pf"),
-    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"\x01\xda", b"\x59\xa6\x6a\x95", b"DDS "),
+    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"#?RADIANCE"),
+    *(b"PF", b"Pf", b"PH", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7"),
+    *(b"\x01\xda", b"\x59\xa6\x6a\x95", b"DDS "),
 )
 """How files of pictures begin: PNG, JPEG, GIF, TIFF, BMP, DPX, OpenEXR, PSD, QOI, JPEG XL and 2000, HDR, PNM, SGI,
 Sun raster and DDS."""
-_WITHOUT_HEAD = frozenset([".tga", ".pcx"])
+_WITHOUT_HEAD = frozenset(
+    [
+        *(".tga", ".pcx", ".ico", ".xbm", ".xpm", ".xwd", ".pix", ".pict", ".pct", ".pcd", ".pgx", ".fits", ".jxs"),
+        *(".iff", ".lbm", ".vbn"),
+    ]
+)
 """Pictures that are known by their ending only."""
 _MOTION_JPEG = frozenset([".mjpeg", ".mjpg"])
 """Files that begin as a JPEG does and go on with the next."""
