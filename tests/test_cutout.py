@@ -92,6 +92,18 @@ def test_colour_is_the_picture_s_own_to_the_bit_where_it_is_opaque(
         assert np.array_equal(array(np.asarray(image), model=network), wanted)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_a_jpeg_s_colour_is_what_other_programs_show_where_it_is_opaque(
+    tmp_path: Path, network: Path, opaque: None, subsampling: str
+) -> None:
+    path = tmp_path / "me.jpg"
+    noise().save(path, quality=80, subsampling=subsampling)
+    wanted = np.asarray(Image.open(path).convert("RGBA"))
+    assert np.array_equal(array(path, model=network), wanted)
+    written = birefvideo.matte(path, model=str(network)).outputs[0]
+    assert np.array_equal(np.asarray(Image.open(written)), wanted)
+
+
 def test_a_picture_s_own_alpha_stays_in_the_matte(network: Path, opaque: None) -> None:
     image = noise("RGBA")
     own = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))

@@ -1,4 +1,4 @@
-"""Photos of unusual kinds: palettes and grey, opacity beside AVIF, chroma of WebP, cut files, TIFFs shown black."""
+"""Photos of unusual kinds: palettes and grey, opacity beside AVIF, JPEG and WebP as others show them, cut files, TIFFs."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_the_preview_in_a_camera_s_file_is_not_taken_for_the_photo(tmp_path: Pat
 def test_a_cut_jpeg_shows_what_is_left_of_it(tmp_path: Path) -> None:
     path = tmp_path / "me.jpg"
     Image.fromarray(picture(0)).save(path, quality=90)
-    path.write_bytes(path.read_bytes()[:-800])
+    path.write_bytes(path.read_bytes()[:-100])
     assert np.abs(colour_read(path)[:16] - picture(0)[:16]).mean() < 12
 
 
