@@ -1,4 +1,4 @@
-"""Photos of unusual kinds: palettes and grey, opacity beside AVIF, JPEG and WebP as others show them, cut files, TIFFs."""
+"""Photos of unusual kinds: palettes, grey, AVIF with opacity, JPEG and WebP as others show them, cut files, TIFFs."""
 
 from __future__ import annotations
 
