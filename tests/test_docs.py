@@ -190,7 +190,8 @@ def test_python_blocks_of_all_pages_pass_a_strict_type_checker(tmp_path: Path) -
     # As a user has it: birefvideo is installed, and what is wrong in other packages is not their concern.
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\nstrict = True\nfollow_imports = silent\n"
-        "[mypy-transformers.*,huggingface_hub.*,safetensors.*,cv2.*,onnxruntime.*]\nfollow_imports = skip\nignore_missing_imports = True\n"
+        "[mypy-transformers.*,huggingface_hub.*,safetensors.*,cv2.*,onnxruntime.*]\n"
+        "follow_imports = skip\nignore_missing_imports = True\n"
     )
     command = [
         sys.executable,
