@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--size", help="SIDE or WIDTHxHEIGHT (default: the model's own)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="turns; 0 measures parity only")
     parser.add_argument(
         "--only", action="append", default=[], metavar="SIDE", help="measure this side, as in 'fused bf16'"
     )
@@ -217,7 +217,8 @@ def main() -> None:
     more = [kind for kind in ("nobg", "onnx", "openvino") if getattr(options, kind)]
     sides = choose_sides(options.model, options.device, more, options.only)
     results = measure(sides, setup, frames, options.repeats, options.turns_only)
-    print_speed(results)
+    if options.repeats:
+        print_speed(results)
     print_parity(results, trained=options.model == "talk")
     if options.json:
         options.json.write_text(as_json(results, setup) + "\n")

@@ -14,11 +14,11 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
-from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.alpha_beside import alpha_beside
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, upright_opacity, working_format
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.photo_decoder import decoder_of
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
 __all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "frames_near", "read_frames", "working_format"]
@@ -86,7 +86,7 @@ def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
         try:
             if not info.timeline.is_closed(stream.index):
                 container.seek(target, stream=stream)
-            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             found = decoded(container, stream, Span(), None, info.timeline, target, decoder)
             timed = ((picture, picture.pts if picture.pts is not None else picture.dts or 0) for picture in found)
             pair: deque[_Timed] = deque(maxlen=2)
@@ -183,7 +183,7 @@ class _Reader:
             delay = 0
             last: int | None = None
             expected = Fraction(0)
-            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             for picture in decoded(container, stream, span, counts, info.timeline, target, decoder):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError

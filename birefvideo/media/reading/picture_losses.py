@@ -38,7 +38,7 @@ def check_readable(path: Path) -> None:
     if _VERSION_OF_DNG in tags or not (packed or _TILE_WIDTH in tags):
         return
     what = f"is a TIFF packed as {packed}" if packed else "is a TIFF in tiles"
-    raise InputError(f"{path} {what}, which this FFmpeg does not put together; convert it to PNG")
+    raise InputError(f"{path} {what}, damaged or of a kind that is not read here; convert it to PNG")
 
 
 def is_damaged(path: Path) -> bool:

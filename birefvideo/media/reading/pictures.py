@@ -11,13 +11,13 @@ from typing import cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Span
 from birefvideo.media.reading.open_input import check_refusal
 from birefvideo.media.reading.packets import demuxed
+from birefvideo.media.reading.photo_decoder import Decoder
 from birefvideo.media.reading.zeroed_slices import SliceCheck
 from birefvideo.timeline import Timeline
 
@@ -78,7 +78,7 @@ def decoded(
     counts: DecodeReport | None = None,
     timeline: Timeline = Timeline(),  # noqa: B008 - frozen
     target: int | None = None,
-    decoder: VideoCodecContext | None = None,
+    decoder: Decoder | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
 

@@ -29,6 +29,7 @@ from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray
 from birefvideo.media.reading.numbered_pictures import members, series_of
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.orientation import orientation
+from birefvideo.media.reading.photo_decoder import decoder_of
 from birefvideo.media.reading.scan import scan
 from birefvideo.media.reading.stills import as_still, is_still
 from birefvideo.media.reading.tagged_end import tagged_end
@@ -62,7 +63,8 @@ def probe(path: Path) -> VideoInfo:
     with open_input(path) as container:
         stream = _video_stream(container, path)
         stream.codec_context.thread_count = 1
-        picture = next(decoded(container, stream), None)
+        decoder = decoder_of(stream, path, with_alpha=False)
+        picture = next(decoded(container, stream, decoder=decoder), None)
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)

@@ -14,7 +14,7 @@ from birefvideo.media.chunks import PNG_HEAD
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pages import count_pages
-from birefvideo.media.reading.picture_losses import check_readable, is_damaged
+from birefvideo.media.reading.picture_losses import is_damaged
 from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
 
 _HEADS = (
@@ -66,11 +66,7 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
     """Return what is true of a clip that is one picture, given what would be of a video.
 
     It has no times, fields or sound. Colour that the file does not name is sRGB.
-
-    Raises:
-        InputError: FFmpeg shows it as black, because it does not know how it is packed.
     """
-    check_readable(info.path)
     tags, pages = read_picture_tags(info.path), count_pages(info.path)
     unsaid = (0, 2, 3)
     colour = info.colour
