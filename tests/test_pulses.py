@@ -153,7 +153,7 @@ def test_a_hole_is_told_in_a_line_of_its_own(still_life: Path) -> None:
     assert find_doubts([report((10, 15))]) == [Doubt(10, 15, "hole", 0.0115, (0.5, 0.9))]
 
 
-def test_a_job_tells_it_and_so_do_its_receipt_and_a_resumed_run(
+def test_a_job_tells_it_and_so_does_its_receipt(
     still_life: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Predictor, "predict", lambda self, some: Losing(range(10, 20)).predict(some))
