@@ -33,7 +33,7 @@ def cut_out(source: Path, *, start: float | None = None) -> tuple[Picture, Pictu
     """Return (picture, foreground, alpha) of a photo, or of a clip's frame, by talk; both pictures are RGB."""
     end = None if start is None else start + 0.2
     frame = next(iter(birefvideo.mattes(source, model="talk", start=start, end=end)))
-    shown = frame.picture.reformat(format="rgb24").to_ndarray()
+    shown: Picture = frame.picture.reformat(format="rgb24").to_ndarray().astype(np.uint8)
     return shown, frame.rgb(), frame.alpha
 
 
