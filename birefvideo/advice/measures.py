@@ -79,8 +79,8 @@ class Measures:
     own_edges: float = 0.0
     """The same within the subject."""
     motion: float = 0.0
-    """Movement of the subject's fastest twentieth to the next frame or from the one before, whichever is less, in shares
-    of the long side; mean of the two fastest frames."""
+    """Movement of the subject's fastest twentieth to the next frame or from the one before, whichever is less, in
+    shares of the long side; mean of the two fastest frames."""
     tones: float = 0.0
     """Range of lightness of the whole picture, from its 2nd to its 98th percentile (L* from 0 to 100); median."""
     object_share: float = 0.0
