@@ -57,7 +57,7 @@ def test_that_a_preview_makes_no_review_page_is_told_in_a_line(copy: GetClip, ne
     source = copy("one_frame")
     result = invoke(source, "--model", network, "--review")
     assert result.exit_code == 0, result.output
-    said = [line for line in result.output.splitlines() if "review" in line]
+    said = [line for line in result.output.splitlines() if "review page" in line]
     assert said == ["note: --preview makes no review page: the run does, with --review and without --preview"]
     assert {path.name for path in source.parent.iterdir()} == {"one_frame.mp4", "one_frame_preview.png"}
 
