@@ -13,6 +13,7 @@ from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.foreground import estimate
 from birefvideo.matting.opacity import with_own_opacity
+from birefvideo.matting.pulses import Pulse, Pulses
 from birefvideo.matting.second_look import Look, SecondLook
 from birefvideo.matting.smoother import Smoother, smooth
 from birefvideo.media.reading.decode import DecodeReport, read_frames
@@ -44,6 +45,8 @@ class SegmentReport:
     """What the decoder met."""
     looks: list[Look] = field(default_factory=list)
     """How sure the network was of some of the frames."""
+    pulses: list[Pulse] = field(default_factory=list)
+    """Holes that came and went."""
 
     def add(self, frame: Frame) -> None:
         """Take note of a finished frame."""
@@ -93,11 +96,13 @@ def matte_segment(
     second_look: SecondLook | None = None,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
-    report = SegmentReport(looks=second_look.looks if second_look else [])
+    pulses = Pulses()
+    report = SegmentReport(looks=second_look.looks if second_look else [], pulses=pulses.found)
     finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)
             report.add(frame)
+            pulses.add(frame)
             on_frame()
     return report
