@@ -20,7 +20,7 @@ from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.network_form import in_fastest_form
+from birefvideo.matting.network_form import in_fastest_form, without_autocast
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
 from birefvideo.matting.streams import Backend, Stream
@@ -136,6 +136,12 @@ class Engine:
             self._drop(self._idle)
             self._idle = ring
 
+    def exchange(self, ring: Ring, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
+        """Return another ring as `ring_for` does, for one that serves no more; where that fails, `ring` stays taken."""
+        with self.lock:
+            self._drop(ring)
+            return self.ring_for(picture, size, batch)
+
     def _drop(self, ring: Ring | None) -> None:
         """Forget the slots of a ring, once the device is done with them, and what was captured on them."""
         for slot in ring.clear(self.backend) if ring else ():
@@ -189,7 +195,7 @@ class Engine:
     def _compute(self, slot: Slot) -> None:
         """Run a slot's work, from its planes to its alpha: captured where the backend can, once for each slot."""
         if slot not in self._captured:
-            repeat = self.backend.capture(partial(self._infer, slot), alike=any(self._captured.values()))
+            repeat = self.backend.capture(partial(self._infer, slot))
             self._captured[slot] = (repeat, tables_of(self._model)) if repeat else None
         captured = self._captured[slot]
         if captured:
@@ -200,7 +206,8 @@ class Engine:
     @torch.inference_mode()
     def _infer(self, slot: Slot) -> None:
         pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-        logits = self._model(pixels)
+        with without_autocast(self.device.torch_device.type):
+            logits = self._model(pixels)
         shape = (len(pixels), 1, *pixels.shape[2:])
         if logits.shape != shape:
             raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
@@ -209,10 +216,10 @@ class Engine:
     def give_back(self, ring: Ring | None = None) -> None:
         """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""
         with self.lock:
+            self.backend.join()  # work of a slot that nobody waits for may be under way: its buffers go to the caller
             self._drop(ring)
             self._drop(self._idle)
             self._idle = None
-            self.backend.join()
             self.backend.release()
 
     def too_small(self, size: tuple[int, int]) -> DeviceError:

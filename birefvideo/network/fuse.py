@@ -94,7 +94,7 @@ def resized_through(x: Tensor, middle: tuple[int, int], size: tuple[int, int]) -
 
 def _resizing(source: int, middle: int, target: int, device: torch.device) -> Tensor:
     """Return the matrix (target, source) that resizes an axis linearly by way of a middle size."""
-    axes = torch.eye(source, device=device).unsqueeze(0)
+    axes = torch.eye(source, dtype=torch.float32, device=device).unsqueeze(0)
     for size in (middle, target):
         axes = F.interpolate(axes, size=size, mode="linear", align_corners=True)
     return axes[0].t()

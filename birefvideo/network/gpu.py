@@ -91,9 +91,9 @@ def attention_kernel(  # noqa: PLR0915  a kernel calls no functions of its own
         k_end = (k_row >= padded_height - shift) * 2 + (k_col >= padded_width - shift)
         scores = tl.where((k < S * S)[None, :] & (q_end[:, None] == k_end[None, :]), scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
-        higher = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: the difference must not be NaN
-        weights = tl.exp(scores - higher[:, None])
-        fade = tl.exp(highest - higher)
+        least = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: the differences must not be NaN
+        weights = tl.exp(scores - least[:, None])
+        fade = tl.exp(highest - least)
         total = total * fade + tl.sum(weights, 1)
         sums = sums * fade[:, None] + tl.dot(weights.to(values.dtype), values, input_precision="ieee")
         highest = higher

@@ -7,10 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 from torch import nn
 
@@ -146,6 +148,23 @@ def whole_job(clip: Path, model: LoadedModel) -> int:
 def refused(predictor: Predictor) -> str:
     why = predictor.report.not_captured
     return f"no CUDA graph ({why})" if why else ""
+
+
+def first_frame(name: str, options: argparse.Namespace, device: Device) -> dict[str, float]:
+    """Seconds to load a network, to its first frame, and to the first frame of the next clip, in this process."""
+    model, size = our_model(name), network_size(name, options)
+    picture = av.VideoFrame(*sides(options.picture), "yuv420p")
+    for plane in picture.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    began = time.perf_counter()
+    engine = Engine(model, InputSize(fixed=size), device, dtype=device.dtype_called(options.dtype))
+    times = [time.perf_counter()]
+    for _ in range(2):
+        frames = (DecodedFrame(picture, pts, Fraction(1, 25), 1) for pts in range(100))
+        next(iter(Predictor(engine, options.batch).predict(frames)))
+        times.append(time.perf_counter())
+    seconds = [end - start for start, end in zip([began, *times], times, strict=False)]
+    return dict(zip(("load_s", "first_s", "next_s"), (round(s, 2) for s in seconds), strict=True))
 
 
 def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
