@@ -20,12 +20,12 @@ from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.network_form import in_fastest_form, without_autocast
+from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
 from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import tables_of
+from birefvideo.network.fuse import tables_of, without_autocast
 
 SNAP = 0.01
 """How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
@@ -205,13 +205,15 @@ class Engine:
 
     @torch.inference_mode()
     def _infer(self, slot: Slot) -> None:
-        pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-        with without_autocast(self.device.torch_device.type):
+        with without_autocast(self.device.torch_device):
+            pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
             logits = self._model(pixels)
-        shape = (len(pixels), 1, *pixels.shape[2:])
-        if logits.shape != shape:
-            raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
-        slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
+            shape = (len(pixels), 1, *pixels.shape[2:])
+            if logits.shape != shape:
+                raise ModelError(
+                    f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?"
+                )
+            slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
     def give_back(self, ring: Ring | None = None) -> None:
         """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,18 +10,12 @@ from torch import nn
 from birefvideo.matting.devices import Device, is_out_of_memory
 from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import fuse
+from birefvideo.network.fuse import fuse, without_autocast
 
 _TRIAL = (64, 96)
 """(height, width) of the picture on which a form is tried: large enough for every kernel."""
 _ALLOWED = 0.1
 """How far off a form's logits may be there, as relative RMS: ten times what fp16 makes of noise as weights."""
-
-
-def without_autocast(device_type: str) -> AbstractContextManager[None]:
-    """Return a context in which a kind of device computes in the dtypes of its tensors, whatever the caller's does."""
-    able = torch.amp.is_autocast_available(device_type)
-    return torch.autocast(device_type, enabled=False) if able else nullcontext()  # type: ignore[no-any-return]
 
 
 def in_fastest_form(
@@ -60,14 +53,14 @@ def _with_kernels(model: BiRefNet, device: Device, dtype: torch.dtype, backend: 
 
     @torch.inference_mode()
     def trial() -> None:
-        with without_autocast(device.torch_device.type):
+        with without_autocast(device.torch_device):
             logits.append(network(picture.to(device.torch_device, dtype)).float().cpu())
 
     backend.join()
     backend.run(Stream.COMPUTE, trial)
     backend.host_wait(backend.record(Stream.COMPUTE))
     place = next(model.parameters()).device
-    with torch.inference_mode(), without_autocast(place.type):
+    with torch.inference_mode(), without_autocast(place):
         wanted = model.eval().float()(picture.to(place)).cpu()
     off = float((logits[0] - wanted).norm() / wanted.norm())
     if not off <= _ALLOWED:

@@ -26,8 +26,8 @@ from birefvideo.matting.slots import PictureKind
 
 HALVES = (torch.float16, torch.bfloat16)
 BATCHES = (2, 4, 8)
-CUTS = ((64, 64, 32), (64, 16, 32), (16, 16, 32), (128, 64, 32), (64, 64, 16), (64, 64, 64))
-"""Queries and keys of attention, and pixels of deformable sampling, of one program."""
+CUTS = ((64, 64, 64, 1), (64, 32, 64, 1), (32, 64, 64, 1), (16, 16, 64, 1), (64, 32, 32, 1), (64, 32, 64, 2))
+"""Queries and keys of attention, pixels of deformable sampling, and rounds that loads are ahead, of one program."""
 BLOCK, SIDE = 2**30, 8192
 """Bytes that are copied, and the side of the square matrices that are multiplied, to know the card."""
 
@@ -112,7 +112,7 @@ class Bench:
 
     def batches(self) -> None:
         """Find which batch takes the least for each frame."""
-        for batch in BATCHES:
+        for batch in BATCHES[:1] if self.options.dry else BATCHES:
             for name in self.options.model:
                 self._network("batches", name, self.meter.forms()[0], batch)
 
@@ -199,16 +199,19 @@ class Bench:
             return
         from birefvideo.network import gpu
 
-        before = gpu.QUERIES, gpu.KEYS, gpu.PIXELS
+        before = dict(gpu.CUTS), dict(gpu.PIXELS), dict(gpu.OPTIONS)
         try:
-            for cut in CUTS:
-                gpu.QUERIES, gpu.KEYS, gpu.PIXELS = cut
-                what = "{} queries, {} keys, {} pixels".format(*cut)
+            for queries, keys, pixels, stages in CUTS:
+                gpu.CUTS.update(dict.fromkeys(gpu.CUTS, (queries, keys)))
+                gpu.PIXELS[2] = pixels
+                gpu.OPTIONS["num_stages"] = stages
+                what = f"{queries} queries, {keys} keys, {pixels} pixels, {stages} stages"
                 for name in [name for name in self.options.model if name in ("lite", "general")]:
                     work = self._work(name, "kernels")
                     self.clock.row("blocks", f"{name} {what}", partial(self._graph, work))
         finally:
-            gpu.QUERIES, gpu.KEYS, gpu.PIXELS = before
+            for values, kept in zip((gpu.CUTS, gpu.PIXELS, gpu.OPTIONS), before, strict=True):
+                values.update(kept)
 
     def profile(self) -> None:
         """Tell what the time of one frame goes to, by kernel."""
