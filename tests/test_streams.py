@@ -521,6 +521,20 @@ def test_a_thread_that_ends_its_work_leaves_anothers_settings_alone(monkeypatch:
     assert within == [STEADY] and settings_now() == before
 
 
+def test_no_stream_reads_weights_that_are_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+
+    class OneStream:
+        def wait_stream(self, other: object) -> None:
+            waited.append(other)
+
+    backend = cuda_backend(monkeypatch, FakeGraph(None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the caller's")
+    monkeypatch.setattr(backend, "_streams", {stream: OneStream() for stream in Stream})
+    engine_of(Tint(), SIZE, CPU, dtype=torch.float32, backend=backend)
+    assert waited == ["the caller's"] * 3
+
+
 def test_lack_of_memory_in_the_warm_up_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")

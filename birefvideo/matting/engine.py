@@ -68,6 +68,7 @@ class Engine:
         for module in self._model.modules():
             if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
                 module.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.backend.follow()  # the weights may be on their way, and another thread may begin the first clip
         self.size = size
         """The size at which the network sees pictures."""
         self.device = device

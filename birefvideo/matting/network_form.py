@@ -56,7 +56,7 @@ def _with_kernels(model: BiRefNet, device: Device, dtype: torch.dtype, backend: 
         with without_autocast(device.torch_device):
             logits.append(network(picture.to(device.torch_device, dtype)).float().cpu())
 
-    backend.join()
+    backend.follow()
     backend.run(Stream.COMPUTE, trial)
     backend.host_wait(backend.record(Stream.COMPUTE))
     place = next(model.parameters()).device

@@ -80,6 +80,10 @@ class Backend(ABC, Generic[EventT]):
     def join(self) -> None:
         """Order everything handed over so far before the caller's own next device work, so buffers can be freed."""
 
+    def follow(self) -> None:
+        """Order what is handed over from now on after all device work that the caller has begun: weights, say."""
+        return None
+
     not_captured: str = ""
     """Why a `capture` failed, or '' where none has."""
 
@@ -204,12 +208,14 @@ class CudaBackend(Backend[torch.cuda.Event]):
         """Allocate page-locked memory and its copy on the device."""
         host = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
         device = torch.empty(shape, dtype=dtype, device=self._device)
-        # The allocator may hand out memory that the caller's stream still works on, and the weights may still be on
-        # their way there.
+        self.follow()  # the allocator may hand out memory that the caller's stream still works on
+        return Staging(host, device, asynchronous=True)
+
+    def follow(self) -> None:
+        """Make all three streams wait for the caller's on the device."""
         caller = torch.cuda.current_stream(self._device)
         for stream in self._streams.values():
             stream.wait_stream(caller)
-        return Staging(host, device, asynchronous=True)
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
         """Queue the kernels and copies of `work` on `stream`."""

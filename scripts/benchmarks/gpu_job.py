@@ -119,6 +119,7 @@ def time_network(engine: Engine, backend: Any, size: tuple[int, int], batch: int
     weight = next(network.parameters())
     pixels = torch.randn(batch, 3, size[1], size[0], device=weight.device, dtype=weight.dtype)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
+    backend.follow()
     repeat: list[Callable[[], object]] = []
 
     @torch.inference_mode()

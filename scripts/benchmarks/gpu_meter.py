@@ -46,6 +46,7 @@ class Meter:
         def noted() -> None:
             results.append(work())
 
+        self.backend.follow()
         self.backend.run(Stream.COMPUTE, noted)
         self.backend.host_wait(self.backend.record(Stream.COMPUTE))
         return results[0]
@@ -63,6 +64,7 @@ class Meter:
         return {name: round(value, 3) for name, value in ms.items()}
 
     def _once(self, work: Callable[[], object]) -> tuple[float, float]:
+        self.sync()  # pixels and weights may be on their way
         began = time.perf_counter()
         if not self.cuda:
             self.on_stream(work)
