@@ -36,7 +36,7 @@ with pytest.MonkeyPatch.context() as patch:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # it asks again where it imports a part of itself later
-    monkeypatch.setitem(KERNELS.PIXELS, 4, 64)  # interpreted, an operation takes as long on few numbers as on many
+    monkeypatch.setitem(KERNELS.PIXELS, 4, 128)  # interpreted, an operation takes as long on few numbers as on many
     return KERNELS
 
 
