@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from benchmarks.clock import Clock
-from benchmarks.gpu_job import first_frame, measure, print_rows, sides
+from benchmarks.gpu_job import engine_for, first_frame, measure, print_rows, sides
 from benchmarks.gpu_steps import Bench
 from benchmarks.networks import BACKBONES
 
@@ -43,7 +43,7 @@ def print_table(options: argparse.Namespace, device: Device) -> None:
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name) / "clip.mp4"
         loop_clip(SAMPLE, clip, sides(options.picture), float(options.frames / probe(SAMPLE).rate))
-        print_rows([measure(model, options, device, clip) for model in options.model])
+        print_rows([measure(model, engine_for(model, options, device), options, clip) for model in options.model])
 
 
 def parsed() -> argparse.Namespace:

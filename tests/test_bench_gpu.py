@@ -7,21 +7,16 @@ import json
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import bench_gpu
 import pytest
 from benchmarks import gpu_job, gpu_steps
 from benchmarks.clock import Clock
 from stand_in_card import stand_in_card
-from torch import nn
 
-from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import find_device
-from birefvideo.matting.engine import Engine
 from birefvideo.network.birefnet import BiRefNet
 
 SCRIPTS = Path(bench_gpu.__file__).parent
@@ -45,25 +40,10 @@ def test_a_step_that_fails_or_has_no_time_left_loses_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_a_plain_network_is_measured_plain(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[nn.Module] = []
-
-    class Seen(Exception):  # noqa: N818
-        pass
-
-    def stop(engine: Engine, *_: object) -> float:
-        seen.append(engine.network)
-        raise Seen
-
-    monkeypatch.setattr(gpu_job, "time_network", stop)
-    monkeypatch.setattr(gpu_job, "read_frames", lambda *_: iter([DecodedFrame(picture(), 0, Fraction(1), 1)]))
-    monkeypatch.setattr(gpu_job, "probe", lambda clip: None)
-    options = argparse.Namespace(
-        plain=plain, compile=False, size="64x64", picture="64x64", dtype="float32", batch=1, frames=1, device="cpu"
-    )
-    with pytest.raises(Seen):
-        gpu_job.measure("talk", options, find_device("cpu"), Path("clip.mp4"))
-    assert (type(seen[0]) is BiRefNet) == plain
+def test_a_plain_network_is_measured_plain(plain: bool) -> None:
+    options = argparse.Namespace(plain=plain, compile=False, size="64x64", picture="64x64", dtype="float32")
+    engine = gpu_job.engine_for("talk", options, find_device("cpu"))
+    assert (type(engine.network) is BiRefNet) == plain
 
 
 def test_a_measurement_that_fails_leaves_the_rest_of_its_step(tmp_path: Path) -> None:
@@ -178,7 +158,3 @@ def test_the_command_for_a_bare_machine_is_one_that_a_shell_and_the_script_take(
     monkeypatch.setattr(sys, "argv", words[1:])
     options = bench_gpu.parsed()
     assert options.out == tmp_path and options.seconds <= 420 and not options.dry
-
-
-def picture() -> av.VideoFrame:
-    return av.VideoFrame(64, 64, "yuv420p")

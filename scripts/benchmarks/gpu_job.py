@@ -168,15 +168,21 @@ def first_frame(name: str, options: argparse.Namespace, device: Device) -> dict[
     return dict(zip(("load_s", "first_s", "next_s"), (round(s, 2) for s in seconds), strict=True))
 
 
-def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
+def engine_for(name: str, options: argparse.Namespace, device: Device) -> Engine:
+    """Return an Engine for a model with the benchmark's weights, whose backend tells how long the device computed."""
     backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
-    size = network_size(name, options)
     dtype = device.dtype_called(options.dtype)
     fused = not (options.plain or options.compile)
     model: nn.Module = our_model(name)
     if options.compile:
         model = torch.compile(model if options.plain else fuse(our_model(name)))  # type: ignore[assignment]
-    engine = Engine(model, InputSize(fixed=size), device, dtype=dtype, backend=backend, fused=fused)
+    size = InputSize(fixed=network_size(name, options))
+    return Engine(model, size, device, dtype=dtype, backend=backend, fused=fused)
+
+
+def measure(name: str, engine: Engine, options: argparse.Namespace, clip: Path) -> Row:
+    """Measure the network alone, prediction of a clip's pictures, and a whole job on it."""
+    backend, size = engine.backend, network_size(name, options)
     pictures = list(islice(read_frames(probe(clip), Span()), 16))
     kind = PictureKind.of(pictures[0].picture)
     batch = options.batch or engine.batch_for(kind)

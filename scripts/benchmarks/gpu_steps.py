@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from benchmarks.clock import Clock
-from benchmarks.gpu_job import measure, network_size, sides
+from benchmarks.gpu_job import engine_for, measure, network_size, sides
 from benchmarks.gpu_meter import Meter, difference
 from benchmarks.gpu_rivals import compiled, onnx_rivals
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import Device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.slots import PictureKind
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -180,18 +181,22 @@ class Bench:
 
         from birefvideo.media.reading.probe import probe
 
-        def job(model: str, picture: str, frames: int, clip: Path) -> dict[str, Any]:
-            options = argparse.Namespace(**{**vars(self.options), "picture": picture, "frames": frames})
-            row = measure(model, options, self.device, clip)
+        frames = {picture: self.options.frames // (3 if picture == "3840x2160" else 1) for picture in self.pictures_of}
+
+        def job(model: str, engines: list[Engine], picture: str, clip: Path) -> dict[str, Any]:
+            engines[:] = engines or [engine_for(model, self.options, self.device)]
+            options = argparse.Namespace(**{**vars(self.options), "picture": picture, "frames": frames[picture]})
+            row = measure(model, engines[0], options, clip)
             return {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(row).items()}
 
         with tempfile.TemporaryDirectory() as name:
-            for picture in self.pictures_of:
-                clip = Path(name) / f"{picture}.mp4"
-                frames = self.options.frames if picture != "3840x2160" else self.options.frames // 3
-                loop_clip(SAMPLE, clip, sides(picture), float(frames / probe(SAMPLE).rate))
-                for model in self.options.model:
-                    self.clock.row("jobs", f"{model} {picture}", partial(job, model, picture, frames, clip))
+            clips = {picture: Path(name) / f"{picture}.mp4" for picture in self.pictures_of}
+            for picture, clip in clips.items():
+                loop_clip(SAMPLE, clip, sides(picture), float(frames[picture] / probe(SAMPLE).rate))
+            for model in self.options.model:
+                engines: list[Engine] = []
+                for picture, clip in clips.items():
+                    self.clock.row("jobs", f"{model} {picture}", partial(job, model, engines, picture, clip))
 
     def blocks(self) -> None:
         """Find how attention and deformable sampling are best cut into programs."""
