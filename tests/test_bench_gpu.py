@@ -66,7 +66,12 @@ def test_a_measurement_that_fails_leaves_the_rest_of_its_step(tmp_path: Path) ->
 def test_a_step_that_takes_too_long_is_ended_and_the_next_one_goes_on(tmp_path: Path) -> None:
     clock = Clock(tmp_path, 100)
     began = time.monotonic()
-    clock.step("slow", 0.1, lambda: clock.row("slow", "forever", lambda: time.sleep(60) or {}))
+
+    def forever() -> dict[str, object]:
+        time.sleep(60)
+        return {}
+
+    clock.step("slow", 0.1, lambda: clock.row("slow", "forever", forever))
     clock.step("next", 1, lambda: clock.note("next", "done"))
     assert time.monotonic() - began < 10
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]

@@ -212,7 +212,7 @@ def test_what_the_caller_has_set_for_a_network_of_his_own_changes_nothing(
 
     expected = mattes()
     with setting():
-        np.testing.assert_array_equal(mattes(), expected)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(mattes(), expected)
 
 
 def test_work_that_nobody_waited_for_is_counted_as_left_over() -> None:
@@ -464,7 +464,8 @@ def test_nothing_that_a_capture_reads_is_dropped_while_it_may_be_repeated() -> N
 
 
 def settings_now() -> dict[str, object]:
-    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
     return {
         "convolutions": cudnn.conv.fp32_precision,
         "products": cuda.matmul.fp32_precision,
@@ -514,8 +515,12 @@ def test_a_thread_that_ends_its_work_leaves_anothers_settings_alone(monkeypatch:
         assert ended.wait(10)
         within.append(settings_now())
 
+    def shorter() -> None:
+        thread.start()
+        assert begun.wait(10)
+
     thread = threading.Thread(target=backend.run, args=(Stream.COMPUTE, longer))
-    backend.run(Stream.COMPUTE, lambda: (thread.start(), begun.wait(10))[0])
+    backend.run(Stream.COMPUTE, shorter)
     ended.set()
     thread.join()
     assert within == [STEADY] and settings_now() == before

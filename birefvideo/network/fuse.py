@@ -43,7 +43,7 @@ def fuse(model: BiRefNet, parts: Parts | None = None) -> nn.Module:
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     """Return a context in which `device` computes in the dtypes of its tensors, whatever the caller's context does."""
     able = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if able else nullcontext()  # type: ignore[no-any-return]
+    return torch.autocast(device.type, enabled=False) if able else nullcontext()
 
 
 def tables_of(network: nn.Module) -> object:

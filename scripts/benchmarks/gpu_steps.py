@@ -204,7 +204,8 @@ class Bench:
             return
         from birefvideo.network import gpu
 
-        before = dict(gpu.CUTS), dict(gpu.PIXELS), dict(gpu.OPTIONS)
+        settings: tuple[dict[Any, Any], ...] = (gpu.CUTS, gpu.PIXELS, gpu.OPTIONS)
+        before = [dict(values) for values in settings]
         try:
             for queries, keys, pixels, stages in CUTS:
                 gpu.CUTS.update(dict.fromkeys(gpu.CUTS, (queries, keys)))
@@ -215,7 +216,7 @@ class Bench:
                     work = self._work(name, "kernels")
                     self.clock.row("blocks", f"{name} {what}", partial(self._graph, work))
         finally:
-            for values, kept in zip((gpu.CUTS, gpu.PIXELS, gpu.OPTIONS), before, strict=True):
+            for values, kept in zip(settings, before, strict=True):
                 values.update(kept)
 
     def profile(self) -> None:
