@@ -25,6 +25,7 @@ from birefvideo.network.fast_deform import FastAsppDeformable
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES, SwinBlock, SwinSize, shift_mask
 
+pytestmark = pytest.mark.slow  # interpreted, each takes seconds
 if torch.cuda.is_available():
     pytest.skip("kernels are compiled in this process, and cannot be interpreted too", allow_module_level=True)
 with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +152,6 @@ def relative(result: Tensor, expected: Tensor) -> float:
     return ((result.float() - expected).square().mean() / expected.square().mean()).sqrt().item()
 
 
-@pytest.mark.slow
 def test_the_whole_network_gives_the_plain_ones_logits_in_all_forms(gpu: ModuleType, tiny: BiRefNet) -> None:
     x = scene(64, 64)
     with torch.inference_mode():
@@ -164,7 +164,6 @@ def test_the_whole_network_gives_the_plain_ones_logits_in_all_forms(gpu: ModuleT
     assert max(off.values()) < 0.01, off
 
 
-@pytest.mark.slow
 def test_a_network_for_a_card_takes_the_kernels_and_only_if_their_result_is_right(
     gpu: ModuleType, tiny: BiRefNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +226,6 @@ SMALLEST = 99 * 1024
 """Bytes of shared memory that one program may have on the cards that have the least: 8.6, 8.9 and 12.0."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capability", "dtypes"),
     [(80, ["fp16", "bf16"]), (86, ["fp16"]), (89, ["fp16"]), (90, ["fp16", "bf16", "fp32"])],

@@ -75,5 +75,5 @@ def _session(
     runtime: Any, provider: tuple[str, dict[str, object]], model: torch.nn.Module, pixels: Tensor, file: Path
 ) -> Any:
     names: dict[str, Any] = {"input_names": ["pixels"], "output_names": ["logits"]}
-    torch.onnx.export(model, (pixels.cpu(),), file, **names, opset_version=20, dynamo=True)
+    torch.onnx.export(model, (pixels.cpu(),), file, **names, opset_version=20, dynamo=True, verbose=False)
     return runtime.InferenceSession(str(file), providers=[provider])
