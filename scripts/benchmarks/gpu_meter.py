@@ -53,13 +53,9 @@ class Meter:
 
     def timed(self, work: Callable[[], object], repeats: int = 15) -> dict[str, float]:
         """Milliseconds of one call by the device's clock, median and least, and what the host took to hand it over."""
-        repeats = repeats if self.cuda else 2
-        times, host = [], []
-        for number in range(repeats + 2):
-            took, handed = self._once(work)
-            if number >= 2:
-                times.append(took)
-                host.append(handed)
+        before, repeats = (2, repeats) if self.cuda else (0, 1)
+        spans = [self._once(work) for _ in range(before + repeats)][before:]
+        times, host = zip(*spans, strict=True)
         ms = {"ms": statistics.median(times), "least": min(times), "host_ms": statistics.median(host)}
         return {name: round(value, 3) for name, value in ms.items()}
 
