@@ -48,6 +48,9 @@ def stand_in_card(monkeypatch: pytest.MonkeyPatch) -> Device:
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, answer)
 
+    profile, activities = torch.profiler.profile, [torch.profiler.ProfilerActivity.CPU]
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: profile(activities=activities))
+
     def staging(backend: CudaBackend, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
         return SerialBackend(torch.device("cpu")).staging(shape, dtype)
 

@@ -120,7 +120,6 @@ def test_a_dry_run_does_every_step_on_a_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:CUDA is not available")  # the profiler's
 def test_a_dry_run_does_every_step_on_a_stand_in_for_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = stand_in_card(monkeypatch)
     monkeypatch.setattr(bench_gpu, "find_device", lambda name: card)
