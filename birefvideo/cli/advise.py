@@ -17,6 +17,7 @@ from birefvideo.cli.inputs import find_clips
 from birefvideo.cli.parse import path
 from birefvideo.cli.printing import answer_json, answer_lines, print_error, tell
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.shared_options import Debug
 from birefvideo.cli.table import NARROWEST, PIPED
 from birefvideo.errors import OptionError
 from birefvideo.family.variants import EMBEDDED, VARIANTS
@@ -38,7 +39,7 @@ def advise(
         bool, typer.Option("--download", help="Fetch the best variant where it is not here, without asking.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs, with everything measured.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Look at a few frames of each INPUT, and say which model to cut it out with, and why.
 

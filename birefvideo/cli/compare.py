@@ -14,6 +14,7 @@ from birefvideo.cli.inputs import find_clips
 from birefvideo.cli.parse import path
 from birefvideo.cli.printing import answer_json, answer_lines, tell
 from birefvideo.cli.report import print_note, quiet_libraries, short
+from birefvideo.cli.shared_options import AsJson, Debug
 from birefvideo.cli.table import table
 from birefvideo.errors import InputError, OptionError, with_flags
 
@@ -43,9 +44,9 @@ def compare(
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Look up to here.")] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Matte a few frames of INPUT with every model that is here, and show them beside each other.
 

@@ -15,8 +15,8 @@ from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin, find_photos
 from birefvideo.cli.parse import STREAM, path_or_stream, with_options
 from birefvideo.cli.printing import answer_bytes, print_error, tell
-from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.errors import InputError, OptionError, named, with_flags
 from birefvideo.jobs.options import Options
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs
     from birefvideo.jobs.plan import Target
 
-_COMMON = heading("Common")
 _FILMS = "birefvideo matte"
 _MOST = 1 << 31
 """Bytes that are taken from stdin: no photo has as many."""
@@ -46,22 +45,13 @@ def cutout(
             "--out",
             metavar="PATH",
             help="File or folder to write, or - for stdout; default: beside each photo.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = None,
-    receipt: Annotated[
-        bool,
-        typer.Option(
-            " /--no-receipt",
-            help="Leave out the receipts (STEM_alpha.json …) that `verify` reads.",
-            show_default=False,
-        ),
-    ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_COMMON)
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_COMMON)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    receipt: Receipt = True,
+    overwrite: Overwrite = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=COMMON)] = False,
+    debug: Debug = False,
     **options: Any,
 ) -> None:
     """Cut the people out of each PHOTO and write a transparent PNG beside it.

@@ -11,6 +11,7 @@ from birefvideo.cli.errors import reported
 from birefvideo.cli.parse import parse_times, path
 from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.shared_options import Debug
 from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def evaluate(
     end: Annotated[str | None, typer.Option(metavar="TIME", help="The --end that RESULT was made with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every frame's figures for programs.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", parser=path, help="Draw the figures over time.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Score the matte RESULT against the true one, frame by frame.
 

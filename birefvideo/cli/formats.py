@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from birefvideo.cli.printing import answer_json, answer_lines
+from birefvideo.cli.shared_options import AsJson
 from birefvideo.cli.table import table
 
 if TYPE_CHECKING:
     from birefvideo.jobs.catalogue import FormatInfo
 
 
-def formats(as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False) -> None:
+def formats(as_json: AsJson = False) -> None:
     """List what `matte --to` can write: the file beside the input, what is in it, and where it opens."""
     from birefvideo.cli.report import quiet_libraries
     from birefvideo.jobs import catalogue

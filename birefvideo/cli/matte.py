@@ -14,12 +14,10 @@ from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
-from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
-
-_COMMON = heading("Common")
 
 
 @with_options()
@@ -39,7 +37,7 @@ def matte(
             "--out",
             metavar="PATH",
             help="File or folder to write; default: beside each input.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = None,
     to: Annotated[
@@ -48,7 +46,7 @@ def matte(
             "--to",
             metavar="FORMAT",
             help="See `birefvideo formats`; repeatable, or prores,webm. Default: prores and green.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = None,
     review: Annotated[
@@ -56,7 +54,7 @@ def matte(
         typer.Option(
             "--review",
             help="Also make STEM_review.html: play, scrub and judge the matte in a browser.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = False,
     preview: Annotated[
@@ -64,32 +62,23 @@ def matte(
         typer.Option(
             "--preview",
             help="Only make STEM_preview.png of a few frames, and tell what a run would cost.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = False,
-    receipt: Annotated[
-        bool,
-        typer.Option(
-            " /--no-receipt",
-            help="Leave out the receipts (STEM_alpha.json …) that `verify` reads.",
-            show_default=False,
-        ),
-    ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_COMMON)
-    ] = False,
+    receipt: Receipt = True,
+    overwrite: Overwrite = False,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
             help="Fail where the input is damaged or cut off; else it is told, exit code 3.",
-            rich_help_panel=_COMMON,
+            rich_help_panel=COMMON,
         ),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=_COMMON)
+        bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=COMMON)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
     **options: Any,
 ) -> None:
     """Cut the people out of each INPUT and write alpha video beside it.

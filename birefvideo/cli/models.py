@@ -13,6 +13,7 @@ import typer
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.parse import path
 from birefvideo.cli.printing import answer_json, answer_lines, tell
+from birefvideo.cli.shared_options import AsJson, Debug
 from birefvideo.cli.table import table
 from birefvideo.errors import BirefvideoError, OptionError
 
@@ -38,8 +39,8 @@ def models(
     measure: Annotated[
         bool, typer.Option("--measure", help="Time each NAME (default: those that are here) on this machine.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """List the models, explain one, measure how fast it is here, or get its weights.
 

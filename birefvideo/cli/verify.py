@@ -15,6 +15,7 @@ from birefvideo.cli.inputs import check_quoted
 from birefvideo.cli.parse import parse_times, path
 from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.shared_options import AsJson, Debug
 from birefvideo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def verify(
         ),
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="The --end that OUT was made with.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Reopen each OUT, decode all of it, and prove frames, times, tags, alpha, colour and sound.
 

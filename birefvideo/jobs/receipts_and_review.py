@@ -9,7 +9,7 @@ from pathlib import Path
 
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
-from birefvideo.jobs.doubts import doubtful_frames, find_doubts
+from birefvideo.jobs.doubts import Doubt, doubtful_frames, find_doubts
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, merged, receipt_path
@@ -51,11 +51,12 @@ def write_side_files(
 ) -> SideFiles:
     """Write receipts and the review page, as asked, into the job's folder beside the proven outputs."""
     coverage, flicker = joined([report.curve for report in reports])
+    doubts = find_doubts(reports)
     outputs = [target.path for target in plan.delivered]
     entries: dict[str, Entry] = {}
     if receipts or review:
         entries = _entries(plan, folder, finished, computed, warnings, losses)
-        facts = matte_facts(coverage, flicker, find_doubts(reports))
+        facts = matte_facts(coverage, flicker, doubts)
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
     written: list[Path] = []
     if receipts:
@@ -66,7 +67,7 @@ def write_side_files(
     if not review:
         return SideFiles(tuple(outputs), tuple(written), None)
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
-    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, entries))
+    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, doubts, entries))
     place = review_page(plan.source.path, plan.targets)
     write_whole(folder.joined(place), html)
     return SideFiles((*outputs, *beside, place), tuple(written), place)
@@ -103,6 +104,7 @@ def _reviewable(
     reports: Sequence[SegmentReport],
     coverage: Sequence[float],
     flicker: Sequence[float],
+    doubts: Sequence[Doubt],
     entries: dict[str, Entry],
 ) -> Reviewable:
     source = next(one for one in finished if one.target.format is SOURCE_PROXY)
@@ -120,13 +122,13 @@ def _reviewable(
         times=times,
         coverage=coverage,
         flicker=flicker,
-        suspects=_to_look_at(coverage, flicker, reports),
+        suspects=_to_look_at(coverage, flicker, doubts),
         receipts=entries,
     )
 
 
-def _to_look_at(coverage: Sequence[float], flicker: Sequence[float], reports: Sequence[SegmentReport]) -> list[Suspect]:
-    found = [*doubtful_frames(find_doubts(reports)), *suspects(coverage, flicker)]
+def _to_look_at(coverage: Sequence[float], flicker: Sequence[float], doubts: Sequence[Doubt]) -> list[Suspect]:
+    found = [*doubtful_frames(doubts), *suspects(coverage, flicker)]
     return sorted(found, key=lambda suspect: suspect.frame)
 
 
