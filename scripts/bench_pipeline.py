@@ -158,7 +158,7 @@ def median(costs: Sequence[Cost]) -> Cost:
 
 def pace(name: str, cost: Cost) -> float:
     """Return the seconds that a stage takes for all frames where there are cores enough for its threads."""
-    return min(cost.wall, cost.cpu / SHARED[name]) if name in SHARED else cost.wall
+    return min(cost.wall, cost.cpu / SHARED.get(name, 1))
 
 
 def bench_stages(clip: Path, folder: Path, options: argparse.Namespace) -> None:
