@@ -406,7 +406,8 @@ def test_an_error_in_parallel_work_arrives_after_the_results_before_it(fails: st
 
 
 def test_parallel_work_that_is_left_early_leaves_no_thread() -> None:
-    before, done = threading.active_count(), []
+    before = threading.active_count()
+    done: list[int] = []
     with closing(in_parallel(done.append, range(1000), 3)) as results:
         next(results)
     assert threading.active_count() == before

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 import av
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from birefvideo.prefetch import Workers
 
@@ -24,7 +25,7 @@ class Encoders:
             self._free.put(make())
         self._workers = Workers(self._encode_one, count)
 
-    def encode(self, picture: av.VideoFrame | None) -> Iterator[Packet]:
+    def encode(self, picture: av.VideoFrame | None) -> Iterator[Packet[VideoStream]]:
         """Take a picture, or None at the end, and yield the packets that are done.
 
         Raises:
@@ -37,7 +38,7 @@ class Encoders:
         """Wait for the pictures being worked on; no thread is left."""
         self._workers.close()
 
-    def _encode_one(self, picture: av.VideoFrame) -> list[Packet]:
+    def _encode_one(self, picture: av.VideoFrame) -> list[Packet[VideoStream]]:
         encoder = self._free.get()
         try:
             return encoder.encode(picture)
