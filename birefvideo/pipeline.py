@@ -11,17 +11,19 @@ from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
 from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.flicker import Curve
-from birefvideo.matting.foreground import estimate
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.matting.opacity import with_own_opacity
 from birefvideo.matting.pulses import Pulse, Pulses
 from birefvideo.matting.second_look import Look, SecondLook
-from birefvideo.matting.smoother import Smoother, smooth
+from birefvideo.matting.smoother import Smoother, Smoothing, smoothings
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.segment_writer import Writer
-from birefvideo.prefetch import Fanout, prefetch
+from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 AHEAD = 3
 """Frames that may wait between two stages."""
+AT_ONCE = 3
+"""Frames that are smoothed and get their foreground at the same time."""
 
 
 class Matter(Protocol):
@@ -63,9 +65,21 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
     return Spill((u - 128, v - 128))
 
 
-def finished_frames(mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None) -> Iterator[Frame]:
-    """Yield the core frames of predicted ones: smoothed, with their foreground, and their own opacity taken in."""
-    return with_own_opacity(estimate(smooth(mattes, smoother), spill))
+def finished_frames(
+    mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None
+) -> Generator[Frame, None, None]:
+    """Yield the core frames of predicted ones: smoothed, with their foreground, and their own opacity taken in.
+
+    Motion is found in a thread of its own; what then makes a frame depends on no other, and is done to several at once.
+    """
+
+    def finish(smoothing: Smoothing) -> Frame:
+        return with_own_opacity(with_foreground(smoothing(), spill))
+
+    works = prefetch(smoothings(mattes, smoother), 1)
+    frames = in_parallel(finish, works, AT_ONCE)
+    with closing(works), closing(frames):
+        yield from frames
 
 
 def matted_frames(
@@ -81,8 +95,9 @@ def matted_frames(
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
     mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
-    with closing(frames), closing(mattes):
-        yield from finished_frames(mattes, smoother, spill)
+    finished = finished_frames(mattes, smoother, spill)
+    with closing(frames), closing(mattes), closing(finished):
+        yield from finished
 
 
 def matte_segment(

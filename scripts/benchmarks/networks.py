@@ -38,9 +38,11 @@ class Side:
     """'published', 'nobg', 'plain', 'fused', 'onnx' or 'openvino'."""
     dtype: str = "fp32"
     """A name in DTYPES."""
+    spins: int | None = None
+    """GOMP_SPINCOUNT: how long threads of OpenMP wait awake for each other; None is OpenMP's own."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.dtype}"
+        return f"{self.kind} {self.dtype}" + ("" if self.spins is None else f" spins {self.spins}")
 
 
 @dataclass(frozen=True)
