@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from birefvideo.family.auto_classes import register
 
 if TYPE_CHECKING:
-    from birefvideo.advice.advise import Advice, advise
+    from birefvideo.advice.advise import Advice
     from birefvideo.api import formats, load_model, matte, mattes, models
     from birefvideo.comparison.compare import Comparison, compare
     from birefvideo.errors import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         OutputError,
     )
     from birefvideo.frames import Frame
+    from birefvideo.jobs.advise import advise
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.result import Result
     from birefvideo.session import Session, cutout
@@ -39,7 +40,8 @@ _HOMES = {
     **dict.fromkeys(
         ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
     ),
-    **dict.fromkeys(("Advice", "advise"), "advice.advise"),
+    "Advice": "advice.advise",
+    "advise": "jobs.advise",
     **dict.fromkeys(("Comparison", "compare"), "comparison.compare"),
     "Frame": "frames",
     "Options": "jobs.options",

@@ -79,6 +79,8 @@ def matte(
     names = [to] if isinstance(to, str) else list(to or ())
     if to is not None and not names:
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
+    if progress is not None and not callable(progress):
+        raise OptionError(f"{named('progress')} is {progress!r}: give a function without arguments")
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = possible_path(source)

@@ -50,6 +50,8 @@ def possible_path(name: str | PathLike[str]) -> Path:
     Raises:
         InputError: no file can have that name.
     """
+    if not isinstance(name, str | PathLike):
+        raise InputError(f"{type(name).__name__} is no name of a file: give a str or a path")
     path = Path(name)
     try:
         path.exists()

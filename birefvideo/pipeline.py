@@ -12,18 +12,21 @@ from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.edge import Edge, shaped
 from birefvideo.matting.flicker import Curve
-from birefvideo.matting.foreground import estimate
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.matting.opacity import with_own_opacity
+from birefvideo.matting.pulses import Pulse, Pulses
 from birefvideo.matting.second_look import Look, SecondLook
-from birefvideo.matting.smoother import Smoother, smooth
+from birefvideo.matting.smoother import Smoother, Smoothing, smoothings
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.segment_writer import Writer
-from birefvideo.prefetch import Fanout, prefetch
+from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 AS_IT_IS = Edge()
 """An edge that nothing is done to."""
 AHEAD = 3
 """Frames that may wait between two stages."""
+AT_ONCE = 3
+"""Frames that are smoothed and get their foreground at the same time."""
 
 
 class Matter(Protocol):
@@ -47,6 +50,8 @@ class SegmentReport:
     """What the decoder met."""
     looks: list[Look] = field(default_factory=list)
     """How sure the network was of some of the frames."""
+    pulses: list[Pulse] = field(default_factory=list)
+    """Holes that came and went."""
 
     def add(self, frame: Frame) -> None:
         """Take note of a finished frame."""
@@ -65,9 +70,19 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
 
 def finished_frames(
     mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None, edge: Edge = AS_IT_IS
-) -> Iterator[Frame]:
-    """Yield the core frames of predicted ones: smoothed, shaped, with foreground, and their own opacity taken in."""
-    return with_own_opacity(estimate(shaped(smooth(mattes, smoother), edge), spill))
+) -> Generator[Frame, None, None]:
+    """Yield the core frames of predicted ones: smoothed, shaped, with foreground, and their own opacity taken in.
+
+    Motion is found in a thread of its own; what then makes a frame depends on no other, and is done to several at once.
+    """
+
+    def finish(smoothing: Smoothing) -> Frame:
+        return with_own_opacity(with_foreground(shaped(smoothing(), edge), spill))
+
+    works = prefetch(smoothings(mattes, smoother), 1)
+    frames = in_parallel(finish, works, AT_ONCE)
+    with closing(works), closing(frames):
+        yield from frames
 
 
 def matted_frames(
@@ -84,8 +99,9 @@ def matted_frames(
     frames = prefetch(read_frames(info, span, context=smoother.radius, report=report), AHEAD)
     predicted = predictor.predict(second_look.doubled(frames) if second_look else frames)
     mattes = prefetch(second_look.compared(predicted) if second_look else predicted, AHEAD)
-    with closing(frames), closing(mattes):
-        yield from finished_frames(mattes, smoother, spill, edge)
+    finished = finished_frames(mattes, smoother, spill, edge)
+    with closing(frames), closing(mattes), closing(finished):
+        yield from finished
 
 
 def matte_segment(
@@ -100,11 +116,13 @@ def matte_segment(
     edge: Edge = AS_IT_IS,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
-    report = SegmentReport(looks=second_look.looks if second_look else [])
+    pulses = Pulses()
+    report = SegmentReport(looks=second_look.looks if second_look else [], pulses=pulses.found)
     finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look, edge)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)
             report.add(frame)
+            pulses.add(frame)
             on_frame()
     return report

@@ -1,4 +1,4 @@
-"""Threads between the stages, and only here: read ahead, and feed several sinks at once."""
+"""Threads between the stages, and only here: read ahead, work on several items, and feed several sinks at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from types import TracebackType
 from typing import ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _Channel(Generic[T]):
@@ -138,6 +141,59 @@ def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
         thread.stop()
     if errors:
         raise errors.pop()  # and not [0]: the traceback holds the list
+
+
+class Workers(Generic[T, R]):
+    """Does the same to every item, to several at a time, and gives the results back in the order of the items.
+
+    It holds at most `count` items that are not given back. An error is raised in place of the item's result. To be
+    closed after use, which waits for the items being worked on and leaves no thread.
+    """
+
+    def __init__(self, work: Callable[[T], R], count: int) -> None:
+        self._work, self._count = work, count
+        self._pool = ThreadPoolExecutor(count, "birefvideo-worker")
+        self._waiting: deque[Future[R]] = deque()
+
+    def put(self, item: T) -> Iterator[R]:
+        """Take the next item; yield the earliest result if there is no room, waiting for it."""
+        if len(self._waiting) == self._count:
+            yield self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._work, item))
+
+    def rest(self) -> Iterator[R]:
+        """Yield the results of all items that are still worked on."""
+        while self._waiting:
+            yield self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Drop the results, and the items that nobody works on yet."""
+        self._waiting.clear()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], count: int) -> Generator[R, None, None]:
+    """Yield `work(item)` for each item, in order, while up to `count` are worked on at once.
+
+    An error in `items` or in `work` is raised here, after the results before it. When this generator ends or is closed,
+    no thread is left; errors that the consumer did not reach are dropped. `items` itself is not closed.
+    """
+    iterator = iter(items)
+    failure: Exception | None = None
+    with closing(Workers(work, count)) as workers:
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
+                break
+            yield from workers.put(item)
+            del item
+        yield from workers.rest()
+    if failure is not None:
+        raise failure
 
 
 class Fanout(Generic[T]):

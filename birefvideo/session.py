@@ -213,8 +213,8 @@ def cutout(
     `Session` holds several, and a network in memory, for as long as you keep it.
 
     Args:
-        image: a file's name, a file's bytes, a PIL image, or codes in the order red, green, blue, alpha: uint8
-            (height, width), (height, width, 3) or (height, width, 4). EXIF's orientation counts.
+        image: a file's name, its bytes, a file open as 'rb', a PIL image, or codes in the order red, green, blue,
+            alpha: uint8 (height, width), (height, width, 3) or (height, width, 4). EXIF's orientation counts.
         output: 'image': a PIL image, RGBA, with the picture's ICC profile in its `info`; 'array': uint8 (height, width,
             4); 'alpha': the matte, float32 (height, width), 0 to 1. Colour is not multiplied by alpha, and is the
             picture's own where alpha is 255. More than 8 bits are rounded to 8, and HDR becomes sRGB.

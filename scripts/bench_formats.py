@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from birefvideo.colour import LUMA_WEIGHTS, Colour, code_scale, tag
 from birefvideo.frames import Alpha, Frame, Span, VideoInfo
-from birefvideo.matting.foreground import estimate
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.media.format_table import FORMATS, Content, Format
 from birefvideo.media.output_format import output_colour, output_size
 from birefvideo.media.reading.alpha import alpha_of, luma_matte
@@ -75,7 +75,7 @@ def load(size: tuple[int, int], count: int) -> tuple[VideoInfo, list[Frame]]:
         alpha = np.clip(cv2.resize(luma_matte(shown.picture), size, interpolation=cv2.INTER_LINEAR), 0, 1)
         frames.append(replace(frame, picture=scaled(frame.picture, size, info.colour)).with_alpha(alpha))
     info = replace(info, width=size[0], height=size[1], pix_fmt="yuv420p", audio=())
-    return info, list(estimate(frames))
+    return info, [with_foreground(frame) for frame in frames]
 
 
 def encode(folder: Path, format: Format, info: VideoInfo, frames: list[Frame], threads: int) -> tuple[Path, float]:

@@ -5,7 +5,7 @@
     python scripts/bench_gpu.py --table [--model lite] [--plain] [--compile] [--batch N]   # prediction and jobs only
     python scripts/bench_gpu.py --count                          # launches, FLOP and bytes on paper, without a GPU
     python scripts/bench_gpu.py --host                           # what a frame costs the host, without a GPU
-    python scripts/bench_gpu.py --device cpu --size 64x64 --picture 192x108   # does this script work? Not a measurement
+    python scripts/bench_gpu.py --dry [--device cpu]             # every step, tiny: does this script work here?
 
 Weights are the benchmarks' own noise: speed does not depend on them. 'Busy' is the share of the wall time during which
 the compute stream had work, gaps between launches included. A job is `birefvideo matte --to prores`, all of it.
@@ -14,13 +14,14 @@ the compute stream had work, gaps between launches included. A job is `birefvide
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 from benchmarks.clock import Clock
-from benchmarks.gpu_job import measure, print_rows, sides
+from benchmarks.gpu_job import engine_for, first_frame, measure, print_rows, sides
 from benchmarks.gpu_steps import Bench
 from benchmarks.networks import BACKBONES
 
@@ -28,6 +29,8 @@ from birefvideo.errors import BirefvideoError
 from birefvideo.matting.devices import DTYPES, Device, find_device
 
 MODELS = ("talk", *BACKBONES)
+TINY = {"size": "64x64", "picture": "192x108", "frames": 4, "batch": 2}
+"""What a dry run measures."""
 
 
 def print_table(options: argparse.Namespace, device: Device) -> None:
@@ -40,7 +43,7 @@ def print_table(options: argparse.Namespace, device: Device) -> None:
     with tempfile.TemporaryDirectory() as name:
         clip = Path(name) / "clip.mp4"
         loop_clip(SAMPLE, clip, sides(options.picture), float(options.frames / probe(SAMPLE).rate))
-        print_rows([measure(model, options, device, clip) for model in options.model])
+        print_rows([measure(model, engine_for(model, options, device), options, clip) for model in options.model])
 
 
 def parsed() -> argparse.Namespace:
@@ -58,6 +61,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="measure prediction and whole jobs only")
     parser.add_argument("--plain", action="store_true", help="run the network without its inference rewrites")
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--dry", action="store_true", help="try every step on tiny pictures: not a measurement")
+    parser.add_argument("--first", choices=MODELS, help="print what one model takes to load and to its first frame")
     parser.add_argument("--count", action="store_true", help="count operations and bytes without measuring")
     parser.add_argument("--host", action="store_true", help="measure only what a frame costs the host")
     return parser.parse_args()
@@ -65,7 +70,9 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     options = parsed()
-    options.model = options.model or list(MODELS)
+    options.model = options.model or list(MODELS[:2] if options.dry else MODELS)
+    if options.dry:
+        vars(options).update(TINY)
     if options.count or options.host:
         from benchmarks import gpu_paper  # OpenCV and PyAV, which a measuring run can do without
 
@@ -75,8 +82,11 @@ def main() -> None:
         device = find_device(options.device)
         device.dtype_called(options.dtype)
     except BirefvideoError as error:
-        sys.exit(f"bench_gpu: {error}; --device cpu --size 64x64 only tries the script out")
+        sys.exit(f"bench_gpu: {error}; --dry --device cpu only tries the script out")
     options.frames = options.frames or (4 if device.kind.name == "cpu" else 240)
+    if options.first:
+        print(json.dumps(first_frame(options.first, options, device)))
+        return
     if options.table:
         print_table(options, device)
         return

@@ -2,12 +2,14 @@
 """Measure the network: seconds, multiplications, memory and parity of the published code, ours plain and ours fused.
 
     python scripts/bench_network.py --model lite --published FOLDER [--openvino] [--threads 2] [--repeats 5]
+    python scripts/bench_network.py --model lite --only "fused fp32" --busy 1 --spins 0 --spins 1000 --turns-only
     python scripts/bench_network.py --model lite --nobg --onnx --only "plain fp32" --only "nobg fp32" --only "onnx fp32"
 
 FOLDER is a checkout of github.com/ZhengPeng7/BiRefNet, whose code runs as it is; it needs torchvision, timm, kornia and
 einops. --nobg needs the package nobg and torchvision, --onnx the packages of the dev extra. All sides have the weights
 of the parity tests (talk: its own), a process each, and take turns frame by frame (A B C A B C); medians are printed. A
-side that cannot run is listed with the reason. Ratios need the published one.
+side that cannot run is listed with the reason. Ratios need the published one. --busy measures them beside other
+work, --spins with another setting of how long OpenMP's threads wait awake for each other (GNU's OpenMP only).
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ import platform
 import statistics
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from benchmarks.busy import busy
 from benchmarks.networks import BACKBONES, DTYPES, NotRunError, Setup, Side, default_size
 from benchmarks.worker import Memory, Turn, Worker
 from numpy.typing import NDArray
@@ -96,8 +99,13 @@ def choose_sides(model: str, device: str, more: list[str], only: list[str]) -> l
     return [side for side in sides if not only or str(side) in only]
 
 
-def measure(sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats: int, turns_only: bool) -> list[Result]:
-    """Measure every side: one frame for memory, one for multiplications unless `turns_only`, then frames in turns."""
+def measure(
+    sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats: int, others: int, turns_only: bool
+) -> list[Result]:
+    """Measure every side: one frame for memory, one for multiplications unless `turns_only`, then frames in turns.
+
+    Those in turns are computed beside `others` busy processes.
+    """
     (first, noise), (second, natural) = frames.items()
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(side, setup)) for side in sides]  # they build at the same time
@@ -115,10 +123,11 @@ def measure(sides: list[Side], setup: Setup, frames: dict[str, Tensor], repeats:
             print(f"first frame: {result.side}", file=sys.stderr, flush=True)
             if not turns_only:
                 result.macs, result.logits[second] = worker.ask("macs", natural)
-        for i in range(repeats):
-            for worker, result in running:
-                result.turns.append(worker.ask("turn", natural))
-                print(f"turn {i + 1}: {result.side} {result.turns[-1].seconds:.2f} s", file=sys.stderr, flush=True)
+        with busy(others):
+            for i in range(repeats):
+                for worker, result in running:
+                    result.turns.append(worker.ask("turn", natural))
+                    print(f"turn {i + 1}: {result.side} {result.turns[-1].seconds:.2f} s", file=sys.stderr, flush=True)
     return [result for _, result in running]
 
 
@@ -194,12 +203,16 @@ def main() -> None:
     parser.add_argument("--size", help="SIDE or WIDTHxHEIGHT (default: the model's own)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="turns; 0 measures parity only")
     parser.add_argument(
         "--only", action="append", default=[], metavar="SIDE", help="measure this side, as in 'fused bf16'"
     )
     parser.add_argument(
         "--turns-only", action="store_true", help="skip the count of multiplications and the natural frame"
+    )
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="keep N other processes busy meanwhile")
+    parser.add_argument(
+        "--spins", action="append", type=int, metavar="COUNT", help="measure the sides with this GOMP_SPINCOUNT"
     )
     parser.add_argument("--frame", type=Path, default=SAMPLE, help="video or picture of the natural frame")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
@@ -213,11 +226,14 @@ def main() -> None:
     machine = platform.processor() or platform.machine()
     print(
         f"{options.model} at {width}×{height}, {where}, {machine}, torch {torch.__version__}, {options.repeats} turns"
+        + (f" beside {options.busy} busy processes" if options.busy else "")
     )
     more = [kind for kind in ("nobg", "onnx", "openvino") if getattr(options, kind)]
     sides = choose_sides(options.model, options.device, more, options.only)
-    results = measure(sides, setup, frames, options.repeats, options.turns_only)
-    print_speed(results)
+    sides = [replace(side, spins=spins) for side in sides for spins in options.spins or [None]]
+    results = measure(sides, setup, frames, options.repeats, options.busy, options.turns_only)
+    if options.repeats:
+        print_speed(results)
     print_parity(results, trained=options.model == "talk")
     if options.json:
         options.json.write_text(as_json(results, setup) + "\n")

@@ -2,11 +2,14 @@
 """Measure the pipeline: each stage alone, the whole against the limit that the stages set, and peak memory.
 
     python scripts/bench_pipeline.py [CLIP] [--frames 150] [--rounds 3] [--size 1920x1080] [--memory]
+    python scripts/bench_pipeline.py --free-network --frames 48      # how fast is all but the network?
+    GOMP_SPINCOUNT=1000 python scripts/bench_pipeline.py --busy 1    # as the command sets it, beside other work
 
-CLIP (default: samples/talking_head.mp4) is scaled to --size and looped. The bound is max(slowest stage alone,
-CPU-seconds of all stages / cores): what no pipeline on this machine can beat by much. Stages and whole alternate in
-every round, medians are printed. --memory also runs `birefvideo matte` in processes of their own on 20 s and on 5 min
-(Linux only).
+CLIP (default: samples/talking_head.mp4) is scaled to --size and looped. The bound is max(pace of the slowest stage,
+CPU-seconds of all stages / cores): what no pipeline on this machine can beat by much. The pace of a stage is its CPU
+time divided by the threads that share its frames, or its wall time where that is less. Stages and whole alternate in
+every round, medians are printed. --free-network takes mattes that were computed before. --memory also runs `birefvideo
+matte` in processes of their own on 20 s and on 5 min (Linux only).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,21 +31,27 @@ from typing import TypeVar
 
 import av
 import numpy as np
+from benchmarks.busy import busy
 
-from birefvideo.frames import Frame, Span, VideoInfo
+from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
-from birefvideo.matting.foreground import estimate
-from birefvideo.matting.smoother import make_smoother, smooth
+from birefvideo.matting.foreground import with_foreground
+from birefvideo.matting.smoother import make_smoother, smoothings
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import Writer, open_writer
-from birefvideo.pipeline import matte_segment
+from birefvideo.media.writing.sinks import ENCODERS
+from birefvideo.pipeline import AT_ONCE, Matter, matte_segment
 
 T = TypeVar("T")
 FORMATS = ("prores", "green")
+SHARED = {"smooth": AT_ONCE, "foreground": AT_ONCE, "encode prores": ENCODERS}
+"""Threads that share the frames of a stage, where it is not one."""
+CORES = 16
+"""Cores of the machine that the last line is about."""
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 
 
@@ -99,7 +108,19 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
             writer.write(frame)
 
 
-def stages_alone(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> dict[str, Cost]:
+class FreeNetwork:
+    """Gives each frame a matte that was computed before."""
+
+    def __init__(self, mattes: Iterable[AlphaFrame]) -> None:
+        self._alphas = {frame.pts: frame.alpha for frame in mattes}
+        self._last = self._alphas[max(self._alphas)]
+
+    def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
+        for frame in frames:
+            yield frame.with_alpha(self._alphas.get(frame.pts, self._last))  # context beyond the span: nearly the same
+
+
+def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> dict[str, Cost]:
     """Run every stage by itself over the same frames, each fed from a list."""
     costs: dict[str, Cost] = {}
 
@@ -109,23 +130,24 @@ def stages_alone(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) 
         return result
 
     decoded = run("decode", lambda: read_frames(info, span))
-    mattes = run("predict", lambda: model.predictor().predict(decoded))
-    smoothed = run("smooth", lambda: smooth(mattes, make_smoother(Options().smooth)))
-    frames = run("foreground", lambda: estimate(smoothed))
+    mattes = run("predict", lambda: matter.predict(decoded))
+    works = run("find motion", lambda: smoothings(mattes, make_smoother(Options().smooth)))
+    smoothed = run("smooth", lambda: (work() for work in works))
+    frames = run("foreground", lambda: (with_foreground(frame) for frame in smoothed))
     for name in FORMATS:
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
         costs[f"encode {name}"] = timed(partial(write_all, writer, frames))
     return costs
 
 
-def whole(info: VideoInfo, span: Span, model: LoadedModel, folder: Path) -> Cost:
+def whole(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> Cost:
     def work() -> None:
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(open_writer(folder / f"whole_{name}.mov", get_format(name), info, EncodeSettings()))
                 for name in FORMATS
             ]
-            matte_segment(info, span, model.predictor(), make_smoother(Options().smooth), writers, lambda: None)
+            matte_segment(info, span, matter, make_smoother(Options().smooth), writers, lambda: None)
 
     return timed(work)
 
@@ -134,31 +156,51 @@ def median(costs: Sequence[Cost]) -> Cost:
     return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
 
 
-def bench_stages(clip: Path, folder: Path, frames: int, rounds: int) -> None:
+def pace(name: str, cost: Cost) -> float:
+    """Return the seconds that a stage takes for all frames where there are cores enough for its threads."""
+    return min(cost.wall, cost.cpu / SHARED.get(name, 1))
+
+
+def bench_stages(clip: Path, folder: Path, options: argparse.Namespace) -> None:
+    frames = options.frames
     info = probe(clip)
     span = Span(end=info.start + round(frames / info.rate / info.time_base))
     model = LoadedModel(Options())
-    whole(info, replace(span, end=info.start + round(5 / info.rate / info.time_base)), model, folder)  # warm up
+    matter: Matter = model.predictor()
+    if options.free_network:
+        matter = FreeNetwork(matter.predict(read_frames(info, span)))
+    whole(info, replace(span, end=info.start + round(5 / info.rate / info.time_base)), matter, folder)  # warm up
     rows: list[dict[str, Cost]] = []
     wholes: list[Cost] = []
-    for _ in range(rounds):
-        rows.append(stages_alone(info, span, model, folder))
-        wholes.append(whole(info, span, model, folder))
+    with busy(options.busy):
+        for _ in range(options.rounds):
+            rows.append(stages_alone(info, span, matter, folder))
+            wholes.append(whole(info, span, matter, folder))
+    beside = f", beside {options.busy} busy processes" if options.busy else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(f"{info.width}×{info.height}, {frames} frames, {rounds} rounds, {cores} cores, {model.engine.dtype}")
-    print("\n| stage alone | ms/frame | CPU ms/frame |\n|---|---|---|")
-    for name in rows[0]:
-        cost = median([row[name] for row in rows])
-        print(f"| {name} | {1000 * cost.wall / frames:.1f} | {1000 * cost.cpu / frames:.1f} |")
-    total = median(wholes)
-    print(f"| **whole** | {1000 * total.wall / frames:.1f} | {1000 * total.cpu / frames:.1f} |")
-    ratios = [
-        done.wall / max(*(c.wall for c in row.values()), sum(c.cpu for c in row.values()) / cores)
-        for row, done in zip(rows, wholes, strict=True)
-    ]
-    slowest = max(rows[0], key=lambda name: median([row[name] for row in rows]).wall)
-    print(f"\nslowest stage alone: {slowest}; {frames / total.wall:.1f} frames/s")
-    print(f"wall / max(slowest stage, CPU / cores): {statistics.median(ratios):.2f}")
+    print(f"{info.width}×{info.height}, {frames} frames, {options.rounds} rounds, {cores} cores{beside}", end="")
+    print(", a network that costs nothing" if options.free_network else f", {model.engine.dtype}")
+    print_stages({name: median([row[name] for row in rows]) for name in rows[0]}, median(wholes), frames, cores)
+
+
+def print_stages(stages: dict[str, Cost], total: Cost, frames: int, cores: int) -> None:
+    print("\n| stage alone | ms/frame | CPU ms/frame | threads | pace, ms/frame |\n|---|---|---|---|---|")
+    for name, cost in stages.items():
+        cells = [name, f"{1000 * cost.wall / frames:.1f}", f"{1000 * cost.cpu / frames:.1f}", str(SHARED.get(name, 1))]
+        print(f"| {' | '.join(cells)} | {1000 * pace(name, cost) / frames:.1f} |")
+    print(f"| **whole** | {1000 * total.wall / frames:.1f} | {1000 * total.cpu / frames:.1f} | | |")
+    # Smoothing and the foreground share the same threads.
+    paces = {name: pace(name, cost) for name, cost in stages.items()}
+    paces["smooth and foreground"] = paces.pop("smooth") + paces.pop("foreground")
+    slowest = max(paces, key=paces.__getitem__)
+    work = sum(cost.cpu for cost in stages.values())
+    print(f"\nslowest: {slowest}, {1000 * paces[slowest] / frames:.1f} ms; {frames / total.wall:.1f} frames/s")
+    print(f"wall / max(slowest stage, CPU / cores): {total.wall / max(paces[slowest], work / cores):.2f}")
+    bound = max(paces[slowest], work / CORES)
+    print(
+        f"by arithmetic on {CORES} cores: max({1000 * paces[slowest] / frames:.1f} ms, "
+        f"{1000 * work / frames:.1f} ms / {CORES}) = {1000 * bound / frames:.1f} ms, {frames / bound:.0f} frames/s"
+    )
 
 
 # ru_maxrss would not do: a child inherits its parent's peak until it runs a program of its own.
@@ -194,6 +236,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--free-network", action="store_true", help="without the network's time")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="keep N other processes busy meanwhile")
     parser.add_argument("--memory", action="store_true", help="measure peak memory of 20 s and of 5 minutes too")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
@@ -201,7 +245,7 @@ def main() -> None:
         folder = Path(name)
         clip = folder / "clip.mp4"
         loop_clip(options.clip, clip, (width, height), options.frames / 24 + 1)
-        bench_stages(clip, folder, options.frames, options.rounds)
+        bench_stages(clip, folder, options)
         if options.memory:
             bench_memory(options.clip, folder, (width, height))
 

@@ -36,7 +36,7 @@ from birefvideo.frames import Alpha, AlphaFrame, DecodedFrame, Span
 from birefvideo.jobs.options import Options
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.engine import Engine
-from birefvideo.matting.foreground import estimate
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.smoother import make_smoother, smooth
 from birefvideo.media.format_table import get_format
@@ -188,7 +188,7 @@ def cost(path: Path) -> None:
     frames = [DecodedFrame(p, i, Fraction(1, 25), 1) for i, p in enumerate(pictures)]
     raw = [f.with_alpha(alpha) for f, alpha in zip(frames, small(Clip(path, frames, [])), strict=True)]
     info = replace(probe(path), width=COST_SIZE[0], height=COST_SIZE[1], time_base=Fraction(1, 25), start=0)
-    finished = list(estimate(smooth(raw, make_smoother(Options().smooth))))
+    finished = [with_foreground(frame) for frame in smooth(raw, make_smoother(Options().smooth))]
     with tempfile.TemporaryDirectory() as folder:
 
         def encode() -> None:
@@ -198,7 +198,7 @@ def cost(path: Path) -> None:
 
         stages: dict[str, Callable[[], object]] = {
             "smooth": lambda: list(smooth(raw, make_smoother(Options().smooth))),
-            "foreground": lambda: list(estimate(raw)),
+            "foreground": lambda: [with_foreground(frame) for frame in raw],
             "encode prores": encode,
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in stages}

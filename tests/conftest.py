@@ -99,10 +99,20 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder with a tiny random network whose alpha is soft everywhere."""
-    torch.manual_seed(4)
+    return random_network(tmp_path_factory.mktemp("network"), seed=4, long_side=64)
+
+
+@pytest.fixture(scope="session")
+def other_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second one, whose alpha differs from that of `network`."""
+    return random_network(tmp_path_factory.mktemp("other"), seed=11, long_side=96)
+
+
+def random_network(folder: Path, *, seed: int, long_side: int) -> Path:
+    """Fill `folder` with a checkpoint of the smallest network, and return it."""
+    torch.manual_seed(seed)
     geometry = Geometry("conv_t", "", attention=("", "", "", "", ""), head="subpixel", head_width=8)
-    folder = tmp_path_factory.mktemp("network")
-    save_folder(BiRefNet(geometry).eval(), folder, long_side=64)
+    save_folder(BiRefNet(geometry).eval(), folder, long_side=long_side)
     return folder
 
 

@@ -96,7 +96,7 @@ class DeferredBackend(Backend[DeferredEvent]):
         rubbish = 0.123 if dtype.is_floating_point else 77
         return Staging(torch.full(shape, rubbish, dtype=dtype), torch.full(shape, rubbish, dtype=dtype))
 
-    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
         """Record `work`, if this backend can; what it recorded is not to be relied on before it is replayed."""
         if not self._captures:
             return None

@@ -135,6 +135,49 @@ def test_python_gives_the_same_advice(room: Path) -> None:
         birefvideo.advise(room, device="quantum")
 
 
+class TestPartOfAClip:
+    """`--start` and `--end`, which mean what they mean for `matte`."""
+
+    @pytest.fixture
+    def looked(self, monkeypatch: pytest.MonkeyPatch) -> list[Span]:
+        """The spans that were looked at; nothing is measured."""
+        spans: list[Span] = []
+
+        def measures_of(info: Any, span: Span, device: Any) -> list[Measures]:
+            spans.append(span)
+            return [Measures(people=1.0, subjects=1, at_bottom=0.9, tones=60.0)]
+
+        monkeypatch.setattr(advising, "measures_of", measures_of)
+        return spans
+
+    def test_it_is_what_a_job_covers_and_is_in_the_command(self, copy: GetClip, looked: list[Span]) -> None:
+        source = copy("short_gops")
+        result = invoke("advise", source, "--start", "0.25", "--end", "0:00.5")
+        assert result.exit_code == 0, result.output
+        info = probe(source)
+        assert looked == [plan.trimmed_span(info, Fraction(1, 4), Fraction(1, 2))]
+        said = result.stdout.splitlines()
+        assert f"  run     birefvideo matte {source} --model talk --start 0.25 --end 0.5" in said
+        assert birefvideo.advise(source, start=0.25, end="0.5").frames == 6
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--start", "99"], "--start 99 s is past the end of short_gops.mp4"),
+            (["--end", "soon"], "--end is 'soon'"),
+            (["--start", "2", "--end", "1"], "--end"),
+        ],
+    )
+    def test_bad_times_are_one_line(self, copy: GetClip, looked: list[Span], arguments: list[str], said: str) -> None:
+        result = invoke("advise", copy("short_gops"), *arguments)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.output
+        assert said in result.stderr and not looked
+
+    def test_a_picture_is_always_whole(self, room: Path, looked: list[Span]) -> None:
+        assert invoke("advise", room, "--start", "5").exit_code == 0
+        assert looked == [Span()]
+
+
 class TestMatte:
     """What `matte --model auto` takes."""
 

@@ -6,23 +6,29 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import pytest
 from clips import picture
 from numpy.typing import NDArray
+from PIL import Image
 
 import birefvideo
 from birefvideo.errors import InputError
 from birefvideo.frames import Span
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.reading.stills import is_still
+from birefvideo.planes import to_444
+from birefvideo.rgb import rgb_codes
 from birefvideo.scoring.read_mattes import open_mattes
 
 RGBA = NDArray[np.uint8]
@@ -115,7 +121,7 @@ def test_pictures_times_and_alpha_are_the_files_own(tmp_path: Path) -> None:
 def test_lossy_pictures_keep_their_codes_alpha_and_matrix(tmp_path: Path) -> None:
     path = write_webp(tmp_path / "a.webp", [Piece(drawn(index)) for index in range(3)], lossless=False)
     info = probe(path)
-    assert (info.pix_fmt, info.colour.matrix, info.colour.range) == ("yuv420p", 6, 1)
+    assert (info.pix_fmt, info.colour.matrix, info.colour.range) == ("yuv444p", 6, 1)
     for index, found in enumerate(shown(path)):
         opaque = drawn(index)[..., 3] > 128
         assert np.abs(found[opaque].astype(int) - drawn(index)[opaque])[:, :3].mean() < 6
@@ -216,3 +222,41 @@ def test_a_damaged_one_is_one_line(tmp_path: Path, damage: object) -> None:
     with pytest.raises(InputError) as caught:
         list(read_frames(probe(path)))
     assert "\n" not in str(caught.value)
+
+
+def coloured_wave() -> RGBA:
+    """Colours that change across, at one brightness."""
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(float)
+    wave = 60 * np.sin(x / 4) * np.cos(y / 9)
+    rgb = np.stack([128 + wave, 128 - wave * 0.299 / 0.587, 128 + 0 * wave, 255 + 0 * wave], -1)
+    return np.rint(rgb).astype(np.uint8)
+
+
+def shift(rgb: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """By how many pixels red lies right of the truth."""
+    red, true_red = rgb[..., 0].astype(float), truth[..., 0].astype(float)
+    slope = np.gradient(true_red, axis=1)[4:-4, 4:-4]
+    return float(-((red - true_red)[4:-4, 4:-4] * slope).sum() / (slope**2).sum())
+
+
+@pytest.mark.parametrize("is_blended", [False, True])
+def test_lossy_pictures_have_their_chroma_where_libwebp_shows_it(tmp_path: Path, is_blended: bool) -> None:
+    rgba = coloured_wave()
+    pieces = [Piece(rgba), Piece(rgba, blends=is_blended)]
+    path = write_webp(tmp_path / "wave.webp", pieces, lossless=False)
+    for index, frame in enumerate(read_frames(probe(path))):
+        with Image.open(path) as image:
+            image.seek(index)
+            theirs = np.asarray(image.convert("RGB"))
+        assert abs(shift(rgb_codes(to_444(frame.picture)), theirs)) < 0.05
+
+
+def test_lossy_pictures_are_written_with_their_chroma_where_libwebp_shows_it() -> None:
+    format, rgba = get_format("webp-anim"), coloured_wave()
+    encoder = cast(av.VideoCodecContext, av.CodecContext.create(str(format.codec), "w"))
+    encoder.width, encoder.height = SIZE
+    encoder.pix_fmt, encoder.time_base, encoder.options = format.pix_fmt, Fraction(1, 25), dict(format.codec_options)
+    frame = av.VideoFrame.from_ndarray(rgba[..., [2, 1, 0, 3]], format="bgra")
+    data = b"".join(map(bytes, [*encoder.encode(frame), *encoder.encode(None)]))
+    with Image.open(BytesIO(data)) as image:
+        assert abs(shift(np.asarray(image.convert("RGB")), rgba)) < 0.03

@@ -98,7 +98,7 @@ def test_a_measurement_that_cannot_be_kept_names_the_setting(monkeypatch: pytest
 
 def test_the_list_shows_costs_within_80_columns_and_seconds_only_where_they_were_measured() -> None:
     before = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"}).stdout
-    assert "s a frame)" not in before and "(440 or 881 MB, " in before
+    assert "s a frame)" not in before and "(440 or 881 MB, about 3.5 GB of memory)" in before
     keep("general", ONE)
     after = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"}).stdout
     assert after.count("s a frame)") == 1 and "(440 or 881 MB, 2.9 GB of memory, 1.25 s a frame)" in after
@@ -106,7 +106,9 @@ def test_the_list_shows_costs_within_80_columns_and_seconds_only_where_they_were
     assert "1.25 s a frame of 1920×1080 (float32, a CPU, 2 threads)" in invoke("models", "general").stdout
     keep("general", replace(ONE, busy=True))
     assert "1.25 s a frame of 1920×1080 while busy (" in invoke("models", "general").stdout
+    assert "2.9 GB, measured here" in invoke("models", "general").stdout
     assert "not measured here: birefvideo models --measure lite" in invoke("models", "lite").stdout
+    assert "about 1.8 GB, for 1080p in float32 on a CPU" in invoke("models", "lite").stdout
 
 
 def test_programs_and_python_get_the_same_numbers() -> None:

@@ -61,6 +61,18 @@ def test_every_kind_of_input_gives_the_same_array(tmp_path: Path, network: Path)
         assert np.array_equal(array(given, model=str(network)), wanted)
 
 
+def test_open_files_are_read(tmp_path: Path, network: Path) -> None:
+    noise().save(tmp_path / "me.png")
+    wanted = array(tmp_path / "me.png", model=network)
+    with (tmp_path / "me.png").open("rb") as file:
+        assert np.array_equal(array(file, model=network), wanted)
+        with pytest.raises(InputError, match="the picture is empty"):
+            array(file, model=network)  # which is at its end
+    with pytest.raises(InputError, match="the file cannot be read"):
+        array(file, model=network)
+    assert np.array_equal(array(io.BytesIO((tmp_path / "me.png").read_bytes()), model=network), wanted)
+
+
 def test_the_same_comes_out_as_of_the_command(tmp_path: Path, network: Path) -> None:
     path = tmp_path / "me.png"
     noise().save(path)
@@ -79,6 +91,12 @@ def test_an_image_an_array_and_a_matte_come_out(network: Path) -> None:
         birefvideo.cutout(noise(), output="png", model=network)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("mode", ["La", "RGBa", "PA", "CMYK"])
+def test_pil_s_rarer_modes_are_taken(network: Path, mode: str) -> None:
+    image = noise("LA" if mode == "La" else "RGBA" if mode == "RGBa" else "RGB").convert(mode)
+    assert array(image, model=network).shape == (HEIGHT, WIDTH, 4)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
 def test_colour_is_the_picture_s_own_to_the_bit_where_it_is_opaque(
     tmp_path: Path, network: Path, opaque: None, mode: str
@@ -90,6 +108,18 @@ def test_colour_is_the_picture_s_own_to_the_bit_where_it_is_opaque(
     assert np.array_equal(array(image, model=network), wanted)
     if mode in ("RGB", "RGBA", "L"):
         assert np.array_equal(array(np.asarray(image), model=network), wanted)
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_a_jpeg_s_colour_is_what_other_programs_show_where_it_is_opaque(
+    tmp_path: Path, network: Path, opaque: None, subsampling: str
+) -> None:
+    path = tmp_path / "me.jpg"
+    noise().save(path, quality=80, subsampling=subsampling)
+    wanted = np.asarray(Image.open(path).convert("RGBA"))
+    assert np.array_equal(array(path, model=network), wanted)
+    written = birefvideo.matte(path, model=str(network)).outputs[0]
+    assert np.array_equal(np.asarray(Image.open(written)), wanted)
 
 
 def test_a_picture_s_own_alpha_stays_in_the_matte(network: Path, opaque: None) -> None:
@@ -133,11 +163,12 @@ def test_a_background_lies_under_it(network: Path) -> None:
         (np.zeros((4, 4)), r"array of float64 \(4, 4\): give uint8"),
         (np.zeros((4, 4, 2), np.uint8), r"array of uint8 \(4, 4, 2\)"),
         (np.zeros((0, 4, 3), np.uint8), r"array of uint8 \(0, 4, 3\)"),
+        (io.StringIO("text"), "open as text; open it as 'rb'"),
         (Image.new("F", (4, 4)), "mode F has no black and white"),
         ("nowhere.png", "nowhere.png does not exist"),
         ("https://example.org/me.png", "is an address on the network"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_picture_is_told_in_one_line(network: Path, given: Any, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:

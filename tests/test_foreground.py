@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from birefvideo.frames import AlphaFrame
 from birefvideo.matting import foreground as foreground_module
-from birefvideo.matting.foreground import estimate, estimate_foreground
+from birefvideo.matting.foreground import estimate_foreground, with_foreground
 from birefvideo.planes import plane_array
 
 HEIGHT, WIDTH = 96, 128
@@ -204,7 +204,7 @@ def test_solving_around_the_edges_only_gives_what_solving_everywhere_does(monkey
 def test_each_frame_gets_its_foreground_and_keeps_the_rest() -> None:
     picture = picture_of(colours()[0], "420")
     frame = AlphaFrame(picture, 41, Fraction(1, 90000), 3600, alpha=soft_disc())
-    (found,) = estimate([frame])
+    found = with_foreground(frame)
     assert found.foreground.pts == 41
     assert {**frame.__dict__, "foreground": found.foreground} == found.__dict__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,6 +180,18 @@ def test_an_impossible_name_gets_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.output
     assert "unexpected" not in result.stderr
+
+
+@pytest.mark.parametrize("given", [3, None, b"clip.mp4", ["clip.mp4"]])
+def test_what_is_no_name_is_refused_in_python(given: Any, network: Path) -> None:
+    for call in (birefvideo.matte, lambda source, model: next(birefvideo.mattes(source, model=model))):
+        with pytest.raises(InputError, match=f"{type(given).__name__} is no name of a file"):
+            call(given, model=str(network))
+
+
+def test_progress_that_is_no_function_is_refused_before_the_work(clip: Any) -> None:
+    with pytest.raises(OptionError, match="progress is 3: give a function"):
+        birefvideo.matte(clip("plain"), progress=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0b.mp4"], ids=["long", "null"])

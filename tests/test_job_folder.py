@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ def test_a_stopped_job_keeps_its_finished_parts_and_no_others(plan: Plan) -> Non
         put(folder.part(SEGMENTS[0], plan.targets[0], finished=False), False)
         raise KeyboardInterrupt
     parts = [f"part_0000{number}{end}" for number in (0, 1) for end in (".json", "_matte.mp4")]
-    assert sorted(path.name for path in plan.folder.iterdir()) == sorted(["joined", "lock", MANIFEST, *parts])
+    assert sorted(path.name for path in plan.folder.iterdir()) == sorted(["lock", MANIFEST, *parts])
 
 
 def test_folders_that_were_made_for_a_failed_job_go(clip: GetClip, tmp_path: Path) -> None:
@@ -212,12 +213,13 @@ def test_a_link_in_the_folder_s_place_is_not_followed(plan: Plan, tmp_path: Path
 
 @links
 @pytest.mark.parametrize(
-    "name", ["lock", MANIFEST, "joined", "renaming", "part_00000.json", "part_00000_matte.tmp.mp4", "part_00001_png"]
+    "name",
+    ["lock", MANIFEST, "output_0123abcd", "renaming", "part_00000.json", "part_00000_matte.tmp.mp4", "part_00001_png"],
 )
 def test_a_link_among_our_names_is_not_followed(plan: Plan, tmp_path: Path, name: str) -> None:
     stop(plan)
     mine = tmp_path / "mine"
-    if name in ("joined", "part_00001_png"):
+    if name in ("output_0123abcd", "part_00001_png"):
         mine.mkdir()
         (mine / "000001.png").write_text("only copy")
     else:
@@ -267,6 +269,7 @@ def test_a_folder_of_another_user_is_not_ours(plan: Plan, monkeypatch: pytest.Mo
 
 def test_a_folder_that_another_process_is_just_removing_is_not_called_a_stranger_s(plan: Plan) -> None:
     with JobFolder(plan) as folder:
+        put(folder.begin(plan.targets[0].path), False)
         (folder.path / MANIFEST).unlink()  # between the parts and the lock, as at a job's end
         assert owner_of(plan.folder) is Owner.STRANGER
         with pytest.raises(OutputError, match="another birefvideo is working in"), JobFolder(plan):
@@ -284,13 +287,34 @@ def test_a_folder_that_goes_while_it_is_looked_at_is_in_nobody_s_way(
 
 def test_strangers_files_stay_where_a_job_s_are_removed(plan: Plan) -> None:
     stop(plan)
-    theirs = [plan.folder / name for name in ("notes.txt", "joined/notes.txt", "part_x.mov", "part_00000.json.bak")]
+    theirs = [plan.folder / name for name in ("notes.txt", "output_x/notes.txt", "part_x.mov", "part_00000.json.bak")]
     for path in theirs:
+        path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
     with JobFolder(plan) as folder:
         deliver(folder, plan)
     assert sorted(path for path in plan.folder.rglob("*") if path.is_file()) == sorted(theirs)
     assert plan.targets[0].path.read_bytes() == b"frames"
+
+
+def test_nothing_that_a_manifest_says_makes_a_user_s_file_ours(plan: Plan) -> None:
+    with pytest.raises(KeyboardInterrupt), JobFolder(plan) as folder:
+        work(folder, plan)
+        put(folder.begin(plan.targets[0].path), False)
+        raise KeyboardInterrupt
+    (made,) = plan.folder.glob("output_*/*")
+    mine = [made.with_name("holiday.mov"), plan.folder / "joined/holiday.mov", plan.folder / "output_0123abcd/a.mov"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("only copy")
+    values = json.loads((plan.folder / MANIFEST).read_text())
+    values["places"]["joined"] = values["joined"] = [path.name for path in mine]
+    values["targets"] = {path.name: "matte" for path in mine}
+    (plan.folder / MANIFEST).write_text(json.dumps(values))
+    with JobFolder(plan, overwrite=True):
+        assert not made.exists()
+    clear_remains(plan.folder, plan)
+    assert sorted(path for path in plan.folder.rglob("*") if path.is_file()) == sorted(mine)
 
 
 def test_a_folder_that_was_replaced_meanwhile_is_left_alone(plan: Plan, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import birefvideo
@@ -194,6 +195,7 @@ DISTRIBUTED = """
 import sys
 from datetime import timedelta
 import torch
+from PIL import Image
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 import birefvideo
@@ -251,6 +253,7 @@ import sys
 {first}
 assert "birefvideo.family.modeling" not in sys.modules
 import torch
+from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageSegmentation, pipeline
 folder = sys.argv[1]
 print(type(AutoConfig.from_pretrained(folder)).__name__)
@@ -321,3 +324,24 @@ class TestImageProcessor:
             BiRefNetImageProcessor()(torch.zeros(1, 90, 160))
         with pytest.raises(ValueError, match="pass them one by one"):
             BiRefNetImageProcessor(long_side=96)([np.zeros((90, 160, 3)), np.zeros((160, 90, 3))])
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (np.full((9, 9, 3), 0.5), "0 to 255, and these are 0.5 to 0.5"),
+            (torch.rand(3, 9, 9), "0 to 255"),
+            (torch.full((3, 9, 9), torch.nan), "0 to 255"),
+            (np.full((9, 9, 3), 3000, np.int32), "3000"),
+            (np.zeros((0, 9, 3), np.uint8), "three channels"),
+            (Image.fromarray(np.full((9, 9), 3000, np.uint16)), "mode I;16"),
+            ("photo.jpg", "str is no picture"),
+        ],
+        ids=["half", "unit", "nan", "deep", "empty", "deep image", "name"],
+    )
+    def test_values_on_another_scale_and_what_is_no_picture_are_refused(self, given: Any, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            BiRefNetImageProcessor(long_side=96)(given)
+
+    def test_an_option_that_would_do_nothing_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="size"):
+            BiRefNetImageProcessor(long_side=96)(np.zeros((9, 9, 3), np.uint8), size={"height": 64, "width": 64})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +18,8 @@ from birefvideo.matting.devices import KINDS, Device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import fuse
+from birefvideo.network.fast_decoder import DecoderParts, PlainBridge
+from birefvideo.network.fuse import Parts, fuse
 
 CPU = torch.device("cpu")
 SIZE = InputSize(fixed=(64, 64))
@@ -52,6 +56,30 @@ def test_without_triton_the_network_runs_in_the_other_form_and_that_is_said(monk
 )
 def test_kernels_that_would_not_serve_are_not_tried(dtype: torch.dtype, level: int, why: str) -> None:
     assert why in engine(dtype, level=level).form
+
+
+def emptied(*parts: Any) -> nn.Module:
+    """A bridge that leads nowhere, as a kernel gone wrong may give it."""
+    made = PlainBridge(*parts)
+    made.inward.weight.zero_()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("bridge", "said"),
+    [
+        (PlainBridge, "the network ran with Triton kernels"),
+        (emptied, "the network ran without Triton kernels (their result was off by "),
+    ],
+)
+def test_kernels_are_taken_only_if_their_result_is_the_plain_networks(
+    bridge: Callable[..., nn.Module], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = SimpleNamespace(GPU_PARTS=Parts(decoder=DecoderParts(bridge=bridge)))
+    monkeypatch.setitem(sys.modules, "birefvideo.network.gpu", parts)
+    made = engine()
+    assert made.form.startswith(said)
+    torch.testing.assert_close(logits(made.network), logits(engine(level=None).network), atol=1e-4, rtol=0)
 
 
 def test_a_plain_network_is_plain() -> None:

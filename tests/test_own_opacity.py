@@ -17,7 +17,7 @@ from birefvideo.frames import DecodedFrame, VideoInfo
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets
 from birefvideo.jobs.run import run
-from birefvideo.matting.foreground import estimate
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.matting.opacity import with_own_opacity
 from birefvideo.media.reading.alpha import alpha_of
 from birefvideo.media.reading.decode import DecodeReport, read_frames
@@ -123,10 +123,10 @@ def test_alpha_is_multiplied_and_what_is_hidden_is_black(clip: Callable[[str], P
     opacity[:, :48] = 0
     opacity[:, 48:60] = 0.5
     own = replace(frame, opacity=opacity).with_alpha(np.full((HEIGHT, WIDTH), 0.8, np.float32))
-    (finished,) = with_own_opacity(estimate([own]))
+    finished = with_own_opacity(with_foreground(own))
     assert np.allclose(finished.alpha, 0.8 * opacity)
     assert (plane_array(finished.foreground, 0)[:, :40] == 16).all()
-    (plain,) = estimate([frame.with_alpha(own.alpha)])
+    plain = with_foreground(frame.with_alpha(own.alpha))
     for index in range(3):
         one, other = (plane_array(frame.foreground, index)[:, 48:] for frame in (finished, plain))
         assert np.array_equal(one, other)

@@ -18,7 +18,7 @@ from birefvideo.media.reading.picture_tags import PictureTags, read_picture_tags
 from birefvideo.media.reading.probe import probe
 from birefvideo.planes import plane_array
 
-PROFILE = struct.pack(">I8x4s4s4s", 40, b"mntr", b"RGB ", b"XYZ ") + bytes(16)
+PROFILE = struct.pack(">I8x4s4s4s", 40, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
 """As much of an ICC profile as is looked at."""
 
 UPRIGHT = {

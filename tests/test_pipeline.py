@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from predictors import predictor_of
 from torch import nn
 
 from birefvideo.frames import AlphaFrame, Span, VideoInfo
+from birefvideo.matting.foreground import with_foreground
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.smoother import NoSmoother, Smoother
-from birefvideo.media.reading.decode import DecodeReport
+from birefvideo.matting.smoother import NoSmoother, Smoother, Smoothing, make_smoother, smooth
+from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.pipeline import matted_frames
+from birefvideo.pipeline import finished_frames, matted_frames
+from birefvideo.planes import plane_array
 
 
 class Brightness(nn.Module):
@@ -42,13 +47,13 @@ class HoldsTheFrameBefore:
     def reset(self) -> None:
         self._held: list[AlphaFrame] = []
 
-    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
+    def push(self, frame: AlphaFrame) -> Smoothing | None:
         self.pushed.append(frame.pts)
         self._held = [*self._held, frame][-self.radius - 1 :]
         before = self._held[0] if len(self._held) > self.radius else frame
-        return replace(frame, alpha=before.alpha) if frame.core else None
+        return partial(replace, frame, alpha=before.alpha) if frame.core else None
 
-    def flush(self) -> Iterator[AlphaFrame]:
+    def flush(self) -> Iterator[Smoothing]:
         self.reset()
         yield from ()
 
@@ -88,3 +93,29 @@ def test_a_smoother_that_was_left_early_starts_anew(clip: Callable[[str], Path])
     stopped.close()
     plain = mattes(info, NoSmoother(), Span())
     np.testing.assert_array_equal(mattes(info, smoother, Span())[0][1], plain[0][1])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_frames_finished_side_by_side_are_those_finished_one_after_another(
+    clip: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    predictor = predictor_of(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
+    mattes = list(predictor.predict(read_frames(probe(clip("short_gops")))))
+    expected = [with_foreground(frame) for frame in smooth(mattes, make_smoother(2))]
+    monkeypatch.setattr("birefvideo.pipeline.AT_ONCE", at_once)
+    found = list(finished_frames(mattes, make_smoother(2)))
+    assert [frame.pts for frame in found] == [frame.pts for frame in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.alpha, other.alpha)
+        for index in range(3):
+            assert np.array_equal(plane_array(one.foreground, index), plane_array(other.foreground, index))
+
+
+def test_finished_frames_left_early_leave_no_thread(clip: Callable[[str], Path]) -> None:
+    before = threading.active_count()
+    predictor = predictor_of(Brightness(), InputSize(fixed=(32, 32)), torch.device("cpu"), dtype=torch.float32)
+    frames = matted_frames(probe(clip("short_gops")), Span(), predictor, make_smoother(2), DecodeReport())
+    next(frames)
+    assert threading.active_count() > before
+    frames.close()
+    assert threading.active_count() == before

@@ -9,11 +9,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 
 import pytest
 
-from birefvideo.prefetch import Fanout, prefetch
+from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 
 class TroubleError(Exception):
@@ -337,7 +338,7 @@ def test_random_fanouts_end_cleanly() -> None:
 
 EXITS_IN_THE_MIDDLE = """
 import itertools, torch
-from birefvideo.prefetch import Fanout, prefetch
+from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 def work():
     x = torch.ones(1000, 1000)
@@ -361,3 +362,53 @@ def test_the_interpreter_exits_cleanly_while_threads_still_work(use: str) -> Non
     program = EXITS_IN_THE_MIDDLE.format(use)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_of_parallel_work_come_in_the_order_of_the_items() -> None:
+    def work(item: int) -> int:
+        time.sleep(0.004 if item % 3 == 0 else 0)
+        return -item
+
+    assert list(in_parallel(work, range(20), 3)) == [-item for item in range(20)]
+
+
+def test_parallel_work_takes_several_items_at_once_and_no_more() -> None:
+    together, taken = threading.Barrier(3, timeout=5), []
+
+    def work(item: int) -> None:
+        together.wait()  # breaks unless three are worked on at once
+
+    def items() -> Iterator[int]:
+        for i in range(9):
+            taken.append(i)
+            yield i
+
+    results = in_parallel(work, items(), 3)
+    next(results)
+    assert len(taken) == 4  # one given back, three in hand
+    results.close()
+
+
+@pytest.mark.parametrize("fails", ["items", "work"])
+def test_an_error_in_parallel_work_arrives_after_the_results_before_it(fails: str) -> None:
+    def work(item: int) -> int:
+        if fails == "work" and item == 5:
+            raise TroubleError("work")
+        return item
+
+    before = threading.active_count()
+    got = []
+    with pytest.raises(TroubleError):
+        for item in in_parallel(work, failing_source(5) if fails == "items" else range(9), 3):
+            got.append(item)
+    assert got == [0, 1, 2, 3, 4]
+    assert threading.active_count() == before
+
+
+def test_parallel_work_that_is_left_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    done: list[int] = []
+    with closing(in_parallel(done.append, range(1000), 3)) as results:
+        next(results)
+    assert threading.active_count() == before
+    assert len(done) <= 4

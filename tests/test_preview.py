@@ -53,6 +53,15 @@ def test_a_preview_writes_a_sheet_and_no_output(copy: GetClip, network: Path) ->
     assert invoke(source, "--model", network, "--overwrite", "-q").stdout == ""
 
 
+def test_that_a_preview_makes_no_review_page_is_told_in_a_line(copy: GetClip, network: Path) -> None:
+    source = copy("one_frame")
+    result = invoke(source, "--model", network, "--review")
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.output.splitlines() if "review page" in line]
+    assert said == ["note: --preview makes no review page: the run does, with --review and without --preview"]
+    assert {path.name for path in source.parent.iterdir()} == {"one_frame.mp4", "one_frame_preview.png"}
+
+
 @pytest.mark.parametrize("is_slow", [False, True])
 def test_sizes_are_near_those_of_the_outputs(
     copy: GetClip, network: Path, load: LastModel, monkeypatch: pytest.MonkeyPatch, is_slow: bool

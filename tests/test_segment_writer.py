@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -40,6 +41,35 @@ def test_the_same_frames_give_the_same_bytes(format: Format, clip: Clip, tmp_pat
     (tmp_path / "again").mkdir()
     (one,), (two,) = (write_parts(folder, format, info, frames) for folder in (tmp_path, tmp_path / "again"))
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("format", [format for format in WRITABLE if format.stands_alone], ids=lambda f: f.name)
+def test_encoders_that_take_turns_write_what_one_alone_does(
+    format: Format, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.active_count()
+    info, frames = matted(clip("vfr"))
+    (tmp_path / "alone").mkdir()
+    (alone,) = write_parts(tmp_path / "alone", replace(format, stands_alone=False), info, frames)
+    for count in (1, 2, 5):
+        monkeypatch.setattr("birefvideo.media.writing.sinks.ENCODERS", count)
+        (tmp_path / str(count)).mkdir()
+        (part,) = write_parts(tmp_path / str(count), format, info, frames)
+        assert part.read_bytes() == alone.read_bytes()
+    assert threading.active_count() == before
+
+
+def test_a_part_that_is_given_up_leaves_no_thread(clip: Clip, tmp_path: Path) -> None:
+    before = threading.active_count()
+    info, frames = matted(clip("plain"))
+    with (
+        pytest.raises(KeyError),
+        open_writer(tmp_path / "part.mov", get_format("prores"), info, EncodeSettings()) as to,
+    ):
+        to.write(frames[0])
+        assert threading.active_count() > before
+        raise KeyError
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("name", ["plain", "odd_420", "ten_bit"])

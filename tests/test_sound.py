@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from outputs import WRITABLE, expectation, make_output
 from sounds import RATE, Packets, heard, joined, late_by, noise, set_edits, set_speakers, write_sound_clip
 
+import birefvideo
 from birefvideo.errors import OutputError
 from birefvideo.frames import AudioInfo, Span
 from birefvideo.media.format_table import Format, get_format
@@ -374,9 +377,29 @@ def test_sound_that_lies_under_other_sound_for_long_is_lost(tmp_path: Path) -> N
     assert [note.is_loss for note in report.notes] == [True]
 
 
-def test_what_outputs_say_of_one_stream_is_said_once() -> None:
-    short, long = Note("track 1", ("cut",)), Note("track 1", ("encoded anew", "cut"), is_loss=True)
-    assert merged([short, Note("track 2", ("cut",)), long, short]) == [
-        Note("track 1", ("cut", "encoded anew"), is_loss=True),
-        Note("track 2", ("cut",)),
+def test_what_outputs_say_of_one_stream_is_said_once_with_their_names() -> None:
+    short, long = Note("track 1", ("cut",)), Note("track 1", ("encoded anew", "cut"))
+    lost = Note("track 2 is left out", is_loss=True)
+    told = merged({"a.mov": [short], "a.webm": [long, lost], "a.mp4": [short, lost]})
+    assert told == [
+        Note("track 1", ("cut",)),
+        Note("track 1", ("encoded anew",), outputs=("a.webm",)),
+        Note("track 2 is left out", is_loss=True, outputs=("a.webm", "a.mp4")),
     ]
+    assert [note.line for note in told] == [
+        "track 1: cut",
+        "a.webm: track 1: encoded anew",
+        "a.webm, a.mp4: track 2 is left out",
+    ]
+    assert merged({"a.mov": [long, short], "a.gif": []})[0].outputs == ("a.mov",)
+    assert merged({"a.webm": [long, short]}) == [long]
+
+
+def test_results_and_receipts_name_the_output_that_a_note_is_about(
+    clip: Callable[[str], Path], tmp_path: Path, network: Path
+) -> None:
+    made = birefvideo.matte(clip("plain"), out=tmp_path, to=["gif", "webm"], model=str(network))
+    line = "plain_alpha.gif: no sound: gif cannot hold any"
+    assert line in made.warnings
+    for path in made.receipts:
+        assert line in json.loads(path.read_text())["outputs"]["plain_alpha.gif"]["warnings"]

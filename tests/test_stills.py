@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import InputError, OptionError, OutputError
+from birefvideo.media.animation_containers import write_apng
 from birefvideo.media.forms import STILLS
 from birefvideo.media.reading.picture_tags import PictureTags, read_picture_tags
 from birefvideo.media.reading.probe import probe
@@ -225,6 +226,11 @@ def test_a_colour_profile_goes_along(tmp_path: Path, network: Path) -> None:
     source.write_bytes(png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(PROFILE.replace(b"RGB ", b"CMYK")))))
     made = birefvideo.matte(source, tmp_path / "y.png", model=str(network))
     assert len(made.warnings) == 1 and "is not of RGB" in made.warnings[0]
+    for damaged in (PROFILE[:-1], b"\xff" + PROFILE[1:], PROFILE.replace(b"acsp", b"\0\0\0\0")):
+        source.write_bytes(png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(damaged))))
+        made = birefvideo.matte(source, tmp_path / "z.png", model=str(network), overwrite=True)
+        assert len(made.warnings) == 1 and "profile is damaged, so z.png goes without" in made.warnings[0]
+        assert read_picture_tags(made.outputs[0]) == PictureTags()
 
 
 @pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), pytest.param(9, 16, marks=pytest.mark.slow)])
@@ -323,3 +329,15 @@ def test_an_animated_avif_is_a_film(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     info = probe(path)
     assert info.still is None and info.frame_count == 3
+
+
+def test_bytes_behind_the_end_of_a_png_make_no_animation(tmp_path: Path) -> None:
+    source = photo(tmp_path / "me.png")
+    whole = source.read_bytes()
+    for behind in (b"left over" * 9, whole):
+        source.write_bytes(whole + behind)
+        assert is_still(source) and probe(source).frame_count == 1
+    moving = tmp_path / "moving.png"
+    with moving.open("wb") as file:
+        write_apng(file, [(whole, 40), (whole, 40)], (96, 64), 2)
+    assert not is_still(moving)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
@@ -16,7 +20,7 @@ import torch
 from deferred import DeferredBackend, Site, addresses
 from numpy.typing import NDArray
 from predictors import engine_of, predictor_of
-from test_fuse import LITE, filled
+from test_fuse import LITE, TALK, filled
 from torch import nn
 
 from birefvideo.errors import BirefvideoError
@@ -25,7 +29,7 @@ from birefvideo.matting.devices import MAX_BATCH, find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.slots import PictureKind, Slot
+from birefvideo.matting.slots import PictureKind, Ring, Slot
 from birefvideo.matting.streams import Backend, CudaBackend, SerialBackend, Staging, Stream
 from birefvideo.network.fast_swin import FastStage
 from birefvideo.network.fuse import fuse
@@ -160,6 +164,57 @@ def test_captures_serve_clip_after_clip_and_only_the_last_shape() -> None:
         assert (backend.captured, len(engine._captured)) == (captured, backend.depth)
 
 
+def test_slots_that_could_not_be_exchanged_are_never_those_of_two_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(Tint(), SIZE, CPU, dtype=torch.float32, on_device=True, backend=DeferredBackend(0))
+    plain, rings = Engine.ring_for, []
+
+    def ring_for(self: Engine, *args: Any) -> Ring:
+        rings.append(plain(self, *args))
+        if len(rings) == 2:  # as another clip would get it, just before this one's fails
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return rings[-1]
+
+    monkeypatch.setattr(Engine, "ring_for", ring_for)
+    other = [replace(frame, picture=frame.picture.reformat(format="yuv422p", threads=1)) for frame in FRAMES]
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        list(Predictor(engine, 2).predict([*FRAMES[:4], *other]))
+    again = engine.ring_for(FRAMES[0].picture, (8, 8), 2)
+    assert again is not rings[1]
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        partial(torch.autocast, "cpu", torch.bfloat16),
+        partial(default_dtype, torch.float16),
+        partial(torch.device, "meta"),
+    ],
+    ids=["autocast", "default-dtype", "default-device"],
+)
+def test_what_the_caller_has_set_for_a_network_of_his_own_changes_nothing(
+    setting: Callable[[], AbstractContextManager[Any]], on_device: bool
+) -> None:
+    size, model = InputSize(fixed=(64, 64)), filled(TALK)
+
+    def mattes() -> list[NDArray[np.float32] | None]:
+        predictor = predictor_of(copy.deepcopy(model), size, CPU, dtype=torch.float32, batch=2, on_device=on_device)
+        return [frame.alpha for frame in predictor.predict(FRAMES[:3])]
+
+    expected = mattes()
+    with setting():
+        np.testing.assert_array_equal(mattes(), expected)
+
+
 def test_work_that_nobody_waited_for_is_counted_as_left_over() -> None:
     backend = DeferredBackend(seed=1, ignored=("host", "download"))
     backend._eagerness = 0
@@ -258,6 +313,9 @@ def cuda_backend(monkeypatch: pytest.MonkeyPatch, graph: FakeGraph) -> CudaBacke
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(CudaBackend, "_locked", "")
     return CudaBackend(torch.device("cuda", 0))
 
 
@@ -289,27 +347,69 @@ def test_a_capture_that_fails_leaves_the_work_as_it_was_and_says_why(
     assert backend.capture(lambda: done.append(1)) is None and not done, "it was tried again"
 
 
-def test_like_work_is_captured_without_a_warm_up_and_shares_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, done = FakeGraph(None), []
-    backend = cuda_backend(monkeypatch, graph)
-    for alike, runs in ((False, 3), (True, 4), (True, 5), (False, 8)):
-        backend.capture(lambda: done.append(1), alike)
-        assert len(done) == runs
-    first, second, third, other = graph.pools
-    assert first is second is third is not other
+def test_each_capture_is_warmed_up_in_its_own_thread_and_graphs_that_live_share_their_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = FakeGraph(None)
+    backend, done = cuda_backend(monkeypatch, graph), []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: FakeGraph(None))
+    kept = [backend.capture(lambda: done.append(1)) for _ in range(2)]
+    assert len(done) == 6, "handles and plans are a thread's own, and another thread may capture the second"
+    del kept[0]
+    kept.append(backend.capture(lambda: None))
+    del kept[:]
+    backend.capture(lambda: None)
+    first, second, third, after = graph.pools
+    assert first is second is third is not after, "memory whose graphs are all gone cannot be asked for again"
 
 
-def test_memory_that_a_broken_capture_has_locked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_that_locks_the_allocator_keeps_all_of_the_process_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def locked() -> None:
         raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
 
     backend = cuda_backend(monkeypatch, FakeGraph(RuntimeError("operation not permitted when stream is capturing")))
-    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    other = CudaBackend(CUDA)
     monkeypatch.setattr(torch.cuda, "empty_cache", locked)
     with pytest.raises(RuntimeError, match="INTERNAL ASSERT"):
-        backend.release()  # nothing was broken off yet
+        other.release()  # nothing was broken off yet
     backend.capture(lambda: None)
-    backend.release()
+    for each in (backend, other, CudaBackend(CUDA)):
+        each.release()
+        assert each.capture(lambda: None) is None
+        assert each.not_captured == "operation not permitted when stream is capturing"
+
+
+def test_a_capture_that_fails_and_leaves_no_lock_is_no_matter_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = FakeGraph(torch.cuda.OutOfMemoryError("CUDA out of memory"))
+    backend = cuda_backend(monkeypatch, graph)
+    assert backend.capture(lambda: None) is None
+    graph.error = None
+    assert CudaBackend(CUDA).capture(lambda: None) is not None
+
+
+def test_nobody_captures_or_empties_the_cache_while_a_thread_captures(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, other = cuda_backend(monkeypatch, FakeGraph(None)), CudaBackend(CUDA)
+    order: list[str] = []
+    runs = iter(range(3))
+
+    def first() -> None:
+        if next(runs) == 2:  # captured, after two runs to warm up
+            for thread in threads:
+                thread.start()
+            time.sleep(0.05)
+            order.append("first")
+
+    def note(name: str, work: Callable[[], object]) -> None:
+        work()
+        order.append(name)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("emptied"))
+    second = partial(note, "second", lambda: other.capture(lambda: None))
+    threads = [threading.Thread(target=other.release), threading.Thread(target=second)]
+    backend.capture(first)
+    for thread in threads:
+        thread.join()
+    assert order[0] == "first" and set(order[1:]) == {"second", "emptied"}
 
 
 class Curious(Tint):
@@ -363,19 +463,81 @@ def test_nothing_that_a_capture_reads_is_dropped_while_it_may_be_repeated() -> N
     assert all(plan() is None for plan, _ in plans), "nothing else holds them, so that this test sees something"
 
 
-def test_what_runs_on_cuda_streams_is_full_fp32_and_searches_for_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+def settings_now() -> dict[str, object]:
+    cuda: Any = torch.backends.cuda
     cudnn: Any = torch.backends.cudnn
+    return {
+        "convolutions": cudnn.conv.fp32_precision,
+        "products": cuda.matmul.fp32_precision,
+        "benchmark": cudnn.benchmark,
+        "cudnn attention": cuda.cudnn_sdp_enabled(),
+        "other attention": cuda.mem_efficient_sdp_enabled(),
+    }
 
-    def settings() -> tuple[bool, bool, bool, bool]:
-        cuda = torch.backends.cuda
-        return cudnn.allow_tf32, cudnn.benchmark, cuda.cudnn_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
 
-    before, within = settings(), []
-    monkeypatch.setattr(cudnn, "benchmark", True)
-    cuda_backend(monkeypatch, FakeGraph(None)).run(Stream.COMPUTE, lambda: within.append(settings()))
-    assert within == [(False, False, False, True)]
-    assert settings() == (before[0], True, *before[2:])
+STEADY = {
+    "convolutions": "ieee",
+    "products": "ieee",
+    "benchmark": False,
+    "cudnn attention": False,
+    "other attention": True,
+}
+
+
+@pytest.fixture
+def newer_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("an older PyTorch")
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+
+
+@pytest.mark.parametrize("everywhere", ["none", "tf32"])
+@pytest.mark.usefixtures("newer_settings")
+def test_what_runs_on_cuda_streams_is_full_fp32_and_searches_for_no_plan(
+    everywhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends, "fp32_precision", everywhere)
+    before, within = settings_now(), []
+    cuda_backend(monkeypatch, FakeGraph(None)).run(Stream.COMPUTE, lambda: within.append(settings_now()))
+    assert within == [STEADY]
+    assert settings_now() == before and before["benchmark"]
+    assert before["convolutions"] == "tf32" and before["products"] == everywhere
+
+
+@pytest.mark.usefixtures("newer_settings")
+def test_a_thread_that_ends_its_work_leaves_anothers_settings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, before, within = cuda_backend(monkeypatch, FakeGraph(None)), settings_now(), []
+    begun, ended = threading.Event(), threading.Event()
+
+    def longer() -> None:
+        begun.set()
+        assert ended.wait(10)
+        within.append(settings_now())
+
+    def shorter() -> None:
+        thread.start()
+        assert begun.wait(10)
+
+    thread = threading.Thread(target=backend.run, args=(Stream.COMPUTE, longer))
+    backend.run(Stream.COMPUTE, shorter)
+    ended.set()
+    thread.join()
+    assert within == [STEADY] and settings_now() == before
+
+
+def test_no_stream_reads_weights_that_are_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+
+    class OneStream:
+        def wait_stream(self, other: object) -> None:
+            waited.append(other)
+
+    backend = cuda_backend(monkeypatch, FakeGraph(None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the caller's")
+    monkeypatch.setattr(backend, "_streams", {stream: OneStream() for stream in Stream})
+    engine_of(Tint(), SIZE, CPU, dtype=torch.float32, backend=backend)
+    assert waited == ["the caller's"] * 3
 
 
 def test_lack_of_memory_in_the_warm_up_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,8 +317,8 @@ def test_a_frame_comes_back_when_those_after_it_are_known_and_the_rest_on_flush(
     smoother = TemporalSmoother(radius=2)
     frames = still(boiling(5))
     pushed = [smoother.push(frame) for frame in frames]
-    assert [f.pts if f else None for f in pushed] == [None, None, 0, 1, 2]
-    assert [f.pts for f in smoother.flush()] == [3, 4]
+    assert [work().pts if work else None for work in pushed] == [None, None, 0, 1, 2]
+    assert [work().pts for work in smoother.flush()] == [3, 4]
     assert list(smoother.flush()) == []
 
 
@@ -327,7 +327,8 @@ def test_reset_forgets_what_came_before() -> None:
     frames = still(boiling(4))
     smoother.push(frames[0])
     smoother.reset()
-    out = [f for f in (smoother.push(frame) for frame in frames[1:]) if f] + list(smoother.flush())
+    works = [work for work in (smoother.push(frame) for frame in frames[1:]) if work] + list(smoother.flush())
+    out = [work() for work in works]
     for a, b in zip(alphas(out), alphas(smooth(frames[1:], 1)), strict=True):
         assert np.array_equal(a, b)
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from os import PathLike
 from typing import Any
-
-import torch
 
 from birefvideo.advice.look import look
 from birefvideo.advice.measures import Measures, measured, summary
 from birefvideo.advice.rules import RULES, reason_for, rule_for, what_would_change, why_unfit
-from birefvideo.errors import ModelError, OptionError, named
+from birefvideo.errors import ModelError
 from birefvideo.family import checkpoints
 from birefvideo.family.costs import Cost, cost_of
 from birefvideo.family.hub import stored
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant
 from birefvideo.frames import Span, VideoInfo
-from birefvideo.hints import possible_path
-from birefvideo.matting.devices import Device, device_name, find_device
+from birefvideo.matting.devices import Device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.predict import Predictor
-from birefvideo.media.reading.probe import probe
 from birefvideo.memory import allowed_memory
 
 LONGEST_RUN = 30 * 60
@@ -72,28 +67,18 @@ class Advice:
         return {**asdict(self), "changes": list(self.changes), "measures": self.measures.as_dict()}
 
 
-def advise(source: str | PathLike[str], *, commercial: bool = False, device: str | torch.device = "auto") -> Advice:
-    """Look at a few frames of a clip or picture, and say which variant to matte it with, as `birefvideo advise` does.
-
-    No connection is opened.
+def advise_on(info: VideoInfo, span: Span, device: Device, *, commercial: bool = False) -> Advice:
+    """Return the advice for a part of a clip on a device.
 
     Args:
-        source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
+        info: the clip.
+        span: what of it is looked at.
+        device: what would compute.
         commercial: leave out weights whose licence forbids commercial use, or that nobody states a licence of.
-        device: what would compute: 'auto', 'cpu', 'cuda', ….
 
     Raises:
-        BirefvideoError: its one line says what is wrong and what to do.
+        BirefvideoError: no frame can be decoded, or the device has no memory for one.
     """
-    try:
-        chosen = find_device(device_name(device))
-    except ValueError as error:
-        raise OptionError(f"{named('device')} is {device!r}: {error}") from None
-    return advise_on(probe(possible_path(source)), Span(), chosen, commercial=commercial)
-
-
-def advise_on(info: VideoInfo, span: Span, device: Device, *, commercial: bool = False) -> Advice:
-    """Return the advice for a part of a clip on a device; arguments else as of `advise`."""
     return advice_from(summary(list(measures_of(info, span, device))), info, span, device, commercial=commercial)
 
 

@@ -1,7 +1,7 @@
 """Which frames of a clip are looked at: some spread over it, and the hardest by motion and by detail.
 
 The choice depends on the file alone. A short clip is read once from end to end; of a long or large one only a few
-pictures around each place are decoded, found by seeking. At most five pictures are held in memory at a time.
+pictures around each place are decoded, found by seeking. At most six pictures are held in memory at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 import cv2
@@ -36,7 +37,8 @@ _SMALL = 320
 _CUT_CHANGE, _CUT_SHARE = 40, 0.4
 """A cut is where more than this share of the pixels changes by more than so many codes: nothing has moved there."""
 
-_Place: TypeAlias = "tuple[int, list[DecodedFrame]]"  # its number, the frame there, and the next one if there is one
+_Place: TypeAlias = "tuple[int, list[DecodedFrame]]"
+"""Its number, and up to three frames: before the one there, that one, the next; what is missing is missing first."""
 
 Flow = NDArray[np.float32]
 """Movement to the next frame, float32 (height, width, 2) at a small size, in shares of the picture's long side."""
@@ -51,7 +53,7 @@ class Seen:
     why: str
     """'spread', or what it is hard by: 'motion' or 'detail'."""
     flow: Flow | None = None
-    """Movement from it to the next frame; None where there is none."""
+    """Movement from it to the next frame, or to it, whichever is less; None where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def _candidates(info: VideoInfo, span: Span) -> Iterator[tuple[int, _Candidate]]
     last: _Candidate | None = None
     with closing(_pairs(info, span)) as pairs:
         for place, pair in pairs:
-            if last is None or pair[0].pts > last.frame.pts:
+            if last is None or pair[-2:][0].pts > last.frame.pts:
                 last = _candidate(pair)
             yield place, last
 
@@ -120,24 +122,24 @@ def _pairs(info: VideoInfo, span: Span) -> Generator[_Place, None, None]:
 
 def _read_through(info: VideoInfo, span: Span, times: list[int], most: int) -> Generator[_Place, None, None]:
     """Yield the frame that is shown at each time, with its next one, in one pass over at most `most` frames."""
-    place = 0
+    place, before = 0, list[DecodedFrame]()
     with closing(read_frames(info, span)) as frames:
         frame = next(frames, None)
         for number in range(most):
             if frame is None or place == len(times):
                 return
             following = next(frames, None) if number + 1 < most and not info.still else None
-            pair = [frame] if following is None else [frame, following]
+            pair = [frame] if following is None else [*before, frame, following]
             while place < len(times) and (following is None or times[place] < following.pts):
                 yield place, pair
                 place += 1
-            frame = following
+            before, frame = [frame], following
 
 
 def _seek_each(info: VideoInfo, span: Span, times: list[int], most: int) -> Generator[_Place, None, None]:
     is_empty = True
     for place, time in enumerate(times):
-        pair = [frame for frame in frames_near(info, time, most) if span.end is None or frame.pts < span.end]
+        pair = [frame for frame in frames_near(info, time, most) if span.holds(frame.pts)]
         if pair:
             is_empty = False
             yield place, pair
@@ -145,18 +147,24 @@ def _seek_each(info: VideoInfo, span: Span, times: list[int], most: int) -> Gene
         yield from _read_through(info, span, [span.start or info.start] * len(times), 2)
 
 
-def _candidate(pair: list[DecodedFrame]) -> _Candidate:
-    one = _small(pair[0])
+def _candidate(near: list[DecodedFrame]) -> _Candidate:
+    smalls = [_small(frame) for frame in near]
+    frame, one = near[-2:][0], smalls[-2:][0]
     slope = cv2.magnitude(cv2.Sobel(one, cv2.CV_32F, 1, 0), cv2.Sobel(one, cv2.CV_32F, 0, 1))
-    if len(pair) < 2:
-        return _Candidate(pair[0], None, 0.0, float(slope.mean()))
-    other = _small(pair[1])
-    if float(np.mean(cv2.absdiff(one, other) > _CUT_CHANGE)) > _CUT_SHARE:
-        return _Candidate(pair[0], None, 0.0, float(slope.mean()))
-    flow = cv2.calcOpticalFlowFarneback(one, other, None, 0.5, 3, 15, 3, 5, 1.1, 0)
-    shares = np.asarray(flow, np.float32) / max(one.shape)
-    length = np.hypot(shares[..., 0], shares[..., 1])
-    return _Candidate(pair[0], shares, float(np.percentile(length, 95)), float(slope.mean()))
+    # Where a converter has dropped a frame, one step is twice as long, and nothing is blurred by it.
+    steps = [_step(before, after) for before, after in pairwise(smalls)]
+    known = [step for step in steps if step is not None]
+    flow, motion = min(known, key=itemgetter(1)) if steps and steps[-1] is not None else (None, 0.0)
+    return _Candidate(frame, flow, motion, float(slope.mean()))
+
+
+def _step(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[Flow, float] | None:
+    """Return the movement between two frames, and how far its fastest twentieth goes; None at a cut."""
+    if float(np.mean(cv2.absdiff(before, after) > _CUT_CHANGE)) > _CUT_SHARE:
+        return None
+    flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.1, 0)
+    shares = np.asarray(flow, np.float32) / max(before.shape)
+    return shares, float(np.percentile(np.hypot(shares[..., 0], shares[..., 1]), 95))
 
 
 def _small(frame: DecodedFrame) -> NDArray[np.uint8]:

@@ -69,7 +69,7 @@ class Measures:
     """Share of the outline that is soft: a band of 6 network pixels or more; mean of the two softest frames."""
     detail: float = 0.0
     """Strength of what 1024 pixels cannot hold beside that of the octave below, at edges and less noise; median. A
-    sharp 4K picture has 0.5 to 0.8, an enlarged one or one of up to 1024 pixels 0 to 0.35."""
+    sharp 4K picture has 0.5 or more, one enlarged from up to 1024 pixels 0 to 0.35; sharp 1080p has some."""
     contrast: float = 0.0
     """Difference in colour across the outline: median of CIE76 between both sides; median of the frames."""
     blended: float = 0.0
@@ -79,8 +79,8 @@ class Measures:
     own_edges: float = 0.0
     """The same within the subject."""
     motion: float = 0.0
-    """Movement of the subject's fastest twentieth to the next frame, in shares of the long side; mean of the two
-    fastest frames."""
+    """Movement of the subject's fastest twentieth to the next frame or from the one before, whichever is less, in
+    shares of the long side; mean of the two fastest frames."""
     tones: float = 0.0
     """Range of lightness of the whole picture, from its 2nd to its 98th percentile (L* from 0 to 100); median."""
     object_share: float = 0.0

@@ -23,6 +23,10 @@ from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceba
 from birefvideo.cli.program import Command, Program
 from birefvideo.cli.verify import verify
 
+SPINS = "1000"
+"""How often a waiting thread looks before it sleeps, some 20 µs: what OpenMP itself does once it has more threads than
+cores. It costs little on a quiet machine, where waking takes longer than most waits."""
+
 app = typer.Typer(
     cls=Program,
     add_completion=False,
@@ -60,6 +64,7 @@ def birefvideo(
 def main() -> None:
     """Entry point of the `birefvideo` program."""
     _open_closed_streams()
+    _share_the_machine()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job
@@ -73,6 +78,17 @@ def main() -> None:
         except Exception as error:
             print_traceback(error)
             sys.exit(1)
+
+
+def _share_the_machine() -> None:
+    """Let the threads of GNU's OpenMP sleep soon when they wait for each other, unless the user chose how they wait.
+
+    A network is thousands of short steps. Where another program has a core, one thread waits for the other's turn at
+    each of them; awake, as OpenMP does it for milliseconds, it takes the very time that the other needs. OpenMP reads
+    this when torch is loaded, which is later.
+    """
+    if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def _open_closed_streams() -> None:

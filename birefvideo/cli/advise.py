@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +20,7 @@ from birefvideo.cli.shared_options import Debug
 from birefvideo.cli.table import NARROWEST, PIPED
 from birefvideo.errors import OptionError
 from birefvideo.family.variants import EMBEDDED, VARIANTS
+from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
     from birefvideo.advice.advise import Advice
@@ -34,6 +34,8 @@ def advise(
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Leave out weights whose licence does not allow commercial use.")
     ] = False,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="Look from here: seconds or [h:]mm:ss.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Look up to here.")] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")] = "auto",
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the best variant where it is not here, without asking.")
@@ -52,16 +54,17 @@ def advise(
     with reported(debug):
         if download and as_json:
             raise OptionError("--json only tells: leave out --download, or --json")
+        options = Options(start=start, end=end, device=device)
         clips, missing = find_clips(inputs, None)
     for line in missing:
         print_error(line)
     for number, clip in enumerate(clips):
         with reported(debug), failures.caught(clip):
-            advice = _advice(clip, commercial=commercial, device=device)
+            advice = _advice(clip, options, commercial)
             found.append(advice)
             if not as_json:
                 answer_lines([""] * bool(number))
-                answer_lines(_paragraphs(advice, clip))
+                answer_lines(_paragraphs(advice, clip, options))
     if as_json:
         answer_json([advice.as_dict() for advice in found])
     else:
@@ -70,13 +73,13 @@ def advise(
         raise typer.Exit(max(1, failures.exit_code))
 
 
-def _advice(clip: Path, **choices: Any) -> Advice:
-    from birefvideo.advice.advise import advise
+def _advice(clip: Path, options: Options, commercial: bool) -> Advice:
+    from birefvideo.jobs.advise import advise
 
-    return advise(clip, **choices)
+    return advise(clip, start=options.start, end=options.end, commercial=commercial, device=options.device)
 
 
-def _lines(advice: Advice, clip: Path) -> Iterator[tuple[str, str]]:
+def _lines(advice: Advice, clip: Path, options: Options) -> Iterator[tuple[str, str]]:
     """Yield what to print under the choice: a word, and what is said there."""
     yield "why", advice.reason
     if advice.talk_unfit:
@@ -86,7 +89,9 @@ def _lines(advice: Advice, clip: Path) -> Iterator[tuple[str, str]]:
     if advice.get_note:
         yield "" if advice.get else "get it", advice.get_note
     yield from zip(("unless", *[""] * len(advice.changes)), advice.changes, strict=False)
-    yield "run", f"birefvideo matte {shlex.quote(str(clip))} --model {advice.choice}"
+    from birefvideo.comparison.command import matte_command
+
+    yield "run", matte_command(clip, options.changed(model=advice.choice))
     if advice.seconds is not None:
         from birefvideo.advice.advise import duration
 
@@ -101,11 +106,11 @@ def _choice(advice: Advice) -> str:
     return f"{advice.choice}; {advice.best} would be best, but {advice.why_not_best}"
 
 
-def _paragraphs(advice: Advice, clip: Path) -> Iterator[str]:
+def _paragraphs(advice: Advice, clip: Path, options: Options) -> Iterator[str]:
     """Yield the lines for one clip, as wide as the terminal; commands stay whole."""
     width = max(NARROWEST, min(100, shutil.get_terminal_size((PIPED, 24)).columns))
     yield from textwrap.wrap(f"{advice.source}: {_choice(advice)}", width, subsequent_indent="  ")
-    for word, text in _lines(advice, clip):
+    for word, text in _lines(advice, clip, options):
         if text.startswith("birefvideo "):
             yield f"  {word:7} {text}"
             continue

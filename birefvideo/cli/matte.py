@@ -104,7 +104,7 @@ def matte(
         print_error(line)
     failures = Failures(debug)
     if preview:
-        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet)
+        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
         end(failures, len(missing), len(jobs) + len(missing))
         return
     choices = {

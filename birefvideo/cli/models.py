@@ -212,7 +212,7 @@ def _summary(row: Variant, cost: Cost) -> str:
     facts = ", ".join(filter(None, (size, row.backbone, licence)))
     prices = (
         _download(cost),
-        f"{_bytes(cost.memory)} of memory" if cost.memory else "",
+        f"{_memory(cost)} of memory" if cost.memory else "",
         f"{_seconds(cost.seconds)} a frame{_while_busy(cost)}" if cost.seconds else "",
     )
     price = ", ".join(filter(None, prices))
@@ -242,7 +242,7 @@ def _explanation(row: Variant, cost: Cost) -> Iterator[str]:
         ("input", f"{size}, the picture's aspect kept" if row.keeps_aspect else size),
         ("backbone", row.backbone or "read from the weights"),
         ("file", f"{_download(cost)}{'' if found else ', by its precision'}" if cost.download else ""),
-        ("memory", f"{_bytes(cost.memory)}, {_how_known(cost)}" if cost.memory else ""),
+        ("memory", f"{_memory(cost)}, {_how_known(cost)}" if cost.memory else ""),
         ("speed", _speed(row, cost)),
         ("trained on", row.training),
         *(("published", f"{figure.text} ({figure.source})") for figure in row.figures),
@@ -264,9 +264,12 @@ def _while_busy(cost: Cost) -> str:
     return " while busy" if cost.measured and cost.measured.busy else ""
 
 
+def _memory(cost: Cost) -> str:
+    return f"{'' if cost.is_memory_measured else 'about '}{_bytes(cost.memory or 0)}"
+
+
 def _how_known(cost: Cost) -> str:
-    measured = bool(cost.measured and cost.measured.memory)
-    return "measured here" if measured else "about, for 1080p in float32 on a CPU"
+    return "measured here" if cost.is_memory_measured else "for 1080p in float32 on a CPU"
 
 
 def _speed(row: Variant, cost: Cost) -> str:

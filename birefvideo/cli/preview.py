@@ -17,12 +17,23 @@ if TYPE_CHECKING:
 
 
 def preview_all(
-    jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, *, overwrite: bool, quiet: bool
+    jobs: Mapping[Path, Sequence[Target]],
+    options: Options,
+    failures: Failures,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    review: bool = False,
 ) -> None:
-    """Preview the clips one after another; an error of one stops no other."""
+    """Preview the clips one after another; an error of one stops no other.
+
+    With `review`, it is told that no page is made.
+    """
     from birefvideo.comparison.preview import preview
     from birefvideo.jobs.loaded_model import LastModel
 
+    if review and jobs and not quiet:
+        print_note("--preview makes no review page: the run does, with --review and without --preview")
     load = LastModel()
     for clip, targets in jobs.items():
         with failures.caught(clip):

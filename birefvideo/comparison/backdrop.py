@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import BT709
 from birefvideo.comparison.cutouts import resized
 from birefvideo.media.colour_names import NAMED_COLOURS
-from birefvideo.media.writing.background import BackgroundFile, Blur
+from birefvideo.media.writing.background import Background, BackgroundFile, Blur
 from birefvideo.media.writing.still_frames import rgb_of
 
 PLAIN: dict[str, tuple[int, int, int]] = {

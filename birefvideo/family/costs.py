@@ -42,6 +42,11 @@ class Cost:
     """What was measured here, or None."""
 
     @property
+    def is_memory_measured(self) -> bool:
+        """Whether `memory` was measured here."""
+        return bool(self.measured and self.measured.memory)
+
+    @property
     def seconds(self) -> float | None:
         """Seconds a frame, measured here, or None."""
         return self.measured.seconds if self.measured else None

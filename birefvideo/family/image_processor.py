@@ -37,10 +37,10 @@ class BiRefNetImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         """As `preprocess`."""
         return self.preprocess(images, return_tensors, **options)
 
-    def preprocess(self, images: Any, return_tensors: str | None = "pt", **_: Any) -> BatchFeature:
+    def preprocess(self, images: Any, return_tensors: str | None = "pt") -> BatchFeature:
         """Return `pixel_values`, float32 (N, 3, height, width), for one picture or a list of pictures.
 
-        A picture is a PIL image, a uint8 array (height, width, 3) or a tensor (3, height, width) of 0 to 255. Where
+        A picture is a PIL image, an array (height, width, 3) or a tensor (3, height, width), both of 0 to 255. Where
         the network keeps a picture's aspect, those of one call must have one shape.
 
         Raises:
@@ -74,12 +74,21 @@ def _tensor(picture: Any) -> Tensor:
     """Return a picture as float32 (3, height, width) of 0 to 255."""
     if isinstance(picture, Tensor):
         pixels = picture
+    elif hasattr(picture, "convert"):
+        if picture.mode.startswith(("I", "F")):
+            raise ValueError(f"a picture of mode {picture.mode} has white anywhere; convert it to 8 bits first")
+        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).movedim(-1, 0)
+    elif isinstance(picture, np.ndarray):
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0)
     else:
-        rgb = picture.convert("RGB") if hasattr(picture, "convert") else picture
-        pixels = torch.from_numpy(np.array(rgb)).movedim(-1, 0)
-    if pixels.ndim != 3 or pixels.shape[0] != 3:
+        raise ValueError(f"{type(picture).__name__} is no picture: give a PIL image, an array or a tensor")
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.numel():
         raise ValueError(f"a picture is three channels of height × width, not {tuple(pixels.shape)}")
-    return pixels.float()
+    is_floating, pixels = pixels.is_floating_point(), pixels.float()
+    least, most = float(pixels.min()), float(pixels.max())
+    if not 0 <= least <= most <= 255 or (0 < most <= 1 and is_floating):
+        raise ValueError(f"a picture's values are 0 to 255, and these are {least:g} to {most:g}: scale them first")
+    return pixels
 
 
 def _scaled(pixels: Tensor, size: tuple[int, int]) -> Tensor:

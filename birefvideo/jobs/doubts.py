@@ -1,4 +1,4 @@
-"""Where a job's matte is probably wrong, by second looks at some of its frames: in words, and as frames to look at."""
+"""Where a job's matte is probably wrong, in words and as frames to look at: second looks, and holes that pulse."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ LEAST_COVERAGE = 0.002
 """Share of the picture under which a clip counts as having nobody in it."""
 _MOST_UNSURE = 0.5
 """Doubt, in parts of the subject, from which on the subject itself is in doubt."""
+_ONE_STRETCH = 48
+"""Frames between two holes up to which they are told as one stretch."""
 _MOST_TOLD = 3
 """Stretches that are named one by one."""
 
@@ -31,7 +33,7 @@ class Doubt:
     last: int
     """Number of the last one."""
     kind: str
-    """'unsure' or 'apart'."""
+    """'unsure', 'apart' or 'hole'."""
     share: float
     """Share of the picture in question, at its largest."""
     place: tuple[float, float]
@@ -39,7 +41,7 @@ class Doubt:
 
 
 def find_doubts(reports: Sequence[SegmentReport]) -> list[Doubt]:
-    """Return where looks in a row say that something is wrong; one look alone counts where there is no other."""
+    """Return where something is wrong, in order: two looks in a row say so, or one where there is no other; holes."""
     looks = _numbered(reports)
     count = sum(len(report.pts) for report in reports)
     unsure = [(look.unsure, look.place) if look.unsure >= UNSURE else None for _, look in looks]
@@ -52,7 +54,7 @@ def find_doubts(reports: Sequence[SegmentReport]) -> list[Doubt]:
             last = looks[end][0] - 1 if end < len(looks) else count - 1
             share, place = max(mark for mark in marks[start:end] if mark is not None)
             found.append(Doubt(looks[start][0], last, kind, share, place))
-    return sorted(found, key=lambda doubt: doubt.first)
+    return sorted([*found, *_holes(reports)], key=lambda doubt: doubt.first)
 
 
 def doubtful_frames(doubts: Sequence[Doubt]) -> list[Suspect]:
@@ -69,7 +71,8 @@ def doubt_lines(info: VideoInfo, reports: Sequence[SegmentReport], model: str) -
         return
     doubts = find_doubts(reports)
     looks = [look for _, look in _numbered(reports)]
-    if doubts and fmean(look.unsure for look in looks) > _MOST_UNSURE * fmean(look.subject for look in looks):
+    is_unsure = any(doubt.kind == "unsure" for doubt in doubts)
+    if is_unsure and fmean(look.unsure for look in looks) > _MOST_UNSURE * fmean(look.subject for look in looks):
         yield f"{model} is not sure that there is a person in this clip: look at the result, and try {other}"
         return
     pts = [pts for report in reports for pts in report.pts]
@@ -85,6 +88,22 @@ def _numbered(reports: Sequence[SegmentReport]) -> list[tuple[int, Look]]:
     for report in reports:
         found += [(first + look.frame, look) for look in report.looks]
         first += len(report.pts)
+    return found
+
+
+def _holes(reports: Sequence[SegmentReport]) -> list[Doubt]:
+    """Return the stretches in which holes come and go."""
+    found: list[Doubt] = []
+    start = 0
+    for report in reports:
+        for pulse in report.pulses:
+            hole = Doubt(start + pulse.first, start + pulse.last, "hole", pulse.share, pulse.place)
+            if found and hole.first - found[-1].last <= _ONE_STRETCH:
+                before = found.pop()
+                worse = max(before, hole, key=lambda one: one.share)
+                hole = Doubt(min(before.first, hole.first), hole.last, "hole", worse.share, worse.place)
+            found.append(hole)
+        start += len(report.pts)
     return found
 
 
@@ -106,6 +125,8 @@ def _when(info: VideoInfo, pts: Sequence[int], doubt: Doubt) -> str:
 
 def _what(doubt: Doubt) -> str:
     share = f"{100 * doubt.share:.0f} % of the picture" if doubt.share >= 0.01 else "a small part"
+    if doubt.kind == "hole":
+        return f"a hole comes and goes in the person, {_region(doubt.place)} ({share})"
     if doubt.kind == "apart":
         return f"a piece of the matte stands apart from the subject, {_region(doubt.place)} ({share})"
     return (

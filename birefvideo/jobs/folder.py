@@ -10,24 +10,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from birefvideo.errors import OutputError, named
 from birefvideo.jobs.folder_files import (
     DELIVERED,
-    JOINED,
     LOCK,
     RENAMING,
     Owner,
     check_is_ours,
     marked,
+    output_folder,
     owner_of,
     remove_contents,
     remove_lock,
     remove_part,
     remove_unfinished,
 )
-from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, places, read_manifest, same_job
+from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, read_manifest, same_job
 from birefvideo.jobs.plan import Plan, Segment, Target
 from birefvideo.jobs.segment_file import is_whole, read_report, write_report
 from birefvideo.json_files import read_json_object
@@ -90,19 +90,18 @@ class JobFolder:
             self._lock.close()
             raise
         try:
-            self._prepare(earlier)
+            self._prepare()
         except BaseException:  # a full disk, or Ctrl-C
             self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def _prepare(self, earlier: Manifest | None) -> None:
+    def _prepare(self) -> None:
         """Remove what another plan has left, and write the manifest."""
         if not self.resumes():
-            remove_contents(self.path, _outputs_of(earlier, self._plan))
+            remove_contents(self.path)
             write_whole(self._manifest, json.dumps(self._wanted, indent=1))
         remove_unfinished(self.path)
-        (self.path / JOINED).mkdir(exist_ok=True)
 
     def _check_may_go(self, earlier: Manifest | None) -> None:
         """Refuse to drop the parts of another command that could still be continued; take note of others' end."""
@@ -130,7 +129,7 @@ class JobFolder:
             self._lock.close()  # which cannot remove an open file
         try:
             if is_held and (error is None or not self._is_worth_keeping()):
-                remove_contents(self.path, _outputs_of(self._wanted, self._plan))
+                remove_contents(self.path)
                 remove_lock(self.path)
             elif is_held:
                 remove_unfinished(self.path)
@@ -171,8 +170,10 @@ class JobFolder:
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
 
     def joined(self, path: Path) -> Path:
-        """Return the finished file before it gets its place at `path`."""
-        return self.path / JOINED / path.name
+        """Return the finished file before it gets its place at `path`; it may be written there."""
+        place = self.path / output_folder(path.name) / path.name
+        place.parent.mkdir(exist_ok=True)
+        return place
 
     def begin(self, path: Path) -> Path:
         """Return where the output is written that will be delivered as `path`; what a killed run left there is gone.
@@ -219,7 +220,7 @@ class JobFolder:
                 remove_part(self.part(segment, target))
 
     def rename(self, overwrite: bool, files: Sequence[Path], receipts: Sequence[Path] = ()) -> None:
-        """Move what lies in `joined` to its names: `files`, which must be new, then `receipts`, which need not.
+        """Move what `joined` names to its place: `files`, which must be new, then `receipts`, which need not.
 
         Raises:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
@@ -279,7 +280,7 @@ def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:
     with suppress(OutputError, OSError):  # another job is in it, or it cannot be removed: the job itself tells
         lock = _locked(folder)
         try:
-            remove_contents(folder, _outputs_of(read_manifest(folder / MANIFEST), plan))
+            remove_contents(folder)
             if sys.platform == "win32":
                 lock.close()
             remove_lock(folder)
@@ -334,10 +335,3 @@ def _identity(path: Path) -> list[int]:
     """Return what a file keeps when it gets another name."""
     found = path.lstat()
     return [found.st_dev, found.st_ino]
-
-
-def _outputs_of(manifest: Manifest | None, plan: Plan) -> set[str]:
-    """Return the names that a job's outputs have before they are delivered."""
-    found: Any = places(manifest or {}).get("joined")
-    told = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
-    return {*told, *plan.joined}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Collection
+import zlib
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -32,11 +33,9 @@ RENAMING = "renaming"
 """Says that outputs have begun to get their names, and which files these are."""
 DELIVERED = "delivered"
 """Says that all outputs have their names: what is left is only to be removed."""
-JOINED = "joined"
-"""Folder of finished outputs that have not got their names yet."""
-
 _REPORT = re.compile(r"part_\d{5,}\.json")
 _PART = re.compile(r"part_\d{5,}_[\w-]+(\.tmp)?(\.\w+)?", re.ASCII)
+_OUTPUT = re.compile(r"output_[0-9a-f]{8}")
 _LOOKS, _BETWEEN_LOOKS = 3, 0.05
 """How often it is looked whose a folder is, which another process may just be filling or removing, and seconds."""
 _ENDS = (MANIFEST, RENAMING, DELIVERED, LOCK)
@@ -95,12 +94,19 @@ def marked() -> dict[str, object]:
     return {MARK: 1}
 
 
-def remove_contents(folder: Path, outputs: Collection[str]) -> None:
+def output_folder(name: str) -> str:
+    """Return the name of the folder that holds an output, or a file beside it, until it gets its place.
+
+    The name follows from the output's, so that what others put there, under whichever name, is told from it.
+    """
+    return f"output_{zlib.crc32(os.fsencode(name)):08x}"
+
+
+def remove_contents(folder: Path) -> None:
     """Remove what a job keeps, but for its lock; what others have put there stays.
 
     Args:
         folder: a job's folder, whose lock is held.
-        outputs: names of what may lie in `joined`.
 
     Raises:
         OSError: the disk refuses.
@@ -108,10 +114,10 @@ def remove_contents(folder: Path, outputs: Collection[str]) -> None:
     remove_files(folder, _is_report)
     for part in [file for file in folder.iterdir() if _PART.fullmatch(file.name)]:
         remove_part(part)
-    for name in outputs:
-        if Path(name).name == name:  # as every name of ours
-            remove_part(folder / JOINED / name)
-    remove_files(folder / JOINED, lambda name: name.endswith(TEMPORARY))
+    for place in [file for file in folder.iterdir() if _OUTPUT.fullmatch(file.name) and is_plain_folder(file)]:
+        for output in [file for file in place.iterdir() if output_folder(file.name) == place.name]:
+            remove_part(output)
+        remove_files(place, lambda name: name.endswith(TEMPORARY))
     for name in (*_ENDS[:-1], MANIFEST + TEMPORARY, RENAMING + TEMPORARY):
         if is_plain_file(folder / name):
             (folder / name).unlink(missing_ok=True)
@@ -148,7 +154,7 @@ def _is_report(name: str) -> bool:
 
 def _is_our_name(name: str) -> bool:
     name = name.removesuffix(TEMPORARY)
-    return name in (*_ENDS, JOINED) or bool(_REPORT.fullmatch(name) or _PART.fullmatch(name))
+    return name in _ENDS or any(kind.fullmatch(name) for kind in (_REPORT, _PART, _OUTPUT))
 
 
 def _is_remains(file: Path) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import IOBase
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-Picture: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | Image | NDArray[np.uint8]"
-"""A file's name, a file's bytes, a PIL image, or R'G'B', R'G'B'A or grey codes, uint8 (height, width[, 3 or 4])."""
+Picture: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[np.uint8]"
+"""A file's name, its bytes, a file open for reading them, a PIL image, or R'G'B', R'G'B'A or grey codes, uint8 (height,
+width[, 3 or 4])."""
 
 _AS_THEY_ARE = frozenset({"1", "L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B"})
 """PIL's modes that a PNG holds."""
@@ -41,7 +43,7 @@ def as_file(picture: Picture) -> Iterator[Path]:
     if isinstance(picture, str | PathLike):
         yield possible_path(picture)
         return
-    data = picture if isinstance(picture, bytes | bytearray | memoryview) else None
+    data = _bytes(picture)
     image = None if data is not None else _image(picture)
     with TemporaryDirectory(prefix="birefvideo-") as folder, called("the picture", Path(folder, "picture")) as path:
         with writing(path):
@@ -80,6 +82,21 @@ def check_is_picture(path: Path, films: str) -> None:
     raise InputError(f"{path} is not the file of one picture; for films and animations there is {films}")
 
 
+def _bytes(picture: Any) -> bytes | bytearray | memoryview | None:
+    """Return a file's bytes where a picture is these, or an open file; else None."""
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return picture
+    if not isinstance(picture, IOBase):
+        return None
+    try:
+        data = picture.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file cannot be read ({error}); open it again, or pass its name") from error
+    if not isinstance(data, bytes):
+        raise InputError("the file is open as text; open it as 'rb', or pass its name")
+    return data
+
+
 def _image(picture: Any) -> Image:
     """Return a PIL image of a picture in memory, upright, in a mode that a PNG holds."""
     from PIL import Image, ImageOps
@@ -94,6 +111,8 @@ def _image(picture: Any) -> Image:
         raise InputError(f"a picture of {image.width}×{image.height} pixels has none; give one that has")
     if image.mode in _NO_PICTURE:
         raise InputError(f"a picture of mode {image.mode} has no black and white; convert it to L or RGB first")
+    if image.mode == "La":  # multiplied by alpha; of colour, PIL converts it on the way
+        image = image.convert("LA")
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         return image.convert("RGBA")
     return image if image.mode in _AS_THEY_ARE else image.convert("RGB")
@@ -103,7 +122,8 @@ def _codes(picture: Any) -> NDArray[np.uint8]:
     allowed = "give uint8 (height, width), or (height, width, 3 or 4) in the order red, green, blue, alpha"
     if not isinstance(picture, np.ndarray):
         raise InputError(
-            f"{type(picture).__name__} is no kind of picture: give a file's name, its bytes, a PIL image or an array"
+            f"{type(picture).__name__} is no kind of picture: give a file's name, its bytes, "
+            "an open file, a PIL image or an array"
         )
     is_picture = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3, 4))
     if picture.dtype != np.uint8 or not is_picture or not picture.size:

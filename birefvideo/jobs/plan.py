@@ -112,7 +112,6 @@ class Plan:
             places={
                 "input": str(self.source.path.absolute()),
                 "background": str(background.absolute()) if isinstance(background, Path) else None,
-                "joined": self.joined,
                 **({"advice": self.advice} if self.advice else {}),
             },
         )
@@ -124,13 +123,6 @@ class Plan:
             InputError: as above.
         """
         check_unchanged(self.source.path, self.options, self.inputs)
-
-    @property
-    def joined(self) -> list[str]:
-        """Names of the files and folders that lie in the job's folder before delivery, all of them and no more."""
-        paths = [target.path for target in self.targets]
-        receipts = dict.fromkeys(receipt_path(path) for path in paths)
-        return [path.name for path in (*paths, *receipts, review_page(self.source.path, self.targets))]
 
 
 def check_premultiplied(options: Options, targets: Sequence[Target]) -> None:

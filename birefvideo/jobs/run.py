@@ -158,7 +158,7 @@ def _run_planned(
         if strict:
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
-        notes = merged(note for one in finished for note in one.joined.notes)
+        notes = merged({one.target.path.name: one.joined.notes for one in finished if one.target.delivered})
         losses += [note.line for note in notes if note.is_loss]
         if strict:
             _check_whole(source, losses)

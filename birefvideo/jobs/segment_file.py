@@ -16,6 +16,7 @@ from birefvideo.bounded_numbers import bounded_fraction, bounded_int
 from birefvideo.jobs.digests import file_digest, folder_digest
 from birefvideo.json_files import read_json_object
 from birefvideo.matting.flicker import Curve
+from birefvideo.matting.pulses import Pulse
 from birefvideo.matting.second_look import Look
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.own_files import is_plain_file, is_plain_folder, sync, write_whole
@@ -46,9 +47,9 @@ def read_report(path: Path) -> tuple[SegmentReport, Mapping[str, Any]] | None:
         found = values["report"]
         decode, curve = (_checked(kind, found.pop(name)) for kind, name in ((DecodeReport, "decode"), (Curve, "curve")))
         looks = [Look(**_checked(Look, one)) for one in found.pop("looks")]
-        report = SegmentReport(
-            **_checked(SegmentReport, found), decode=DecodeReport(**decode), curve=Curve(**curve), looks=looks
-        )
+        pulses = [Pulse(**_checked(Pulse, one)) for one in found.pop("pulses")]
+        rest = _checked(SegmentReport, found)
+        report = SegmentReport(**rest, decode=DecodeReport(**decode), curve=Curve(**curve), looks=looks, pulses=pulses)
         is_in_order = all(before < after for before, after in pairwise(report.pts))
         return (report, dict(values["parts"])) if is_in_order else None
     except (OSError, ValueError, TypeError, LookupError, AttributeError):

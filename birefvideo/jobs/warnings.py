@@ -36,7 +36,7 @@ def job_warnings(
         model: the checkpoint's name.
     """
     decode = _whole(reports)
-    warnings = [*info.doubts, *clock_jumps(info, span), *_damage(decode)]
+    warnings = [*info.doubts, *clock_jumps(info, span), *_few_repeats(decode)]
     warnings += _conversions(decode, info.colour.is_hdr)
     warnings += doubt_lines(info, reports, model)
     return [*warnings, *_device_trouble(computed)]
@@ -48,6 +48,8 @@ def job_losses(info: VideoInfo, span: Span, reports: Sequence[SegmentReport]) ->
     lines = file_losses(info, span)
     if decode.corrupt_packets:
         lines.append(f"{counted(decode.corrupt_packets, 'corrupt packet')} skipped: frames are missing")
+    if decode.damaged_frames:
+        lines.append(f"{counted(decode.damaged_frames, 'frame')} damaged in the file and used as found")
     if not any(loss.is_end for loss in info.losses):
         if decode.read_error:
             lines.append(f"a part of the file could not be read ({decode.read_error}): its frames are missing")
@@ -75,9 +77,7 @@ def _whole(reports: Sequence[SegmentReport]) -> DecodeReport:
     return decode
 
 
-def _damage(decode: DecodeReport) -> Iterator[str]:
-    if decode.damaged_frames:
-        yield f"{counted(decode.damaged_frames, 'frame')} damaged in the file and used as found"
+def _few_repeats(decode: DecodeReport) -> Iterator[str]:
     if 0 < decode.dropped_frames <= max(_REPEATS[0], _REPEATS[1] * decode.frames):
         yield _repeated(decode)
 

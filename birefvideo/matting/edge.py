@@ -46,10 +46,9 @@ class Edge:
     """Area in pixels up to which a piece apart is dropped; from twice that on it is left."""
 
 
-def shaped(frames: Iterable[AlphaFrame], edge: Edge) -> Iterator[AlphaFrame]:
-    """Yield the frames with their edges shaped."""
-    for frame in frames:
-        yield frame if edge == Edge() else replace(frame, alpha=shape(frame.alpha, edge))
+def shaped(frame: AlphaFrame, edge: Edge) -> AlphaFrame:
+    """Return a frame with its edge shaped."""
+    return frame if edge == Edge() else replace(frame, alpha=shape(frame.alpha, edge))
 
 
 def shape(alpha: Alpha, edge: Edge) -> Alpha:

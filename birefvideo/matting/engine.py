@@ -25,7 +25,7 @@ from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
 from birefvideo.matting.streams import Backend, Stream
 from birefvideo.network.birefnet import BiRefNet
-from birefvideo.network.fuse import tables_of
+from birefvideo.network.fuse import tables_of, without_autocast
 
 SNAP = 0.01
 """How near to 0 or 1 an alpha counts as it: a sigmoid never gets there, but an editor needs solid and empty areas."""
@@ -68,6 +68,7 @@ class Engine:
         for module in self._model.modules():
             if isinstance(module, nn.Conv2d):  # and nothing else: not all that has four axes is a filter
                 module.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.backend.follow()  # the weights may be on their way, and another thread may begin the first clip
         self.size = size
         """The size at which the network sees pictures."""
         self.device = device
@@ -136,6 +137,12 @@ class Engine:
             self._drop(self._idle)
             self._idle = ring
 
+    def exchange(self, ring: Ring, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
+        """Return another ring as `ring_for` does, for one that serves no more; where that fails, `ring` stays taken."""
+        with self.lock:
+            self._drop(ring)
+            return self.ring_for(picture, size, batch)
+
     def _drop(self, ring: Ring | None) -> None:
         """Forget the slots of a ring, once the device is done with them, and what was captured on them."""
         for slot in ring.clear(self.backend) if ring else ():
@@ -189,7 +196,7 @@ class Engine:
     def _compute(self, slot: Slot) -> None:
         """Run a slot's work, from its planes to its alpha: captured where the backend can, once for each slot."""
         if slot not in self._captured:
-            repeat = self.backend.capture(partial(self._infer, slot), alike=any(self._captured.values()))
+            repeat = self.backend.capture(partial(self._infer, slot))
             self._captured[slot] = (repeat, tables_of(self._model)) if repeat else None
         captured = self._captured[slot]
         if captured:
@@ -199,20 +206,23 @@ class Engine:
 
     @torch.inference_mode()
     def _infer(self, slot: Slot) -> None:
-        pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-        logits = self._model(pixels)
-        shape = (len(pixels), 1, *pixels.shape[2:])
-        if logits.shape != shape:
-            raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
-        slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
+        with without_autocast(self.device.torch_device):
+            pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
+            logits = self._model(pixels)
+            shape = (len(pixels), 1, *pixels.shape[2:])
+            if logits.shape != shape:
+                raise ModelError(
+                    f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?"
+                )
+            slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
 
     def give_back(self, ring: Ring | None = None) -> None:
         """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""
         with self.lock:
+            self.backend.join()  # work of a slot that nobody waits for may be under way: its buffers go to the caller
             self._drop(ring)
             self._drop(self._idle)
             self._idle = None
-            self.backend.join()
             self.backend.release()
 
     def too_small(self, size: tuple[int, int]) -> DeviceError:

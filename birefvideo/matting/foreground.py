@@ -9,7 +9,6 @@ nothing passes through RGB. The levels end at reduced size; at full size only th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import av
@@ -41,14 +40,13 @@ _CALM = 0.7
 """The same at full size, for each unit of 1 - alpha: nearly opaque pixels keep their texture, faint ones no noise."""
 
 
-def estimate(frames: Iterable[AlphaFrame], spill: Spill | None = None) -> Iterator[Frame]:
-    """Yield the frames with their foreground colour; see `estimate_foreground`.
+def with_foreground(frame: AlphaFrame, spill: Spill | None = None) -> Frame:
+    """Return a frame with its foreground colour; see `estimate_foreground`.
 
     Raises:
-        ValueError: a frame has an alpha of another size than its picture.
+        ValueError: its alpha has another size than its picture.
     """
-    for frame in frames:
-        yield frame.with_foreground(estimate_foreground(frame.picture, frame.alpha, spill))
+    return frame.with_foreground(estimate_foreground(frame.picture, frame.alpha, spill))
 
 
 def estimate_foreground(picture: av.VideoFrame, alpha: Alpha, spill: Spill | None = None) -> av.VideoFrame:

@@ -85,8 +85,7 @@ class Predictor:
                     break
                 if not ring.takes(waiting[0]):
                     yield from self._collect_all(ring)
-                    self._engine.leave(ring)
-                    ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
+                    ring = self._engine.exchange(ring, waiting[0].picture, report.size, batch)
                 alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
                     del waiting[: len(alike)]

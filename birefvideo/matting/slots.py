@@ -121,8 +121,8 @@ class _ScaledPixels:
         self._size = size
         self._scaler = scaler
         # Before `staging`, which orders the streams after everything that the caller has begun.
-        self._mean = (255 * torch.tensor(IMAGENET_MEAN, device=device)).repeat(size[0])
-        self._scale = (1 / (255 * torch.tensor(IMAGENET_STD, device=device))).repeat(size[0])
+        self._mean = (255 * torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device)).repeat(size[0])
+        self._scale = (1 / (255 * torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device))).repeat(size[0])
         self._pixels = staging((count, size[1], size[0], 3), torch.uint8)
 
     def fill(self, frames: Sequence[DecodedFrame]) -> None:
@@ -199,8 +199,8 @@ class DeviceSlot(Slot):
     ) -> None:
         self._kind = kind
         self._scaling = scaling
-        self._mean = 255 * torch.tensor(IMAGENET_MEAN, device=scaling.device).view(3, 1, 1)
-        self._scale = 1 / (255 * torch.tensor(IMAGENET_STD, device=scaling.device).view(3, 1, 1))
+        self._mean = 255 * torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=scaling.device).view(3, 1, 1)
+        self._scale = 1 / (255 * torch.tensor(IMAGENET_STD, dtype=torch.float32, device=scaling.device).view(3, 1, 1))
         self._toned = _ScaledPixels(count, size, scaler, staging, scaling.device) if kind.hdr else None
         samples = torch.uint8 if kind.bits == 8 else torch.int16  # 10 bits leave the sign alone
         # Of HDR pictures only luma is needed here, to enlarge by.

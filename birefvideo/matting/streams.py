@@ -7,12 +7,14 @@ caller.
 
 from __future__ import annotations
 
+import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -78,15 +80,19 @@ class Backend(ABC, Generic[EventT]):
     def join(self) -> None:
         """Order everything handed over so far before the caller's own next device work, so buffers can be freed."""
 
+    def follow(self) -> None:
+        """Order what is handed over from now on after all device work that the caller has begun: weights, say."""
+        return None
+
     not_captured: str = ""
     """Why a `capture` failed, or '' where none has."""
 
-    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
         """Return what repeats the kernels of `work`, on the same memory, at less cost to the host than `work` itself.
 
-        To be called within work of Stream.COMPUTE. `alike` says that the last capture was of such work, and that what
-        repeats it still lives: both may use the same memory for what they make, so results must go to memory that
-        `work` was given. Returns None where the device cannot, or refuses; one that has refused is not asked again.
+        To be called within work of Stream.COMPUTE. All that is captured may use the same memory for what it makes, so
+        results must go to memory that `work` was given. Returns None where the device cannot, or refuses; one that has
+        refused is not asked again.
         """
         return None
 
@@ -113,7 +119,7 @@ class SerialBackend(Backend[None]):
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
         """Allocate the buffer once on the CPU, twice elsewhere."""
-        host = torch.empty(shape, dtype=dtype)
+        host = torch.empty(shape, dtype=dtype, device="cpu")
         return Staging(host, host.to(self._device))
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
@@ -133,41 +139,83 @@ class SerialBackend(Backend[None]):
         """Wait for nothing: all is done."""
 
 
-@contextmanager
-def steady_kernels() -> Iterator[None]:
-    """Keep what is queued here to full fp32 and to kernels that need no search: no TF32, no cuDNN attention.
+class _SteadyKernels:
+    """Settings of the process that the first of several threads makes and the last one takes back."""
 
-    cuDNN convolves fp32 in TF32, with 10 bits, unless told otherwise. Its attention, which PyTorch prefers on some
-    cards, first makes a plan for each shape, of which a network has over a hundred. Both are settings of the process.
-    """
-    cudnn: Any = torch.backends.cudnn
-    kept = {"enabled": cudnn.enabled, "deterministic": cudnn.deterministic}
-    attention = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    with cudnn.flags(benchmark=False, allow_tf32=False, **kept), sdpa_kernel(attention):
-        yield
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._kept = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._make()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._kept.close()
+
+    def _make(self) -> None:
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        self._set(cudnn, "benchmark", False)
+        if hasattr(cudnn, "conv"):  # from PyTorch 2.9 on; the older names are then refused where one used the newer
+            self._set(cudnn.conv, "fp32_precision", "ieee")
+            self._set(products, "fp32_precision", "ieee")
+        else:
+            self._set(cudnn, "allow_tf32", False)
+            self._set(products, "allow_tf32", False)
+        attention = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        self._kept.enter_context(sdpa_kernel(attention))
+
+    def _set(self, where: Any, name: str, value: object) -> None:
+        self._kept.callback(setattr, where, name, getattr(where, name))
+        setattr(where, name, value)
+
+
+steady_kernels = _SteadyKernels()
+"""Keeps what is queued within it to full fp32 and to kernels that need no search: no TF32, no cuDNN attention.
+
+cuDNN convolves fp32 in TF32, with 10 bits, unless told otherwise. Its attention, which PyTorch prefers on some cards,
+first makes a plan for each shape, of which a network has over a hundred.
+"""
 
 
 class CudaBackend(Backend[torch.cuda.Event]):
     """Three streams of one CUDA device, ordered by events alone; nothing here ever synchronises the device."""
 
     depth = 3  # one batch filled by the host, one computed, one coming back
-    _WARM_UPS = 2  # the first makes handles, workspaces and tables of a size, which a capture must not; one to spare
+    # The first makes handles and plans, of which each thread has its own, and tables of a size: a capture must not.
+    # One is to spare.
+    _WARM_UPS = 2
+    _capturing = threading.RLock()
+    """Held while one thread captures: others must neither wait for the whole device nor empty the allocator's cache."""
+    _locked: ClassVar[str] = ""
+    """What broke a capture off so that the allocator, of which a process has one, stays as in a capture; or ''."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._graphs: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
         self._pool: Any = None
         self._streams = {stream: torch.cuda.Stream(device) for stream in Stream}  # type: ignore[no-untyped-call]
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Staging:
         """Allocate page-locked memory and its copy on the device."""
-        host = torch.empty(shape, dtype=dtype, pin_memory=True)
+        host = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
         device = torch.empty(shape, dtype=dtype, device=self._device)
-        # The allocator may hand out memory that the caller's stream still works on, and the weights may still be on
-        # their way there.
+        self.follow()  # the allocator may hand out memory that the caller's stream still works on
+        return Staging(host, device, asynchronous=True)
+
+    def follow(self) -> None:
+        """Make all three streams wait for the caller's on the device."""
         caller = torch.cuda.current_stream(self._device)
         for stream in self._streams.values():
             stream.wait_stream(caller)
-        return Staging(host, device, asynchronous=True)
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
         """Queue the kernels and copies of `work` on `stream`."""
@@ -197,29 +245,36 @@ class CudaBackend(Backend[torch.cuda.Event]):
         for stream in self._streams.values():
             caller.wait_stream(stream)
 
-    def capture(self, work: Callable[[], None], alike: bool = False) -> Callable[[], None] | None:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None] | None:
         """Record `work` as a CUDA graph: one launch instead of hundreds or thousands.
 
-        Waits for the device, once. A graph keeps the memory of all that `work` makes for as long as it lives; graphs
-        of like work share it, since they run one after another.
+        Waits for the device, once. Graphs keep the memory of all that `work` makes for as long as one of them lives,
+        and share it, since they run one after another.
         """
+        self.not_captured = self.not_captured or CudaBackend._locked
         if self.not_captured:
             return None
-        if not alike:
-            for _ in range(self._WARM_UPS):
-                work()
-            self._pool = torch.cuda.graph_pool_handle()
+        for _ in range(self._WARM_UPS):
+            work()
         graph = torch.cuda.CUDAGraph()
+        if not self._graphs:
+            self._pool = torch.cuda.graph_pool_handle()  # one whose graphs are all gone cannot be taken up again
         # Only this thread is held to the rules of a capture: others may allocate meanwhile.
         mode = "thread_local"
         stream = self._streams[Stream.COMPUTE]
-        try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode=mode):
-                work()
-        except RuntimeError as error:
-            # Also where memory is short: `work` has shown that without a graph it suffices.
-            self.not_captured = (str(error).splitlines() or [type(error).__name__])[0]
-            return None
+        with self._capturing:
+            try:
+                with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode=mode):
+                    work()
+            except RuntimeError as error:
+                # Also where memory is short: `work` has shown that without a graph it suffices.
+                self.not_captured = (str(error).splitlines() or [type(error).__name__])[0]
+                try:
+                    torch.cuda.empty_cache()
+                except RuntimeError:
+                    CudaBackend._locked = self.not_captured
+                return None
+        self._graphs.add(graph)
         return graph.replay
 
     def free_memory(self) -> int:
@@ -237,9 +292,6 @@ class CudaBackend(Backend[torch.cuda.Event]):
 
     def release(self) -> None:
         """Empty PyTorch's cache of freed memory, where it can be: a capture that was broken off leaves it locked."""
-        try:
-            with torch.cuda.device(self._device):
+        with self._capturing, torch.cuda.device(self._device):
+            if not self._locked:
                 torch.cuda.empty_cache()
-        except RuntimeError:
-            if not self.not_captured:
-                raise

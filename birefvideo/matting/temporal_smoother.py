@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -112,18 +112,18 @@ class TemporalSmoother:
         self._due = 0
         """Position in the window of the next frame to come out."""
 
-    def push(self, frame: AlphaFrame) -> AlphaFrame | None:
+    def push(self, frame: AlphaFrame) -> Callable[[], AlphaFrame] | None:
         """Take the next frame, with alpha; return the one `radius` frames before it, if there is one and it is core."""
         assert frame.alpha is not None
         self._window.append(self._see(frame, frame.alpha))
         return self._emit() if len(self._window) - self._due > self.radius else None
 
-    def flush(self) -> Iterator[AlphaFrame]:
+    def flush(self) -> Iterator[Callable[[], AlphaFrame]]:
         """Yield the frames still held, at the end of the stream, and forget them."""
         while self._due < len(self._window):
-            frame = self._emit()
-            if frame is not None:
-                yield frame
+            smoothing = self._emit()
+            if smoothing is not None:
+                yield smoothing
         self.reset()
 
     def _see(self, frame: AlphaFrame, alpha: Alpha) -> _Seen:
@@ -139,17 +139,21 @@ class TemporalSmoother:
             motion = None if is_cut(before.look, look, found) else found
         return _Seen(frame, alpha, working, small, look, motion, repeats)
 
-    def _emit(self) -> AlphaFrame | None:
-        """Smooth the frame that is due and let go of what no later window holds."""
-        seen = self._window[self._due]
-        smoothed = None
-        if seen.frame.core:
-            smoothed = replace(seen.frame, alpha=_smooth(list(self._window), self._due, self.radius))
+    def _emit(self) -> Callable[[], AlphaFrame] | None:
+        """Return the smoothing of the frame that is due, and let go of what no later window holds."""
+        smoothing = None
+        if self._window[self._due].frame.core:
+            smoothing = functools.partial(_smoothed, tuple(self._window), self._due, self.radius)
         if self._due == self.radius:
             self._window.popleft()
         else:
             self._due += 1
-        return smoothed
+        return smoothing
+
+
+def _smoothed(window: Sequence[_Seen], due: int, radius: int) -> AlphaFrame:
+    """Return the frame at `due` with its alpha smoothed; a function of the window alone, for any thread."""
+    return replace(window[due].frame, alpha=_smooth(window, due, radius))
 
 
 def _smooth(window: Sequence[_Seen], due: int, radius: int) -> Alpha:

@@ -43,6 +43,7 @@ _PRORES = Format(
     opens_in="Premiere, After Effects, Resolve, Final Cut, Nuke, Kdenlive, FFmpeg",
     codec_tag="ap4h",
     compressor="Apple ProRes 4444",
+    stands_alone=True,
     # At 2 the mean error (0.1/255 of a 1080p camera clip) is below the rounding of an 8-bit source and the rate
     # (27–35 MB/s at 1080p30) is near Apple's own for 4444 (41 MB/s); 1 takes half as many bytes again.
     quantiser=2,

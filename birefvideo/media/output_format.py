@@ -132,6 +132,8 @@ class Format:
     """Sample rate that the audio encoder insists on, or None for the source's."""
     codec_options: Mapping[str, str] = field(default_factory=dict)
     """Private options of the encoder."""
+    stands_alone: bool = False
+    """Whether each picture is encoded without regard to others, by an encoder that has no threads of its own."""
     container_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the muxer for the finished file."""
     review_shows_it: bool = False

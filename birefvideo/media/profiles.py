@@ -7,8 +7,8 @@ from birefvideo.media.output_format import Content, Format
 
 _KEEPERS = frozenset({"png", "webp"})
 """Codecs of single pictures whose files we put a profile into."""
-_SPACE = slice(16, 20)
-"""Where a profile says what its codes are (ICC.1:2022, 7.2.8)."""
+_SIZE, _SPACE, _SIGNATURE = slice(0, 4), slice(16, 20), slice(36, 40)
+"""Where a profile says how long it is, what its codes are, and that it is one (ICC.1:2022, 7.2)."""
 
 
 def describes_rgb(profile: bytes) -> bool:
@@ -16,8 +16,13 @@ def describes_rgb(profile: bytes) -> bool:
     return profile[_SPACE] == b"RGB "
 
 
+def is_whole_profile(profile: bytes) -> bool:
+    """Return whether bytes are a colour profile, of which nothing is missing."""
+    return profile[_SIGNATURE] == b"acsp" and int.from_bytes(profile[_SIZE], "big") <= len(profile)
+
+
 def keeps_profile(format: Format, info: VideoInfo) -> bool:
     """Return whether an output has the profile of the photo that it is made of."""
     profile = info.still.profile if info.still else b""
     fits = format.is_still and format.written_codec in _KEEPERS and format.content is not Content.MATTE
-    return fits and describes_rgb(profile)
+    return fits and is_whole_profile(profile) and describes_rgb(profile)

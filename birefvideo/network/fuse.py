@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -34,9 +35,15 @@ def fuse(model: BiRefNet, parts: Parts | None = None) -> nn.Module:
     `.geometry`, raises the same ValueError for sizes that do not fit, and cannot be trained. The image may have a
     higher precision than the weights, which makes the result more exact; the logits have the image's dtype.
     """
-    with torch.no_grad():
+    with torch.no_grad(), without_autocast(next(model.parameters()).device):
         whole = copy.deepcopy(model).eval().float()
         return _FusedBiRefNet(whole, parts or Parts()).eval().requires_grad_(False)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context in which `device` computes in the dtypes of its tensors, whatever the caller's context does."""
+    able = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if able else nullcontext()
 
 
 def tables_of(network: nn.Module) -> object:
@@ -94,7 +101,7 @@ def resized_through(x: Tensor, middle: tuple[int, int], size: tuple[int, int]) -
 
 def _resizing(source: int, middle: int, target: int, device: torch.device) -> Tensor:
     """Return the matrix (target, source) that resizes an axis linearly by way of a middle size."""
-    axes = torch.eye(source, device=device).unsqueeze(0)
+    axes = torch.eye(source, dtype=torch.float32, device=device).unsqueeze(0)
     for size in (middle, target):
         axes = F.interpolate(axes, size=size, mode="linear", align_corners=True)
     return axes[0].t()

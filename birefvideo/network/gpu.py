@@ -25,10 +25,15 @@ from birefvideo.network.folding import conv_like, frozen
 from birefvideo.network.fuse import Parts
 from birefvideo.network.swin import SwinBlock, SwinStage, SwinTransformer
 
-QUERIES, KEYS = 64, 64
-"""Tokens of a window that one program of `attention_kernel` computes, and that it reads at a time."""
-PIXELS = 64
-"""Pixels that one program of `deform_kernel` computes."""
+CUTS = {7: (64, 64), 12: (64, 32)}
+"""By a window's side: tokens that one program of `attention_kernel` computes, and that it reads at a time.
+
+With 64 keys of the larger window a program would need more registers than there are.
+"""
+PIXELS = {2: 64, 4: 16}
+"""By the bytes of a number: pixels that one program of `deform_kernel` computes."""
+OPTIONS = {"num_stages": 1, "enable_fp_fusion": True}
+"""Loads run no rounds ahead: so the kernels fit into the 99 KB of shared memory that the smallest cards have."""
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "shift", "heads"])
@@ -61,9 +66,9 @@ def attention_kernel(  # noqa: PLR0915  a kernel calls no functions of its own
     wanted = tl.program_id(2) * Q + tl.arange(0, Q)
     q = tl.minimum(wanted, S * S - 1)  # what is beyond the window's end is computed like its last token, and not kept
     q_row, q_col = top + q // S, left + q % S
-    y, x = (q_row + shift) % padded_height, (q_col + shift) % padded_width
-    q_real = (wanted < S * S) & (y < height) & (x < width)
-    q_token = (image * height + y).to(tl.int64) * width + x
+    q_y, q_x = (q_row + shift) % padded_height, (q_col + shift) % padded_width
+    q_real = (wanted < S * S) & (q_y < height) & (q_x < width)
+    q_token = (image * height + q_y).to(tl.int64) * width + q_x
     queries = tl.load(here + q_token[:, None] * row_stride, q_real[:, None], 0.0)
     # The roll brings the two ends of an axis into its last window: tokens of one end do not see those of the other.
     q_end = (q_row >= padded_height - shift) * 2 + (q_col >= padded_width - shift)
@@ -76,9 +81,9 @@ def attention_kernel(  # noqa: PLR0915  a kernel calls no functions of its own
     for start in range(0, S * S, K):
         k = start + tl.arange(0, K)
         k_row, k_col = top + k // S, left + k % S
-        y, x = (k_row + shift) % padded_height, (k_col + shift) % padded_width
-        k_real = (k < S * S) & (y < height) & (x < width)
-        k_token = (image * height + y).to(tl.int64) * width + x
+        k_y, k_x = (k_row + shift) % padded_height, (k_col + shift) % padded_width
+        k_real = (k < S * S) & (k_y < height) & (k_x < width)
+        k_token = (image * height + k_y).to(tl.int64) * width + k_x
         keys = tl.load(here + heads * D + k_token[:, None] * row_stride, k_real[:, None], 0.0)
         keys = tl.where(k_real[:, None], keys, k_empty[None, :])
         values = tl.load(here + 2 * heads * D + k_token[:, None] * row_stride, k_real[:, None], 0.0)
@@ -91,9 +96,9 @@ def attention_kernel(  # noqa: PLR0915  a kernel calls no functions of its own
         k_end = (k_row >= padded_height - shift) * 2 + (k_col >= padded_width - shift)
         scores = tl.where((k < S * S)[None, :] & (q_end[:, None] == k_end[None, :]), scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
-        higher = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: the difference must not be NaN
-        weights = tl.exp(scores - higher[:, None])
-        fade = tl.exp(highest - higher)
+        least = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: the differences must not be NaN
+        weights = tl.exp(scores - least[:, None])
+        fade = tl.exp(highest - least)
         total = total * fade + tl.sum(weights, 1)
         sums = sums * fade[:, None] + tl.dot(weights.to(values.dtype), values, input_precision="ieee")
         highest = higher
@@ -165,11 +170,13 @@ def window_attention(qkv: Tensor, qkv_bias: Tensor, table: Tensor, window: int, 
     head_width = channels // 3 // heads
     out = qkv.new_empty(n, h, w, channels // 3)
     rows, columns = -(-h // window), -(-w // window)
-    grid = (n * rows * columns, heads, -(-window * window // QUERIES))
+    queries, keys = CUTS[window]
+    grid = (n * rows * columns, heads, -(-window * window // queries))
     sizes = (h, w, rows, columns, shift, heads, head_width**-0.5)
     attention_kernel[grid](
-        qkv.contiguous(), qkv_bias, table, out, *sizes, S=window, D=head_width, Q=QUERIES, K=KEYS, num_warps=4
-    )
+        qkv.contiguous(), qkv_bias, table, out, *sizes,
+        S=window, D=head_width, Q=queries, K=keys, num_warps=4, **OPTIONS,
+    )  # fmt: skip
     return out
 
 
@@ -249,14 +256,15 @@ class GpuAsppDeformable(FastAsppDeformable):
         n, h, w, channels = pixels.shape
         width = len(self.shifts[0])
         out = x.new_empty(n, h, w, width * len(self.sizes))
-        grid = (-(-n * h * w // PIXELS),)
+        block = PIXELS[x.element_size()]
+        grid = (-(-n * h * w // block),)
         first = 0
         for i, (size, shifts) in enumerate(zip(self.sizes, self.shifts, strict=True)):
             last = first + size * size
             deform_kernel[grid](
                 pixels, predicted, self.columns, shifts, self.steps, out, n * h * w, h, w, first, last, i * width,
-                stride=predicted.shape[3], out_stride=out.shape[3], T=self.taps, C=channels, O=width, M=PIXELS,
-                num_warps=8, num_stages=2,
+                stride=predicted.shape[3], out_stride=out.shape[3], T=self.taps, C=channels, O=width, M=block,
+                num_warps=8, **OPTIONS,
             )  # fmt: skip
             first = last
         joined = F.linear(out, self.project).add_(self.pooled(x)[:, None, None])

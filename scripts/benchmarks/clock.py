@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
+
+GRACE = 30.0
+"""Seconds after its end at which a run that hangs where nothing can be raised is ended, results kept."""
+
+
+class StepTimeoutError(Exception):
+    """A step has used up its time."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise StepTimeoutError in the main thread after `seconds`, as soon as Python runs there."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StepTimeoutError(f"its {seconds:.0f} s are over")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Clock:
     """Runs steps until `seconds` are over; all of it goes to `folder`, as JSON lines and as a table.
 
-    A step that fails is told with its error, one that the time left does not allow is told as skipped.
+    A step that fails or takes too long is told with its error, one that the time left does not allow is told as
+    skipped. Every result is on file before the next is measured.
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -21,9 +50,18 @@ class Clock:
         self._seconds = seconds
         self._began = time.monotonic()
         self.failed: list[str] = []
-        """Steps that did not come to their end."""
+        """Steps that did not come to their end, and measurements that failed."""
         for name in ("results.jsonl", "table.md"):
             (folder / name).write_text("")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """End the process some seconds after the clock, with a trace, where a step hangs outside of Python."""
+        faulthandler.dump_traceback_later(self.left() + GRACE, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     def left(self) -> float:
         """Return the seconds that are left."""
@@ -39,16 +77,33 @@ class Clock:
             print(f"| {step} | {what} | {shown} |", file=table)
         print(f"{second:6.1f} s  {step}: {what}: {shown}", flush=True)
 
-    def step(self, name: str, needs: float, work: Callable[[], None]) -> None:
-        """Run one step where `needs` seconds are left."""
-        if self.left() < needs:
-            self.note(name, "skipped", needs=needs, left=round(self.left()))
+    def step(self, name: str, limit: float, work: Callable[[], None]) -> None:
+        """Run one step for at most `limit` seconds, or for what is left; skip it where less than a quarter is left."""
+        left = self.left()
+        if left < limit / 4:
+            self.note(name, "skipped", limit=limit, left=round(left))
             return
         began = time.monotonic()
         try:
-            work()
+            with limited(min(limit, left)):
+                work()
         except Exception as error:
-            self.failed.append(name)
-            (self.folder / f"error_{name}.txt").write_text(traceback.format_exc())
-            self.note(name, "failed", error=f"{type(error).__name__}: {error}"[:300])
+            self._fail(name, name, "failed", error)
         self.note(name, "took", s=round(time.monotonic() - began, 1))
+
+    def row(self, step: str, what: str, measure: Callable[[], dict[str, Any]]) -> None:
+        """Note what one measurement of a step gives; where it fails, note that and let the step go on."""
+        try:
+            values = measure()
+        except StepTimeoutError:
+            raise
+        except Exception as error:
+            self._fail(f"{step}: {what}", step, what, error)
+        else:
+            self.note(step, what, **values)
+
+    def _fail(self, name: str, step: str, what: str, error: Exception) -> None:
+        self.failed.append(name)
+        with (self.folder / f"error_{step}.txt").open("a") as traces:
+            print(f"{name}\n{traceback.format_exc()}", file=traces)
+        self.note(step, what, error=f"{type(error).__name__}: {error}"[:300])

@@ -7,10 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 from torch import nn
 
@@ -117,6 +119,7 @@ def time_network(engine: Engine, backend: Any, size: tuple[int, int], batch: int
     weight = next(network.parameters())
     pixels = torch.randn(batch, 3, size[1], size[0], device=weight.device, dtype=weight.dtype)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
+    backend.follow()
     repeat: list[Callable[[], object]] = []
 
     @torch.inference_mode()
@@ -148,15 +151,38 @@ def refused(predictor: Predictor) -> str:
     return f"no CUDA graph ({why})" if why else ""
 
 
-def measure(name: str, options: argparse.Namespace, device: Device, clip: Path) -> Row:
+def first_frame(name: str, options: argparse.Namespace, device: Device) -> dict[str, float]:
+    """Seconds to load a network, to its first frame, and to the first frame of the next clip, in this process."""
+    model, size = our_model(name), network_size(name, options)
+    picture = av.VideoFrame(*sides(options.picture), "yuv420p")
+    for plane in picture.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    began = time.perf_counter()
+    engine = Engine(model, InputSize(fixed=size), device, dtype=device.dtype_called(options.dtype))
+    times = [time.perf_counter()]
+    for _ in range(2):
+        frames = (DecodedFrame(picture, pts, Fraction(1, 25), 1) for pts in range(100))
+        next(iter(Predictor(engine, options.batch).predict(frames)))
+        times.append(time.perf_counter())
+    seconds = [end - start for start, end in zip([began, *times], times, strict=False)]
+    return dict(zip(("load_s", "first_s", "next_s"), (round(s, 2) for s in seconds), strict=True))
+
+
+def engine_for(name: str, options: argparse.Namespace, device: Device) -> Engine:
+    """Return an Engine for a model with the benchmark's weights, whose backend tells how long the device computed."""
     backend: Backend[Any] = (TimedCuda if device.kind.name == "cuda" else TimedSerial)(device.torch_device)
-    size = network_size(name, options)
     dtype = device.dtype_called(options.dtype)
     fused = not (options.plain or options.compile)
     model: nn.Module = our_model(name)
     if options.compile:
         model = torch.compile(model if options.plain else fuse(our_model(name)))  # type: ignore[assignment]
-    engine = Engine(model, InputSize(fixed=size), device, dtype=dtype, backend=backend, fused=fused)
+    size = InputSize(fixed=network_size(name, options))
+    return Engine(model, size, device, dtype=dtype, backend=backend, fused=fused)
+
+
+def measure(name: str, engine: Engine, options: argparse.Namespace, clip: Path) -> Row:
+    """Measure the network alone, prediction of a clip's pictures, and a whole job on it."""
+    backend, size = engine.backend, network_size(name, options)
     pictures = list(islice(read_frames(probe(clip), Span()), 16))
     kind = PictureKind.of(pictures[0].picture)
     batch = options.batch or engine.batch_for(kind)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import copy
-import importlib.util
-import statistics
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,20 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from benchmarks.clock import Clock
-from benchmarks.gpu_job import measure, network_size, sides
-from benchmarks.networks import our_model
+from benchmarks.gpu_job import engine_for, measure, network_size, sides
+from benchmarks.gpu_meter import Meter, difference
+from benchmarks.gpu_rivals import compiled, onnx_rivals
 from birefvideo.matting.device_scaling import PictureScaling
 from birefvideo.matting.devices import Device
+from birefvideo.matting.engine import Engine
 from birefvideo.matting.slots import PictureKind
-from birefvideo.matting.streams import Stream
-from birefvideo.network.fuse import fuse
 
-HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-BATCHES = (1, 2, 4, 8)
+HALVES = (torch.float16, torch.bfloat16)
+BATCHES = (2, 4, 8)
+CUTS = ((64, 64, 64, 1), (64, 32, 64, 1), (32, 64, 64, 1), (16, 16, 64, 1), (64, 32, 32, 1), (64, 32, 64, 2))
+"""Queries and keys of attention, pixels of deformable sampling, and rounds that loads are ahead, of one program."""
+BLOCK, SIDE = 2**30, 8192
+"""Bytes that are copied, and the side of the square matrices that are multiplied, to know the card."""
 
 
 class Bench:
@@ -37,241 +38,197 @@ class Bench:
 
     def __init__(self, clock: Clock, device: Device, options: argparse.Namespace) -> None:
         self.clock, self.device, self.options = clock, device, options
-        self.cuda = device.kind.name == "cuda"
-        self.backend = device.backend()
-        self.half = torch.float16 if self.cuda else torch.float32
-        self._plain: dict[str, nn.Module] = {}
+        self.meter = Meter(device, options)
+        self.cuda = self.meter.cuda
+        self.pictures_of = ["1920x1080", "3840x2160"] if self.cuda and not options.dry else [options.picture]
 
     def run(self) -> None:
-        """Do all steps: what matters most comes first."""
-        for name, needs, work in (
-            ("machine", 0, self.machine),
-            ("tests", 60, self.tests),
-            ("parity", 40, self.parity),
-            ("network", 40, self.network),
-            ("pictures", 15, self.pictures),
-            ("jobs", 60, self.jobs),
-            ("batches", 30, self.batches),
-            ("blocks", 20, self.blocks),
-            ("kernels", 15, self.profile),
-            ("rivals", 40, self.rivals),
-        ):
-            if not self.options.only or name in self.options.only:
-                self.clock.step(name, min(needs, self.options.seconds / 4), work)
-                if self.cuda:
-                    torch.cuda.empty_cache()
-
-    # Means
-
-    def sync(self) -> None:
-        if self.cuda:
-            torch.cuda.synchronize()
-
-    def on_stream(self, work: Callable[[], Any]) -> Any:
-        """Do work where a job would, and wait for it; return what it returns."""
-        results: list[Any] = []
-        with torch.inference_mode():
-            self.backend.run(Stream.COMPUTE, lambda: results.append(work()))
-        self.sync()
-        return results[0]
-
-    def timed(self, work: Callable[[], object], repeats: int = 15) -> dict[str, float]:
-        """Milliseconds of one call by the device's clock, median and least, and what the host took to hand it over."""
-        repeats = repeats if self.cuda else 2
-        times, host = [], []
-        for number in range(repeats + 2):
-            started = time.perf_counter()
-            if self.cuda:
-                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-
-                def spanned(start: Any = start, end: Any = end) -> None:
-                    start.record()
-                    work()
-                    end.record()
-
-                with torch.inference_mode():
-                    self.backend.run(Stream.COMPUTE, spanned)
-                handed = time.perf_counter() - started
-                end.synchronize()
-                took = start.elapsed_time(end)
-            else:
-                self.on_stream(work)
-                handed = time.perf_counter() - started
-                took = 1000 * handed
-            if number >= 2:
-                times.append(took)
-                host.append(1000 * handed)
-        ms = {"ms": statistics.median(times), "least": min(times), "host_ms": statistics.median(host)}
-        return {name: round(value, 3) for name, value in ms.items()}
-
-    def graphed(self, work: Callable[[], object]) -> Callable[[], object]:
-        repeat = self.on_stream(lambda: self.backend.capture(lambda: (work(), None)[1]))
-        if self.cuda and repeat is None:
-            refusal = self.backend.not_captured
-            self.backend = self.device.backend()  # which has not been refused anything yet
-            raise RuntimeError(f"not captured: {refusal}")
-        return repeat or work
-
-    def plain(self, name: str) -> nn.Module:
-        if name not in self._plain:
-            self._plain[name] = our_model(name).eval().requires_grad_(False)
-        return self._plain[name]
-
-    def forms(self) -> tuple[str, ...]:
-        return ("kernels", "fused", "plain") if self.cuda and importlib.util.find_spec("triton") else ("fused", "plain")
-
-    def placed(self, name: str, form: str, dtype: torch.dtype) -> nn.Module:
-        """Return a network in one form on the device, laid out as the Engine does."""
-        model: Any = self.plain(name)
-        if form == "kernels":
-            from birefvideo.network.gpu import GPU_PARTS
-
-            model = fuse(model, GPU_PARTS)
-        else:
-            model = fuse(model) if form == "fused" else copy.deepcopy(model)
-        model = model.to(self.device.torch_device, dtype)
-        for part in model.modules():
-            if isinstance(part, nn.Conv2d):
-                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        placed: nn.Module = model
-        return placed
-
-    def image(self, name: str, batch: int, dtype: torch.dtype) -> Tensor:
-        """Smooth shapes with grain, the same every time."""
-        width, height = network_size(name, self.options)
-        generator = torch.Generator().manual_seed(7)
-        shapes = F.interpolate(torch.randn(batch, 3, 16, 16, generator=generator), size=(height, width), mode="bicubic")
-        pixels = shapes + 0.3 * torch.randn(shapes.shape, generator=generator)
-        return pixels.to(self.device.torch_device, dtype).contiguous(memory_format=torch.channels_last)
-
-    # Steps
+        """Do all steps, each within its seconds: what matters most comes first."""
+        with self.clock.running():
+            for name, seconds, work in (
+                ("machine", 20, self.machine),
+                ("tests", 100, self.tests),
+                ("parity", 80, self.parity),
+                ("network", 60, self.network),
+                ("first", 60, self.first),
+                ("pictures", 15, self.pictures),
+                ("jobs", 90, self.jobs),
+                ("batches", 40, self.batches),
+                ("blocks", 40, self.blocks),
+                ("kernels", 20, self.profile),
+                ("rivals", 150, self.rivals),
+            ):
+                limit = 60 if self.options.dry else seconds  # a slow machine is no fault of the script
+                if not self.options.only or name in self.options.only:
+                    self.clock.step(name, min(limit, self.options.seconds / 2), work)
 
     def machine(self) -> None:
-        self.clock.note("machine", self.device.name, torch=torch.__version__)
+        """Tell what the card is, and how near it comes to its data sheet."""
+        self.clock.note("machine", self.device.name, torch=torch.__version__, forms=self.meter.forms())
         if not self.cuda:
             return
-        card = torch.cuda.get_device_properties(self.device.torch_device)
+        card = torch.cuda.get_device_properties(self.meter.place)
         self.clock.note("machine", "card", processors=card.multi_processor_count, gib=card.total_memory >> 30)
-        block = torch.empty(2**30, dtype=torch.uint8, device=self.device.torch_device)
+        block = torch.empty(BLOCK, dtype=torch.uint8, device=self.meter.place)
         other = torch.empty_like(block)
-        square = torch.randn(8192, 8192, device=self.device.torch_device, dtype=torch.float16)
-        host = torch.empty(2**26, dtype=torch.uint8, pin_memory=True)
-        copied = self.timed(lambda: other.copy_(block))["ms"]
-        self.clock.note("machine", "memory", tb_a_second=round(2 * 2**30 / copied / 1e9, 2))
-        product = self.timed(lambda: square @ square)["ms"]
-        self.clock.note("machine", "fp16", tflops=round(2 * 8192**3 / product / 1e9))
-        up = self.timed(lambda: block[: 2**26].copy_(host, non_blocking=True))["ms"]
-        down = self.timed(lambda: host.copy_(block[: 2**26], non_blocking=True))["ms"]
-        self.clock.note("machine", "bus, GB/s", up=round(2**26 / up / 1e6, 1), down=round(2**26 / down / 1e6, 1))
+        square = torch.randn(SIDE, SIDE, device=self.meter.place, dtype=torch.float16)
+        staging = self.meter.backend.staging((BLOCK // 16,), torch.uint8)
+        timed = self.meter.timed
+        copied = timed(lambda: other.copy_(block))["ms"]
+        self.clock.note("machine", "memory", tb_a_second=round(2 * BLOCK / copied / 1e9, 2))
+        product = timed(lambda: square @ square)["ms"]
+        self.clock.note("machine", "fp16", tflops=round(2 * SIDE**3 / product / 1e9))
+        up, down = timed(staging.upload)["ms"], timed(staging.download)["ms"]
+        rates = {way: round(BLOCK / 16 / ms / 1e6, 1) for way, ms in (("up", up), ("down", down))}
+        self.clock.note("machine", "bus, GB/s", **rates)
 
     def tests(self) -> None:
+        """Run the tests that need a card."""
         command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "--tb=short", "-p", "no:cacheprovider"]
         command += ["-o", "filterwarnings=default", "tests/test_streams.py"]  # warnings of another torch and numpy
-        limit = max(20.0, min(120.0, self.clock.left() / 3))
-        run = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-        (self.clock.folder / "pytest.txt").write_text(run.stdout + run.stderr)
-        self.clock.note("tests", "pytest -m cuda", said=(run.stdout.strip().splitlines() or ["nothing"])[-1])
+        said = self.clock.folder / "pytest.txt"
+        with said.open("w") as out:
+            subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=self.clock.left(), check=False)
+        lines = said.read_text().strip().splitlines()
+        self.clock.note("tests", "pytest -m cuda", said=(lines or ["nothing"])[-1])
 
     def parity(self) -> None:
-        """Each form and dtype against the plain network in full fp32 on the same device."""
+        """Compare each form and dtype with the plain network in full fp32 on the same device."""
         for name in self.options.model:
-            pixels = self.image(name, 1, torch.float32)
-            wanted = self.on_stream(partial(self.placed(name, "plain", torch.float32), pixels)).float()
-            for form in self.forms():
-                for dtype in (torch.float32, *(HALVES.values() if self.cuda else [torch.bfloat16])):
-                    network = self.placed(name, form, dtype)
-                    logits = self.on_stream(partial(network, pixels.to(dtype))).float()
-                    self.clock.note("parity", f"{name} {form} {str(dtype)[6:]}", **difference(logits, wanted))
+            pixels = self.meter.image(name, 1, torch.float32)
+            wanted = self.meter.on_stream(partial(self.meter.placed(name, "plain", torch.float32), pixels)).float()
+
+            def off(name: str, form: str, dtype: torch.dtype, pixels: Any = pixels, wanted: Any = wanted) -> Any:
+                network = self.meter.placed(name, form, dtype)
+                return difference(self.meter.on_stream(partial(network, pixels.to(dtype))).float(), wanted)
+
+            for form in self.meter.forms():
+                for dtype in (torch.float32, *(HALVES if self.cuda else HALVES[1:])):
+                    self.clock.row("parity", f"{name} {form} {str(dtype)[6:]}", partial(off, name, form, dtype))
 
     def network(self) -> None:
+        """Time the network alone, one picture: launched operation by operation, and as a graph."""
         for name in self.options.model:
-            for form in self.forms():
+            for form in self.meter.forms():
                 self._network("network", name, form, 1)
 
     def batches(self) -> None:
-        """Frames that fill the device: which batch takes the least for each."""
-        for batch in BATCHES[1:]:
+        """Find which batch takes the least for each frame."""
+        for batch in BATCHES[:1] if self.options.dry else BATCHES:
             for name in self.options.model:
-                if self.clock.left() > 20:
-                    self._network("batches", name, self.forms()[0], batch)
+                self._network("batches", name, self.meter.forms()[0], batch)
 
     def _network(self, step: str, name: str, form: str, batch: int) -> None:
-        network, pixels = self.placed(name, form, self.half), self.image(name, batch, self.half)
-        began = time.perf_counter()
-        self.on_stream(partial(network, pixels))
-        first = time.perf_counter() - began
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-        launched = self.timed(lambda: network(pixels), 5)
-        peak = torch.cuda.max_memory_allocated() >> 20 if self.cuda else 0
-        row = {"first_s": round(first, 2), "launched": launched["ms"], "host_ms": launched["host_ms"], "peak_mib": peak}
-        try:
-            graph = self.timed(self.graphed(lambda: network(pixels)))["ms"]
-            row |= {"graph": graph, "graph_a_frame": round(graph / batch, 3)}
-        finally:
-            self.clock.note(step, f"{name} {form} batch {batch}", **row)
+        what = f"{name} {form} batch {batch}"
+
+        def launched() -> dict[str, Any]:
+            work = self._work(name, form, batch)
+            began = time.perf_counter()
+            self.meter.on_stream(work)
+            first = round(time.perf_counter() - began, 2)
+            peak = self.meter.peak_mib(work)
+            took = self.meter.timed(work, 5)
+            return {"first_s": first, "launched": took["ms"], "host_ms": took["host_ms"], "peak_mib": peak}
+
+        def graph() -> dict[str, Any]:
+            ms = self.meter.timed(self.meter.graphed(self._work(name, form, batch)))["ms"]
+            return {"graph": ms, "graph_a_frame": round(ms / batch, 3)}
+
+        self.clock.row(step, what, launched)
+        self.clock.row(step, f"{what}, graph", graph)
+
+    def _work(self, name: str, form: str, batch: int = 1) -> Callable[[], object]:
+        half = self.meter.half
+        return partial(self.meter.placed(name, form, half), self.meter.image(name, batch, half))
+
+    def first(self) -> None:
+        """Time loading and the first frame in a new process, with nothing compiled yet, and the next clip's."""
+        for name in [name for name in self.options.model if name != "talk"] or self.options.model:
+            self.clock.row("first", name, partial(self._first, name))
+
+    def _first(self, name: str) -> dict[str, Any]:
+        options = ["--first", name, "--device", self.options.device, "--picture", self.options.picture]
+        options += ["--size", self.options.size] if self.options.size else []
+        script = Path(sys.argv[0] if sys.argv[0].endswith("bench_gpu.py") else "scripts/bench_gpu.py")
+        with tempfile.TemporaryDirectory() as cache:
+            command = [sys.executable, str(script), *options]
+            environment = {**os.environ, "TRITON_CACHE_DIR": cache}
+            done = subprocess.run(command, capture_output=True, text=True, timeout=self.clock.left(), env=environment)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return values
 
     def pictures(self) -> None:
-        """From planes to the network's pixels, and from its alpha to the picture's."""
-        width, height = network_size("lite", self.options)
-        for picture in [self.options.picture] if not self.cuda else ["1920x1080", "3840x2160"]:
+        """Time the way from planes to the network's pixels, and from its alpha to the picture's."""
+        width, height = network_size(self.options.model[0], self.options)
+        place = self.meter.place
+        for picture in self.pictures_of:
             kind = PictureKind(*sides(picture), "yuv420p", hdr=False)
-            place = self.device.torch_device
             scaling = PictureScaling(kind.shapes, kind.bits, (width, height), place)
             planes = [torch.randint(0, 255, (1, *shape), dtype=torch.uint8, device=place) for shape in kind.shapes]
             colour, alpha = torch.rand(1, 3, 4, device=place), torch.rand(1, height, width, device=place)
-            for what, work in (
-                ("in", partial(scaling.rgb, planes, colour)),
-                ("out", partial(scaling.enlarged, alpha, planes[0])),
-            ):
-                self.clock.note("pictures", f"{picture} {what}", **self.timed(self.graphed(work)))
+            work_in, work_out = partial(scaling.rgb, planes, colour), partial(scaling.enlarged, alpha, planes[0])
+            for what, work in (("in", work_in), ("out", work_out)):
+                graph = partial(self._graph, work)
+                self.clock.row("pictures", f"{picture} {what}", graph)
+
+    def _graph(self, work: Callable[[], object]) -> dict[str, float]:
+        return self.meter.timed(self.meter.graphed(work))
 
     def jobs(self) -> None:
-        """Prediction from decoded pictures, and whole jobs."""
+        """Time prediction from decoded pictures, and whole jobs."""
         from bench_pipeline import SAMPLE, loop_clip
 
         from birefvideo.media.reading.probe import probe
 
+        frames = {picture: self.options.frames // (3 if picture == "3840x2160" else 1) for picture in self.pictures_of}
+
+        def job(model: str, engines: list[Engine], picture: str, clip: Path) -> dict[str, Any]:
+            engines[:] = engines or [engine_for(model, self.options, self.device)]
+            options = argparse.Namespace(**{**vars(self.options), "picture": picture, "frames": frames[picture]})
+            row = measure(model, engines[0], options, clip)
+            return {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(row).items()}
+
         with tempfile.TemporaryDirectory() as name:
-            for picture in [self.options.picture] if not self.cuda else ["1920x1080", "3840x2160"]:
-                clip = Path(name) / f"{picture}.mp4"
-                frames = self.options.frames if picture != "3840x2160" else self.options.frames // 3
-                loop_clip(SAMPLE, clip, sides(picture), float(frames / probe(SAMPLE).rate))
-                for model in self.options.model:
-                    if self.clock.left() < min(40, self.options.seconds / 4):
-                        return
-                    options = argparse.Namespace(**{**vars(self.options), "picture": picture, "frames": frames})
-                    row = measure(model, options, self.device, clip)
-                    values = {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(row).items()}
-                    self.clock.note("jobs", f"{model} {picture}", **values)
+            clips = {picture: Path(name) / f"{picture}.mp4" for picture in self.pictures_of}
+            for picture, clip in clips.items():
+                loop_clip(SAMPLE, clip, sides(picture), float(frames[picture] / probe(SAMPLE).rate))
+            for model in self.options.model:
+                engines: list[Engine] = []
+                for picture, clip in clips.items():
+                    self.clock.row("jobs", f"{model} {picture}", partial(job, model, engines, picture, clip))
 
     def blocks(self) -> None:
-        """How attention and deformable sampling are best cut into programs."""
-        if "kernels" not in self.forms():
+        """Find how attention and deformable sampling are best cut into programs."""
+        if "kernels" not in self.meter.forms():
             return
         from birefvideo.network import gpu
 
-        before = gpu.QUERIES, gpu.KEYS, gpu.PIXELS
+        settings: tuple[dict[Any, Any], ...] = (gpu.CUTS, gpu.PIXELS, gpu.OPTIONS)
+        before = [dict(values) for values in settings]
         try:
-            for queries, keys, pixels in ((64, 64, 64), (64, 16, 64), (16, 16, 64), (128, 64, 64), (64, 64, 128)):
-                gpu.QUERIES, gpu.KEYS, gpu.PIXELS = queries, keys, pixels
-                for name in self.options.model:
-                    if name != "talk" and self.clock.left() > 15:
-                        network, image = self.placed(name, "kernels", self.half), self.image(name, 1, self.half)
-                        ms = self.timed(self.graphed(partial(network, image)))["ms"]
-                        self.clock.note("blocks", f"{name} {queries} queries {keys} keys {pixels} pixels", ms=ms)
+            for queries, keys, pixels, stages in CUTS:
+                gpu.CUTS.update(dict.fromkeys(gpu.CUTS, (queries, keys)))
+                gpu.PIXELS[2] = pixels
+                gpu.OPTIONS["num_stages"] = stages
+                what = f"{queries} queries, {keys} keys, {pixels} pixels, {stages} stages"
+                for name in [name for name in self.options.model if name in ("lite", "general")]:
+                    work = self._work(name, "kernels")
+                    self.clock.row("blocks", f"{name} {what}", partial(self._graph, work))
         finally:
-            gpu.QUERIES, gpu.KEYS, gpu.PIXELS = before
+            for values, kept in zip(settings, before, strict=True):
+                values.update(kept)
 
     def profile(self) -> None:
         """Tell what the time of one frame goes to, by kernel."""
         activity = torch.profiler.ProfilerActivity.CUDA if self.cuda else torch.profiler.ProfilerActivity.CPU
         key = "self_device_time_total" if self.cuda else "self_cpu_time_total"
         for name in self.options.model:
-            network, pixels = self.placed(name, self.forms()[0], self.half), self.image(name, 1, self.half)
-            self.on_stream(partial(network, pixels))
+            work = self._work(name, self.meter.forms()[0])
+            self.meter.on_stream(work)
             with torch.profiler.profile(activities=[activity]) as seen:
-                self.on_stream(partial(network, pixels))
+                self.meter.on_stream(work)
             events = seen.key_averages()
             table = events.table(sort_by=key, row_limit=40, max_name_column_width=90)
             (self.clock.folder / f"kernels_{name}.txt").write_text(table)
@@ -280,26 +237,11 @@ class Bench:
                 self.clock.note("kernels", f"{name}: {event.key[:60]}", count=event.count, ms=ms)
 
     def rivals(self) -> None:
-        """torch.compile of the plain network: a minute or more each, so last."""
-        if not self.cuda:
-            return
-        for name in self.options.model:
-            if self.clock.left() < 60:
-                self.clock.note("rivals", f"{name} compiled", skipped="no time left")
-                continue
-            network: Any = torch.compile(self.placed(name, "plain", self.half))
-            pixels = self.image(name, 1, self.half)
-            began = time.perf_counter()
-            self.on_stream(partial(network, pixels))
-            first = round(time.perf_counter() - began, 1)
-            graph = self.timed(self.graphed(partial(network, pixels)))["ms"]
-            self.clock.note("rivals", f"{name} plain compiled", first_s=first, graph=graph)
-
-
-def difference(logits: Tensor, wanted: Tensor) -> dict[str, Any]:
-    """Relative RMS of the logits, and how far alpha is off."""
-    middle = wanted.median()  # where the benchmark's noise as weights leaves nothing between 0 and 1
-    off = (torch.sigmoid(logits - middle) - torch.sigmoid(wanted - middle)).abs()
-    rms = float((logits - wanted).norm() / wanted.norm())
-    values = {"rms": rms, "alpha_mean": float(off.mean()), "alpha_max": float(off.max())}
-    return {**{k: float(f"{v:.3g}") for k, v in values.items()}, "finite": bool(logits.isfinite().all())}
+        """Time what others make of the plain network: a minute or more each, so last."""
+        for rival, measure_rival in (*onnx_rivals(), ("torch.compile", compiled)):
+            for name in [name for name in self.options.model if name in ("lite", "general")]:
+                what = f"{name} in {rival}"
+                if isinstance(measure_rival, str):
+                    self.clock.note("rivals", what, said=measure_rival)
+                elif self.cuda or rival != "torch.compile":
+                    self.clock.row("rivals", what, partial(measure_rival, self.meter, name))

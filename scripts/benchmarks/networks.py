@@ -21,7 +21,9 @@ from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES
 
-BACKBONES = {"lite": "swin_v1_t", "general": "swin_v1_l"}
+BACKBONES = {"lite": "swin_v1_t", "general": "swin_v1_l", "hr": "swin_v1_l"}
+SIDES = {"hr": 2048}
+"""Sides of the square picture that a network sees, where they are not 1024."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Network = Callable[[Tensor], Tensor]
@@ -36,9 +38,11 @@ class Side:
     """'published', 'nobg', 'plain', 'fused', 'onnx' or 'openvino'."""
     dtype: str = "fp32"
     """A name in DTYPES."""
+    spins: int | None = None
+    """GOMP_SPINCOUNT: how long threads of OpenMP wait awake for each other; None is OpenMP's own."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.dtype}"
+        return f"{self.kind} {self.dtype}" + ("" if self.spins is None else f" spins {self.spins}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Setup:
     """The settings that all sides share."""
 
     model: str
-    """'lite', 'general' or 'talk'."""
+    """'lite', 'general', 'hr' or 'talk'."""
     size: tuple[int, int]
     """Width and height of the network's input."""
     device: str
@@ -63,7 +67,8 @@ class NotRunError(Exception):
 
 def default_size(model: str, width: int, height: int) -> tuple[int, int]:
     """Return the width and height at which `model` sees a picture."""
-    size = find(EMBEDDED).size if model == EMBEDDED else InputSize(fixed=(1024, 1024))
+    side = SIDES.get(model, 1024)
+    size = find(EMBEDDED).size if model == EMBEDDED else InputSize(fixed=(side, side))
     return size.network_size(width, height)
 
 

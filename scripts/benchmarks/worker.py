@@ -54,7 +54,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._end, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, side, setup), daemon=True)
-        self._process.start()
+        with _spinning(side.spins):
+            self._process.start()
         theirs.close()
 
     def __enter__(self) -> Worker:
@@ -74,6 +75,20 @@ class Worker:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+@contextmanager
+def _spinning(spins: int | None) -> Iterator[None]:
+    """Let processes that are started in the block have this GOMP_SPINCOUNT; None leaves the caller's."""
+    before = os.environ.get("GOMP_SPINCOUNT")
+    if spins is not None:
+        os.environ["GOMP_SPINCOUNT"] = str(spins)
+    try:
+        yield
+    finally:
+        os.environ.pop("GOMP_SPINCOUNT", None)
+        if before is not None:
+            os.environ["GOMP_SPINCOUNT"] = before
 
 
 def _serve(end: Connection, side: Side, setup: Setup) -> None:

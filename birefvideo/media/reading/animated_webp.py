@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from birefvideo.errors import InputError
 from birefvideo.media.animation_containers import WebPPicture, decoded_webp, webp_pictures
+from birefvideo.media.reading.chroma_siting import CENTRE, with_chroma_moved
+from birefvideo.planes import plane_array
+from birefvideo.rgb import rgb_codes
 
 _TICK = Fraction(1, 1000)
 _UNSAID = 100  # 1/1000 s that players show a picture of no duration
+_MATRIX, _RANGE = 6, 1  # of lossy pictures: BT.601, limited (RFC 9649, 2.5)
 _LOSSY = (b"VP8 ", b"ALPH")  # what the chunks of a lossy picture begin with
 
 
@@ -102,7 +106,7 @@ def _add_stream(
     stream.time_base = stream.codec_context.time_base = _TICK
     if pix_fmt == "yuva420p":  # what WebP defines, with the primaries and the curve of the web
         context = stream.codec_context
-        context.colorspace, context.color_range, context.color_primaries, context.color_trc = 6, 1, 1, 13
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = _MATRIX, _RANGE, 1, 13
     # The head of a stream that cannot be sought in takes its duration from here.
     seconds, rest = divmod(total, 1000)
     stream.metadata["DURATION"] = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}000000"
@@ -129,14 +133,25 @@ def _composed(
     """Yield the canvas, which is transparent at first, after each picture was laid on it."""
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     for picture, one in zip(shown, pictures, strict=True):
-        matrix = {"src_colorspace": 5, "src_color_range": 1} if picture.format.name == "yuva420p" else {}
-        above = picture.reformat(format="bgra", threads=1, **matrix).to_ndarray().astype(np.uint8, copy=False)
+        above = _bgra(picture)
         (left, top), (width, height) = one.corner, one.size
         place = canvas[top : top + height, left : left + width]
         place[:] = _over(above, place) if one.blends else above
         yield av.VideoFrame.from_ndarray(canvas, format="bgra")
         if one.clears:
             place[:] = 0
+
+
+def _bgra(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return a picture in codes of 8 bits, (height, width, 4); chroma lies in the middle, as libwebp shows it."""
+    if picture.format.name != "yuva420p":
+        return picture.reformat(format="bgra", threads=1).to_ndarray().astype(np.uint8, copy=False)
+    opaque = av.VideoFrame(picture.width, picture.height, "yuv420p")
+    for index in range(3):
+        plane_array(opaque, index)[:] = plane_array(picture, index)
+    opaque.colorspace, opaque.color_range = _MATRIX, _RANGE
+    rgb = rgb_codes(with_chroma_moved(opaque, CENTRE, "yuv444p"))
+    return np.dstack([rgb[..., ::-1], plane_array(picture, 3)])
 
 
 def _over(above: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:

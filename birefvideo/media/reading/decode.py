@@ -14,11 +14,11 @@ from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span, VideoInfo
-from birefvideo.media.reading.alpha import decoder_with_alpha, hides_alpha
 from birefvideo.media.reading.alpha_beside import alpha_beside
 from birefvideo.media.reading.deinterlace import deinterlaced
 from birefvideo.media.reading.normalize import is_resized, opacity_of, planar, prepare, upright_opacity, working_format
 from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.photo_decoder import decoder_of
 from birefvideo.media.reading.pictures import GIVE_UP_AFTER, DecodeReport, decoded
 
 __all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "frames_near", "read_frames", "working_format"]
@@ -73,10 +73,11 @@ def read_frames(
 
 
 def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
-    """Return a frame at or before a time and the one after it, for a look at the clip; of damage nothing is told.
+    """Return a frame at or before a time, between its neighbours, for a look at the clip; of damage nothing is told.
 
     Decoding begins at the key frame before and ends after `most` pictures, even where that is long before `target`.
-    The list is shorter where the file gives less there, and empty where it gives nothing. Times are the file's own.
+    Where the file gives less there, the one before is missing first; the list is empty where it gives nothing. Times
+    are the file's own.
     """
     with open_input(info.path) as container:
         stream = container.streams[info.stream_index]
@@ -86,18 +87,18 @@ def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
         try:
             if not info.timeline.is_closed(stream.index):
                 container.seek(target, stream=stream)
-            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             found = decoded(container, stream, Span(), None, info.timeline, target, decoder)
             timed = ((picture, picture.pts if picture.pts is not None else picture.dts or 0) for picture in found)
-            pair: deque[_Timed] = deque(maxlen=2)
+            near: deque[_Timed] = deque(maxlen=3)
             with closing(timed), closing(_Reader(info, Span(), 1).progressive(timed)) as pictures:
                 for picture, pts in islice(pictures, most):
-                    pair.append((picture, pts))
-                    if pts > target and len(pair) == 2:
+                    near.append((picture, pts))
+                    if pts > target and len(near) >= 2:
                         break
         except (av.FFmpegError, InputError):
             return []
-    return [_ready(picture, pts, info) for picture, pts in pair]
+    return [_ready(picture, pts, info) for picture, pts in near]
 
 
 def _ready(picture: av.VideoFrame, pts: int, info: VideoInfo) -> DecodedFrame:
@@ -183,7 +184,7 @@ class _Reader:
             delay = 0
             last: int | None = None
             expected = Fraction(0)
-            decoder = decoder_with_alpha(stream) if info.has_alpha and hides_alpha(stream) else None
+            decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             for picture in decoded(container, stream, span, counts, info.timeline, target, decoder):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError

@@ -137,13 +137,16 @@ def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found
     holes = _holes(found)
     is_short = short > 0.75 * found.step
     size, read = info.path.stat().st_size, int(found.positions.max())
-    if not (len(holes) or is_short or found.error or size - found.read_to > _UNREAD * size):
+    is_late = int(found.times[0]) < info.start
+    if not (len(holes) or is_late or is_short or found.error or size - found.read_to > _UNREAD * size):
         return []
     structure = walk(info.path)
-    losses = [_hole(found, i) for i in holes if any(_lies_in(found, i, place) for place in structure.damage)]
+    losses = [*_lead(info, found, structure.damage)]
+    losses += [_hole(found, i) for i in holes if any(_lies_in(found, i, place) for place in structure.damage)]
+    late = is_short and any(place > found.positions[-_NEAR:].min() for place in structure.damage)
     behind = [place for place in structure.damage if place > read]
     is_unread = is_short and structure.last > found.read_to
-    if (behind and (is_short or size - behind[0] > _UNREAD * size)) or structure.is_cut or is_unread:
+    if late or (behind and size - behind[0] > _UNREAD * size) or structure.is_cut or is_unread:
         losses.append(_end(found, short))
     return losses
 
@@ -151,12 +154,23 @@ def _by_structure(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found
 def _of_broadcast(info: VideoInfo, walk: Callable[[Path], ebml.Structure], found: Scan) -> Iterator[Loss]:
     """Find where packets are broken, or flagged so by the demuxer, and where pictures are missing at such a place."""
     structure = walk(info.path)
+    yield from _lead(info, found, structure.damage)
     for number in _holes(found):
         is_flagged = found.corrupt[max(0, number - _NEAR) : number + 1 + _NEAR].any()
         if is_flagged or any(_lies_in(found, number, place) for place in structure.damage):
             yield _hole(found, number)
     if structure.is_cut or any(place > int(found.positions.max()) for place in structure.damage):
         yield _end(found, 0)
+
+
+def _lead(info: VideoInfo, found: Scan, damage: list[int]) -> Iterator[Loss]:
+    """Find damage before the first picture that can be decoded, and what it may have cost.
+
+    A recording may begin amid a group of pictures, and amid a packet.
+    """
+    shown = found.positions[found.times >= info.start][:_NEAR]
+    if len(shown) and any(0 < place < shown.min() for place in damage):
+        yield Loss(1 + int((found.times < info.start).sum()), info.start)
 
 
 def _holes(found: Scan) -> list[int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
-import av
-
 from birefvideo.errors import InputError
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.jpeg_damage import is_damaged_jpeg
 
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*")
@@ -24,8 +23,8 @@ _PACKED_AS = {
     50002: "JPEG XL",
 }
 """TIFF's numbers for what FFmpeg does not unpack: it shows black."""
-_STRICT = {"err_detect": "explode"}
-"""FFmpeg's option for decoders to refuse what they would show as far as it goes."""
+_DEFLATED, _AT_ONCE = (8, 32946), 1 << 20
+"""TIFF's numbers for strips that zlib has packed, and the bytes of one that are unpacked at once."""
 
 
 def check_readable(path: Path) -> None:
@@ -39,32 +38,41 @@ def check_readable(path: Path) -> None:
     if _VERSION_OF_DNG in tags or not (packed or _TILE_WIDTH in tags):
         return
     what = f"is a TIFF packed as {packed}" if packed else "is a TIFF in tiles"
-    raise InputError(f"{path} {what}, which this FFmpeg does not put together; convert it to PNG")
+    raise InputError(f"{path} {what}, damaged or of a kind that is not read here; convert it to PNG")
 
 
 def is_damaged(path: Path) -> bool:
-    """Return whether a photo that can be decoded lacks a part, or is a JPEG whose decoder finds it damaged."""
+    """Return whether a photo that can be decoded lacks a part, or is a JPEG or TIFF of damaged data."""
     with path.open("rb") as file:
         head = file.read(4)
     if head.startswith(_JPEG):
-        return _is_refused(path)
+        return is_damaged_jpeg(path)
     if head.startswith(b"GIF8"):
         return _is_cut_gif(path)
     tags = _tiff_tags(path)
-    ends = [at + size for at, size in zip(tags.get(_STRIPS, ()), tags.get(_STRIP_SIZES, ()), strict=False)]
-    return max(ends, default=0) > path.stat().st_size
+    if not tags:
+        return False
+    strips = list(zip(tags.get(_STRIPS, ()), tags.get(_STRIP_SIZES, ()), strict=False))
+    is_deflated = tags.get(_PACKED, (1,))[0] in _DEFLATED
+    return max((at + size for at, size in strips), default=0) > path.stat().st_size or (
+        is_deflated and _has_broken_strip(path, strips)
+    )
 
 
-def _is_refused(path: Path) -> bool:
-    """Return whether a strict decoder refuses a picture."""
-    try:
-        with open_input(path) as container:
-            context = container.streams.video[0].codec_context
-            context.options = {**context.options, **_STRICT}
-            context.thread_count = 1
-            return next(container.decode(video=0), None) is None
-    except av.FFmpegError:
-        return True
+def _has_broken_strip(path: Path, strips: list[tuple[int, int]]) -> bool:
+    """Return whether zlib cannot unpack a strip to its end, where a checksum is."""
+    with path.open("rb") as file:
+        for at, size in strips:
+            file.seek(at)
+            packed, unpacker = file.read(size), zlib.decompressobj()
+            try:
+                while not unpacker.eof and (unpacker.decompress(packed, _AT_ONCE) or unpacker.unconsumed_tail):
+                    packed = unpacker.unconsumed_tail
+            except zlib.error:
+                return True
+            if not unpacker.eof:
+                return True
+    return False
 
 
 def _is_cut_gif(path: Path) -> bool:

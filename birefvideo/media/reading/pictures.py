@@ -11,13 +11,14 @@ from typing import cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from birefvideo.errors import InputError
 from birefvideo.frames import Span
 from birefvideo.media.reading.open_input import check_refusal
 from birefvideo.media.reading.packets import demuxed
+from birefvideo.media.reading.photo_decoder import Decoder
+from birefvideo.media.reading.zeroed_slices import SliceCheck
 from birefvideo.timeline import Timeline
 
 GIVE_UP_AFTER = 8
@@ -36,7 +37,7 @@ class DecodeReport:
     corrupt_packets: int = 0
     """Packets that the decoder refused; their pictures are missing."""
     damaged_frames: int = 0
-    """Frames that the decoder marks as damaged; they are handed on."""
+    """Frames that the decoder marks as damaged, or whose packet shows it; they are handed on."""
     dropped_frames: int = 0
     """Frames left out because they have the time of the frame before, as players do."""
     backward_frames: int = 0
@@ -77,7 +78,7 @@ def decoded(
     counts: DecodeReport | None = None,
     timeline: Timeline = Timeline(),  # noqa: B008 - frozen
     target: int | None = None,
-    decoder: VideoCodecContext | None = None,
+    decoder: Decoder | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures from where `container` stands to its end, as they come, skipping what cannot be decoded.
 
@@ -100,6 +101,7 @@ def decoded(
     packets = timeline.closed(_packets(container, stream, counts))
     if target is not None:
         packets = _up_to(target, packets) if timeline.is_closed(stream.index) else _from_key_frame(packets)
+    check, zeroed = SliceCheck(stream.codec_context, container.format.name), set[int | None]()
     for packet in packets:
         counted = _is_within(packet, span)
         counts.packets += counted
@@ -115,7 +117,12 @@ def decoded(
                 break
             continue
         shown += len(pictures)
-        yield from pictures
+        if check.applies and check.is_zeroed(bytes(packet)):
+            zeroed.add(_time(packet))
+        for picture in pictures:
+            is_told = picture.is_corrupt or _time(picture) not in zeroed
+            counts.damaged_frames += not is_told and span.holds(_time(picture) or 0)
+            yield picture
     if last_error is not None and not shown:
         name = Path(container.name.removeprefix("file:"))
         check_refusal(name, last_error)
@@ -171,5 +178,9 @@ def _is_within(packet: Packet[VideoStream], span: Span) -> bool:
     """Return whether a packet's picture is to be shown in the span; one without a time belongs to the first span."""
     if not packet.size or packet.is_discard:
         return False
-    time = packet.dts if packet.pts is None else packet.pts
+    time = _time(packet)
     return span.start is None if time is None else span.holds(time)
+
+
+def _time(one: Packet[VideoStream] | av.VideoFrame) -> int | None:
+    return one.dts if one.pts is None else one.pts

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
+from birefvideo.media.animation_containers import is_animated_webp
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
 from birefvideo.media.reading.alpha_beside import stream_of_alpha
 from birefvideo.media.reading.channel_order import channel_count, settled_layout
@@ -28,6 +29,7 @@ from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray
 from birefvideo.media.reading.numbered_pictures import members, series_of
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.orientation import orientation
+from birefvideo.media.reading.photo_decoder import decoder_of
 from birefvideo.media.reading.scan import scan
 from birefvideo.media.reading.stills import as_still, is_still
 from birefvideo.media.reading.tagged_end import tagged_end
@@ -61,7 +63,8 @@ def probe(path: Path) -> VideoInfo:
     with open_input(path) as container:
         stream = _video_stream(container, path)
         stream.codec_context.thread_count = 1
-        picture = next(decoded(container, stream), None)
+        decoder = decoder_of(stream, path, with_alpha=False)
+        picture = next(decoded(container, stream, decoder=decoder), None)
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
         info = _describe(path, container, stream, picture)
@@ -98,7 +101,8 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     # A stream without a decoder has no codec context, whatever PyAV's annotations say.
     known = [s for s in moving if getattr(s, "codec_context", None) is not None]
     if not known:
-        raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to H.264 or ProRes")
+        kinds = "JPEG or PNG" if is_still(path) else "H.264 or ProRes"
+        raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to {kinds}")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, s.frames != 1))
 
 
@@ -112,7 +116,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     width, height = (crop.width, crop.height) if crop else (picture.width, picture.height)
     aspect, doubts = _aspect(stream)
     colour = resolve_colour(picture)
-    site = site_of(picture, colour, is_photo=codec_name(stream) in _PHOTO_CODECS and is_still(path))
+    is_photo = is_animated_webp(path) or (codec_name(stream) in _PHOTO_CODECS and is_still(path))
+    site = site_of(picture, colour, is_photo=is_photo)
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
     beside = stream_of_alpha(container, stream, path)
     sounds = {sound.index: _audio(sound) for sound in container.streams.audio}

@@ -10,24 +10,30 @@ import av
 
 from birefvideo.frames import Loss, Still, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
+from birefvideo.media.chunks import PNG_HEAD
 from birefvideo.media.reading.normalize import format_depth, has_chroma
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.pages import count_pages
-from birefvideo.media.reading.picture_losses import check_readable, is_damaged
+from birefvideo.media.reading.picture_losses import is_damaged
 from birefvideo.media.reading.picture_tags import STILL_BRANDS, read_picture_tags
 
 _HEADS = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
-    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"#?RADIANCE", b"PF", b"Pf"),
-    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"\x01\xda", b"\x59\xa6\x6a\x95", b"DDS "),
+    *(PNG_HEAD, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"SDPX", b"XPDS", b"v/1\x01"),
+    *(b"8BPS", b"qoif", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"#?RADIANCE"),
+    *(b"PF", b"Pf", b"PH", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7"),
+    *(b"\x01\xda", b"\x59\xa6\x6a\x95", b"DDS "),
 )
 """How files of pictures begin: PNG, JPEG, GIF, TIFF, BMP, DPX, OpenEXR, PSD, QOI, JPEG XL and 2000, HDR, PNM, SGI,
 Sun raster and DDS."""
-_WITHOUT_HEAD = frozenset([".tga", ".pcx"])
+_WITHOUT_HEAD = frozenset(
+    [
+        *(".tga", ".pcx", ".ico", ".xbm", ".xpm", ".xwd", ".pix", ".pict", ".pct", ".pcd", ".pgx", ".fits", ".jxs"),
+        *(".iff", ".lbm", ".vbn"),
+    ]
+)
 """Pictures that are known by their ending only."""
 _MOTION_JPEG = frozenset([".mjpeg", ".mjpg"])
 """Files that begin as a JPEG does and go on with the next."""
-_MAY_MOVE = (b"\x89PNG", b"GIF8")
 _SRGB = (1, 13)
 """Primaries and transfer function of pictures that do not say theirs (ITU-T H.273)."""
 _ONCE = Fraction(1, 25)
@@ -51,18 +57,16 @@ def is_still(path: Path) -> bool:
         return True
     if not head.startswith(_HEADS) or path.suffix.lower() in _MOTION_JPEG:
         return False
-    return not head.startswith(_MAY_MOVE) or not _has_second_picture(path)
+    if head.startswith(PNG_HEAD):
+        return not _is_animated_png(path)
+    return not head.startswith(b"GIF8") or not _has_second_picture(path)
 
 
 def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
     """Return what is true of a clip that is one picture, given what would be of a video.
 
     It has no times, fields or sound. Colour that the file does not name is sRGB.
-
-    Raises:
-        InputError: FFmpeg shows it as black, because it does not know how it is packed.
     """
-    check_readable(info.path)
     tags, pages = read_picture_tags(info.path), count_pages(info.path)
     unsaid = (0, 2, 3)
     colour = info.colour
@@ -87,6 +91,17 @@ def as_still(info: VideoInfo, picture: av.VideoFrame) -> VideoInfo:
             profile=tags.profile if tags else b"",
         ),
     )
+
+
+def _is_animated_png(path: Path) -> bool:
+    """Return whether an `acTL` chunk comes before the pixels (PNG, third edition, 11.3.6); whatever follows the end."""
+    with path.open("rb") as file:
+        file.seek(len(PNG_HEAD))
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            if head[4:] == b"acTL":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
 
 
 def _has_second_picture(path: Path) -> bool:

@@ -86,13 +86,13 @@ def join(
         raise OutputError(f"{output.name} would have no pictures: choose a span that holds a frame")
     if format.is_sequence:
         count, origin = join_folders(parts, output, format, source, metadata)
-        return JoinReport(count, origin, (), _silence(output, format, source))
+        return JoinReport(count, origin, (), _silence(format, source))
     if format.is_still:
         origin, lost_profile = join_still(parts, output, format, source)
         return JoinReport(1, origin, (), tuple(map(Note, filter(None, [lost_profile]))))
     if format.is_animation:
         made = join_pictures(parts, output, format, source)
-        return JoinReport(made.frames, made.origin, (), _silence(output, format, source), made.coverage)
+        return JoinReport(made.frames, made.origin, (), _silence(format, source), made.coverage)
     encoded: dict[int, str] = {}
     lost: list[Note] = []
     while True:
@@ -109,8 +109,8 @@ def join(
             return replace(report, notes=(*lost, *report.notes))
 
 
-def _silence(output: Path, format: Format, source: VideoInfo) -> tuple[Note, ...]:
-    return (Note(f"{output.name} has no sound: {format.name} cannot hold any"),) if source.audio else ()
+def _silence(format: Format, source: VideoInfo) -> tuple[Note, ...]:
+    return (Note("no sound", (f"{format.name} cannot hold any",)),) if source.audio else ()
 
 
 def _join(

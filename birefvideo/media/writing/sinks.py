@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -15,9 +16,13 @@ from av.video.stream import VideoStream
 from birefvideo.frames import VideoInfo
 from birefvideo.media.output_format import Format, output_aspect, output_colour, output_pix_fmt, output_size
 from birefvideo.media.sequence_json import SIDECAR, Sidecar, part_name, write_sidecar
+from birefvideo.media.writing.encoders import Encoders
 from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output, output_clock
 from birefvideo.media.writing.sequence_folder import make_empty
 from birefvideo.own_files import make_anew
+
+ENCODERS = 3
+"""Encoders that share the pictures of a part, where each stands alone; as many pictures are in memory."""
 
 
 class Sink(Protocol):
@@ -61,6 +66,7 @@ class FileSink:
             self._stream.time_base = output_clock(info)
             self._ticks = info.time_base / output_clock(info)
             _set_up(self._stream.codec_context, format, info, threads)
+            self._encoders = Encoders(partial(_encoder, format, info), ENCODERS) if format.stands_alone else None
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -72,15 +78,24 @@ class FileSink:
     def close(self, coverage: Sequence[float] = ()) -> None:
         """Finish the file; see `Sink`. A file has no place for coverage."""
         with finished(self._container, self.path):
-            self._encode(None)
+            try:
+                self._encode(None)
+            finally:
+                self._end_threads()
 
     def abandon(self) -> None:
         """Leave an unfinished file; see `Sink`."""
+        self._end_threads()
         abandon(self._container)
+
+    def _end_threads(self) -> None:
+        if self._encoders is not None:
+            self._encoders.close()
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         try:
-            for packet in self._stream.encode(picture):
+            for packet in (self._encoders or self._stream).encode(picture):
+                packet.stream = self._stream
                 # No encoder here reorders, and none passes durations on: packets come in the order of the frames.
                 packet.duration = self._durations.popleft()
                 self._container.mux(packet)
@@ -158,6 +173,15 @@ def open_sink(path: Path, format: Format, info: VideoInfo, threads: int) -> Sink
     """
     kind = FolderSink if format.is_in_folder else FileSink
     return kind(path, format, info, threads)
+
+
+def _encoder(format: Format, info: VideoInfo) -> VideoCodecContext:
+    """Return an encoder with one thread, for some of the pictures of a part."""
+    context = cast(VideoCodecContext, av.CodecContext.create(format.codec, "w"))
+    context.options = dict(format.codec_options)
+    context.framerate = info.rate
+    _set_up(context, format, info, 1)
+    return context
 
 
 def _set_up(context: VideoCodecContext, format: Format, info: VideoInfo, threads: int) -> None:

@@ -12,7 +12,7 @@ from birefvideo.frames import VideoInfo
 from birefvideo.media.chunks import PNG_HEAD, png_chunk, png_chunks, riff_chunk, riff_chunks
 from birefvideo.media.format_table import Format
 from birefvideo.media.output_format import Content, output_size
-from birefvideo.media.profiles import describes_rgb, keeps_profile
+from birefvideo.media.profiles import describes_rgb, is_whole_profile, keeps_profile
 from birefvideo.media.sequence_json import part_name
 from birefvideo.media.writing.muxing import cannot_write
 from birefvideo.media.writing.sequence_folder import read_part
@@ -71,6 +71,8 @@ def _lost(output: Path, format: Format, info: VideoInfo) -> str:
     profile = info.still.profile if info.still else b""
     if not profile or format.content is Content.MATTE or keeps_profile(format, info):
         return ""
+    if not is_whole_profile(profile):
+        return f"the photo's colour profile is damaged, so {output.name} goes without: colours may look different"
     if not describes_rgb(profile):
         return f"the photo's colour profile is not of RGB, so {output.name} goes without: colours may look different"
     return f"{output.name} goes without the photo's colour profile, which {format.extension} cannot hold: .png can"
