@@ -68,6 +68,37 @@ def test_a_picture_covers_the_frame_from_its_middle_in_the_output_s_colour(
     backdrop.close()
 
 
+@pytest.mark.parametrize("size", [(400, 100), (64, 200), (96, 64), (31, 17)])
+def test_a_picture_is_contained_with_bars_or_stretched(tmp_path: Path, size: tuple[int, int]) -> None:
+    below = halves(tmp_path / "below.png", *size)
+    scale = min(96 / size[0], 64 / size[1])
+    bars = [(full - scale * side) / 2 for full, side in zip((96, 64), size, strict=True)]
+    for fit, (left, top) in (("contain", bars), ("stretch", (0, 0))):
+        backdrop = BackgroundFile(below, (96, 64), Fraction(1), HD, fit)
+        y, u, v = backdrop.at(Fraction(0))
+        backdrop.close()
+        assert y.shape == (64, 96) and u.shape == v.shape == (32, 48)
+        is_bar = np.ones(y.shape, bool)
+        is_bar[int(top) + 2 : 62 - int(top), int(left) + 2 : 94 - int(left)] = False
+        inside = ~is_bar
+        is_bar[max(0, int(top) - 2) : 66 - int(top), max(0, int(left) - 2) : 98 - int(left)] = False
+        assert is_bar.any() == (max(left, top) > 2)
+        assert (y[is_bar] == 16).all() and (u[is_bar[::2, ::2]] == 128).all() and (v[is_bar[::2, ::2]] == 128).all()
+        for rgb, column in ((RED, int(left) + 4), (BLUE, 91 - int(left))):
+            assert inside[32, column] and abs(int(y[32, column]) - rgb_to_yuv(rgb, HD)[0]) <= 2
+
+
+def test_how_a_background_fits_reaches_the_outputs(tmp_path: Path, clip: GetClip, network: Path) -> None:
+    below = halves(tmp_path / "below.png", 20, 200)
+    corner = {}
+    for fit in ("cover", "contain", "stretch"):
+        options = {"background": below, "fit": fit, "smooth": 0, "model": str(network), "levels": (0.99, 1)}
+        (made,) = birefvideo.matte(clip("one_frame"), tmp_path / f"{fit}.mp4", None, **options).outputs  # type: ignore[arg-type]
+        corner[fit] = int(plane_array(decoded_video(made)[0], 0)[:, :4].mean())
+    red = rgb_to_yuv(RED, HD)[0]
+    assert abs(corner["cover"] - red) <= 4 and abs(corner["stretch"] - red) <= 4 and abs(corner["contain"] - 16) <= 2
+
+
 def test_wide_pixels_are_shown_in_their_shape(tmp_path: Path) -> None:
     below = halves(tmp_path / "below.png", 96, 64)
     backdrop = BackgroundFile(below, (48, 64), Fraction(2), HD)  # the same shape, of half as many pixels

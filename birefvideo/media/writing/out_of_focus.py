@@ -16,6 +16,8 @@ from birefvideo.planes import Codes
 
 _FINE = 8
 """Radius from which on the blur is computed on cells of several pixels; in cells it stays above half of this."""
+_DECIDED = 8
+"""One over the alpha from which on a pixel shows too much of the subject to count, with its neighbours."""
 _FAINT = 1e-3
 """Share of a disc that shows background below which the mean of all background is mixed in."""
 _STEPS = 65535 / (MOST - LEAST)
@@ -32,26 +34,25 @@ def out_of_focus(planes: Sequence[Codes], alpha: Alpha, radius: float, colour: C
         radius: of the disc, in pixels.
         colour: BT.709 or BT.601.
     """
-    luma = planes[0]
-    height, width = luma.shape
+    height, width = planes[0].shape
     factor = max(1, 2 * int(radius / _FINE))
-    light = _light(planes, colour, at_chroma_size=factor > 1)
-    shows = cv2.resize(1 - alpha, light.shape[1::-1], interpolation=cv2.INTER_AREA)
-    cells = (-(-width // factor), -(-height // factor))
+    below, right = height % 2, width % 2  # so that a cell of chroma has four pixels of luma everywhere
+    luma, alpha = (cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in (planes[0], alpha))
+    light = _light([luma, *planes[1:]], colour, at_chroma_size=factor > 1)
+    clear = cv2.erode(np.clip(1 - _DECIDED * alpha, 0, 1), np.ones((3, 3), np.uint8))
+    shows = cv2.resize(clear, light.shape[1::-1], interpolation=cv2.INTER_AREA)
+    cells = (-(-luma.shape[1] // factor), -(-luma.shape[0] // factor))
     seen = np.dstack([light * shows[..., None], shows])
     seen = cv2.resize(seen, cells, interpolation=cv2.INTER_AREA)
     mean = seen[..., :3].sum((0, 1)) / seen[..., 3].sum() if shows.any() else light.mean((0, 1))
     blurred = cv2.filter2D(seen, -1, _disc(radius / factor), borderType=cv2.BORDER_CONSTANT)
     behind = (blurred[..., :3] + np.float32(_FAINT) * mean) / (blurred[..., 3:] + np.float32(_FAINT))
-    small = _codes(behind, colour)
-    sizes = [plane.shape[::-1] for plane in planes]
-    return [
-        cv2.resize(np.ascontiguousarray(small[..., index]), size, interpolation=cv2.INTER_LINEAR)
-        .round()
-        .clip(0, 255)
-        .astype(np.uint8)
-        for index, size in enumerate(sizes)
+    sizes = [each.shape[::-1] for each in (luma, *planes[1:])]
+    full = [
+        cv2.resize(codes, size, interpolation=cv2.INTER_LINEAR).round().clip(0, 255).astype(np.uint8)
+        for codes, size in zip(cv2.split(_codes(behind, colour)), sizes, strict=True)
     ]
+    return [full[0][:height, :width], *full[1:]]
 
 
 def _light(planes: Sequence[Codes], colour: Colour, *, at_chroma_size: bool) -> NDArray[Any]:
