@@ -28,7 +28,7 @@ import av
 import numpy as np
 import torch
 from benchmarks.busy import busy
-from benchmarks.networks import BACKBONES, DTYPES, NotRunError, Setup, Side, default_size
+from benchmarks.networks import BACKBONES, NotRunError, Setup, Side, default_size
 from benchmarks.worker import Memory, Turn, Worker
 from numpy.typing import NDArray
 from torch import Tensor
@@ -89,14 +89,15 @@ def video_frame(path: Path, width: int, height: int) -> Tensor:
 
 def choose_sides(model: str, device: str, more: list[str], only: list[str]) -> list[Side]:
     gpu = device != "cpu"
-    dtypes = list(DTYPES) if gpu else ["fp32", "bf16"]
+    dtypes = ["fp32", "bf16", "fp16"] if gpu else ["fp32", "bf16"]
     sides = [Side("published", dtype) for dtype in (("fp32", "fp16") if gpu else ("fp32",))]
     sides += [Side("plain", dtype) for dtype in (dtypes if gpu or model not in BACKBONES else ["fp32"])]
     sides += [Side("fused", dtype) for dtype in dtypes]
     sides += [Side(kind) for kind in more if kind != "openvino"]
     if "openvino" in more:
         sides += [Side("openvino", "fp32"), Side("openvino", "bf16")]
-    return [side for side in sides if not only or str(side) in only]
+    exact = [Side(kind, "fp64") for kind in ("plain", "published", "nobg")]  # parity without rounding
+    return [side for side in sides if not only or str(side) in only] + [side for side in exact if str(side) in only]
 
 
 def measure(
@@ -162,16 +163,19 @@ def print_speed(results: list[Result]) -> None:
 
 
 def print_parity(results: list[Result], trained: bool) -> None:
-    reference = next((r for r in results if r.side in (Side("published"), Side("plain")) and r.logits), None)
-    if reference is None:
-        return
+    of_32, of_64 = (
+        next((r for r in results if r.side in (Side("published", dtype), Side("plain", dtype)) and r.logits), None)
+        for dtype in ("fp32", "fp64")
+    )
+    references = {id(r): (of_64 if r.side.dtype == "fp64" else of_32) for r in results}
     alpha = "alpha as it is" if trained else "alpha of logits shifted to zero median"
-    print(f"\nAgainst {reference.side}, {alpha}:\n")
+    print(f"\nAgainst {' and '.join(str(r.side) for r in (of_32, of_64) if r)}, {alpha}:\n")
     print("| side | frame | max Δlogit | relative RMS | α mean | α p99.9 | α max |")
     print("|---|---|---|---|---|---|---|")
     for result in results:
         for name, logits in result.logits.items():
-            if result is not reference:
+            reference = references[id(result)]
+            if reference is not None and result is not reference:
                 p = compare(logits, reference.logits[name], trained)
                 numbers = (
                     f"{p.max_logit:.1e} | {p.rms:.1e} | {p.alpha_mean:.1e} | {p.alpha_p999:.1e} | {p.alpha_max:.1e}"

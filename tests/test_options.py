@@ -144,7 +144,7 @@ def test_changed_keeps_the_rest() -> None:
 
 def test_type_checkers_know_every_option() -> None:
     assert set(JobArguments.__annotations__) == set(NAMES)
-    assert set(FrameArguments.__annotations__) == set(NAMES) - {"background", "premultiplied", "audio"}
+    assert set(FrameArguments.__annotations__) == set(NAMES) - {"background", "fit", "premultiplied", "audio"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,7 +24,7 @@ from birefvideo.network.swin import SWIN_SIZES
 BACKBONES = {"lite": "swin_v1_t", "general": "swin_v1_l", "hr": "swin_v1_l"}
 SIDES = {"hr": 2048}
 """Sides of the square picture that a network sees, where they are not 1024."""
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 
 Network = Callable[[Tensor], Tensor]
 """Normalised image (N, 3, H, W) fp32 on the CPU -> logits (N, 1, H, W) fp32 on the CPU."""
