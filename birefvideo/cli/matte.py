@@ -95,9 +95,9 @@ def matte(
         is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
         clips, missing = find_clips(inputs, None if is_folder else place)
         get_formats(to or [])
+        chosen = Options(**options)
         if not quiet and can_begin(clips):
             tell(first_words(options.get("model", "auto")))
-        chosen = Options(**options)
         jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
         tell_what_is_idle(jobs, chosen, options, quiet)
     for line in missing:
