@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from birefvideo.api import matte, mattes
 from birefvideo.errors import OptionError, named, with_arguments
@@ -16,7 +16,7 @@ from birefvideo.jobs.cut_picture import cut_picture
 from birefvideo.jobs.given_picture import Picture, as_file
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
-from birefvideo.jobs.options import FrameArguments, JobArguments, Options
+from birefvideo.jobs.options import EdgeArguments, FrameArguments, JobArguments, Options
 from birefvideo.jobs.result import Result
 from birefvideo.matting.devices import find_device
 
@@ -34,18 +34,12 @@ Output = Literal["image", "array", "alpha"]
 """What `cutout` returns."""
 
 
-class PictureArguments(TypedDict, total=False):
+class PictureArguments(EdgeArguments, total=False):
     """The options of `Session.cutout`, as keywords: the types that each takes."""
 
     background: str | PathLike[str] | RGB | None
     fit: str
     despill: str | RGB | None
-    grow: float | str
-    shrink: float | str
-    feather: float | str
-    levels: tuple[float, ...] | str
-    fill_holes: float | str
-    drop_islands: float | str
     ignore_alpha: bool
 
 

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
-EDGE = ("grow", "shrink", "feather", "levels", "fill_holes", "drop_islands")
-"""Names of the options that shape the edge of mattes."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""
 
@@ -79,19 +77,28 @@ def _option(
     return field(default=default, metadata={"parse": parse, **shown})
 
 
-class FrameArguments(TypedDict, total=False):
-    """The options of `birefvideo.mattes`, as keywords: the types that each takes."""
+class EdgeArguments(TypedDict, total=False):
+    """The options that shape the edge of mattes, as keywords: the types that each takes."""
 
-    model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
-    size: int | tuple[int, int] | str | None
-    smooth: int
-    despill: str | RGB | None
     grow: float | str
     shrink: float | str
     feather: float | str
     levels: tuple[float, ...] | str
     fill_holes: float | str
     drop_islands: float | str
+
+
+EDGE = tuple(EdgeArguments.__annotations__)
+"""Their names."""
+
+
+class FrameArguments(EdgeArguments, total=False):
+    """The options of `birefvideo.mattes`, as keywords: the types that each takes."""
+
+    model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
+    size: int | tuple[int, int] | str | None
+    smooth: int
+    despill: str | RGB | None
     fps: int | float | Fraction | str | None
     deinterlace: bool
     ignore_alpha: bool
