@@ -277,7 +277,7 @@ def test_a_job_that_ignores_the_hangup_survives_its_terminal(short: str) -> None
 @NEEDS_HANGUP
 @pytest.mark.slow
 def test_a_hangup_stops_a_job_as_ctrl_c_does(short: str) -> None:
-    write_clip(Path("clip.mp4"), frames=60)
+    write_clip(Path("clip.mp4"), frames=900)  # more than it computes before the signal reaches it
     process, terminal = started_in_a_terminal(f"exec {short}")
     process.send_signal(signal.SIGHUP)
     os.close(terminal)
