@@ -71,6 +71,15 @@ def subsampled(chroma: Codes, *, is_halved_down: bool = True) -> Codes:
     return half
 
 
+def resized(plane: Codes, size: tuple[int, int]) -> Codes:
+    """Return a plane at a size (width, height): averaged where it becomes narrower, else interpolated."""
+    if plane.shape[::-1] == size:
+        return plane
+    way = cv2.INTER_AREA if size[0] < plane.shape[1] else cv2.INTER_LINEAR
+    codes: Codes = cv2.resize(plane, size, interpolation=way)
+    return codes
+
+
 def _enlarge_chroma(chroma: Codes, full: Codes) -> None:
     """Interpolate a chroma plane to `full`, whose sides are equal to its own or about twice as long."""
     height, width = full.shape

@@ -117,9 +117,7 @@ def _extreme_in_disc(alpha: Map, radius: int, *, is_largest: bool) -> Map:
 
 
 def _uneven(alpha: Map, reach: int) -> Iterator[tuple[Area, Area]]:
-    """Yield (tile, tile with `reach` pixels around it), which together hold every pixel that has others within reach
-    whose alpha is another one.
-    """
+    """Yield (tile, tile with `reach` pixels around it); together they hold every pixel near which alpha changes."""
     grid = Grid(*alpha.shape)
     differs = np.zeros(alpha.shape, np.bool_)
     differs[:, 1:] = alpha[:, 1:] != alpha[:, :-1]

@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from birefvideo.colour import Colour, rgb_to_yuv
@@ -17,7 +16,7 @@ from birefvideo.frames import DecodedFrame, Span
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing import yuv_frames
-from birefvideo.planes import plane_array
+from birefvideo.planes import plane_array, resized
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,7 @@ class BackgroundFile:
             ]
             plane = np.full((-(-height // step), -(-width // step)), black, np.uint8)
             inside = plane[y[1] // step : (y[1] + y[0]) // step, x[1] // step : (x[1] + x[0]) // step]
-            shrinks = inside.shape[1] < area.shape[1]
-            way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            inside[:] = cv2.resize(area, inside.shape[::-1], interpolation=way)
+            inside[:] = resized(area, inside.shape[::-1])
             planes.append(plane)
         return planes
 

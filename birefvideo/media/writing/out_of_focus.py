@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import Colour, code_scale, codes_to_rgb, rgb_to_normal
 from birefvideo.frames import Alpha
 from birefvideo.media.writing.rgb_frames import LEAST, MOST, linear_table
-from birefvideo.planes import Codes
+from birefvideo.planes import Codes, resized
 
 _FINE = 8
 """Radius from which on the blur is computed on cells of several pixels; in cells it stays above half of this."""
@@ -58,18 +58,10 @@ def out_of_focus(planes: Sequence[Codes], alpha: Alpha, radius: float, colour: C
 def _light(planes: Sequence[Codes], colour: Colour, *, at_chroma_size: bool) -> NDArray[Any]:
     """Return linear light, float32 (height, width, 3), at the size of the luma or the chroma planes."""
     size = planes[1 if at_chroma_size else 0].shape[::-1]
-    codes = cv2.merge([_resized(plane, size) for plane in planes]).astype(np.float32)
+    codes = cv2.merge([resized(plane, size) for plane in planes]).astype(np.float32)
     places = cv2.transform(codes, codes_to_rgb(colour.matrix, colour.range, 8, _STEPS)) - np.float32(LEAST * _STEPS)
     light: NDArray[Any] = linear_table(colour.transfer)[places.round().clip(0, 65535).astype(np.uint16)]
     return light
-
-
-def _resized(plane: Codes, size: tuple[int, int]) -> Codes:
-    if plane.shape[::-1] == size:
-        return plane
-    shrinks = size[0] < plane.shape[1]
-    resized: Codes = cv2.resize(plane, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized
 
 
 def _codes(light: NDArray[Any], colour: Colour) -> NDArray[Any]:
