@@ -60,6 +60,8 @@ class Failures:
     """Let an error through with its traceback, and stop."""
     errors: list[Exception] = field(default_factory=list)
     """Those that were printed."""
+    lines: dict[str, str] = field(default_factory=dict)
+    """What was printed, by the name of the item."""
 
     @contextmanager
     def caught(self, item: object, kind: type[Exception] = Exception) -> Iterator[None]:
@@ -69,11 +71,19 @@ class Failures:
         except kind as error:
             if self.debug:
                 raise
-            if isinstance(error, BirefvideoError):
-                print_error(error.for_terminal())
-            else:
-                print_error(f"{item}: {_unexpected(error)}")
-            self.errors.append(error)
+            self.tell(item, error)
+
+    def tell(self, item: object, error: Exception, *, silent: bool = False) -> None:
+        """Print an error in one line and keep it; it is only kept where the same line was printed for another item."""
+        if isinstance(error, BirefvideoError):
+            line = shown = error.for_terminal()
+        else:
+            line = _unexpected(error)
+            shown = f"{item}: {line}"
+        if not silent:
+            print_error(shown)
+        self.errors.append(error)
+        self.lines[str(item)] = line
 
     @property
     def exit_code(self) -> int:

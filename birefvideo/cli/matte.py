@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
+from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
 from birefvideo.cli.errors import Failures, reported
-from birefvideo.cli.inputs import can_begin, find_clips
-from birefvideo.cli.parse import path, with_options
+from birefvideo.cli.inputs import can_begin
+from birefvideo.cli.outcomes import Outcomes, closing
+from birefvideo.cli.parse import path, path_or_stream, with_options
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import quiet_libraries
-from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
+from birefvideo.cli.run_all import Work
+from birefvideo.cli.shared_options import COMMON, MANY, Debug, Overwrite, Receipt
+from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
 
@@ -23,13 +25,14 @@ from birefvideo.media.format_table import get_formats
 @with_options()
 def matte(
     inputs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="INPUT",
+            metavar="INPUT...",
             parser=path,
             help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +68,49 @@ def matte(
             rich_help_panel=COMMON,
         ),
     ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search folders inside folders too; -o gets the same tree.", rich_help_panel=MANY
+        ),
+    ] = False,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            metavar="LIST",
+            parser=path_or_stream,
+            help="Take inputs from a list, one a line; - is stdin.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave what receipts prove to be done, and make again what has changed.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", metavar="N", min=1, max=64, help="So many inputs at once, with one network.", rich_help_panel=MANY
+        ),
+    ] = 1,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Wait for clips that come into the folders, until Ctrl-C.", rich_help_panel=MANY),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="FILE|none",
+            help="Where to tell programs what became of each input; default: report.json, of several inputs.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     receipt: Receipt = True,
     overwrite: Overwrite = False,
     strict: Annotated[
@@ -84,35 +130,44 @@ def matte(
     """Cut the people out of each INPUT and write alpha video beside it.
 
     Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing; of a
-    picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
-    searched.
+    picture STEM_alpha.png. A stopped job continues when the same command is run again.
 
     Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
+    failures = Failures(debug)
     with reported(debug):
-        place = None if out is None else path(out)
-        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
-        clips, missing = find_clips(inputs, None if is_folder else place)
+        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch)
         get_formats(to or [])
         chosen = Options(**options)
-        if not quiet and can_begin(clips):
+        found = wanted.find()
+        if not quiet and can_begin(list(found.clips)):
             tell(first_words(options.get("model", "auto")))
-        jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
-        tell_what_is_idle(jobs, chosen, options, quiet)
-    for line in missing:
+        planned = plan_all(found.clips, wanted.out, to or [], chosen, failures, into=wanted.into)
+        tell_what_is_idle(planned, chosen, options, quiet)
+        total = len(found.clips) + len(found.missing)
+        outcomes = Outcomes(wanted.report(report, several=watch or total > 1))
+    for line in found.missing.values():
         print_error(line)
-    failures = Failures(debug)
     if preview:
-        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
-        end(failures, len(missing), len(jobs) + len(missing))
+        preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
+        end(failures, len(found.missing), total)
         return
+    outcomes.add_missing(found.missing)
+    outcomes.add_failed(found.clips, failures)
     choices = {
         "review": review,
         "receipts": receipt,
         "overwrite": overwrite,
-        "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
+        # A stopped command goes on; a clip named by itself is meant.
+        "skip_done": total > 1 or skip_existing or watch or not overwrite,
+        "renew": skip_existing or watch,
         "strict": strict,
     }
-    has_losses = matte_all(jobs, chosen, failures, quiet, **choices)
-    end(failures, len(missing), len(jobs) + len(missing), has_losses=has_losses)
+    work = Work(chosen, choices, failures, outcomes, quiet=quiet)
+    with closing(outcomes, planned, failures, quiet=quiet or (total == 1 and not watch)):
+        if watch:
+            work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)
+        else:
+            work.run(planned.items(), jobs)
+    end(failures, len(found.missing), total, has_losses=any(outcome.losses for outcome in outcomes))

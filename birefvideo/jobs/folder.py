@@ -29,6 +29,7 @@ from birefvideo.jobs.folder_files import (
 )
 from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, read_manifest, same_job
 from birefvideo.jobs.plan import Plan, Segment, Target
+from birefvideo.jobs.renew import identity
 from birefvideo.jobs.segment_file import is_whole, read_report, write_report
 from birefvideo.json_files import read_json_object
 from birefvideo.media.writing.sequence_folder import check_deliverable, deliver
@@ -226,20 +227,20 @@ class JobFolder:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
         """
         self.check_held()
-        mine = self._delivered_before()
+        mine = self.delivered_before()
         for path in files:
-            if not overwrite and os.path.lexists(path) and _identity(path) not in mine:
+            if not overwrite and os.path.lexists(path) and identity(path) not in mine:
                 raise OutputError(f"{path} has appeared meanwhile: move it and run the same command again")
             check_deliverable(self.joined(path), path)
         for path in (*files, *receipts):
             sync(self.joined(path))
-        mine += [_identity(self.joined(path)) for path in files]
+        mine += [identity(self.joined(path)) for path in files]
         write_whole(self.path / RENAMING, json.dumps({**marked(), "files": mine}))
         for path in (*files, *receipts):
             deliver(self.joined(path), path)
         (self.path / RENAMING).replace(self.path / DELIVERED)
 
-    def _delivered_before(self) -> list[list[int]]:
+    def delivered_before(self) -> list[list[int]]:
         """Return the files that a killed run of this plan may have given their names already."""
         try:
             found = read_json_object(self.path / RENAMING).get("files")
@@ -329,9 +330,3 @@ def _is_at(lock: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(lock.fileno()), path.lstat())
     except OSError:
         return False
-
-
-def _identity(path: Path) -> list[int]:
-    """Return what a file keeps when it gets another name."""
-    found = path.lstat()
-    return [found.st_dev, found.st_ino]

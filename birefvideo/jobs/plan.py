@@ -37,6 +37,8 @@ from birefvideo.paths import check_name
 
 SEGMENT_SECONDS = 10
 """Length of a segment: what a killed job loses at most."""
+JOB_FOLDER = ".birefvideo"
+"""How the name of a job's folder ends."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
 
@@ -271,7 +273,7 @@ def _filled(info: VideoInfo, first: int, step: int, last: int) -> Iterable[int]:
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:
     """STEM.birefvideo beside the first output."""
-    return targets[0].path.parent / f"{stem_of(source)}.birefvideo"
+    return targets[0].path.parent / f"{stem_of(source)}{JOB_FOLDER}"
 
 
 def _seconds(time: Fraction) -> str:

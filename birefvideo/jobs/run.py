@@ -30,6 +30,7 @@ from birefvideo.jobs.plan import (
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
+from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segment_work import write_parts
 from birefvideo.jobs.warnings import job_losses, job_warnings
@@ -52,6 +53,7 @@ def run(
     *,
     overwrite: bool = False,
     skip_done: bool | None = None,
+    renew: bool = False,
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
@@ -65,7 +67,8 @@ def run(
     delivered.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
-    again.
+    again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
+    `Renewal`).
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
@@ -83,10 +86,21 @@ def run(
                 _check_whole(source, result.losses)
             return result
     folder = JobFolder(plan, overwrite)
-    if not overwrite and not folder.was_renaming():
+    renewal = None
+    if renew and not overwrite:
+        renewal = Renewal(plan, folder.delivered_before() if folder.was_renaming() else [])
+    if not overwrite and not renew and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     result = _run_planned(
-        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+        plan,
+        model,
+        folder,
+        progress,
+        overwrite=overwrite,
+        renewal=renewal,
+        receipts=receipts,
+        review=review,
+        strict=strict,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -138,6 +152,7 @@ def _run_planned(
     progress: Progress,
     *,
     overwrite: bool,
+    renewal: Renewal | None,
     receipts: bool,
     review: bool,
     strict: bool,
@@ -172,7 +187,8 @@ def _run_planned(
             )
         plan.check_inputs()
         with writing(plan.folder):
-            folder.rename(overwrite, made.files, made.receipts)
+            warnings += renewal.make_way() if renewal else []
+            folder.rename(overwrite or renewal is not None, made.files, made.receipts)
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
