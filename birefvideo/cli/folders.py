@@ -5,20 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"]
-    + [".mxf", ".ogv", ".vob"]
-)
-"""What a folder given as input holds: the clips in it, and those of the folders in it, but for what is ours."""
-
-from __future__ import annotations
-
-import os
-from pathlib import Path
-
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv .vob".split()
-)
+_VIDEOS = ".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv .vob"
+VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
 """What a folder given as input is searched for."""
 
 
