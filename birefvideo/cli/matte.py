@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
+from birefvideo.cli.completion import complete_formats, complete_presets
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin
 from birefvideo.cli.outcomes import Outcomes, closing
-from birefvideo.cli.parse import path, path_or_stream, with_options
+from birefvideo.cli.parse import path, path_or_stream, use_settings, with_options
+from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import quiet_libraries
@@ -48,7 +50,20 @@ def matte(
         typer.Option(
             "--to",
             metavar="FORMAT",
+            autocompletion=complete_formats,
             help="See `birefvideo formats`; repeatable, or prores,webm. Default: prores and green.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            callback=use_settings,
+            is_eager=True,
+            autocompletion=complete_presets,
+            help=f"Options that go together: {', '.join(PRESETS)} (see `birefvideo config`).",
             rich_help_panel=COMMON,
         ),
     ] = None,
