@@ -55,7 +55,7 @@ def advise(
         if download and as_json:
             raise OptionError("--json only tells: leave out --download, or --json")
         options = Options(start=start, end=end, device=device)
-        inputs_found = find_clips(inputs, None)
+        inputs_found = find_clips(inputs)
     for line in inputs_found.missing.values():
         print_error(line)
     for number, clip in enumerate(inputs_found.clips):

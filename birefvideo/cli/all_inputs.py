@@ -11,7 +11,7 @@ import typer
 from birefvideo.cli.errors import LOSSES, Failures
 from birefvideo.cli.printing import print_error
 from birefvideo.cli.report import print_note
-from birefvideo.errors import OutputError
+from birefvideo.errors import BirefvideoError
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 
@@ -48,7 +48,7 @@ def plan_all(
 ) -> Jobs:
     """Check everything that can be checked before an input is opened; return the outputs of every clip.
 
-    A clip whose outputs would take the place of another's, or have names that no file can have, is told and left out.
+    A clip whose outputs would take the place of another's, or cannot be made of such a clip, is told and left out.
 
     Args:
         clips: each with the folder below `out` that its outputs go to.
@@ -57,19 +57,30 @@ def plan_all(
         options: of all jobs.
         failures: takes the errors of single clips.
         into: `out` is a folder, whatever its name looks like.
-        before: jobs of this command that are under way or over, which keep their outputs.
+        before: jobs of this command that are under way or over, which keep their outputs; None: there are none yet.
+
+    Raises:
+        BirefvideoError: nothing can be made of any clip, for one reason.
     """
     from birefvideo.jobs.check_targets import clashes
     from birefvideo.jobs.loaded_model import check_machine
     from birefvideo.jobs.plan import plan_targets
 
-    check_machine(options)
+    if before is None:
+        check_machine(options)
     jobs: Jobs = {}
+    errors: dict[Path, BirefvideoError] = {}
     for clip, below in clips.items():
         is_below = out is not None and below != Path()
         place = out / below if out is not None else None
-        with failures.caught(clip, OutputError):
+        try:
             jobs[clip] = plan_targets(clip, place, to, options, into=into or is_below)
+        except BirefvideoError as error:
+            errors[clip] = error
+    if errors and before is None and not jobs and len({error.message for error in errors.values()}) == 1:
+        raise next(iter(errors.values()))  # of the command, and not of a clip
+    for clip, error in errors.items():
+        failures.tell(clip, error)
     for those, error in clashes({**(before or {}), **jobs}).items():
         new = [clip for clip in those if clip in jobs]
         for clip in new:

@@ -84,7 +84,7 @@ def _compared(clip: Path, out: Path | None, **choices: Any) -> Comparison:
 
 
 def _one_clip(source: Path) -> Path:
-    found = find_clips([source], None)
+    found = find_clips([source])
     if found.missing:
         raise InputError(next(iter(found.missing.values())))
     clips = list(found.clips)

@@ -26,18 +26,28 @@ class Inputs:
 
 
 def find_clips(
-    inputs: Sequence[Path], out: Path | None, *, listed: Iterable[Path] = (), recursive: bool = False
+    inputs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    listed: Iterable[Path] = (),
+    recursive: bool = False,
+    into: bool = False,
 ) -> Inputs:
-    """Return the clips that files and folders name, in order; with `recursive`, of the folders in them as well.
+    """Return the clips that files and folders name, in order.
 
-    `listed` are further inputs, which are known to be there.
+    Args:
+        inputs: what the user names.
+        out: where outputs go.
+        listed: further inputs, which are known to be there.
+        recursive: search the folders in folders as well, but for `out`.
+        into: `out` is a folder, whatever its name looks like.
 
     Raises:
         BirefvideoError: as `find_photos`.
     """
     check_there(inputs)
-    named_ones = (*inputs, *listed)
-    return _find(named_ones, out, clips_in, "holds no video and no picture: name a clip", recursive=recursive)
+    lacks = "holds no video and no picture: name a clip"
+    return _find((*inputs, *listed), out, clips_in, lacks, recursive=recursive, into=into)
 
 
 def find_photos(inputs: Sequence[Path], out: Path | None) -> Inputs:
@@ -50,11 +60,17 @@ def find_photos(inputs: Sequence[Path], out: Path | None) -> Inputs:
     from birefvideo.media.reading.numbered_pictures import photos_in
 
     check_there(inputs)
-    return _find(inputs, out, photos_in, "holds no picture: name a photo", recursive=False)
+    return _find(inputs, out, photos_in, "holds no picture: name a photo")
 
 
 def _find(
-    inputs: Sequence[Path], out: Path | None, within: Callable[[Path], list[Path]], lacks: str, *, recursive: bool
+    inputs: Sequence[Path],
+    out: Path | None,
+    within: Callable[[Path], list[Path]],
+    lacks: str,
+    *,
+    recursive: bool = False,
+    into: bool = False,
 ) -> Inputs:
     clips: dict[str, tuple[Path, Path]] = {}  # by what a clip is called from the root on: it may be found twice
     missing: dict[Path, str] = {}
@@ -74,7 +90,8 @@ def _find(
             clips.setdefault(_whole_name(clip), (clip, below))
         missing |= unread if found or unread else {item: f"{item} {lacks} or another folder"}
     is_tree = recursive and any(item.is_dir() for item in inputs)
-    if (len(clips) > 1 or is_tree) and out is not None and out.suffix and not out.is_dir():
+    names_file = out is not None and out.suffix and not into and not out.is_dir()
+    if names_file and (len(clips) > 1 or is_tree):
         why = "the outputs are a tree of folders" if is_tree else f"there are {len(clips)} inputs"
         raise OptionError(f"{out} names one file, but {why}: name a folder with {named('out')}")
     return Inputs(dict(clips.values()), missing)

@@ -152,12 +152,12 @@ def matte(
     quiet_libraries()
     failures = Failures(debug)
     with reported(debug):
-        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch)
+        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, preview=preview)
         get_formats(to or [])
         chosen = Options(**options)
         found = wanted.find()
-        if not quiet and can_begin(list(found.clips)):
-            tell(first_words(options.get("model", "auto")))
+        if not quiet and (watch or can_begin(list(found.clips))):
+            tell("waiting for clips; Ctrl-C ends it" if watch else first_words(options.get("model", "auto")))
         planned = plan_all(found.clips, wanted.out, to or [], chosen, failures, into=wanted.into)
         tell_what_is_idle(planned, chosen, options, quiet)
         total = len(found.clips) + len(found.missing)
@@ -180,7 +180,7 @@ def matte(
         "strict": strict,
     }
     work = Work(chosen, choices, failures, outcomes, quiet=quiet)
-    with closing(outcomes, planned, failures, quiet=quiet or (total == 1 and not watch)):
+    with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)
         else:

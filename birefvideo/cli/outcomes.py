@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birefvideo.cli.errors import Failures
+from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.printing import tell
 from birefvideo.cli.report import short
 from birefvideo.cli.table import table
@@ -162,7 +162,7 @@ def report_place(inputs: Sequence[Path], out: Path | None) -> Path:
 
 
 @contextmanager
-def closing(outcomes: Outcomes, inputs: Iterable[Path], failures: Failures, *, quiet: bool) -> Iterator[None]:
+def closing(outcomes: Outcomes, inputs: Iterable[Path], *, quiet: bool) -> Iterator[None]:
     """Print the table and write the report when the work is over, or is stopped: what had not begun is told so."""
     try:
         yield
@@ -170,7 +170,7 @@ def closing(outcomes: Outcomes, inputs: Iterable[Path], failures: Failures, *, q
         outcomes.add_missing(dict.fromkeys(inputs, "not begun"), "stopped")
         for line in () if quiet else closing_lines(outcomes):
             tell(line)
-        with failures.caught("the report", OutputError):
+        with reported(debug=False):
             outcomes.write()
 
 

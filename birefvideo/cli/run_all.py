@@ -134,7 +134,11 @@ class Work:
             if not self._quiet:
                 print_note(f"{clip.name}: {line}")
 
-        return Progress(frame=frame, told=told)
+        def planned(*_: object) -> None:
+            if not self._quiet:
+                tell(f"{short(clip)}: begun")
+
+        return Progress(planned=planned, frame=frame, told=told)
 
     def _tell_stopped(self) -> None:
         from birefvideo.jobs.plan import job_folder

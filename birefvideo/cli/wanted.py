@@ -36,13 +36,21 @@ class Wanted:
         out: where outputs go, as the user has written it.
         recursive: search folders inside folders.
         watch: the inputs are folders that clips come into.
+        preview: only a preview of each is made.
 
     Raises:
         BirefvideoError: nothing is named, the list cannot be read, or what is named is not what can be watched.
     """
 
     def __init__(
-        self, inputs: list[Path], files_from: Path | None, out: str | None, *, recursive: bool, watch: bool
+        self,
+        inputs: list[Path],
+        files_from: Path | None,
+        out: str | None,
+        *,
+        recursive: bool,
+        watch: bool,
+        preview: bool,
     ) -> None:
         self._inputs, self._recursive, self._watch = inputs, recursive, watch
         self.out = None if out is None else path(out)
@@ -51,6 +59,8 @@ class Wanted:
         """Whether that is a folder, whatever its name looks like."""
         if not inputs and files_from is None:
             raise OptionError(f"no input is named: give a clip or a folder, or a list with {named('files_from')}")
+        if watch and preview:
+            raise OptionError(f"{named('preview')} looks at clips that are there: leave out {named('watch')}")
         if watch and (files_from is not None or not all(item.is_dir() for item in inputs)):
             raise OptionError(f"{named('watch')} waits for clips that come into folders: give folders that exist only")
         self._listed, self._missing = ([], {}) if files_from is None else read_list(files_from)
@@ -69,8 +79,7 @@ class Wanted:
         Raises:
             BirefvideoError: as `find_clips`.
         """
-        out = None if self.into else self.out
-        found = find_clips(self._inputs, out, listed=self._listed, recursive=self._recursive)
+        found = find_clips(self._inputs, self.out, listed=self._listed, recursive=self._recursive, into=self.into)
         return Inputs(found.clips, {**self._missing, **found.missing})
 
     def report(self, wanted: str | None, *, several: bool) -> Path | None:
