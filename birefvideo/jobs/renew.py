@@ -9,6 +9,9 @@ from birefvideo.errors import OutputError, named
 from birefvideo.jobs.digests import content_digest
 from birefvideo.jobs.plan import Plan
 from birefvideo.jobs.receipt import read
+from birefvideo.jobs.review import is_review
+
+_OR = f"pass {named('overwrite', True)} to replace it, or choose another {named('out')}"
 
 
 class Renewal:
@@ -19,13 +22,14 @@ class Renewal:
 
     Args:
         plan: the job.
+        page: its review page, if it makes one.
         delivered: identities of outputs that a killed run of this very job gave their names already.
 
     Raises:
-        OutputError: an output exists that no receipt knows.
+        OutputError: an output exists that no receipt knows, or a page that is no review.
     """
 
-    def __init__(self, plan: Plan, delivered: list[list[int]]) -> None:
+    def __init__(self, plan: Plan, page: Path | None, delivered: list[list[int]]) -> None:
         self._paths = [target.path for target in plan.delivered]
         self._ours: list[list[int]] = list(delivered)
         for path in filter(os.path.lexists, self._paths):
@@ -39,6 +43,8 @@ class Renewal:
                 )
             if _is_as_told(path, entry.get("sha256")):
                 self._ours.append(identity(path))
+        if page is not None and os.path.lexists(page) and not is_review(page):
+            raise OutputError(f"{page} exists already, and is no review page: {_OR}")
 
     def make_way(self) -> list[str]:
         """Give every file that is not ours as it was another name; return a line for each.

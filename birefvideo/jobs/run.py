@@ -88,7 +88,8 @@ def run(
     folder = JobFolder(plan, overwrite)
     renewal = None
     if renew and not overwrite:
-        renewal = Renewal(plan, folder.delivered_before() if folder.was_renaming() else [])
+        page = review_page(source, targets) if review else None
+        renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
     if not overwrite and not renew and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     result = _run_planned(
