@@ -37,6 +37,9 @@ def given(monkeypatch: pytest.MonkeyPatch, user: Path) -> list[dict[str, Any]]:
 
     def run(source: Path, targets: Sequence[Target], options: Options, **choices: Any) -> results.Result:
         found.append({"options": options, "targets": targets, **choices})
+        for target in targets:
+            target.path.parent.mkdir(exist_ok=True)
+            target.path.touch()
         return results.Result(tuple(target.path for target in targets), 1, 1, 0.1, "net", "cpu")
 
     monkeypatch.setattr("birefvideo.jobs.run.run", run)

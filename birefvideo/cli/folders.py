@@ -62,11 +62,9 @@ def folders_within(top: Path, left_out: Path | None = None) -> list[Path]:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(
-        Path(entry.path)
-        for entry in os.scandir(folder)
-        if not entry.name.startswith(".") and entry.is_dir() and not _is_ours(Path(entry.path))
-    )
+    with os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    return sorted(path for path in found if not _is_ours(path))
 
 
 def _is_ours(folder: Path) -> bool:

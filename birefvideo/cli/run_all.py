@@ -75,6 +75,7 @@ class Work:
                 with JobBar(clip, self._quiet) as bar:
                     result = self._run(clip, targets, load, bar.progress)
                 self._print(clip, result)
+            self._running = {}
 
     def _run_in_threads(self, jobs: Iterable[Job], at_once: int) -> None:
         threads = Threads(self.stop)
