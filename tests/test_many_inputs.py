@@ -155,7 +155,7 @@ def test_a_list_names_inputs_and_tells_its_bad_lines_by_number(jobs: Jobs, separ
     unit = "name" if separator == b"\0" else "line"
     first, second, last = result.stderr.splitlines()
     assert first.startswith(f"birefvideo: list.txt, {unit} 4: gone.mp4 does not exist; ")
-    assert second.startswith(f"birefvideo: list.txt, {unit} 5: ??.mp4 is no UTF-8") or "line 5" in second
+    assert second.startswith(f"birefvideo: list.txt, {unit} 5: ") and "is no UTF-8 and no file's name" in second
     assert last == "birefvideo: 2 of 5 inputs failed"
     assert report_of(Path("out"))["gone.mp4"]["status"] == "failed"
 
@@ -270,7 +270,7 @@ def test_jobs_with_one_stem_take_turns(jobs: Jobs) -> None:
     def act(source: Path, progress: Any) -> None:
         running.append(str(source))
         both.wait(0.2)
-        assert sum(name.startswith("a.") for name in running) == 1
+        assert sum(name.startswith("a.") for name in running) <= 1
         running.remove(str(source))
 
     jobs.act = act

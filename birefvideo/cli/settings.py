@@ -106,7 +106,7 @@ def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
         if param.name in values:
             raise OptionError(f"{file}: {key} is there twice: leave one out")
         try:
-            values[param.name] = _from_folder(param.name, _checked(param, value), file.parent)
+            values[param.name] = _checked(param, _from_folder(param.name, value, file.parent))
         except ValueError as error:
             raise OptionError(f"{file}: {key} is {value!r}: {error}") from None
         except BirefvideoError as error:
