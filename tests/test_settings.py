@@ -104,7 +104,7 @@ def test_names_in_the_users_file_count_from_its_folder_on(given: list[dict[str, 
         ("premultiplied = 'red'", "premultiplied is 'red': only black is possible"),
         ("to = ['proress']", "proress"),
         ("to = []", "to is []: give a text or a list of texts"),
-        ("jobs = 0", "jobs is 0: give a number from 1 to 64"),
+        ("jobs = 0", "jobs is 0: give a number of inputs from 1 to 64"),
         ("jobs = '2'", "jobs is '2': give a number"),
         ("out = 3", "out is 3: give a text"),
         ("preset = 'youtub'", "preset is 'youtub': give one of youtube, reels, archive, web, draft (did you mean"),
@@ -123,6 +123,11 @@ def test_what_is_wrong_in_a_file_is_told_in_one_line_with_the_file_and_the_key(
         assert command.exit_code == 2 and len(command.stderr.splitlines()) == 1, command.output
         assert command.stderr.startswith(f"birefvideo: {CONFIG}") and words in command.stderr
     assert given == []
+
+
+def test_so_many_jobs_at_once_are_refused_on_the_command_line_too(given: list[dict[str, Any]]) -> None:
+    result = invoke("--jobs", 65)
+    assert result.exit_code == 2 and "give a number of inputs from 1 to 64" in result.stderr and given == []
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest(given: list[dict[str, Any]]) -> None:

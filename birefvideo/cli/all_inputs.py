@@ -81,7 +81,10 @@ def plan_all(
         raise next(iter(errors.values()))  # of the command, and not of a clip
     for clip, error in errors.items():
         failures.tell(clip, error)
-    for those, error in clashes({**(before or {}), **jobs}).items():
+    found = clashes({**(before or {}), **jobs})
+    if before is None and not errors and len(found) == 1 and {*next(iter(found))} == {*jobs}:
+        raise next(iter(found.values()))
+    for those, error in found.items():
         new = [clip for clip in those if clip in jobs]
         for clip in new:
             del jobs[clip]

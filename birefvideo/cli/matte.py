@@ -12,13 +12,13 @@ from birefvideo.cli.completion import complete_formats, complete_presets
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin
 from birefvideo.cli.outcomes import Outcomes, closing
-from birefvideo.cli.parse import path, path_or_stream, use_settings, with_options
+from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_settings, with_options
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.run_all import Work
-from birefvideo.cli.shared_options import COMMON, MANY, Debug, Overwrite, Receipt
+from birefvideo.cli.shared_options import COMMON, BATCH, Debug, Overwrite, Receipt
 from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
@@ -86,7 +86,7 @@ def matte(
     recursive: Annotated[
         bool,
         typer.Option(
-            "--recursive", "-r", help="Search folders inside folders too; -o gets the same tree.", rich_help_panel=MANY
+            "--recursive", "-r", help="Search folders inside folders too; -o gets the same tree.", rich_help_panel=BATCH
         ),
     ] = False,
     files_from: Annotated[
@@ -96,7 +96,7 @@ def matte(
             metavar="LIST",
             parser=path_or_stream,
             help="Take inputs from a list, one a line; - is stdin.",
-            rich_help_panel=MANY,
+            rich_help_panel=BATCH,
         ),
     ] = None,
     skip_existing: Annotated[
@@ -104,18 +104,22 @@ def matte(
         typer.Option(
             "--skip-existing",
             help="Leave what receipts prove to be done, and make again what has changed.",
-            rich_help_panel=MANY,
+            rich_help_panel=BATCH,
         ),
     ] = False,
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", metavar="N", min=1, max=64, help="So many inputs at once, with one network.", rich_help_panel=MANY
+            "--jobs",
+            metavar="N",
+            callback=checked_jobs,
+            help="So many inputs at once, with one network.",
+            rich_help_panel=BATCH,
         ),
     ] = 1,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Wait for clips that come into the folders, until Ctrl-C.", rich_help_panel=MANY),
+        typer.Option("--watch", help="Wait for clips that come into the folders, until Ctrl-C.", rich_help_panel=BATCH),
     ] = False,
     report: Annotated[
         str | None,
@@ -123,7 +127,7 @@ def matte(
             "--report",
             metavar="FILE|none",
             help="Where to tell programs what became of each input; default: report.json, of several inputs.",
-            rich_help_panel=MANY,
+            rich_help_panel=BATCH,
         ),
     ] = None,
     receipt: Receipt = True,

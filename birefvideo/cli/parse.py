@@ -14,7 +14,7 @@ from birefvideo.cli.completion import OF_OPTIONS
 from birefvideo.cli.errors import reported
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import Command, heading
-from birefvideo.cli.settings import key_of, settings
+from birefvideo.cli.settings import AT_ONCE, key_of, settings
 from birefvideo.errors import InputError
 from birefvideo.hints import possible_path
 from birefvideo.jobs.options import Options
@@ -133,6 +133,18 @@ def use_settings(ctx: typer.Context, preset: str | None) -> str | None:
     ctx.default_map = found.values
     ctx.meta[ORIGINS] = found.origins
     return found.values.get("preset")
+
+
+def checked_jobs(value: int) -> int:
+    """Return how many jobs run at once; the callback of --jobs.
+
+    Raises:
+        BadParameter: it is out of range.
+    """
+    try:
+        return AT_ONCE(value) or 1
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def with_values(args: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 from birefvideo.cli.presets import PRESETS
 from birefvideo.errors import BirefvideoError, OptionError, named, with_arguments
 from birefvideo.hints import meant
+from birefvideo.jobs.option_values import whole_number
 from birefvideo.jobs.options import Options, parse_option
 
 if sys.version_info >= (3, 11):
@@ -28,6 +29,8 @@ TABLE = "matte"
 """The table of a config file that holds options; they may also stand before all tables."""
 _MOST = 1 << 20
 """Bytes that a config file has at most."""
+AT_ONCE = whole_number(1, 64, "a number of inputs from 1 to 64")
+"""Parses --jobs."""
 _PATHS = ("out", "report", "files_from")
 """Options that name files; in a config file they count from its folder on."""
 _NO_PATHS = ("-", "none")
@@ -146,8 +149,8 @@ def _checked(param: Any, value: Any) -> Any:
         from birefvideo.media.format_table import get_formats
 
         get_formats(typed)
-    elif not param.is_flag and type(typed) is int:
-        _in_range(param, typed)
+    elif param.name == "jobs":
+        AT_ONCE(typed)
     return typed
 
 
@@ -173,12 +176,6 @@ def _as_typed(param: Any, value: Any) -> Any:
     if isinstance(value, bool | list | dict) or (not is_field and not isinstance(value, str)):
         raise ValueError("give a text")
     return str(value)
-
-
-def _in_range(param: Any, value: int) -> None:
-    bounds: Any = param if hasattr(param, "min") else param.type  # by the version of typer
-    if not bounds.min <= value <= bounds.max:
-        raise ValueError(f"give a number from {bounds.min} to {bounds.max}")
 
 
 def _from_folder(name: str, value: Any, folder: Path) -> Any:

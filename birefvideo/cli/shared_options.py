@@ -9,7 +9,7 @@ import typer
 from birefvideo.cli.program import heading
 
 COMMON = heading("Common")
-MANY = heading("Batch")
+BATCH = heading("Batch")
 
 Receipt = Annotated[
     bool,
