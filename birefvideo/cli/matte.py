@@ -18,7 +18,7 @@ from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.run_all import Work
-from birefvideo.cli.shared_options import COMMON, BATCH, Debug, Overwrite, Receipt
+from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
 from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
