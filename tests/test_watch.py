@@ -52,7 +52,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[
             if fails():
                 raise BirefvideoError(f"{clip.name} cannot be read")
 
-        monkeypatch.setattr(watch.time, "monotonic", clock.monotonic)
+        monkeypatch.setattr("birefvideo.cli.watch.time.monotonic", clock.monotonic)
         monkeypatch.setattr("birefvideo.media.reading.probe.probe", probe)
         refuse = lambda clip, error: found.append((clock.now, f"REFUSED {clip.name}"))  # noqa: E731
         for ready in watch.Watch(lambda: find_clips([tmp_path], None), refuse, clock):

@@ -75,8 +75,8 @@ def plan_all(
         place = out / below if out is not None else None
         try:
             jobs[clip] = plan_targets(clip, place, to, options, into=into or is_below)
-        except BirefvideoError as error:
-            errors[clip] = error
+        except BirefvideoError as why:
+            errors[clip] = why
     if errors and before is None and not jobs and len({error.message for error in errors.values()}) == 1:
         raise next(iter(errors.values()))  # of the command, and not of a clip
     for clip, error in errors.items():

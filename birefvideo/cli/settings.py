@@ -129,9 +129,10 @@ def _load(file: Path) -> dict[str, Any]:
     if len(data) > _MOST:
         raise OptionError(f"{file} is larger than any config file: move it")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        table: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{file} is no TOML: {error}") from None
+    return table
 
 
 def _checked(param: Any, value: Any) -> Any:
