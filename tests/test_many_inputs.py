@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import _thread
 import json
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from birefvideo.cli import app
@@ -263,7 +264,8 @@ def test_jobs_run_at_once_and_their_lines_stay_together(jobs: Jobs) -> None:
 
 
 def test_jobs_with_one_stem_take_turns(jobs: Jobs) -> None:
-    touch("a.mp4", "a.jpg", "b/a.mp4")
+    touch("a.mp4", "b/a.mp4")
+    Image.new("RGB", (8, 8)).save("a.jpg")
     running: list[str] = []
     both = threading.Event()
 
@@ -279,20 +281,24 @@ def test_jobs_with_one_stem_take_turns(jobs: Jobs) -> None:
 
 def test_ctrl_c_stops_all_jobs_and_the_report_says_what_is_missing(jobs: Jobs) -> None:
     touch("a.mp4", "b.mp4", "c.mp4", "d.mp4")
-    both = threading.Barrier(2)
+    both, ended = threading.Barrier(2), list[str]()
 
     def act(source: Path, progress: Any) -> None:
         if source.stem == "a":
             return
         if both.wait(10) == 0:
-            _thread.interrupt_main()
-        for _ in range(2000):
-            progress.frame()
-            threading.Event().wait(0.005)
-        raise AssertionError("it was not stopped")
+            os.kill(os.getpid(), signal.SIGINT)
+        try:
+            for _ in range(2000):
+                progress.frame()
+                threading.Event().wait(0.005)
+        finally:
+            threading.Event().wait(0.3)
+            ended.append(source.name)
 
     jobs.act = act
     result = invoke("a.mp4", "b.mp4", "c.mp4", "d.mp4", "--jobs", 2)
+    assert sorted(ended) == ["b.mp4", "c.mp4"], "what a job leaves is told once it has ended"
     assert result.exit_code == 130 and "stopped; nothing was finished yet" in result.stderr
     statuses = {name: (row["status"], row["message"]) for name, row in report_of(Path()).items()}
     assert statuses["a.mp4"][0] == "done" and statuses["d.mp4"] == ("stopped", "not begun")

@@ -168,23 +168,26 @@ class Threads:
             BaseException: the first that a job, or the finding of jobs, raised.
         """
         source = iter(jobs)
-        threads = [threading.Thread(target=self._work, args=(source, run), name=f"job {i}") for i in range(at_once)]
+        over = [threading.Event() for _ in range(at_once)]
+        begun: list[threading.Event] = []
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(_LOOKS_EVERY)
+            for number, event in enumerate(over):
+                threading.Thread(target=self._work, args=(source, run, event), name=f"job {number}").start()
+                begun.append(event)
+            # Not by joining them: where Ctrl-C interrupts that, Python takes the thread for ended.
+            for event in begun:
+                while not event.wait(_LOOKS_EVERY):
+                    pass
         except BaseException:
             self._stop.set()
             print_error("stopping …")
-            for thread in threads:
-                thread.join()
+            for event in begun:
+                event.wait()
             raise
         if self._errors:
             raise self._errors[0]
 
-    def _work(self, source: Iterator[Job], run: Callable[[Job], None]) -> None:
+    def _work(self, source: Iterator[Job], run: Callable[[Job], None], over: threading.Event) -> None:
         try:
             while not self._stop.is_set():
                 with self._taking:
@@ -195,6 +198,8 @@ class Threads:
         except BaseException as error:
             self._stop.set()
             self._errors.append(error)
+        finally:
+            over.set()
 
 
 class Places:
