@@ -92,8 +92,9 @@ def _find(
     is_tree = recursive and any(item.is_dir() for item in inputs)
     names_file = out is not None and out.suffix and not into and not out.is_dir()
     if names_file and (len(clips) > 1 or is_tree):
-        why = "the outputs are a tree of folders" if is_tree else f"there are {len(clips)} inputs"
-        raise OptionError(f"{out} names one file, but {why}: name a folder with {named('out')}")
+        clash = f"names one file, but there are {len(clips)} inputs"
+        clash = "names one file, but the outputs are a tree of folders" if is_tree else clash
+        raise OptionError(f"{out} {clash}: name a folder with {named('out')}")
     return Inputs(dict(clips.values()), missing)
 
 

@@ -35,9 +35,10 @@ def clashes(jobs: Mapping[Path, Sequence[Target]]) -> dict[tuple[Path, ...], Opt
         for makers in alike:
             (*others, last) = makers
             if others:
-                both = f"{', '.join(map(str, others))} and {last} would {'both' if len(others) == 1 else 'all'}"
+                verb = "would both write" if len(others) == 1 else "would all write"
                 found[tuple(makers)] = OptionError(
-                    f"{both} write {makers[last]}: run them with different {named('out')}"
+                    f"{', '.join(map(str, others))} and {last} {verb} {makers[last]}: run them with different "
+                    f"{named('out')}"
                 )
     return found
 
