@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from fractions import Fraction
@@ -16,6 +15,7 @@ from birefvideo.errors import with_flags
 if TYPE_CHECKING:
     from birefvideo.jobs.loaded_model import ModelIdentity
     from birefvideo.jobs.plan import Plan
+    from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Progress, Result
 
 
@@ -53,6 +53,8 @@ class JobBar:
     def _planned(self, plan: Plan, model: ModelIdentity) -> None:
         from tqdm import tqdm
 
+        from birefvideo.jobs.progress import total_frames
+
         info = plan.source
         why = f" ({model.reason})" if model.reason else ""
         settings = plan.settings
@@ -61,15 +63,14 @@ class JobBar:
             f"{self._clip.name}: {info.width}×{info.height}{times}; "
             f"model {model.name}{why} on {settings['device']}, {settings['dtype']}"
         )
-        is_whole = plan.span.start is None and plan.span.end is None
-        total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None
+        total = total_frames(plan)
         tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
         # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
         log = not sys.stderr.isatty()
         interval = 10 if log else 0.1
         self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
 
-    def _frame(self) -> None:
+    def _frame(self, progress: FrameProgress) -> None:
         self._bar.update()
 
     def _resumed(self, frames: int) -> None:

@@ -27,6 +27,7 @@ from birefvideo.jobs.plan import (
     review_targets,
     with_earlier_batch,
 )
+from birefvideo.jobs.progress import Meter, cancelled
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
@@ -219,24 +220,26 @@ def _run_segments(
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
         progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
+    meter = Meter(plan, done, progress.frame)
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, meter) for s in plan.segments]
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
+    if progress.finishing() is False:
+        raise cancelled(plan.source.path, meter.done)
     return reports, done
 
 
-def _run_segment(
-    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
-) -> SegmentReport:
+def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, meter: Meter) -> SegmentReport:
     folder.check_held()
+    meter.segment = segment.number
     report = write_parts(
         plan.source,
         segment.span,
         [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
         plan.options,
         predictor,
-        progress.frame,
+        meter.frame,
         model=plan.settings["model"],
         first=plan.span.start,
     )
