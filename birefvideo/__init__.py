@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OutputError,
     )
     from birefvideo.frames import Frame
+    from birefvideo.job import Job
     from birefvideo.jobs.advise import advise
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.progress import FrameProgress
@@ -48,6 +49,7 @@ _HOMES = {
     **dict.fromkeys(("Comparison", "compare"), "comparison.compare"),
     "Frame": "frames",
     "FrameProgress": "jobs.progress",
+    "Job": "job",
     "Options": "jobs.options",
     "Result": "jobs.result",
     **dict.fromkeys(("Session", "cutout"), "session"),
@@ -63,6 +65,7 @@ __all__ = [
     "Frame",
     "FrameProgress",
     "InputError",
+    "Job",
     "ModelError",
     "OptionError",
     "Options",

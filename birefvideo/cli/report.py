@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from birefvideo.cli.printing import printable, tell
 from birefvideo.errors import with_flags
+from birefvideo.own_files import size_of
 
 if TYPE_CHECKING:
     from birefvideo.jobs.loaded_model import ModelIdentity
@@ -110,7 +111,7 @@ def _print_outputs(result: Result) -> None:
     names = [short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
-        tell(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
+        tell(f"  wrote {name:{width}}  {_megabytes(size_of(path)):>6} MB")
     if result.review is not None:
         tell(f"  review it in a browser: {short(result.review)}")
 
@@ -131,11 +132,6 @@ def _pace(result: Result) -> str:
     rate = result.computed / result.seconds if result.seconds else 0.0
     pace = "" if result.frames == 1 else f" ({new}{rate:.1f} fps)"
     return f"{frames} in {_duration(result.seconds)}{pace}"
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
-    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _megabytes(size: int) -> str:

@@ -12,6 +12,7 @@ from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
+from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
@@ -73,7 +74,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
@@ -86,6 +87,8 @@ def run(
     folder = JobFolder(plan, overwrite)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
+    there = bytes_there(plan.folder) if folder.resumes() else 0
+    folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(
         plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
     )
@@ -95,7 +98,7 @@ def run(
     return result
 
 
-def _planned(
+def planned(
     source: Path,
     targets: Sequence[Target],
     options: Options,
