@@ -15,9 +15,11 @@ from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.kept_mattes import KeptMattes
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.pace import segment_frames
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
@@ -124,7 +126,7 @@ def planned(
         source=info,
         targets=(*targets, *copies),
         span=span,
-        segments=plan_segments(info, span),
+        segments=plan_segments(info, span, segment_frames(model, info)),
         options=options,
         folder=folder,
         inputs=inputs,
@@ -241,7 +243,7 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, predictor: Pre
         segment.span,
         [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
         plan.options,
-        predictor,
+        predictor if plan.source.still else KeptMattes(predictor, folder.mattes(segment)),
         meter.frame,
         model=plan.settings["model"],
         first=plan.span.start,
