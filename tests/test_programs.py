@@ -118,7 +118,7 @@ class TestEvents:
         os.close(read)
         command = [sys.executable, "-m", "birefvideo", "matte", source, "--model", network, "--to", "matte", "--json"]
         with os.fdopen(write, "wb") as pipe:
-            done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=120, check=False)
+            done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=600, check=False)
         assert (done.returncode, done.stderr) == (0, b"") and source.with_name("plain_matte.mp4").exists()
 
     def test_what_does_not_go_together_is_refused(self, copy: GetClip) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -90,7 +91,7 @@ class JobEvents:
         self._events = events
         self._clip = clip
         self._plan: Plan | None = None
-        self._told = 0.0
+        self._told = -math.inf
         self._unsaid: FrameProgress | None = None
 
     @property
