@@ -4,7 +4,7 @@ A soft pixel shows I = α F + (1 - α) B. F and B are found from coarse to fine:
 their neighbours, each neighbour counting by how much of F or B it shows, then moved the least that makes them mix to I.
 The levels are those of Germer et al., "Fast Multi-Level Foreground Estimation" (ICPR 2020), the weighted averages those
 of Forte, "Approximate Fast Foreground Colour Estimation" (ICIP 2021). The mixing is linear in the YUV codes too, so
-nothing passes through RGB. The levels end at reduced size; at full size only the last move is made, by tiles.
+nothing passes through RGB. The levels end at reduced size; at full size only the last move is made, where it counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 from birefvideo.colour import FULL_RANGE
 from birefvideo.frames import Alpha, AlphaFrame, Frame
 from birefvideo.matting.despill import Spill, suppress
-from birefvideo.matting.grid import Grid, Map, Mask, Tile
+from birefvideo.matting.grid import Grid, Map, Mask
+from birefvideo.matting.patches import Patch, patches
 from birefvideo.planes import Codes, bit_depth, plane_array, to_444
 
 OPAQUE = 1 - 0.5 / 255
@@ -76,8 +77,8 @@ def estimate_foreground(picture: av.VideoFrame, alpha: Alpha, spill: Spill | Non
     nominal = _nominal_codes(picture)
     if soft.any():
         colours = _solve(small, [grid.reduce(codes) for codes in planes], nominal, _box(soft))
-        for tile in grid.tiles(soft):
-            _fill(tile, planes, alpha, colours, nominal)
+        for patch in patches(grid, soft):
+            _fill(patch, planes, alpha, colours, nominal)
         if spill is not None:
             (_, behind_u), (_, behind_v) = colours[1:]
             suppress(spill, grid, (planes[1], planes[2]), (behind_u, behind_v), near, solid)
@@ -209,23 +210,27 @@ def _resize(stack: Map, shape: tuple[int, ...]) -> Map:
 
 
 def _fill(
-    tile: Tile,
+    patch: Patch,
     planes: list[Codes],
     alpha: Alpha,
     colours: list[tuple[Map, Map]],
     nominal: tuple[_Nominal, ...],
 ) -> None:
-    """Replace one tile of the picture's codes by F where it is not opaque."""
-    a = alpha[tile.pixels]
+    """Replace the codes of a patch by F where it is not opaque."""
+    a = patch.pick(alpha)
     # F + move · (I - α F - (1 - α) B), sorted by F, B and I.
     move, _ = _moves(a, np.float32(_CALM) * (1 - a))
     keep, take = 1 - move * a, move * (1 - a)
-    mixed = (a < OPAQUE).view(np.uint8)
+    opaque = a >= OPAQUE
     for codes, (f, b), bound in zip(planes, colours, nominal, strict=True):
-        seen = codes[tile.pixels]
-        estimate = keep * tile.enlarge(f)
-        estimate -= take * tile.enlarge(b)
+        seen = patch.pick(codes)
+        estimate = patch.enlarge(f)
+        estimate *= keep
+        behind = patch.enlarge(b)
+        behind *= take
+        estimate -= behind
         estimate += move * seen
         np.clip(estimate, bound.lowest, bound.highest, out=estimate)
-        rounded = cv2.add(estimate, 0, dtype=cv2.CV_8U if seen.dtype == np.uint8 else cv2.CV_16U)
-        cv2.copyTo(rounded, mixed, seen)
+        np.rint(estimate, out=estimate)
+        np.copyto(estimate, seen, where=opaque)
+        patch.put(estimate, codes)
