@@ -83,8 +83,10 @@ def estimate_foreground(picture: av.VideoFrame, alpha: Alpha, spill: Spill | Non
             (_, behind_u), (_, behind_v) = colours[1:]
             suppress(spill, grid, (planes[1], planes[2]), (behind_u, behind_v), near, solid)
     far = grid.repeat((~near).view(np.uint8))
-    for codes, bound in zip(planes, nominal, strict=True):
-        cv2.copyTo(np.full_like(codes, bound.black), far, codes)
+    for black, of_one_black in ((nominal[0].black, planes[:1]), (nominal[1].black, planes[1:])):
+        blank = np.full_like(planes[0], black)
+        for codes in of_one_black:
+            cv2.copyTo(blank, far, codes)
     return result
 
 

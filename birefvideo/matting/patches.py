@@ -28,6 +28,7 @@ class Patch:
             self._inside = (down < grid.height) & (across < grid.width)
         self._down, self._across = np.minimum(down, grid.height - 1), np.minimum(across, grid.width - 1)
         self._places: dict[int, NDArray[np.intp]] = {}
+        self._samples: dict[tuple[tuple[int, ...], int], NDArray[np.intp]] = {}
 
     def pick(self, plane: NDArray[Any]) -> NDArray[Any]:
         """Return the pixels' values of a full-size plane; what reaches out of the picture has its last ones."""
@@ -38,6 +39,7 @@ class Patch:
     def put(self, values: NDArray[Any], plane: NDArray[Any]) -> None:
         """Write the pixels' values into a full-size plane."""
         flat, places = self._flat(plane)
+        values = values.astype(plane.dtype, copy=False)
         if self._inside is None:
             flat[places] = values
         else:
@@ -46,18 +48,24 @@ class Patch:
     def enlarge(self, cells: Map, samples: int = 1) -> Map:
         """Interpolate a map that has `samples` rows and columns of values a cell to the pixels."""
         first, weights = _interpolation(self._grid.factor, samples)
-        taps = np.arange(-1, samples + 1)
-        down = np.clip(self._rows * samples + taps[:, None], 0, cells.shape[0] - 1)
-        across = np.clip(self._columns * samples + taps[:, None], 0, cells.shape[1] - 1)
-        near = np.ascontiguousarray(cells).ravel().take(down[:, None] * cells.shape[1] + across)
+        near = np.ascontiguousarray(cells).ravel().take(self._around(cells.shape, samples))
         count = len(self._rows)
-        wide = np.empty((len(taps), len(first), count), np.float32)
+        wide = np.empty((len(near), len(first), count), np.float32)
         pixels = np.empty((len(first), len(first), count), np.float32)
         for j, (tap, weight) in enumerate(zip(first, weights, strict=True)):
             cv2.addWeighted(near[:, tap], 1 - weight, near[:, tap + 1], weight, 0, dst=wide[:, j])
         for i, (tap, weight) in enumerate(zip(first, weights, strict=True)):
             cv2.addWeighted(wide[tap], 1 - weight, wide[tap + 1], weight, 0, dst=pixels[i])
         return pixels
+
+    def _around(self, shape: tuple[int, ...], samples: int) -> NDArray[np.intp]:
+        """Return where the samples of each cell lie in a flat map, and those around it: (rows, columns, cells)."""
+        if (shape, samples) not in self._samples:
+            taps = np.arange(-1, samples + 1)[:, None]
+            down = np.clip(self._rows * samples + taps, 0, shape[0] - 1)
+            across = np.clip(self._columns * samples + taps, 0, shape[1] - 1)
+            self._samples[shape, samples] = down[:, None] * shape[1] + across
+        return self._samples[shape, samples]
 
     def _flat(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         """Return the memory of a plane in one row, and where the pixels lie there."""
