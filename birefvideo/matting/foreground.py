@@ -10,6 +10,7 @@ nothing passes through RGB. The levels end at reduced size; at full size only th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import av
 import cv2
@@ -28,6 +29,9 @@ EMPTY = 0.5 / 255
 """Below this alpha a pixel shows the background alone: it rounds to 0 in 8 bits."""
 MARGIN = 8
 """How far colour is extended into the empty background, at least, in pixels: what a scaler or a blur may reach."""
+
+Box: TypeAlias = "tuple[slice, slice]"
+"""Rows and columns of a map."""
 
 _COARSEST = 4
 """The levels go down to this long side, so that colour finds its way across any gap."""
@@ -134,33 +138,44 @@ def _solid(small: Map, factor: int) -> Mask:
     return small > 1 - (1 - OPAQUE) / factor**2
 
 
-def _box(soft: Mask) -> tuple[slice, slice]:
+def _box(soft: Mask) -> Box:
     """Return the rectangle of cells that can reach a soft one in the rounds of the finest level and in enlarging."""
-    reach = _ROUNDS[0] + 1
     x, y, width, height = cv2.boundingRect(soft.view(np.uint8))
-    return np.s_[max(y - reach, 0) : y + height + reach, max(x - reach, 0) : x + width + reach]
+    return _grown(np.s_[y : y + height, x : x + width], _ROUNDS[0] + 1)
 
 
-def _solve(
-    small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: tuple[slice, slice]
-) -> list[tuple[Map, Map]]:
-    """Return F and B of each plane at reduced size, in codes; the finest level is solved within `box` only.
+def _grown(box: Box, reach: int) -> Box:
+    rows, columns = box
+    return np.s_[max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach]
 
-    There it is solved for luma only and interpolated for chroma, of which a source has a quarter as many samples: that
+
+def _coarser(box: Box, rounds: int) -> Box:
+    """Return what of the next level can reach a rectangle of a finer one, in so many rounds and in enlarging."""
+    halves = (slice(part.start // 2, -(-part.stop // 2)) for part in box)
+    return _grown((next(halves), next(halves)), rounds + 1)
+
+
+def _solve(small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: Box) -> list[tuple[Map, Map]]:
+    """Return F and B of each plane at reduced size, in codes; every level is solved where it can reach `box` only.
+
+    The finest level is solved for luma only and interpolated for chroma, of which a source has a quarter as many samples: that
     loses nothing (measured), and saves half the time.
     """
     lowest, highest = (
         np.array([getattr(bound, end) for bound in nominal], np.float32)[:, None, None] for end in ("lowest", "highest")
     )
     alpha, seen = _halve(small), np.stack([_halve(plane.astype(np.float32)) for plane in cells])
-    levels = [(alpha, seen, _ROUNDS[1])]
+    place = _coarser(box, _ROUNDS[1])
+    levels = [(alpha, seen, _ROUNDS[1], place)]
     while max(alpha.shape) > _COARSEST:
         alpha, seen = _halve(alpha), np.stack([_halve(values) for values in seen])
-        levels.append((alpha, seen, _MOST_ROUNDS))
+        place = _coarser(place, _MOST_ROUNDS)
+        levels.append((alpha, seen, _MOST_ROUNDS, place))
     f = b = seen
-    for alpha, seen, rounds in reversed(levels):
+    for alpha, seen, rounds, place in reversed(levels):
         f, b = _resize(f, alpha.shape), _resize(b, alpha.shape)
-        _refine(f, b, seen, alpha, rounds)
+        part = np.s_[:, *place]
+        _refine(f[part], b[part], seen[part], alpha[place], rounds)
         np.clip(f, lowest, highest, out=f)
         np.clip(b, lowest, highest, out=b)
     f, b = _resize(f, small.shape), _resize(b, small.shape)
