@@ -158,8 +158,8 @@ def _coarser(box: Box, rounds: int) -> Box:
 def _solve(small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: Box) -> list[tuple[Map, Map]]:
     """Return F and B of each plane at reduced size, in codes; every level is solved where it can reach `box` only.
 
-    The finest level is solved for luma only and interpolated for chroma, of which a source has a quarter as many samples: that
-    loses nothing (measured), and saves half the time.
+    The finest level is solved for luma only and interpolated for chroma, of which a source has a quarter as many
+    samples: that loses nothing (measured), and saves half the time.
     """
     lowest, highest = (
         np.array([getattr(bound, end) for bound in nominal], np.float32)[:, None, None] for end in ("lowest", "highest")
@@ -174,7 +174,7 @@ def _solve(small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: B
     f = b = seen
     for alpha, seen, rounds, place in reversed(levels):
         f, b = _resize(f, alpha.shape), _resize(b, alpha.shape)
-        part = np.s_[:, *place]
+        part = np.s_[:, place[0], place[1]]
         _refine(f[part], b[part], seen[part], alpha[place], rounds)
         np.clip(f, lowest, highest, out=f)
         np.clip(b, lowest, highest, out=b)
