@@ -35,7 +35,7 @@ Box: TypeAlias = "tuple[slice, slice]"
 
 _COARSEST = 4
 """The levels go down to this long side, so that colour finds its way across any gap."""
-_ROUNDS, _MOST_ROUNDS = (2, 4), 10
+_ROUNDS, _MOST_ROUNDS = (2, 3), 6
 """Average-and-move rounds at the finest level and the next; at every coarser one, where they cost little."""
 _FAITH = 0.02
 """Weight of a pixel that shows nothing of F, against 1 for one that shows only F; the same for B."""
