@@ -44,6 +44,7 @@ from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import Writer, open_writer
 from birefvideo.media.writing.sinks import ENCODERS
+from birefvideo.memory import reuse_memory
 from birefvideo.pipeline import AT_ONCE, Matter, matte_segment
 
 T = TypeVar("T")
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure peak memory of 20 s and of 5 minutes too")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
+    reuse_memory()  # as the command does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = folder / "clip.mp4"

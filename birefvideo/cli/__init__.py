@@ -23,6 +23,7 @@ from birefvideo.cli.parse import JobCommand
 from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
 from birefvideo.cli.program import Command, Program
 from birefvideo.cli.verify import verify
+from birefvideo.memory import reuse_memory
 
 SPINS = "1000"
 """How often a waiting thread looks before it sleeps, some 20 µs: what OpenMP itself does once it has more threads than
@@ -66,6 +67,7 @@ def main() -> None:
     """Entry point of the `birefvideo` program."""
     _open_closed_streams()
     _share_the_machine()
+    reuse_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job

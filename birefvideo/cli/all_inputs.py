@@ -16,6 +16,7 @@ from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
+    from birefvideo.cli.events import Events
     from birefvideo.jobs.plan import Target
 
     Jobs = dict[Path, tuple[Target, ...]]
@@ -27,13 +28,18 @@ def first_words(model: str) -> str:
     return f"loading the {'built-in ' if model == EMBEDDED else ''}model{'' if model == 'auto' else f' {model}'} …"
 
 
-def tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quiet: bool) -> None:
+def tell_what_is_idle(
+    jobs: Jobs, options: Options, given: Collection[str], quiet: bool, events: Events | None = None
+) -> None:
     """Print a note for each option that changes none of the outputs."""
     from birefvideo.jobs.no_effect import without_effect
 
     formats = [target.format for targets in jobs.values() for target in targets]
-    for note in without_effect(options, formats, given) if formats and not quiet else ():
-        print_note(note)
+    for note in without_effect(options, formats, given) if formats else ():
+        if events is not None:
+            events.warned(None, note)
+        if not quiet:
+            print_note(note)
 
 
 def plan_all(

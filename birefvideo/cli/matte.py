@@ -9,13 +9,15 @@ import typer
 
 from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
 from birefvideo.cli.completion import complete_formats, complete_presets
-from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.errors import Failures, print_missing, reported
+from birefvideo.cli.events import events_asked_for
 from birefvideo.cli.inputs import can_begin
+from birefvideo.cli.look_ahead import look_ahead
 from birefvideo.cli.outcomes import Outcomes, closing
 from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_settings, with_options
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
-from birefvideo.cli.printing import print_error, tell
+from birefvideo.cli.printing import tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
@@ -140,6 +142,27 @@ def matte(
             rich_help_panel=COMMON,
         ),
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Only tell what would be done, what it takes, and whether it can be; --json: to programs.",
+            rich_help_panel=COMMON,
+        ),
+    ] = False,
+    progress: Annotated[
+        str,
+        typer.Option(
+            "--progress",
+            metavar="bar|json",
+            help="How to show progress on stderr; json: an object a line, and nothing else there.",
+            rich_help_panel=COMMON,
+        ),
+    ] = "bar",
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Tell programs on stdout, an object a line.", rich_help_panel=COMMON),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=COMMON)
     ] = False,
@@ -154,20 +177,23 @@ def matte(
     Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
-    failures = Failures(debug)
     with reported(debug):
-        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, preview=preview)
+        events = events_asked_for(progress, as_json=as_json, plan=plan, preview=preview)
+    failures = Failures(debug, events=events)
+    quiet = quiet or as_json
+    with reported(debug, events=events):
+        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, looks=preview or plan)
         get_formats(to or [])
         chosen = Options(**options)
         found = wanted.find()
         if not quiet and (watch or can_begin(list(found.clips))):
             tell("waiting for clips; Ctrl-C ends it" if watch else first_words(options.get("model", "auto")))
         planned = plan_all(found.clips, wanted.out, to or [], chosen, failures, into=wanted.into)
-        tell_what_is_idle(planned, chosen, options, quiet)
+        tell_what_is_idle(planned, chosen, options, quiet, events)
         total = len(found.clips) + len(found.missing)
         outcomes = Outcomes(wanted.report(report, several=watch or total > 1))
     for line in found.missing.values():
-        print_error(line)
+        print_missing(line, events)
     if preview:
         preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
         end(failures, len(found.missing), total)
@@ -183,6 +209,10 @@ def matte(
         "renew": skip_existing or watch,
         "strict": strict,
     }
+    if plan:
+        look_ahead(planned, chosen, failures, **choices)
+        end(failures, len(found.missing), total)
+        return
     work = Work(chosen, choices, failures, outcomes, quiet=quiet)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -61,8 +62,8 @@ class Work:
                 self._run_in_turn(jobs)
             else:
                 self._run_in_threads(jobs, at_once)
-        except KeyboardInterrupt:
-            self._tell_stopped()
+        except KeyboardInterrupt as error:
+            self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
 
     def _run_in_turn(self, jobs: Iterable[Job]) -> None:
@@ -72,8 +73,10 @@ class Work:
         for clip, targets in jobs:
             self._running = {clip: targets}
             with self._told(clip):
-                with JobBar(clip, self._quiet) as bar:
-                    result = self._run(clip, targets, load, bar.progress)
+                events = self._failures.events
+                with JobBar(clip, self._quiet or events is not None) as bar:
+                    progress = events.of(clip).progress if events else bar.progress
+                    result = self._run(clip, targets, load, progress)
                 self._print(clip, result)
             self._running = {}
 
@@ -105,6 +108,8 @@ class Work:
 
         result = run(clip, targets, self._options, load=load, progress=progress, **self._choices)
         self._outcomes.add(of_result(clip, result))
+        if self._failures.events:
+            self._failures.events.of(clip).finished(result)
         return result
 
     @contextmanager
@@ -120,16 +125,20 @@ class Work:
         if not self._quiet:
             print_result(clip, result)
             return
-        for loss in result.losses:  # an error of the input, if none of the job
+        for loss in result.losses if self._failures.events is None else ():  # an error of the input, if none of the job
             print_error(f"{clip}: {with_flags(loss)}")
 
     def _quiet_progress(self, clip: Path) -> Progress:
         """Return the callbacks of a job beside others: it has no bar, and a stop ends it after a frame."""
         from birefvideo.jobs.result import Progress
 
-        def frame(*_: object) -> None:
+        told_to = self._failures.events.of(clip).progress if self._failures.events else None
+
+        def frame(at: Any = None) -> None:
             if self.stop.is_set():
                 raise KeyboardInterrupt
+            if told_to is not None:
+                told_to.frame(at)
 
         def told(line: str) -> None:
             if not self._quiet:
@@ -139,14 +148,16 @@ class Work:
             if not self._quiet:
                 tell(f"{short(clip)}: begun")
 
+        if told_to is not None:
+            return replace(told_to, frame=frame)
         return Progress(planned=planned, frame=frame, told=told)
 
-    def _tell_stopped(self) -> None:
+    def _tell_stopped(self, error: KeyboardInterrupt) -> None:
         from birefvideo.jobs.plan import job_folder
 
         kept = any(job_folder(targets, clip).exists() for clip, targets in self._running.items())
-        again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
-        print_error(f"stopped; {again}")
+        again = "the same command goes on from there" if kept else "nothing was finished yet"
+        self._failures.stopped(next(iter(self._running), None), error, f"stopped; {again}")
         for clip in self._running:
             self._outcomes.add(Outcome(str(clip), "stopped", message=again))
 

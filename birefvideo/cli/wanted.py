@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birefvideo.cli.all_inputs import plan_all
-from birefvideo.cli.errors import Failures
+from birefvideo.cli.errors import Failures, print_missing
 from birefvideo.cli.inputs import Inputs, find_clips
 from birefvideo.cli.lists import read_list
 from birefvideo.cli.outcomes import Outcome, Outcomes, report_place
 from birefvideo.cli.parse import path
-from birefvideo.cli.printing import print_error
 from birefvideo.cli.watch import Watch
 from birefvideo.errors import BirefvideoError, OptionError, named
 from birefvideo.jobs.options import Options
@@ -36,7 +35,7 @@ class Wanted:
         out: where outputs go, as the user has written it.
         recursive: search folders inside folders.
         watch: the inputs are folders that clips come into.
-        preview: only a preview of each is made.
+        looks: a preview or a plan is made, and nothing else.
 
     Raises:
         BirefvideoError: nothing is named, the list cannot be read, or what is named is not what can be watched.
@@ -50,7 +49,7 @@ class Wanted:
         *,
         recursive: bool,
         watch: bool,
-        preview: bool,
+        looks: bool,
     ) -> None:
         self._inputs, self._recursive, self._watch = inputs, recursive, watch
         self.out = None if out is None else path(out)
@@ -59,8 +58,9 @@ class Wanted:
         """Whether that is a folder, whatever its name looks like."""
         if not inputs and files_from is None:
             raise OptionError(f"no input is named: give a clip or a folder, or a list with {named('files_from')}")
-        if watch and preview:
-            raise OptionError(f"{named('preview')} looks at clips that are there: leave out {named('watch')}")
+        if watch and looks:
+            both = f"{named('preview', True)} and {named('plan', True)}"
+            raise OptionError(f"{both} look at clips that are there: leave out {named('watch', True)}")
         if watch and (files_from is not None or not all(item.is_dir() for item in inputs)):
             raise OptionError(f"{named('watch')} waits for clips that come into folders: give folders that exist only")
         self._listed, self._missing = ([], {}) if files_from is None else read_list(files_from)
@@ -108,5 +108,5 @@ class Coming:
 
     def _refused(self, clip: Path, error: BirefvideoError) -> None:
         line = f"{error.for_terminal()} (it is taken when it has changed)"
-        print_error(line)
+        print_missing(line, self._failures.events)
         self._outcomes.add(Outcome(str(clip), "failed", message=line))
