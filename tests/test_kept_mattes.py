@@ -21,6 +21,7 @@ from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import segment_frames
 from birefvideo.jobs.plan import plan_segments
+from birefvideo.matting.predict import Predictor
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 
@@ -32,7 +33,7 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.now, self.seconds, self.asked = 0.0, seconds, 0
-        monkeypatch.setattr(kept_mattes.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("birefvideo.jobs.kept_mattes.time.monotonic", lambda: self.now)
 
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         for frame in frames:
@@ -109,9 +110,9 @@ def test_a_stopped_job_with_a_slow_network_goes_on_within_its_segment_to_the_sam
     with pytest.raises(OutputError, match=r"finished frames of a stopped job with smooth: run that command again"):
         birefvideo.matte(source, out, to, model=str(network), smooth=0)
     asked: list[int] = []
-    real = birefvideo.matting.predict.Predictor.predict  # type: ignore[attr-defined]
+    real = Predictor.predict
 
-    def counting(self: object, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
+    def counting(self: Predictor, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
         for frame in real(self, frames):
             asked.append(frame.pts)
             yield frame

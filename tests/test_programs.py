@@ -116,7 +116,18 @@ class TestEvents:
         source = copy("plain")
         read, write = os.pipe()
         os.close(read)
-        command = [sys.executable, "-m", "birefvideo", "matte", source, "--model", network, "--to", "matte", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "birefvideo",
+            "matte",
+            str(source),
+            "--model",
+            str(network),
+            "--to",
+            "matte",
+            "--json",
+        ]
         with os.fdopen(write, "wb") as pipe:
             done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=600, check=False)
         assert (done.returncode, done.stderr) == (0, b"") and source.with_name("plain_matte.mp4").exists()
@@ -160,7 +171,7 @@ class TestProgress:
         session.matte(source, to="matte", overwrite=True, progress=lambda: counts.append(2))
         assert counts == [1, 2]
         with pytest.raises(birefvideo.OptionError, match="a function of one argument"):
-            session.matte(source, progress=lambda one, other: None)  # type: ignore[arg-type, misc]
+            session.matte(source, progress=lambda one, other: None)  # type: ignore[arg-type]
 
 
 class TestJob:
@@ -279,14 +290,14 @@ class TestPlan:
         self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         source = copy("plain")
-        usage = shutil._ntuple_diskusage(10**9, 10**9, 10)  # type: ignore[attr-defined]
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage)
+        usage = shutil._ntuple_diskusage(10**9, 10**9, 10)
+        monkeypatch.setattr("birefvideo.jobs.disk.shutil.disk_usage", lambda path: usage)
         with pytest.raises(OutputError, match=r"needs about .* on the disk, .* and 1 kB are free"):
             birefvideo.matte(source, model=str(network))
         assert [path.name for path in source.parent.iterdir()] == ["plain.mp4"]
         assert "needs about" in invoke(source, "--model", network, "--plan").stdout
         needed = disk.usual_disk(outlook(source, _targets(source, network), Options(model=str(network))).plan).needed
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+        monkeypatch.setattr("birefvideo.jobs.disk.shutil.disk_usage", lambda path: usage._replace(free=needed - 1))
         result = invoke(source, "--model", network)
         assert result.exit_code == 0 and "it may do" in result.stdout
 
