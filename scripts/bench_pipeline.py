@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+import cv2
 import numpy as np
 from benchmarks.busy import busy
 
@@ -261,7 +262,8 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure peak memory of 20 s and of 5 minutes too")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
-    reuse_memory()  # as the command does
+    reuse_memory()  # this and the next as the command does
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = folder / "clip.mp4"
