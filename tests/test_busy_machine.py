@@ -46,6 +46,11 @@ def test_a_user_s_own_choice_of_how_threads_wait_is_kept(chosen: dict[str, str])
     assert shown.splitlines()[-1] == str(chosen)
 
 
+@pytest.mark.parametrize(("chosen", "threads"), [({}, 1), ({"OPENCV_FOR_THREADS_NUM": "2"}, 2)])
+def test_opencv_has_one_thread_a_frame_unless_the_user_chose(chosen: dict[str, str], threads: int) -> None:
+    assert int(run("import cv2; print(cv2.getNumThreads())", **chosen).stdout.split()[-1]) == threads
+
+
 FAULTS = """
 import resource
 from concurrent.futures import ThreadPoolExecutor

@@ -92,6 +92,8 @@ def _share_the_machine() -> None:
     """
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         os.environ["GOMP_SPINCOUNT"] = SPINS
+    # Several frames are worked on at once: OpenCV's own threads would only wait for each other.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 def _open_closed_streams() -> None:

@@ -218,28 +218,16 @@ def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCode
 
 def _blend(codes: Plane, weight: Alpha, background: float | Plane) -> None:
     """Change codes to round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
-    below = np.broadcast_to(np.asarray(background, np.float32), codes.shape)
-    top, bottom, left, right = _seen(weight)
-    for outside in (np.s_[:top], np.s_[bottom:], np.s_[top:bottom, :left], np.s_[top:bottom, right:]):
-        codes[outside] = below[outside]
+    below = np.asarray(background, np.float32)
     step = max(1, _STRIP // codes.shape[1])
-    for first in range(top, bottom, step):
-        area = np.s_[first : min(first + step, bottom), left:right]
-        total = codes[area].astype(np.float32)
-        total -= below[area]
-        total *= weight[area]
-        total += below[area]
-        _affine(total, 1, 0, codes[area])
-
-
-def _seen(weight: Alpha) -> tuple[int, int, int, int]:
-    """Return the first row and column, and those after the last, of what is not 0: (top, bottom, left, right)."""
-    rows = np.flatnonzero(weight.max(axis=1))
-    if not len(rows):
-        return 0, 0, 0, 0
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(weight[top:bottom].max(axis=0))
-    return top, bottom, int(columns[0]), int(columns[-1]) + 1
+    for top in range(0, len(codes), step):
+        rows = np.s_[top : top + step]
+        under = below[rows] if below.ndim else below
+        total = codes[rows].astype(np.float32)
+        total -= under
+        total *= weight[rows]
+        total += under
+        _affine(total, 1, 0, codes[rows])
 
 
 def _affine(values: Plane | Alpha, gain: float, offset: float, out: Plane) -> None:
