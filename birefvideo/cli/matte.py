@@ -18,6 +18,7 @@ from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_setting
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import tell
+from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
@@ -132,6 +133,14 @@ def matte(
             rich_help_panel=BATCH,
         ),
     ] = None,
+    keep_cache: Annotated[
+        bool,
+        typer.Option(
+            "--keep-cache",
+            help="Keep the network's alpha in STEM.birefvideo-cache: runs with other wishes are quick.",
+            rich_help_panel=heading("Direct"),
+        ),
+    ] = False,
     receipt: Receipt = True,
     overwrite: Overwrite = False,
     strict: Annotated[
@@ -208,6 +217,7 @@ def matte(
         "skip_done": total > 1 or skip_existing or watch or not overwrite,
         "renew": skip_existing or watch,
         "strict": strict,
+        "keep_cache": keep_cache,
     }
     if plan:
         look_ahead(planned, chosen, failures, **choices)

@@ -153,9 +153,13 @@ class Work:
         return Progress(planned=planned, frame=frame, told=told)
 
     def _tell_stopped(self, error: KeyboardInterrupt) -> None:
+        from birefvideo.jobs.alpha_cache import cache_folder
         from birefvideo.jobs.plan import job_folder
 
-        kept = any(job_folder(targets, clip).exists() for clip, targets in self._running.items())
+        folders = [
+            place(targets, clip) for clip, targets in self._running.items() for place in (job_folder, cache_folder)
+        ]
+        kept = any(folder.exists() for folder in folders)
         again = "the same command goes on from there" if kept else "nothing was finished yet"
         self._failures.stopped(next(iter(self._running), None), error, f"stopped; {again}")
         for clip in self._running:
