@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from birefvideo.directing.grow import Picture
 from birefvideo.matting.grid import Map
 
-_BINS = 16
+_BINS, _SHIFT = 16, 4
 _RING, _BAND = 6, 2
 """Cells around a thing whose colours are not its own, and those on each side of its outline that may be moved."""
 _FLAT = 2e-4
 _MOST = 3.0
 """Logarithm of the odds that colours may give at most."""
 _UNSURE = 1e-3
+_BELL, _ONE = np.float32([0.25, 0.5, 0.25]), np.float32([1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class ColourModel:
     @classmethod
     def of(cls, picture: Picture, mask: Map) -> ColourModel:
         """Return the model of what a mask covers in a picture."""
-        return cls(_histogram(picture, mask))
+        return cls(_histogram(_codes(picture), mask))
 
     def fitted(self, picture: Picture, prior: Map, alike: Map) -> Map:
         """Return the mask of a thing, where it is expected (`prior`) as the picture's colours and edges have it.
@@ -41,8 +43,8 @@ class ColourModel:
         """
         solid = (prior > 0.5).view(np.uint8)
         ring = cv2.dilate(solid, _disc(_RING)) - cv2.dilate(solid, _disc(_BAND))
-        others = _histogram(picture, ring.astype(np.float32))
         codes = _codes(picture)
+        others = _histogram(codes, ring.astype(np.float32))
         own, other = self.own[codes], others[codes]
         odds = np.clip(np.log((own + _UNSURE) / (other + _UNSURE)), -_MOST, _MOST).astype(np.float32)
         odds = cv2.blur(odds, (3, 3))
@@ -85,26 +87,20 @@ def _guide(picture: Picture) -> Map:
     return guide
 
 
-def _codes(picture: Picture) -> np.ndarray:  # type: ignore[type-arg]
-    step = 256 // _BINS
-    red, green, blue = ((picture[..., index] // step).astype(np.intp) for index in range(3))
-    return (red * _BINS + green) * _BINS + blue
+def _codes(picture: Picture) -> NDArray[np.intp]:
+    red, green, blue = cv2.split(picture >> _SHIFT)
+    return (red.astype(np.intp) * _BINS + green) * _BINS + blue
 
 
-def _histogram(picture: Picture, weights: Map) -> Map:
-    counts = np.bincount(_codes(picture).ravel(), weights.ravel(), minlength=_BINS**3).reshape((_BINS,) * 3)
-    for axis in range(3):
-        counts = _softened(counts, axis)
-    soft: Map = (counts / max(float(counts.sum()), 1.0)).astype(np.float32).ravel()
-    return soft
-
-
-def _softened(counts: Map, axis: int) -> Map:
-    """Return counts of which each gives a quarter to both of its neighbours along an axis."""
-    padded = np.pad(counts, [(1, 1) if i == axis else (0, 0) for i in range(3)], mode="edge")
-    one, two, three = (padded.take(range(i, i + _BINS), axis) for i in range(3))
-    softened: Map = (one + 2 * two + three) / 4
-    return softened
+def _histogram(codes: NDArray[np.intp], weights: Map) -> Map:
+    """Return the share of each colour, of which a quarter lies in each neighbour along every axis."""
+    counts = np.bincount(codes.ravel(), weights.ravel(), minlength=_BINS**3).astype(np.float32)
+    counts = cv2.sepFilter2D(counts.reshape(_BINS, _BINS * _BINS), -1, _ONE, _BELL, borderType=cv2.BORDER_REPLICATE)
+    counts = cv2.sepFilter2D(counts.reshape(_BINS * _BINS, _BINS), -1, _BELL, _ONE, borderType=cv2.BORDER_REPLICATE)
+    middle = counts.reshape(_BINS, _BINS, _BINS).transpose(1, 0, 2).reshape(_BINS, _BINS * _BINS)
+    middle = cv2.sepFilter2D(middle, -1, _ONE, _BELL, borderType=cv2.BORDER_REPLICATE)
+    soft: Map = middle.reshape(_BINS, _BINS, _BINS).transpose(1, 0, 2).ravel()
+    return soft / np.float32(max(cv2.sumElems(soft)[0], 1.0))
 
 
 def _disc(radius: int) -> Map:

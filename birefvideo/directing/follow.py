@@ -20,7 +20,7 @@ from birefvideo.matting.motion import MotionSearch, falloff, length, sample
 Box: TypeAlias = "tuple[int, int, int, int]"
 """Left, top, right and bottom, in cells."""
 
-_MARGIN = 12
+_MARGIN = 10
 """Cells around the thing that are looked at, at least."""
 _ASTRAY = 1.0
 """A cell that, brought there and back, ends this many cells off is trusted to a quarter."""
@@ -30,9 +30,12 @@ _SPREAD = 6.0
 """Of the side of the thing, one part in so many is how far its cells move together."""
 _LARGEST_STEP = 2.0
 """Cells by which the anchor corrects what came from picture to picture."""
-_STALE, _LOST = 0.75, 0.45
+_STALE, LOST = 0.75, 0.45
 """Likeness to the anchor below which the last picture becomes the anchor, and below which the thing is gone."""
 _SOLID = 0.5
+_COARSER = 4
+_FAINT = 1e-3
+_MEAN = np.full((1, 3), 1 / 3, np.float32)
 _LEAST = 6.0
 """Cells of a thing that is too small to be followed."""
 
@@ -59,37 +62,41 @@ def luma_of(picture: Picture) -> Map:
 
 
 class Follower:
-    """Follows one thing; give it the pictures in order, forwards or backwards."""
+    """Follows one thing; give it the pictures in order, forwards or backwards.
 
-    def __init__(self, picture: Picture, mask: Map) -> None:
+    Args:
+        picture: where the thing is known.
+        mask: its mask there, in [0, 1].
+        is_renewed: whether a later picture may become the anchor, when the thing has changed.
+    """
+
+    def __init__(self, picture: Picture, mask: Map, *, is_renewed: bool = True) -> None:
+        self._is_renewed = is_renewed
         self._anchor = Anchor.of(picture, mask)
         self._search = MotionSearch()
         self._picture, self._mask = picture, mask
         rows, columns = mask.shape
         self.home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
         """Place of each cell: column and row."""
-        self._origin = self.home
         self.places: Map = self.home
-        """Where each cell of the last picture lay in the first one, as far as it can be told: column and row."""
+        """Where each cell of the last picture lay in the anchor's: column and row."""
         self._step = np.zeros(2, np.float32)
 
     def next(self, picture: Picture) -> tuple[Map, float]:
         """Return the thing's mask in the next picture and how sure that is, both in [0, 1]; 0 where it is gone."""
         found = self._followed(picture)
-        if found is not None and found[2] < _STALE:
+        if found is not None and found[2] < _STALE and self._is_renewed:
             self._anchor = Anchor.of(self._picture, self._mask)
-            self._base = self.places
-            self._origin = self.home
+            self.places = self.home
             found = self._followed(picture)
-        if found is None or found[2] < _LOST:
+        if found is None or found[2] < LOST:
             return np.zeros_like(self._mask), 0.0
-        mask, places, likeness = found
-        moved = (self._moved * mask[..., None]).sum((0, 1)) / max(float(mask.sum()), 1.0)
-        self._picture, self._mask, self._origin, self._step = picture, mask, places, moved.astype(np.float32)
+        mask, places, likeness, step = found
+        self._picture, self._mask, self.places, self._step = picture, mask, places, step
         return mask, likeness
 
-    def _followed(self, picture: Picture) -> tuple[Map, Map, float] | None:
-        """Return (mask, places in the anchor, likeness to it) in the next picture, or None where nothing is left."""
+    def _followed(self, picture: Picture) -> tuple[Map, Map, float, Map] | None:
+        """Return (mask, places in the anchor, likeness to it, step) in the next picture, or None if nothing is left."""
         box = self._window()
         if box is None:
             return None
@@ -97,21 +104,17 @@ class Follower:
         spread = max(np.sqrt(float(self._mask.sum())) / _SPREAD, 1.5)
         back = self._motion(picture, cut, spread)
         home = self.home[cut]
-        places = sample(self._origin, home + back)
+        places = sample(self.places, home + back)
         places = self._corrected(picture, cut, places, spread)
         prior = sample(self._anchor.mask, places)
         alike = self._alike(picture, cut, places, prior)
-        weight = float(prior.sum())
-        if weight < _LEAST:
+        if cv2.sumElems(prior)[0] < _LEAST:
             return None
-        likeness = float((alike * prior).sum()) / weight
         mask = np.zeros_like(self._mask)
         mask[cut] = self._anchor.colours.fitted(picture[cut], prior, alike)
-        whole = self.home + (places.mean((0, 1)) - home.mean((0, 1)))
+        whole = self.home + np.float32(cv2.mean(places - home)[:2])
         whole[cut] = places
-        self._moved = np.zeros_like(self.home)
-        self._moved[cut] = -back
-        return mask, whole, likeness
+        return mask, whole, float(weighted_mean(alike, prior)[0]), -weighted_mean(back, prior)
 
     def _window(self) -> Box | None:
         """Return the part of the picture where the thing may be next."""
@@ -119,7 +122,7 @@ class Follower:
         if columns * rows < _LEAST:
             return None
         across, down = (abs(float(step)) for step in self._step)
-        more = _MARGIN + max(columns, rows) // 3
+        more = _MARGIN + max(columns, rows) // 4
         height, width = self._mask.shape
         return (
             max(0, left - more - int(across)),
@@ -157,27 +160,34 @@ class Follower:
         """Return how like the anchor each cell is, in [0, 1], but for a change of light over all of the thing."""
         expected = sample(cv2.blur(self._anchor.picture, (3, 3)), places)
         differs = expected - cv2.blur(picture[cut], (3, 3)).astype(np.float32)
-        light = (differs * prior[..., None]).sum((0, 1)) / max(float(prior.sum()), 1.0)
+        light = weighted_mean(differs, prior)
         differs -= np.clip(light, -_UNLIKE, _UNLIKE)
-        return falloff(length_of_colours(differs), _UNLIKE)
-
-
-def length_of_colours(differences: Map) -> Map:
-    """Return the mean size of differences of three colours."""
-    sizes: Map = np.abs(differences).mean(axis=-1)
-    return sizes
+        return falloff(cv2.transform(np.abs(differs), _MEAN), _UNLIKE)
 
 
 def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0) -> Map:
-    """Return vectors averaged by weights over a bell of width `sigma`; farther off the mean of all, else `rest`."""
-    weights = weights + np.float32(1e-6)
-    total = weights.sum(dtype=np.float64)
-    mean = (vectors * weights[..., None]).sum((0, 1), dtype=np.float64)
-    mean = ((mean + 1e-3 * np.asarray(rest, np.float64)) / (total + 1e-3)).astype(np.float32)
-    scaled = np.dstack([(vectors - mean) * weights[..., None], weights])
-    blurred = cv2.GaussianBlur(scaled, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    spread: Map = mean + blurred[..., :2] / (blurred[..., 2:] + np.float32(1e-3))
+    """Return vectors (rows, columns, 2) averaged by weights over a bell of width `sigma`.
+
+    Farther off they are the mean of all; `rest`, where there are no weights at all.
+    """
+    rows, columns = weights.shape
+    mean = weighted_mean(vectors, weights, rest)
+    # What is this smooth needs no more than every fourth cell.
+    size = (-(-columns // _COARSER), -(-rows // _COARSER))
+    scaled = cv2.resize(cv2.multiply(vectors - mean, cv2.merge([weights, weights])), size, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(weights, size, interpolation=cv2.INTER_AREA)
+    scaled, share = (cv2.GaussianBlur(plane, (0, 0), sigma / _COARSER) for plane in (scaled, share))
+    share += np.float32(1e-3)
+    spread: Map = cv2.resize(scaled / share[..., None], (columns, rows)) + mean
     return spread
+
+
+def weighted_mean(values: Map, weights: Map, rest: Map | float = 0.0) -> Map:
+    """Return the mean of values (rows, columns[, channels]), float32 (channels); near `rest` where weights are small."""
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    total = np.array(cv2.sumElems(cv2.multiply(values, cv2.merge([weights] * channels)))[:channels])
+    mean: Map = ((total + _FAINT * np.asarray(rest)) / (cv2.sumElems(weights)[0] + _FAINT)).astype(np.float32)
+    return mean
 
 
 def _inner(mask: Map) -> Map:

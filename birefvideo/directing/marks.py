@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -38,6 +39,11 @@ class Shape:
             return self
         points = tuple((x * width, y * height) for x, y in self.points)
         return replace(self, points=points, width=self.width * width, are_fractions=False)
+
+    def scaled(self, across: float, down: float) -> Shape:
+        """Return the shape, given in pixels, in those of the same picture at another size."""
+        points = tuple((x * across, y * down) for x, y in self.points)
+        return replace(self, points=points, width=self.width * (across + down) / 2)
 
     def between(self, other: Shape, share: float) -> Shape:
         """Return the shape that lies a share of the way to another of the same kind and number of points."""
@@ -79,9 +85,28 @@ class Mark:
     feather: float = 0.0
     """Standard deviation of the blur of a plain area's border, in pixels."""
 
+    @property
+    def is_of_one_frame(self) -> bool:
+        """Whether it is a plain area at one time, which then is that of a frame."""
+        return not self.carry and len(self.keys) == 1 and self.begin is None and self.end is None and bool(self._times)
+
+    @property
+    def _times(self) -> list[Fraction]:
+        return [key.time for key in self.keys if key.time is not None]
+
+    @property
+    def begins(self) -> Fraction | None:
+        """When it begins, where it says so; what is drawn at a time is looked for at that time."""
+        return self.begin if self.begin is not None and not self.carry else max(self._times, default=self.begin)
+
+    @property
+    def ends(self) -> Fraction | None:
+        """When it ends, likewise."""
+        return self.end if self.end is not None and not self.carry else min(self._times, default=self.end)
+
     def acts_at(self, time: Fraction) -> bool:
         """Return whether it acts on a frame at a time; a plain area with one time acts at that time only."""
-        times = [key.time for key in self.keys if key.time is not None and not self.carry]
+        times = [] if self.carry else self._times
         begin = self.begin if self.begin is not None else min(times, default=None)
         end = self.end if self.end is not None else max(times, default=None)
         return (begin is None or time >= begin) and (end is None or time <= end)
@@ -112,6 +137,26 @@ class Mend:
     frame: int | None = None
     """Number of the frame, counted from 1 at the first one of the output, as in its sequences of pictures."""
 
+    @property
+    def begins(self) -> Fraction | None:
+        """Its time, where that says which frame it is."""
+        return self.time
+
+    ends = begins
+
+    def number(self, times: Sequence[Fraction]) -> int:
+        """Return the number of its frame, from 0 on, among those of the output.
+
+        Raises:
+            InputError: there is no such frame.
+        """
+        if self.time is not None:
+            return nearest_frame(self.name, self.time, times)
+        number = (self.frame or 0) - 1
+        if not 0 <= number < len(times):
+            raise InputError(f"{self.name}: it is of frame {self.frame}, but there are {len(times)}: count from 1")
+        return number
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -130,51 +175,82 @@ class Marks:
     def __or__(self, other: Marks) -> Marks:
         return Marks(self.marks + other.marks, other.garbage or self.garbage, self.mends + other.mends)
 
-    def placed(self, width: int, height: int, times: Sequence[Fraction]) -> Marks:
-        """Return the marks in pixels of a clip, each at times of frames.
+    @property
+    def need_whole_clip(self) -> bool:
+        """Whether what they do to a frame can only be told from other frames."""
+        return bool(self.mends) or any(mark.carry or mark.is_of_one_frame or mark.do == SUBJECT for mark in self.marks)
+
+    def placed(self, width: int, height: int, first: Fraction, last: Fraction | None) -> Marks:
+        """Return the marks in pixels of a clip.
 
         Args:
             width: columns of its pictures.
             height: their rows.
-            times: of the output's frames, in seconds from the clip's first one, in order.
+            first: when the output begins, in seconds from the clip's first frame.
+            last: when it ends; None where that is not known.
 
         Raises:
             InputError: one lies outside of the picture or the clip.
         """
         size = width, height
-        marks = tuple(_placed(mark, size, times) for mark in self.marks)
+        for item in (*self.marks, *self.mends):
+            check_time(item.name, item.begins, item.ends, first, last)
+        marks = tuple(
+            replace(mark, keys=tuple(Key(key.time, _inside(mark.name, key.shape, size)) for key in mark.keys))
+            for mark in self.marks
+        )
         garbage = None if self.garbage is None else _inside("the garbage box", self.garbage, size)
         return replace(self, marks=marks, garbage=garbage)
 
+    def snapped(self, times: Sequence[Fraction]) -> Marks:
+        """Return the marks with those that are drawn on one picture at the time of the frame that is nearest.
+
+        Args:
+            times: of the output's frames, in order.
+
+        Raises:
+            InputError: one lies outside of the clip.
+        """
+        return replace(self, marks=tuple(_snapped(mark, times) for mark in self.marks))
+
+
+def check_time(
+    name: str, begin: Fraction | None, end: Fraction | None, first: Fraction, last: Fraction | None
+) -> None:
+    """Refuse what begins after the last frame, or ends before the first one.
+
+    Raises:
+        InputError: as above.
+    """
+    is_late = begin is not None and last is not None and begin > last
+    if is_late or (end is not None and end < first):
+        span = f"from {float(first):g} s" + ("" if last is None else f" to {float(last):g} s")
+        time = begin if is_late else end
+        raise InputError(f"{name}: its time is {float(time or 0):g} s, but the output goes {span}: give a time in that")
+
 
 def nearest_frame(name: str, time: Fraction, times: Sequence[Fraction]) -> int:
-    """Return the number of the frame whose time is nearest.
+    """Return the number of the frame, from 0 on, whose time is nearest; the earlier one of two.
 
     Raises:
         InputError: the time is not in the clip; up to one frame's length beside it passes.
     """
     slack = max((two - one for one, two in pairwise(times)), default=Fraction(1))
-    if not times[0] - slack <= time <= times[-1] + slack:
-        span = f"{float(times[0]):g} s to {float(times[-1]):g} s"
-        raise InputError(f"{name}: its time is {float(time):g} s, but there are frames from {span}: give a time of one")
-    return min(range(len(times)), key=lambda index: abs(times[index] - time))
+    check_time(name, time, time, times[0] - slack, times[-1] + slack)
+    after = bisect_left(times, time)
+    return min((n for n in (after - 1, after) if 0 <= n < len(times)), key=lambda n: abs(times[n] - time))
 
 
-def _placed(mark: Mark, size: tuple[int, int], times: Sequence[Fraction]) -> Mark:
-    def moved(key: Key) -> Key:
-        shape = _inside(mark.name, key.shape, size)
-        # Only what is carried begins at a picture; between a plain area's keys its own times count.
-        if key.time is not None:
-            nearest = times[nearest_frame(mark.name, key.time, times)]
-            is_alone = len(mark.keys) == 1 and mark.begin is None and mark.end is None
-            return Key(nearest if mark.carry or is_alone else key.time, shape)
-        begin = mark.begin if mark.begin is not None else times[0]
-        return Key(times[nearest_frame(mark.name, begin, times)] if mark.carry else None, shape)
-
-    if (mark.begin is not None and mark.begin > times[-1]) or (mark.end is not None and mark.end < times[0]):
-        span = f"{float(times[0]):g} s to {float(times[-1]):g} s"
-        raise InputError(f"{mark.name}: it acts on no frame, as these go from {span}: change its from and to")
-    return replace(mark, keys=tuple(map(moved, mark.keys)))
+def _snapped(mark: Mark, times: Sequence[Fraction]) -> Mark:
+    if not (mark.carry or mark.is_of_one_frame):
+        return mark
+    start = times[0] if mark.begin is None else mark.begin
+    moments = [start if key.time is None else key.time for key in mark.keys]
+    keys = (
+        Key(times[nearest_frame(mark.name, moment, times)], key.shape)
+        for moment, key in zip(moments, mark.keys, strict=True)
+    )
+    return replace(mark, keys=tuple(keys))
 
 
 def _inside(name: str, shape: Shape, size: tuple[int, int]) -> Shape:

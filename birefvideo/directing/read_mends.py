@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -44,7 +43,7 @@ def read_mend(values: Any, name: str, folder: Path) -> Mend:
     time, frame, alpha = (values.get(field) for field in ("time", "frame", "alpha"))
     if (time is None) == (frame is None):
         raise InputError(f"{name}: give either its time in seconds or its frame, the number from 1 on")
-    is_number = isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time)
+    is_number = isinstance(time, int | float) and not isinstance(time, bool)
     if time is not None and not (is_number and 0 <= time <= _LATEST):
         raise InputError(f"{name}: time is {str(time)[:60]}: give seconds, not negative")
     if frame is not None and (isinstance(frame, bool) or not isinstance(frame, int) or not 1 <= frame < 10**9):
@@ -93,11 +92,11 @@ def _named(path: Path) -> Mend:
 def _mend(path: Path, name: str, time: Fraction | None, frame: int | None) -> Mend:
     if why := why_missing(path):
         raise InputError(f"{name}: {why}")
-    return Mend(name, str(path), digest(path, name), time, frame)
+    return Mend(name, str(path), read_bytes(path, name)[1], time, frame)
 
 
-def digest(path: Path, name: str) -> str:
-    """Return the SHA-256 of a mend's picture.
+def read_bytes(path: Path, name: str) -> tuple[bytes, str]:
+    """Return what a mend's file holds, and its SHA-256.
 
     Raises:
         InputError: it is no plain file, too large, or cannot be read.
@@ -111,4 +110,4 @@ def digest(path: Path, name: str) -> str:
         raise InputError(f"{name}: it cannot be read ({error.strerror}): check its permissions") from error
     if len(data) > _MOST_BYTES:
         raise InputError(f"{name}: it is larger than {_MOST_BYTES >> 20} MB: name a PNG of a frame's alpha")
-    return hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest()
