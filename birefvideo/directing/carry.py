@@ -68,7 +68,8 @@ class Carried:
 
     def masks(self) -> Iterator[tuple[int, Map]]:
         """Yield (number of a frame, mask in [0, 1]), each frame at most once, in no order; the others have none."""
-        anchors = {number: self._grown(number, key.shape) for number, key in zip(self.anchors(), self._mark.keys)}
+        drawn = zip(self.anchors(), self._mark.keys, strict=True)
+        anchors = {number: self._grown(number, key.shape) for number, key in drawn}
         numbers = sorted(anchors)
         for number in numbers:
             yield number, anchors[number]

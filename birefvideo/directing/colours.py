@@ -18,7 +18,7 @@ _FLAT = 2e-4
 _MOST = 3.0
 """Logarithm of the odds that colours may give at most."""
 _UNSURE = 1e-3
-_BELL, _ONE = np.float32([0.25, 0.5, 0.25]), np.float32([1])
+_BELL, _ONE = np.array([0.25, 0.5, 0.25], np.float32), np.ones(1, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,8 @@ def guided(guide: Map, values: Map, radius: int, flatness: float) -> Map:
     window = (2 * radius + 1,) * 2
 
     def mean(plane: Map) -> Map:
-        return cv2.boxFilter(plane, -1, window, borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
+        average: Map = cv2.boxFilter(plane, -1, window, borderType=cv2.BORDER_REFLECT)
+        return average
 
     mean_guide, mean_values = mean(guide), mean(values)
     variance = mean(guide * guide) - mean_guide * mean_guide
@@ -89,7 +90,8 @@ def _guide(picture: Picture) -> Map:
 
 def _codes(picture: Picture) -> NDArray[np.intp]:
     red, green, blue = cv2.split(picture >> _SHIFT)
-    return (red.astype(np.intp) * _BINS + green) * _BINS + blue
+    codes: NDArray[np.intp] = (red.astype(np.intp) * _BINS + green) * _BINS + blue
+    return codes
 
 
 def _histogram(codes: NDArray[np.intp], weights: Map) -> Map:
@@ -99,10 +101,11 @@ def _histogram(codes: NDArray[np.intp], weights: Map) -> Map:
     counts = cv2.sepFilter2D(counts.reshape(_BINS * _BINS, _BINS), -1, _BELL, _ONE, borderType=cv2.BORDER_REPLICATE)
     middle = counts.reshape(_BINS, _BINS, _BINS).transpose(1, 0, 2).reshape(_BINS, _BINS * _BINS)
     middle = cv2.sepFilter2D(middle, -1, _ONE, _BELL, borderType=cv2.BORDER_REPLICATE)
-    soft: Map = middle.reshape(_BINS, _BINS, _BINS).transpose(1, 0, 2).ravel()
-    return soft / np.float32(max(cv2.sumElems(soft)[0], 1.0))
+    counts = middle.reshape(_BINS, _BINS, _BINS).transpose(1, 0, 2).ravel()
+    soft: Map = counts / np.float32(max(cv2.sumElems(counts)[0], 1.0))
+    return soft
 
 
-def _disc(radius: int) -> Map:
-    disc: Map = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)  # type: ignore[assignment]
+def _disc(radius: int) -> NDArray[np.generic]:
+    disc: NDArray[np.generic] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     return disc

@@ -1,4 +1,4 @@
-"""A thing followed from one picture into the next ones: where its cells went, its outline, and whether it is still there.
+"""A thing followed from one picture into the next ones: where its cells went, its outline, and whether it is there.
 
 Each picture is compared with the one before and, so that errors do not add up, with the one where the thing is known
 (the anchor). Motion is trusted inside the thing only and spread from there, as what lies beside it moves otherwise.
@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from birefvideo.directing.colours import ColourModel
 from birefvideo.directing.grow import Picture
@@ -45,7 +46,7 @@ class Anchor:
     """A picture in which the thing is known."""
 
     picture: Picture
-    luma: Map
+    luma: NDArray[np.uint8]
     mask: Map
     colours: ColourModel
 
@@ -55,9 +56,9 @@ class Anchor:
         return cls(picture, luma_of(picture), mask, ColourModel.of(picture, mask))
 
 
-def luma_of(picture: Picture) -> Map:
-    """Return a picture's luma, uint8, as motion is searched in."""
-    luma: Map = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+def luma_of(picture: Picture) -> NDArray[np.uint8]:
+    """Return a picture's luma, as motion is searched in."""
+    luma: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return luma
 
 
@@ -112,7 +113,7 @@ class Follower:
             return None
         mask = np.zeros_like(self._mask)
         mask[cut] = self._anchor.colours.fitted(picture[cut], prior, alike)
-        whole = self.home + np.float32(cv2.mean(places - home)[:2])
+        whole = self.home + np.array(cv2.mean(places - home)[:2], np.float32)
         whole[cut] = places
         return mask, whole, float(weighted_mean(alike, prior)[0]), -weighted_mean(back, prior)
 
@@ -183,7 +184,7 @@ def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0
 
 
 def weighted_mean(values: Map, weights: Map, rest: Map | float = 0.0) -> Map:
-    """Return the mean of values (rows, columns[, channels]), float32 (channels); near `rest` where weights are small."""
+    """Return the mean of values (rows, columns[, channels]), float32 (channels); nearly `rest` without weights."""
     channels = 1 if values.ndim == 2 else values.shape[2]
     total = np.array(cv2.sumElems(cv2.multiply(values, cv2.merge([weights] * channels)))[:channels])
     mean: Map = ((total + _FAINT * np.asarray(rest)) / (cv2.sumElems(weights)[0] + _FAINT)).astype(np.float32)

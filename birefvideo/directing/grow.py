@@ -1,4 +1,4 @@
-"""From a stroke, a point or a box to the thing that it is drawn on: by the picture's edges and colours, and by alpha."""
+"""From a stroke, a point or a box to the thing that it is drawn on: by edges, colours and alpha."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:
 def _cut(picture: Picture, labels: NDArray[np.uint8], seeds: Mask) -> Map:
     is_front = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if is_front.all() or not is_front.any():
-        return is_front.astype(np.float32)
+        all_alike: Map = is_front.astype(np.float32)
+        return all_alike
     cv2.setRNGSeed(_SEED)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     # Its colour models need pictures in any three channels; Lab's distances are nearer to what edges look like.
@@ -80,12 +81,13 @@ def _cut(picture: Picture, labels: NDArray[np.uint8], seeds: Mask) -> Map:
     front = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).view(np.uint8)
     front = cv2.morphologyEx(front, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8)).astype(np.bool_)
     front &= labels != cv2.GC_BGD
-    return _joined_to(front, seeds).astype(np.float32)
+    thing: Map = _joined_to(front, seeds).astype(np.float32)
+    return thing
 
 
 def _joined_to(front: Mask, seeds: Mask) -> Mask:
     """Return the pieces that touch the seeds, without small holes; the largest one where seeds are only probable."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(front.view(np.uint8), connectivity=4)
+    count, pieces = cv2.connectedComponents(front.view(np.uint8), connectivity=4)
     if count == 1:
         return front
     touched = np.bincount(pieces[seeds & front], minlength=count)
@@ -97,7 +99,8 @@ def _joined_to(front: Mask, seeds: Mask) -> Mask:
     for outline in outlines:
         if cv2.contourArea(outline) < area / 50:
             cv2.drawContours(filled, [outline], -1, 1, cv2.FILLED)
-    return filled.astype(np.bool_)
+    whole: Mask = filled.astype(np.bool_)
+    return whole
 
 
 def _middle(shape: Shape, size: tuple[int, ...]) -> Mask:

@@ -1,5 +1,4 @@
-"""What is done to each frame by itself, after smoothing, so that it is exact: plain areas, mended frames, the garbage box.
-"""
+"""What is done to each frame by itself, after smoothing, so that it is exact: areas, mended frames, the garbage box."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from birefvideo.frames import Alpha, AlphaFrame
 class Holds:
     """The plain areas and the mends of a clip; false where there are none."""
 
-    marks: Marks = Marks()
+    marks: Marks = field(default_factory=Marks)
     """In pixels."""
     start: int = 0
     """pts of the clip's first frame."""
@@ -42,10 +41,11 @@ class Holds:
 
     def on(self, alpha: Alpha, pts: int) -> Alpha:
         """Return the alpha of the frame at a time; the array given is not written to."""
-        if pts in self.mends:
-            alpha = read_alpha(self.mends[pts], *alpha.shape[::-1])
         time = (pts - self.start) * self.time_base
-        for mark in self.marks.marks:
+        is_mended = pts in self.mends
+        if is_mended:
+            alpha = read_alpha(self.mends[pts], *alpha.shape[::-1])
+        for mark in () if is_mended else self.marks.marks:
             if mark.carry or mark.do == SUBJECT or not mark.acts_at(time):
                 continue
             area = covered(mark.shape_at(time), alpha.shape, mark.feather)

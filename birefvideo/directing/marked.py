@@ -14,6 +14,7 @@ from birefvideo.directing.masks import Codes, Masks
 from birefvideo.directing.mend import pulled
 from birefvideo.directing.records import packed, unpacked
 from birefvideo.errors import InputError
+from birefvideo.matting.grid import Map
 
 if TYPE_CHECKING:
     from birefvideo.directing.coarse import CoarseClip
@@ -60,8 +61,8 @@ class Marked:
             )
         for number in carried.lost:
             self.notes.append(
-                f"{mark.name}: what it is drawn on is lost from sight at {float(times[number]):.2f} s; where it is seen "
-                "again, draw it again"
+                f"{mark.name}: what it is drawn on is lost from sight at {float(times[number]):.2f} s; "
+                "where it is seen again, draw it again"
             )
         return layer
 
@@ -71,9 +72,7 @@ class _Layer:
 
     def __init__(self, anchors: list[int], masks: Iterator[tuple[int, Masks]]) -> None:
         self._anchors = anchors
-        self._records = {
-            number: tuple(None if mask is None else packed(mask) for mask in (of.stays, of.added)) for number, of in masks
-        }
+        self._records = {number: (_record(of.stays), _record(of.added)) for number, of in masks}
 
     def distance(self, number: int) -> int:
         """Return how many frames lie between one and the nearest in which the mark is drawn."""
@@ -81,10 +80,12 @@ class _Layer:
 
     def take(self, number: int) -> Masks:
         """Return the masks of a frame, which are then forgotten."""
-        stays, added = (
-            None if record is None else unpacked(record) for record in self._records.pop(number, (None, None))
-        )
-        return Masks(stays, added)
+        stays, added = self._records.pop(number, (b"", b""))
+        return Masks(unpacked(stays) if stays else None, unpacked(added) if added else None)
+
+
+def _record(mask: Codes | None) -> bytes:
+    return b"" if mask is None else packed(mask)
 
 
 def _as_masks(carried: Carried, mark: Mark, clip: CoarseClip) -> Iterator[tuple[int, Masks]]:
@@ -97,6 +98,6 @@ def _as_masks(carried: Carried, mark: Mark, clip: CoarseClip) -> Iterator[tuple[
             yield number, Masks(stays=_codes(1 - claimed(mask, clip.alpha(number))))
 
 
-def _codes(mask: np.ndarray) -> Codes:  # type: ignore[type-arg]
+def _codes(mask: Map) -> Codes:
     codes: Codes = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
     return codes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from hashlib import sha256
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -70,7 +71,7 @@ class Key:
 class Mark:
     """One thing marked."""
 
-    name: str
+    name: str = field(repr=False, compare=False)
     """How messages call it."""
     do: str
     """One of `DOES`."""
@@ -126,9 +127,9 @@ class Mark:
 class Mend:
     """A frame's alpha as somebody has corrected it."""
 
-    name: str
+    name: str = field(repr=False, compare=False)
     """How messages call it."""
-    path: str
+    path: str = field(repr=False, compare=False)
     """The picture's file."""
     sha256: str
     """Digest of the file."""
@@ -136,13 +137,6 @@ class Mend:
     """Seconds from the clip's first frame; None: `frame` says which it is."""
     frame: int | None = None
     """Number of the frame, counted from 1 at the first one of the output, as in its sequences of pictures."""
-
-    @property
-    def begins(self) -> Fraction | None:
-        """Its time, where that says which frame it is."""
-        return self.time
-
-    ends = begins
 
     def number(self, times: Sequence[Fraction]) -> int:
         """Return the number of its frame, from 0 on, among those of the output.
@@ -172,6 +166,12 @@ class Marks:
     def __bool__(self) -> bool:
         return bool(self.marks or self.garbage or self.mends)
 
+    def __str__(self) -> str:
+        """Return how many there are, and a digest that tells these from others."""
+        counts = {"mark": len(self.marks), "garbage box": int(self.garbage is not None), "mend": len(self.mends)}
+        words = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
+        return f"{words or 'nothing'} ({sha256(repr(self).encode()).hexdigest()[:16]})"
+
     def __or__(self, other: Marks) -> Marks:
         return Marks(self.marks + other.marks, other.garbage or self.garbage, self.mends + other.mends)
 
@@ -193,8 +193,10 @@ class Marks:
             InputError: one lies outside of the picture or the clip.
         """
         size = width, height
-        for item in (*self.marks, *self.mends):
-            check_time(item.name, item.begins, item.ends, first, last)
+        for mark in self.marks:
+            check_time(mark.name, mark.begins, mark.ends, first, last)
+        for mend in self.mends:
+            check_time(mend.name, mend.time, mend.time, first, last)
         marks = tuple(
             replace(mark, keys=tuple(Key(key.time, _inside(mark.name, key.shape, size)) for key in mark.keys))
             for mark in self.marks
@@ -214,9 +216,7 @@ class Marks:
         return replace(self, marks=tuple(_snapped(mark, times) for mark in self.marks))
 
 
-def check_time(
-    name: str, begin: Fraction | None, end: Fraction | None, first: Fraction, last: Fraction | None
-) -> None:
+def check_time(name: str, begin: Fraction | None, end: Fraction | None, first: Fraction, last: Fraction | None) -> None:
     """Refuse what begins after the last frame, or ends before the first one.
 
     Raises:

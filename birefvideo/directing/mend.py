@@ -13,7 +13,7 @@ import numpy as np
 from birefvideo.directing.carry import Clip, sureness
 from birefvideo.directing.follow import Follower
 from birefvideo.directing.marks import Mend
-from birefvideo.directing.masks import Masks
+from birefvideo.directing.masks import Codes, Masks
 from birefvideo.directing.read_mends import read_bytes
 from birefvideo.errors import InputError
 from birefvideo.frames import Alpha
@@ -94,5 +94,6 @@ def _moved_to(difference: Map, alpha: Alpha) -> Masks:
     return Masks(None if stays is None else _codes(stays), None if added is None else _codes(added))
 
 
-def _codes(plane: Map) -> np.ndarray:  # type: ignore[type-arg]
-    return np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)
+def _codes(plane: Map) -> Codes:
+    codes: Codes = np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)
+    return codes

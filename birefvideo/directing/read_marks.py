@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,6 @@ from birefvideo.directing.marks import (
     Key,
     Mark,
     Marks,
-    Mend,
     Point,
     Shape,
 )
@@ -211,7 +209,7 @@ class _Reader:
 
     def number(self, value: Any, called: str, most: float, allowed: str) -> float:
         is_number = isinstance(value, int | float | Fraction) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not 0 <= value <= most:
+        if not is_number or not 0 <= value <= most:  # which NaN is not either
             self.refuse(f"{called} is {_shown(value)}: give {allowed}")
         return float(value)
 
@@ -223,7 +221,8 @@ def exact_time(seconds: float) -> Fraction:
 
 def _shown(value: object) -> str:
     """Return a value as a message quotes it."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return "a number that is too large"
-    text = "nothing" if value is None else repr(value)
+    try:
+        text = "nothing" if value is None else repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number that is too long" if isinstance(value, int) else "something too long"
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -32,8 +32,8 @@ def covered(shape: Shape, size: tuple[int, ...], feather: float = 0.0) -> Map:
     area = _box(shape, size) if shape.kind == BOX else _drawn(shape, size)
     if feather:
         side = 2 * int(np.ceil(_SIGMAS * feather)) + 1
-        area = cv2.GaussianBlur(area, (side, side), feather, borderType=cv2.BORDER_REPLICATE)
-        np.clip(area, 0, 1, out=area)
+        blurred = cv2.GaussianBlur(area, (side, side), feather, borderType=cv2.BORDER_REPLICATE)
+        area = np.clip(blurred, 0, 1, dtype=np.float32)
     return area
 
 
@@ -64,4 +64,5 @@ def _drawn(shape: Shape, size: tuple[int, ...]) -> Map:
         if len(points) > 1:
             thickness = min(max(1, round(shape.width)), 32_000)
             cv2.polylines(canvas, [points], False, 255, thickness, cv2.LINE_AA, _SHIFT)
-    return canvas.astype(np.float32) / 255
+    area: Map = canvas.astype(np.float32) / np.float32(255)
+    return area
