@@ -56,6 +56,7 @@ def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **c
 
     Returns whether one of them lacks frames or sound.
     """
+    from birefvideo.jobs.alpha_cache import cache_folder
     from birefvideo.jobs.loaded_model import LastModel
     from birefvideo.jobs.plan import job_folder
     from birefvideo.jobs.run import run
@@ -74,7 +75,7 @@ def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **c
                     for loss in result.losses:  # an error of the input, if none of the job
                         print_error(f"{clip}: {with_flags(loss)}")
         except KeyboardInterrupt:
-            kept = job_folder(targets, clip).exists()
+            kept = job_folder(targets, clip).exists() or cache_folder(targets, clip).exists()
             again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
             print_error(f"stopped; {again}")
             raise typer.Exit(STOPPED) from None

@@ -18,7 +18,8 @@ from birefvideo.cli.printing import answer_bytes, print_error, tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.errors import InputError, OptionError, named, with_flags
-from birefvideo.jobs.options import EDGE, Options
+from birefvideo.jobs.arguments import EDGE
+from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs

@@ -14,6 +14,7 @@ from birefvideo.cli.inputs import can_begin, find_clips
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import print_error, tell
+from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.jobs.options import Options
@@ -65,6 +66,14 @@ def matte(
             rich_help_panel=COMMON,
         ),
     ] = False,
+    keep_cache: Annotated[
+        bool,
+        typer.Option(
+            "--keep-cache",
+            help="Keep the network's alpha in STEM.birefvideo-cache: runs with other wishes are quick.",
+            rich_help_panel=heading("Direct"),
+        ),
+    ] = False,
     receipt: Receipt = True,
     overwrite: Overwrite = False,
     strict: Annotated[
@@ -113,6 +122,7 @@ def matte(
         "overwrite": overwrite,
         "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
         "strict": strict,
+        "keep_cache": keep_cache,
     }
     has_losses = matte_all(jobs, chosen, failures, quiet, **choices)
     end(failures, len(missing), len(jobs) + len(missing), has_losses=has_losses)

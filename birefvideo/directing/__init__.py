@@ -1,1 +1,1 @@
-"""What a person says about a matte, worked out over the whole clip on small pictures."""
+"""What a user wants of the matte beyond the network: masks for every frame, found on small pictures of a clip."""

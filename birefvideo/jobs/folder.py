@@ -15,6 +15,7 @@ from typing import BinaryIO
 from birefvideo.errors import OutputError, named
 from birefvideo.jobs.folder_files import (
     DELIVERED,
+    DIRECTION,
     LOCK,
     RENAMING,
     Owner,
@@ -59,18 +60,20 @@ class JobFolder:
     Args:
         plan: the job.
         overwrite: whether the parts of a stopped job of another plan, which could still go on, may go.
+        keeps: whether finished parts stay on success too.
 
     Raises:
         OutputError: another process works in the folder, it cannot be locked, is not ours, or is needed by another job.
     """
 
-    def __init__(self, plan: Plan, overwrite: bool = False) -> None:
+    def __init__(self, plan: Plan, overwrite: bool = False, keeps: bool = False) -> None:
         self.path = plan.folder
         self.notes: list[str] = []
         """What the user should know of an earlier run's parts."""
         self._plan = plan
         self._wanted = plan.manifest()
         self._overwrite = overwrite
+        self._keeps = keeps
         self._lock: BinaryIO | None = None
         self._made: list[Path] = []
         self._keeps_joined = False
@@ -128,7 +131,7 @@ class JobFolder:
         if sys.platform == "win32":
             self._lock.close()  # which cannot remove an open file
         try:
-            if is_held and (error is None or not self._is_worth_keeping()):
+            if is_held and not ((error or self._keeps) and self._is_worth_keeping()):
                 remove_contents(self.path)
                 remove_lock(self.path)
             elif is_held:
@@ -168,6 +171,11 @@ class JobFolder:
         """Return the media file of one segment and output; another name while it is being written."""
         name = f"part_{segment.number:05d}_{target.format.name}"
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
+
+    @property
+    def direction(self) -> Path:
+        """Where a directed job keeps the masks of its frames."""
+        return self.path / DIRECTION
 
     def joined(self, path: Path) -> Path:
         """Return the finished file before it gets its place at `path`; it may be written there."""

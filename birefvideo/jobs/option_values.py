@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from birefvideo.bounded_numbers import bounded_fraction
+from birefvideo.directing.wishes import PLACES, Subject
 from birefvideo.errors import named
 from birefvideo.hints import address, meant, meant_file, nearest
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
@@ -213,6 +214,28 @@ def parse_levels(value: Any) -> Levels:
             "gamma is from 0.1 to 10"
         )
     return black, white, gamma
+
+
+def parse_subject(value: Any) -> Subject | None:
+    """Return the subject that 'left', 'right', 'largest', 'middle', 'X,Y' or 'X,Y@TIME' names."""
+    if value is None or isinstance(value, Subject):
+        return value
+    if isinstance(value, tuple | list):
+        value = ",".join(map(str, value))
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text in PLACES:
+        return Subject(word=text)
+    place, _, time = text.partition("@")
+    try:
+        x, y = (float(bounded_fraction(part.strip())) for part in place.split(","))
+        if 0 <= x < 10**6 and 0 <= y < 10**6:
+            return Subject(x=x, y=y, at=parse_time(time) if "@" in text else None)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"give {', '.join(PLACES)}, or X,Y or X,Y@TIME: a point on the subject, in pixels or in parts of the picture "
+        "(0.5,0.4), and when it is there (12.5 or 1:02.5)"
+    )
 
 
 def optional(parse: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -1,8 +1,8 @@
 """What the user can choose about a job: one field an option, with its default, its parser and its help.
 
 The command line and the Python API both go through `Options`, so a value means the same in both, and a bad one is
-refused in the same words. To add an option, add a field here (and its type to `FrameArguments` or `JobArguments`, so
-that type checkers know the keyword); then use it where it acts.
+refused in the same words. To add an option, add a field here (and its type to `arguments`, so that type checkers know
+the keyword); then use it where it acts.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from os import PathLike
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
+from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
     Levels,
-    Time,
     number,
     optional,
     parse_background,
@@ -33,6 +32,7 @@ from birefvideo.jobs.option_values import (
     parse_model,
     parse_premultiplied,
     parse_size,
+    parse_subject,
     parse_time,
     parse_tracks,
     whole_number,
@@ -40,14 +40,13 @@ from birefvideo.jobs.option_values import (
 from birefvideo.media.colour_names import NAMED_COLOURS
 
 if TYPE_CHECKING:
-    import torch
     from typing_extensions import Unpack
 
-    from birefvideo.family.modeling import BiRefNetForImageSegmentation
+    from birefvideo.jobs.arguments import JobArguments
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
-GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
+GROUPS = ("Common", "Picture", "Direct", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""
@@ -75,47 +74,6 @@ def _option(
     """
     shown = {"help": explanation, "group": group, "metavar": metavar, "bare": bare}
     return field(default=default, metadata={"parse": parse, **shown})
-
-
-class EdgeArguments(TypedDict, total=False):
-    """The options that shape the edge of mattes, as keywords: the types that each takes."""
-
-    grow: float | str
-    shrink: float | str
-    feather: float | str
-    levels: tuple[float, ...] | str
-    fill_holes: float | str
-    drop_islands: float | str
-
-
-EDGE = tuple(EdgeArguments.__annotations__)
-"""Their names."""
-
-
-class FrameArguments(EdgeArguments, total=False):
-    """The options of `birefvideo.mattes`, as keywords: the types that each takes."""
-
-    model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
-    size: int | tuple[int, int] | str | None
-    smooth: int
-    despill: str | RGB | None
-    fps: int | float | Fraction | str | None
-    deinterlace: bool
-    ignore_alpha: bool
-    start: Time | None
-    end: Time | None
-    device: str | torch.device
-    dtype: str | torch.dtype
-    batch: int | None
-
-
-class JobArguments(FrameArguments, total=False):
-    """The options of `birefvideo.matte`, as keywords: those of `mattes`, and those of files."""
-
-    background: str | PathLike[str] | RGB
-    fit: str
-    premultiplied: bool | str
-    audio: str
 
 
 @dataclass(frozen=True, init=False)
@@ -170,6 +128,20 @@ class Options:
         "Take a wall's coloured light out of edges: green, #rrggbb …, or auto.",
         metavar="COLOUR",
         group="Picture",
+    )
+    subject: Subject | None = _option(
+        None,
+        parse_subject,
+        "Keep one subject: left, right, largest, middle, or a point on it: X,Y or X,Y@TIME.",
+        metavar="WHICH",
+        group="Direct",
+    )
+    people: int | None = _option(
+        None,
+        optional(whole_number(1, 1000, "a number of people, from 1 to 1000")),
+        "Keep the N subjects that are largest and longest in view.",
+        metavar="N",
+        group="Direct",
     )
     grow: float = _option(
         0.0,
@@ -259,7 +231,8 @@ class Options:
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
-
+        if self.subject is not None and self.people is not None:
+            raise OptionError(f"{named('subject')} keeps one and {named('people')} the largest: give one of them")
         if self.grow and self.shrink:
             raise OptionError(f"{named('grow')} and {named('shrink')} undo each other: give one of them")
 
@@ -301,6 +274,11 @@ class Options:
         from birefvideo.matting.edge import Edge  # OpenCV, which a program that only asks for help need not load
 
         return Edge(self.grow - self.shrink, self.feather, self.levels, self.fill_holes, self.drop_islands)
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether something is wanted that only a look at the whole clip can tell: the job then has two passes."""
+        return self.subject is not None or self.people is not None
 
     @property
     def asks_for_background(self) -> bool:

@@ -18,9 +18,11 @@ class Progress:
     planned: Callable[[Plan, ModelIdentity], object] = lambda plan, model: None
     """Called once before the first frame."""
     frame: Callable[[], object] = lambda: None
-    """Called after each frame."""
+    """Called after each frame, in each pass."""
     resumed: Callable[[int], object] = lambda frames: None
     """Called once, if so, with the number of frames that an earlier run had finished."""
+    stage: Callable[[int, int], object] = lambda number, count: None
+    """Called before the first frame of each pass of a job that has several, with its number from 1, and how many."""
     told: Callable[[str], object] = lambda line: None
     """Called before the first frame with each line that the user should know of an earlier run."""
 
@@ -49,6 +51,10 @@ class Result:
     """The receipts beside the outputs."""
     review: Path | None = None
     """The review page."""
+    reused: int = 0
+    """Frames whose alpha an earlier job had kept, so that the network did not run for them."""
+    cache: Path | None = None
+    """The folder that keeps the network's alpha for later jobs, where that was asked for."""
     was_done: bool = False
     """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
@@ -31,9 +32,10 @@ from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.result import Progress, Result, done_result
-from birefvideo.jobs.segment_work import write_parts
+from birefvideo.jobs.segment_work import looks_at, write_parts
+from birefvideo.jobs.segments import run_segments
+from birefvideo.jobs.two_passes import first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
-from birefvideo.matting.predict import Predictor
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
@@ -42,7 +44,7 @@ from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
 from birefvideo.paths import writing
-from birefvideo.pipeline import SegmentReport
+from birefvideo.pipeline import Looks, Matter, SegmentReport
 
 
 def run(
@@ -55,6 +57,7 @@ def run(
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
+    keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
@@ -63,6 +66,7 @@ def run(
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
+    With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again.
@@ -73,11 +77,15 @@ def run(
     started = time.monotonic()
     progress = progress or Progress()
     plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    if keep_cache or options.is_directed:
+        plan = in_two_passes(plan)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
         if entries:
             clear_remains(plan.folder, plan, is_done=True)
+            if has_two_passes(plan) and not keep_cache:
+                clear_remains(cache_folder(targets, source), cache_plan(plan), is_done=True)
             result = done_result(plan, entries, time.monotonic() - started, review=review)
             if strict:
                 _check_whole(source, result.losses)
@@ -86,7 +94,15 @@ def run(
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     result = _run_planned(
-        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+        plan,
+        model,
+        folder,
+        progress,
+        overwrite=overwrite,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        keep_cache=keep_cache,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -141,6 +157,7 @@ def _run_planned(
     receipts: bool,
     review: bool,
     strict: bool,
+    keep_cache: bool,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
@@ -149,11 +166,22 @@ def _run_planned(
     with ExitStack() as stack:
         with writing(plan.folder):
             stack.enter_context(folder)
-        stack.enter_context(_same_inputs(plan, folder))
+        kept = cache_plan(plan) if has_two_passes(plan) else None
+        cache = None
+        if kept is not None:
+            with writing(kept.folder):
+                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=keep_cache))
+        stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
-        for note in folder.notes:
+        for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
-        reports, earlier = _run_segments(plan, folder, predictor, progress)
+        first = first_pass(plan, kept, cache, folder, predictor, progress) if kept and cache else None
+
+        def work(segment: Segment) -> SegmentReport:
+            look = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
+            return _write_segment(plan, segment, folder, first.matter if first else predictor, look, progress)
+
+        reports, earlier = run_segments(plan, folder, work, progress.resumed)
         losses = job_losses(plan.source, plan.span, reports)
         if strict:
             _check_whole(source, losses)
@@ -162,8 +190,9 @@ def _run_planned(
         losses += [note.line for note in notes if note.is_loss]
         if strict:
             _check_whole(source, losses)
-        computed = predictor.report
+        computed = replace(predictor.report, reused=first.reused if first else 0)
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
+        warnings += first.notes if first else []
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
@@ -184,11 +213,13 @@ def _run_planned(
         losses=losses,
         receipts=made.receipts,
         review=made.page,
+        reused=computed.reused,
+        cache=kept.folder if kept and keep_cache else None,
     )
 
 
 @contextmanager
-def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
+def _same_inputs(plan: Plan, folders: Sequence[JobFolder]) -> Iterator[None]:
     """Give an input that has changed meanwhile as the reason of whatever went wrong; nothing made of it is kept.
 
     Raises:
@@ -200,7 +231,8 @@ def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
         try:
             plan.check_inputs()
         except InputChangedError as reason:
-            folder.discard(keep_joined=False)
+            for folder in folders:
+                folder.discard(keep_joined=False)
             raise reason from error
         raise
 
@@ -211,39 +243,24 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
-def _run_segments(
-    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
-) -> tuple[list[SegmentReport], int]:
-    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
-    earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
-    done = sum(len(report.pts) for report in earlier.values() if report)
-    if done:
-        progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
-    if not any(report.pts for report in reports):
-        times = f"{named('start')} and {named('end')}"
-        raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports, done
-
-
-def _run_segment(
-    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
+def _write_segment(
+    plan: Plan,
+    segment: Segment,
+    folder: JobFolder,
+    matter: Matter,
+    second_look: Looks | None,
+    progress: Progress,
 ) -> SegmentReport:
-    folder.check_held()
-    report = write_parts(
+    return write_parts(
         plan.source,
         segment.span,
         [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
         plan.options,
-        predictor,
+        matter,
         progress.frame,
-        model=plan.settings["model"],
+        second_look=second_look,
         first=plan.span.start,
     )
-    plan.check_inputs()
-    with writing(plan.folder):
-        folder.finish(segment, report)
-    return report
 
 
 def _finish_all(
