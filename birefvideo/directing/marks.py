@@ -10,6 +10,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TypeAlias
 
+from birefvideo.directing.wishes import Subject
 from birefvideo.errors import InputError
 
 Point: TypeAlias = "tuple[float, float]"
@@ -174,6 +175,16 @@ class Marks:
 
     def __or__(self, other: Marks) -> Marks:
         return Marks(self.marks + other.marks, other.garbage or self.garbage, self.mends + other.mends)
+
+    @property
+    def subject(self) -> Subject | None:
+        """Which subject is marked, if one is."""
+        for mark in self.marks:
+            if mark.do == SUBJECT:
+                (key,) = mark.keys
+                across, down = (sum(values) / len(values) for values in zip(*key.shape.points, strict=True))
+                return Subject(x=across, y=down, at=key.time)
+        return None
 
     @property
     def need_whole_clip(self) -> bool:

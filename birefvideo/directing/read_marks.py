@@ -87,6 +87,8 @@ def parse_marks(values: Mapping[str, Any], name: str, folder: Path = Path()) -> 
         _Reader(f"{name}: mark {number}", reader.are_fractions).mark(item)
         for number, item in enumerate(reader.items(values, "marks"), 1)
     )
+    if len(subjects := [mark for mark in marks if mark.do == SUBJECT]) > 1:
+        reader.refuse(f"{len(subjects)} marks name the subject: leave one of them")
     mends = tuple(
         read_mend(item, f"{name}: mend {number}", folder) for number, item in enumerate(reader.items(values, "mend"), 1)
     )

@@ -21,6 +21,9 @@ from birefvideo.jobs.option_values import parse_time
 Box: TypeAlias = "tuple[float, float, float, float]"
 """Left, top, right, bottom: pixels, or shares of the picture where all are at most 1."""
 
+Boxes: TypeAlias = "str | Box | Sequence[str | Box] | Marks | None"
+"""One such box, or several, each as text or numbers."""
+
 _BOX = "LEFT,TOP,RIGHT,BOTTOM in pixels (40,20,200,180), shares (0.1,0.2,0.5,0.9) or percent (10%,20%,50%,90%)"
 _TIMES = "@TIME or @FROM-TO"
 

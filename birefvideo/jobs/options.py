@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.directing.marks import Marks
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
+from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_mark_file, parse_mend, parse_remove
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
@@ -42,7 +46,7 @@ from birefvideo.media.colour_names import NAMED_COLOURS
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from birefvideo.jobs.arguments import JobArguments
+    from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
@@ -143,6 +147,27 @@ class Options:
         metavar="N",
         group="Direct",
     )
+    marks: Marks | None = _option(
+        None,
+        parse_mark_file,
+        "What to keep, remove and mend, drawn by strokes and boxes: see docs/direct.md.",
+        metavar="FILE",
+        group="Direct",
+    )
+    keep: Marks | None = _option(
+        None,
+        parse_keep,
+        "Keep what is in LEFT,TOP,RIGHT,BOTTOM (pixels, or 10%,…), @TIME or @FROM-TO; several with ; between.",
+        metavar="BOX",
+        group="Direct",
+    )
+    remove: Marks | None = _option(None, parse_remove, "Remove what is in a box.", metavar="BOX", group="Direct")
+    garbage: Marks | None = _option(
+        None, parse_garbage, "Remove all that is outside of LEFT,TOP,RIGHT,BOTTOM.", metavar="BOX", group="Direct"
+    )
+    mend: Marks | None = _option(
+        None, parse_mend, "Corrected alpha, as PNG named by frame number.", metavar="FILE|FOLDER", group="Direct"
+    )
     grow: float = _option(
         0.0,
         number(200),
@@ -231,7 +256,7 @@ class Options:
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
-        if self.subject is not None and self.people is not None:
+        if self.wished_subject is not None and self.people is not None:
             raise OptionError(f"{named('subject')} keeps one and {named('people')} the largest: give one of them")
         if self.grow and self.shrink:
             raise OptionError(f"{named('grow')} and {named('shrink')} undo each other: give one of them")
@@ -278,7 +303,22 @@ class Options:
     @property
     def is_directed(self) -> bool:
         """Whether something is wanted that only a look at the whole clip can tell: the job then has two passes."""
-        return self.subject is not None or self.people is not None
+        return self.wished_subject is not None or self.people is not None or self.marked.need_whole_clip
+
+    @property
+    def directions(self) -> list[str]:
+        """Names of the options that direct the matte, as far as they do."""
+        return [name for name in DIRECTIONS if getattr(self, name)]
+
+    @property
+    def marked(self) -> Marks:
+        """All that is marked, in pixels or shares of the picture."""
+        return reduce(or_, filter(None, (self.marks, self.keep, self.remove, self.garbage, self.mend)), Marks())
+
+    @property
+    def wished_subject(self) -> Subject | None:
+        """Which subject stays: that of the option, or the marked one."""
+        return self.subject or self.marked.subject
 
     @property
     def asks_for_background(self) -> bool:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from birefvideo.directing.holds import Holds
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
@@ -18,6 +19,7 @@ from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
@@ -176,10 +178,11 @@ def _run_planned(
         for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
         first = first_pass(plan, kept, cache, folder, predictor, progress) if kept and cache else None
+        holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
         def work(segment: Segment) -> SegmentReport:
             look = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
-            return _write_segment(plan, segment, folder, first.matter if first else predictor, look, progress)
+            return _write_segment(plan, segment, folder, first.matter if first else predictor, look, holds, progress)
 
         reports, earlier = run_segments(plan, folder, work, progress.resumed)
         losses = job_losses(plan.source, plan.span, reports)
@@ -249,6 +252,7 @@ def _write_segment(
     folder: JobFolder,
     matter: Matter,
     second_look: Looks | None,
+    holds: Holds,
     progress: Progress,
 ) -> SegmentReport:
     return write_parts(
@@ -259,6 +263,7 @@ def _write_segment(
         matter,
         progress.frame,
         second_look=second_look,
+        holds=holds,
         first=plan.span.start,
     )
 
