@@ -30,11 +30,19 @@ class Scene:
     noise: float = 2.0
     seed: int = 3
 
+    def empty(self, index: int) -> RGB:
+        """Return the picture without the thing."""
+        return self._seen(index, has_thing=False)[0]
+
     def frame(self, index: int) -> tuple[RGB, Alpha, Alpha]:
         """Return (picture, the person's alpha, the thing's mask), the mask to parts of a pixel."""
+        return self._seen(index, has_thing=True)
+
+    def _seen(self, index: int, *, has_thing: bool) -> tuple[RGB, Alpha, Alpha]:
         room = _texture(self.seed, (self.height, self.width), 24, (70, 150))
         person, alpha = self._person(index)
         thing, mask = self._thing(index)
+        mask *= has_thing
         rgb = room + alpha[..., None] * (person - room)
         rgb = rgb + mask[..., None] * (thing - rgb)
         rgb += np.random.default_rng(self.seed * 100_003 + index).normal(0, self.noise, rgb.shape)
@@ -86,3 +94,38 @@ def _texture(seed: int, size: tuple[int, int], cell: int, span: tuple[float, flo
 def _averaged(fine: NDArray[np.uint8]) -> Alpha:
     size = (fine.shape[1] // FINE, fine.shape[0] // FINE)
     return cv2.resize(fine.astype(np.float32) / 255, size, interpolation=cv2.INTER_AREA)
+
+
+class SceneClip:
+    """The coarse clip of a scene's frames."""
+
+    def __init__(self, scene: Scene, frames: int, *, is_seen: bool = False, hidden_from: int | None = None) -> None:
+        self.scene = scene
+        self.full_size = (scene.width, scene.height)
+        self._frames = frames
+        self._is_seen = is_seen
+        """Whether the network takes the thing for a person."""
+        self._hidden_from = hidden_from
+        """Frame from which on the thing is gone."""
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def seconds(self, number: int) -> float:
+        return number / 25
+
+    def picture(self, number: int) -> RGB:
+        is_hidden = self._hidden_from is not None and number >= self._hidden_from
+        return self.scene.empty(number) if is_hidden else self.scene.frame(number)[0]
+
+    def alpha(self, number: int) -> Alpha:
+        _, person, thing = self.scene.frame(number)
+        return np.maximum(person, thing) if self._is_seen else person
+
+    def truth(self, number: int) -> Alpha:
+        """Return the thing's exact mask."""
+        return self.scene.frame(number)[2]
+
+    def person(self, number: int) -> Alpha:
+        """Return the person's exact mask."""
+        return self.scene.frame(number)[1]

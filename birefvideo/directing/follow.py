@@ -37,6 +37,11 @@ _SOLID = 0.5
 _COARSER = 4
 _FAINT = 1e-3
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
+_SAME = 0.6
+"""Correlation from which on a part of a picture may be the thing that has leapt there."""
+_FARTHEST = 2
+"""Of the side of the thing, how often it may leap in one frame."""
+_LEAST_SIDE = 4
 _LEAST = 6.0
 """Cells of a thing that is too small to be followed."""
 
@@ -91,6 +96,8 @@ class Follower:
             self.places = self.home
             found = self._followed(picture)
         if found is None or found[2] < LOST:
+            found = self._leapt(picture)
+        if found is None or found[2] < LOST:
             return np.zeros_like(self._mask), 0.0
         mask, places, likeness, step = found
         self._picture, self._mask, self.places, self._step = picture, mask, places, step
@@ -116,6 +123,20 @@ class Follower:
         whole = self.home + np.array(cv2.mean(places - home)[:2], np.float32)
         whole[cut] = places
         return mask, whole, float(weighted_mean(alike, prior)[0]), -weighted_mean(back, prior)
+
+    def _leapt(self, picture: Picture) -> tuple[Map, Map, float, Map] | None:
+        """Return as `_followed` does where the thing has moved farther than motion is searched."""
+        left, top, columns, rows = cv2.boundingRect((self._mask > _SOLID).view(np.uint8))
+        if min(columns, rows) < _LEAST_SIDE:
+            return None
+        thing = self._picture[top : top + rows, left : left + columns]
+        scores = cv2.matchTemplate(picture, thing, cv2.TM_CCOEFF_NORMED)
+        _, best, _, (x, y) = cv2.minMaxLoc(scores)
+        step = np.array((x - left, y - top), np.float32)
+        if best < _SAME or length(step) > _FARTHEST * max(columns, rows):
+            return None
+        self._step = step
+        return self._followed(picture)
 
     def _window(self) -> Box | None:
         """Return the part of the picture where the thing may be next."""

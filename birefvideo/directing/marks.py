@@ -247,7 +247,8 @@ def nearest_frame(name: str, time: Fraction, times: Sequence[Fraction]) -> int:
         InputError: the time is not in the clip; up to one frame's length beside it passes.
     """
     slack = max((two - one for one, two in pairwise(times)), default=Fraction(1))
-    check_time(name, time, time, times[0] - slack, times[-1] + slack)
+    if not times[0] - slack <= time <= times[-1] + slack:
+        check_time(name, time, time, times[0], times[-1])
     after = bisect_left(times, time)
     return min((n for n in (after - 1, after) if 0 <= n < len(times)), key=lambda n: abs(times[n] - time))
 

@@ -39,6 +39,7 @@ from birefvideo.jobs.option_values import (
     parse_subject,
     parse_time,
     parse_tracks,
+    shown,
     whole_number,
 )
 from birefvideo.media.colour_names import NAMED_COLOURS
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 GROUPS = ("Common", "Picture", "Direct", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
-_LONGEST_SHOWN = 500
-"""Characters of a bad value that a message quotes."""
 
 
 def _option(
@@ -157,7 +156,7 @@ class Options:
     keep: Marks | None = _option(
         None,
         parse_keep,
-        "Keep what is in LEFT,TOP,RIGHT,BOTTOM (pixels, or 10%,…), @TIME or @FROM-TO; several with ; between.",
+        "Keep what is in LEFT,TOP,RIGHT,BOTTOM[@TIME|@FROM-TO]; 10% is a share.",
         metavar="BOX",
         group="Direct",
     )
@@ -336,17 +335,8 @@ def parse_option(name: str, value: object) -> Any:
     try:
         return option.metadata["parse"](value)
     except ValueError as error:
-        raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+        raise OptionError(f"{named(name)} is {shown(value)}: {error}") from None
 
 
 def _default(name: str) -> object:
     return next(option.default for option in fields(Options) if option.name == name)
-
-
-def _shown(value: object) -> str:
-    """Return what was given as a message quotes it; a long text or number is cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        text = f"a {type(value).__name__} that is too long"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
