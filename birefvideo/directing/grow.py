@@ -61,11 +61,9 @@ def grown(picture: Picture, alpha: Map, shape: Shape, against: Mask, do: str) ->
 
 def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:
     """Return the cells that alpha says belong to no thing that is marked here."""
-    if do == REMOVE:
-        return alpha < _EMPTY
-    inside = float(np.mean(alpha[seeds] > 0.5)) if seeds.any() else 1.0
-    solid: Mask = alpha > _SOLID
-    return solid if inside < 0.5 else np.zeros_like(solid)
+    elses: Mask = alpha < _EMPTY if do == REMOVE else alpha > _SOLID
+    # A thing that is drawn on there is one of another kind: a kept one that is to go, or what a person holds.
+    return elses if not seeds.any() or float(elses[seeds].mean()) < 0.5 else np.zeros_like(elses)
 
 
 def _cut(picture: Picture, labels: NDArray[np.uint8], seeds: Mask) -> Map:
