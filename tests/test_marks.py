@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from birefvideo.directing.marks import Marks, nearest_frame
+from birefvideo.directing import read_marks as read_marks_module
+from birefvideo.directing import read_mends as read_mends_module
+from birefvideo.directing.marks import DOES, Marks, nearest_frame
 from birefvideo.directing.read_marks import parse_marks, read_marks
 from birefvideo.directing.read_mends import find_mends
 from birefvideo.errors import InputError
@@ -220,3 +222,19 @@ def test_a_time_is_that_of_the_nearest_frame() -> None:
     ]
     with pytest.raises(InputError, match="m: its time is 3 s"):
         nearest_frame("m", Fraction(3), TIMES)
+
+
+def test_the_published_schema_knows_the_same_fields_and_limits() -> None:
+    schema = json.loads((Path(__file__).parent.parent / "docs" / "marks.schema.json").read_text(encoding="utf-8"))
+    kinds = schema["$defs"]
+    assert tuple(schema["properties"]) == read_marks_module._TOP
+    assert set(kinds["mark"]["properties"]) == set(read_marks_module._OF_MARK)
+    assert set(kinds["key"]["properties"]) == set(read_marks_module._OF_KEY)
+    assert set(kinds["mend"]["properties"]) == set(read_mends_module._FIELDS)
+    assert kinds["mark"]["properties"]["do"]["enum"] == list(DOES)
+    assert schema["properties"]["units"]["enum"] == list(read_marks_module.UNITS)
+    most = read_marks_module._MOST
+    assert schema["properties"]["marks"]["maxItems"] == most["marks"]
+    assert schema["properties"]["mend"]["maxItems"] == most["mend"]
+    assert kinds["mark"]["properties"]["keys"]["maxItems"] == most["keys"]
+    assert kinds["mark"]["properties"]["stroke"]["maxItems"] == most["points"]
