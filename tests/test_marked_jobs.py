@@ -92,16 +92,26 @@ def test_any_segments_and_any_stop_give_the_same_pictures(
     assert all(np.array_equal(one, found[0]) for one in found)
 
 
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network may be loaded."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("birefvideo.family.checkpoints.load", refuse)
+
+
 def refused(kind: type[Exception], source: Path, **options: Any) -> str:
-    """The line by which a job is refused before its model, which is not there, is looked for."""
+    """The line by which a job is refused."""
     with pytest.raises(kind) as caught:
-        birefvideo.matte(source, to="matte", model="/nowhere/at/all", **options)
+        birefvideo.matte(source, to="matte", **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_marks_that_do_not_go_with_the_clip_are_refused_before_the_network_is_loaded(
-    source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, no_network: None
 ) -> None:
     assert "keep: 200, 0, 220, 20 is not in the picture, which is 96×64" in refused(
         InputError, source, keep="200,0,220,20"

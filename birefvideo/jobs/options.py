@@ -18,6 +18,7 @@ from birefvideo.directing.marks import Marks
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
+from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
 from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_mark_file, parse_mend, parse_remove
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
@@ -47,7 +48,6 @@ from birefvideo.media.colour_names import NAMED_COLOURS
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
