@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -38,11 +39,12 @@ class Scene:
         """Return (picture, the person's alpha, the thing's mask), the mask to parts of a pixel."""
         return self._seen(index, has_thing=True)
 
+    @lru_cache(maxsize=512)  # noqa: B019 - scenes are few and small
     def _seen(self, index: int, *, has_thing: bool) -> tuple[RGB, Alpha, Alpha]:
         room = _texture(self.seed, (self.height, self.width), 24, (70, 150))
         person, alpha = self._person(index)
         thing, mask = self._thing(index)
-        mask *= has_thing
+        mask = mask * np.float32(has_thing)
         rgb = room + alpha[..., None] * (person - room)
         rgb = rgb + mask[..., None] * (thing - rgb)
         rgb += np.random.default_rng(self.seed * 100_003 + index).normal(0, self.noise, rgb.shape)
@@ -84,6 +86,7 @@ def overlap(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
     return float(np.minimum(one, two).sum() / np.maximum(one, two).sum())
 
 
+@lru_cache(maxsize=32)
 def _texture(seed: int, size: tuple[int, int], cell: int, span: tuple[float, float]) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     rough = rng.random((size[0] // cell + 3, size[1] // cell + 3, 3)).astype(np.float32)
