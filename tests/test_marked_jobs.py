@@ -121,6 +121,15 @@ def test_marks_that_do_not_go_with_the_clip_are_refused_before_the_network_is_lo
     )
     assert cv2.imwrite(str(tmp_path / "f3.png"), np.zeros((4, 4), np.uint8))
     assert "it has 4×4 pixels, and the clip 96×64" in refused(InputError, source, mend=tmp_path / "f3.png")
+    assert cv2.imwrite(str(tmp_path / "f99.png"), np.zeros((64, 96), np.uint8))
+    assert "f99.png: it is of frame 99, but the clip has 24 frames" in refused(
+        InputError, source, mend=tmp_path / "f99.png"
+    )
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    for name in ("a3.png", "b3.png"):
+        assert cv2.imwrite(str(folder / name), np.zeros((64, 96), np.uint8))
+    assert "b3.png: it is of the same frame as" in refused(InputError, source, mend=folder)
     assert "garbage is '1,2,3': give LEFT,TOP,RIGHT,BOTTOM" in refused(OptionError, source, garbage="1,2,3")
     assert "marks is 5: give a file of marks" in refused(OptionError, source, marks=5)
     marks = {"birefvideo_marks": 1, "marks": [{"do": "subject", "point": [4, 4]}]}

@@ -206,8 +206,12 @@ class Marks:
         size = width, height
         for mark in self.marks:
             check_time(mark.name, mark.begins, mark.ends, first, last)
+        seen: dict[object, str] = {}
         for mend in self.mends:
             check_time(mend.name, mend.time, mend.time, first, last)
+            earlier = seen.setdefault((mend.time, mend.frame), mend.name)
+            if earlier is not mend.name:
+                raise InputError(f"{mend.name}: it is of the same frame as {earlier}: leave one of them")
         marks = tuple(
             replace(mark, keys=tuple(Key(key.time, _inside(mark.name, key.shape, size)) for key in mark.keys))
             for mark in self.marks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -210,7 +211,7 @@ class _Reader:
         return None if value is None else exact_time(self.number(value, field, _FARTHEST, "seconds, not negative"))
 
     def number(self, value: Any, called: str, most: float, allowed: str) -> float:
-        is_number = isinstance(value, int | float | Fraction) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= most:  # which NaN is not either
             self.refuse(f"{called} is {_shown(value)}: give {allowed}")
         return float(value)

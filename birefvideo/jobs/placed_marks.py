@@ -9,6 +9,7 @@ from fractions import Fraction
 from birefvideo.directing.holds import Holds
 from birefvideo.directing.marks import Marks
 from birefvideo.directing.mend import read_alpha
+from birefvideo.errors import InputError
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
 
@@ -37,6 +38,8 @@ def check_marks(info: VideoInfo, span: Span, options: Options) -> None:
         InputError: as above.
     """
     for mend in placed_marks(info, span, options).mends:
+        if mend.frame is not None and 0 < info.frame_count < mend.frame:
+            raise InputError(f"{mend.name}: it is of frame {mend.frame}, but the clip has {info.frame_count} frames")
         read_alpha(mend, info.width, info.height)
 
 
