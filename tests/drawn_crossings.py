@@ -65,22 +65,30 @@ class DrawnClip(CoarseClip):
         rng = np.random.default_rng(99)
         room = cv2.resize(rng.normal(110, 25, (ROWS // 12, COLUMNS // 12, 3)).astype(np.float32), (COLUMNS, ROWS))
         self._room = room
+        self._drawn: dict[int, Picture] = {}
+        self._mattes: dict[int, Alpha] = {}
 
     def picture(self, number: int) -> Picture:
         """Return what a camera sees, with its noise."""
+        if number in self._drawn:
+            return self._drawn[number]
         seen = self._room.copy()
         for walker in self._walkers:
             mask = walker.mask(number)[..., None]
             seen += mask * (walker.picture(number) - seen)
         seen += np.random.default_rng(1000 + number).normal(0, 2, seen.shape)
-        return np.rint(np.clip(seen, 0, 255)).astype(np.uint8)
+        self._drawn[number] = np.rint(np.clip(seen, 0, 255)).astype(np.uint8)
+        return self._drawn[number]
 
     def alpha(self, number: int) -> Alpha:
         """Return the alpha of all of them."""
+        if number in self._mattes:
+            return self._mattes[number]
         clear = np.ones((ROWS, COLUMNS), np.float32)
         for walker in self._walkers:
             clear *= 1 - walker.mask(number)
-        return np.rint((1 - clear) * 255).astype(np.float32) / np.float32(255)
+        self._mattes[number] = np.rint((1 - clear) * 255).astype(np.float32) / np.float32(255)
+        return self._mattes[number]
 
     def truth(self, number: int, who: int) -> NDArray[np.float32]:
         """Return what is to be seen of one of them, float32 (rows, columns)."""

@@ -57,7 +57,8 @@ class Run:
             labels, _ = pieces_of(clip.alpha(frame))
             one = histogram(colours_of(clip.picture(frame)), labels == self.at(frame).label)
             total = total + one if total.size else one
-        return total / max(float(total.sum()), 1e-9)  # type: ignore[no-any-return]
+        shares: NDArray[np.float64] = total / max(float(total.sum()), 1e-9)
+        return shares
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ _ASTRAY = 1.0
 """Pixels that a point, brought there and back, may end off to be trusted half."""
 _MOST_TRUST = 0.985
 """What motion says at most against colour: errors of the way heal."""
-_RADIUS, _FLATNESS = 3, 40.0
+_RADIUS, _FLATNESS = 2, 40.0
 """Of the guided filter that lays shares along the picture's edges: pixels, and variance of luma that counts as flat."""
 
 

@@ -18,7 +18,7 @@ from birefvideo.matting.grid import Map
 
 _NEAR = 0.03
 """How far from a subject a point may be that means it, in parts of the picture's longer side."""
-_SOFT = 0.7
+_SOFT = 0.5
 """Standard deviation of the bell curve that softens a cut between people, in coarse pixels."""
 
 

@@ -154,7 +154,7 @@ class Tracks:
                     if run.is_surprised and (id(run), frame) in left:
                         weight = 1.0
                     past = forward.get(frame)
-                    scores = [_score(past and past.share(p), shares.get(p), weight, mask) for p in own]
+                    scores = [_score(past.share(p) if past else None, shares.get(p), weight, mask) for p in own]
                     best = np.argmax(np.stack(scores), axis=0)
                     names[mask] = np.asarray(own, np.int16)[best[mask]]
             self._touching[frame] = zlib.compress(names.tobytes(), 1)
