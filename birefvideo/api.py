@@ -125,8 +125,7 @@ def mattes(
         if name in choices:
             raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte")
     chosen = (options or Options()).changed(**choices)
-    if chosen.is_directed:
-        name = "subject" if chosen.subject is not None else "people"
+    for name in chosen.directions:
         raise OptionError(f"{named(name)} needs the whole clip before its first frame: pass it to birefvideo.matte")
     return _frames(possible_path(source), chosen)
 

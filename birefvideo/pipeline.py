@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from birefvideo.colour import Colour, rgb_to_yuv, sdr_colour
+from birefvideo.directing.holds import Holds
 from birefvideo.frames import AlphaFrame, DecodedFrame, Frame, Span, VideoInfo
 from birefvideo.matting.despill import Spill
 from birefvideo.matting.edge import Edge, shaped
@@ -23,6 +24,8 @@ from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 AS_IT_IS = Edge()
 """An edge that nothing is done to."""
+NOTHING_HELD = Holds()
+"""Nothing that is marked in a frame."""
 AHEAD = 3
 """Frames that may wait between two stages."""
 AT_ONCE = 3
@@ -82,15 +85,19 @@ def spill_light(despill: tuple[int, int, int] | str | None, colour: Colour) -> S
 
 
 def finished_frames(
-    mattes: Iterable[AlphaFrame], smoother: Smoother, spill: Spill | None = None, edge: Edge = AS_IT_IS
+    mattes: Iterable[AlphaFrame],
+    smoother: Smoother,
+    spill: Spill | None = None,
+    edge: Edge = AS_IT_IS,
+    holds: Holds = NOTHING_HELD,
 ) -> Generator[Frame, None, None]:
-    """Yield the core frames of predicted ones: smoothed, shaped, with foreground, and their own opacity taken in.
+    """Yield the core frames of predicted ones: smoothed, held, shaped, with foreground and their own opacity taken in.
 
     Motion is found in a thread of its own; what then makes a frame depends on no other, and is done to several at once.
     """
 
     def finish(smoothing: Smoothing) -> Frame:
-        return with_own_opacity(with_foreground(shaped(smoothing(), edge), spill))
+        return with_own_opacity(with_foreground(shaped(holds.held(smoothing()), edge), spill))
 
     works = prefetch(smoothings(mattes, smoother), 1)
     frames = in_parallel(finish, works, AT_ONCE)
@@ -123,10 +130,11 @@ def matted_frames(
     spill: Spill | None = None,
     second_look: Looks | None = None,
     edge: Edge = AS_IT_IS,
+    holds: Holds = NOTHING_HELD,
 ) -> Generator[Frame, None, None]:
     """Return the frames of a span with alpha and foreground."""
     mattes = predicted_frames(info, span, predictor, smoother.radius, report, second_look)
-    finished = finished_frames(mattes, smoother, spill, edge)
+    finished = finished_frames(mattes, smoother, spill, edge, holds)
     with closing(mattes), closing(finished):
         yield from finished
 
@@ -161,11 +169,12 @@ def matte_segment(
     spill: Spill | None = None,
     second_look: Looks | None = None,
     edge: Edge = AS_IT_IS,
+    holds: Holds = NOTHING_HELD,
 ) -> SegmentReport:
     """Matte one span into open writers; call `on_frame` after each frame. Errors of any stage are raised here."""
     pulses = Pulses()
     report = SegmentReport(looks=second_look.looks if second_look else [], pulses=pulses.found)
-    finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look, edge)
+    finished = matted_frames(info, span, predictor, smoother, report.decode, spill, second_look, edge, holds)
     with closing(finished), Fanout([writer.write for writer in writers], AHEAD) as outputs:
         for frame in finished:
             outputs.put(frame)

@@ -230,8 +230,7 @@ def cutout(
 def _cutout(image: Picture, output: Output, options: Options) -> Image | NDArray[np.uint8] | Alpha:
     if output not in get_args(Output):
         raise OptionError(f"{named('output')} is {output!r}: give one of {', '.join(get_args(Output))}")
-    if options.is_directed:
-        name = "subject" if options.subject is not None else "people"
+    for name in options.directions:
         raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte, which takes pictures too")
     check_machine(options)
     with as_file(image) as path:

@@ -125,6 +125,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(2):
         assert cv2.imwrite(str(folder / f"pairs/pictures/{index}.jpg"), shown[index][..., ::-1])
         assert cv2.imwrite(str(folder / f"pairs/mattes/{index}.png"), truth[index])
+    (folder / "marks.json").write_text(blocks(ROOT / "docs" / "direct.md", "json")[0], encoding="utf-8")
+    (folder / "mends").mkdir()
+    assert cv2.imwrite(str(folder / "mends/clip_000003.png"), truth[2])
     return folder
 
 

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "matting": {"network", *BASE},
     "family": {"matting", "network", *BASE},
     "media": BASE,
-    "pipeline": {"media", "matting", *BASE},
+    "pipeline": {"directing", "media", "matting", *BASE},
     "directing": {"matting", *BASE},
     "scoring": {"media", *BASE},
     "advice": {"media", "family", "matting", *BASE},

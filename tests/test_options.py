@@ -20,7 +20,7 @@ from birefvideo.cli import app
 from birefvideo.cli.matte import matte
 from birefvideo.cli.parse import _parameter
 from birefvideo.errors import InputError, OptionError, named, with_arguments, with_flags
-from birefvideo.jobs.arguments import FrameArguments, JobArguments
+from birefvideo.jobs.arguments import DIRECTIONS, FrameArguments, JobArguments
 from birefvideo.jobs.options import Options, parse_option
 
 NAMES = [option.name for option in fields(Options)]
@@ -150,8 +150,7 @@ def test_type_checkers_know_every_option() -> None:
         "fit",
         "premultiplied",
         "audio",
-        "subject",
-        "people",
+        *DIRECTIONS,
     }
 
 

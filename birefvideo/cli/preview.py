@@ -34,10 +34,9 @@ def preview_all(
 
     if review and jobs and not quiet:
         print_note("--preview makes no review page: the run does, with --review and without --preview")
-    if options.is_directed and jobs and not quiet:
-        print_note(
-            "--preview shows the network's matte: --subject and --people need the whole clip, and act in the run"
-        )
+    if options.directions and jobs and not quiet:
+        names = ", ".join(f"--{name}" for name in options.directions)
+        print_note(f"--preview shows the network's matte: {names} will act in the run")
     load = LastModel()
     for clip, targets in jobs.items():
         with failures.caught(clip):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING, TypedDict
 
+from birefvideo.directing.marks import Marks
 from birefvideo.directing.wishes import Subject
+from birefvideo.jobs.mark_values import Box, Boxes
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import RGB, Time
 
@@ -29,6 +32,8 @@ class EdgeArguments(TypedDict, total=False):
 
 EDGE = tuple(EdgeArguments.__annotations__)
 """Their names."""
+DIRECTIONS = ("subject", "people", "marks", "keep", "remove", "garbage", "mend")
+"""The names of options that direct a clip's matte."""
 
 
 class FrameArguments(EdgeArguments, total=False):
@@ -57,3 +62,8 @@ class JobArguments(FrameArguments, total=False):
     audio: str
     subject: str | tuple[float, float] | Subject | None
     people: int | None
+    marks: str | PathLike[str] | Mapping[str, object] | Marks | None
+    keep: Boxes
+    remove: Boxes
+    garbage: str | Box | Marks | None
+    mend: str | PathLike[str] | Marks | None

@@ -31,6 +31,8 @@ Levels: TypeAlias = "tuple[float, float, float]"
 Time: TypeAlias = "int | float | Fraction | str"
 """Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
 
+_LONGEST_SHOWN = 500
+"""Characters of a bad value that a message quotes."""
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""
 
@@ -248,6 +250,15 @@ def parse_flag(value: Any) -> bool:
     if not isinstance(value, bool) and value not in (0, 1):
         raise ValueError("give True or False")
     return bool(value)
+
+
+def shown(value: object) -> str:
+    """Return what was given as a message quotes it; a long text or number is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = f"a {type(value).__name__} that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _radius(text: str) -> float:

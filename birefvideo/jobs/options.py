@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from birefvideo.directing.marks import Marks
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
+from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
+from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_mark_file, parse_mend, parse_remove
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
@@ -35,6 +40,7 @@ from birefvideo.jobs.option_values import (
     parse_subject,
     parse_time,
     parse_tracks,
+    shown,
     whole_number,
 )
 from birefvideo.media.colour_names import NAMED_COLOURS
@@ -42,14 +48,11 @@ from birefvideo.media.colour_names import NAMED_COLOURS
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from birefvideo.jobs.arguments import JobArguments
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
 GROUPS = ("Common", "Batch", "Picture", "Direct", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
-_LONGEST_SHOWN = 500
-"""Characters of a bad value that a message quotes."""
 
 
 def _option(
@@ -143,6 +146,27 @@ class Options:
         metavar="N",
         group="Direct",
     )
+    marks: Marks | None = _option(
+        None,
+        parse_mark_file,
+        "What to keep, remove and mend, drawn by strokes and boxes: see docs/direct.md.",
+        metavar="FILE",
+        group="Direct",
+    )
+    keep: Marks | None = _option(
+        None,
+        parse_keep,
+        "Keep what is in LEFT,TOP,RIGHT,BOTTOM[@TIME|@FROM-TO]; 10% is a share.",
+        metavar="BOX",
+        group="Direct",
+    )
+    remove: Marks | None = _option(None, parse_remove, "Remove what is in a box.", metavar="BOX", group="Direct")
+    garbage: Marks | None = _option(
+        None, parse_garbage, "Remove all that is outside of LEFT,TOP,RIGHT,BOTTOM.", metavar="BOX", group="Direct"
+    )
+    mend: Marks | None = _option(
+        None, parse_mend, "Corrected alpha, as PNG named by frame number.", metavar="FILE|FOLDER", group="Direct"
+    )
     grow: float = _option(
         0.0,
         number(200),
@@ -231,7 +255,7 @@ class Options:
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
-        if self.subject is not None and self.people is not None:
+        if self.wished_subject is not None and self.people is not None:
             raise OptionError(f"{named('subject')} keeps one and {named('people')} the largest: give one of them")
         if self.grow and self.shrink:
             raise OptionError(f"{named('grow')} and {named('shrink')} undo each other: give one of them")
@@ -278,7 +302,22 @@ class Options:
     @property
     def is_directed(self) -> bool:
         """Whether something is wanted that only a look at the whole clip can tell: the job then has two passes."""
-        return self.subject is not None or self.people is not None
+        return self.wished_subject is not None or self.people is not None or self.marked.need_whole_clip
+
+    @property
+    def directions(self) -> list[str]:
+        """Names of the options that direct the matte, as far as they do."""
+        return [name for name in DIRECTIONS if getattr(self, name)]
+
+    @property
+    def marked(self) -> Marks:
+        """All that is marked, in pixels or shares of the picture."""
+        return reduce(or_, filter(None, (self.marks, self.keep, self.remove, self.garbage, self.mend)), Marks())
+
+    @property
+    def wished_subject(self) -> Subject | None:
+        """Which subject stays: that of the option, or the marked one."""
+        return self.subject or self.marked.subject
 
     @property
     def asks_for_background(self) -> bool:
@@ -296,17 +335,8 @@ def parse_option(name: str, value: object) -> Any:
     try:
         return option.metadata["parse"](value)
     except ValueError as error:
-        raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+        raise OptionError(f"{named(name)} is {shown(value)}: {error}") from None
 
 
 def _default(name: str) -> object:
     return next(option.default for option in fields(Options) if option.name == name)
-
-
-def _shown(value: object) -> str:
-    """Return what was given as a message quotes it; a long text or number is cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        text = f"a {type(value).__name__} that is too long"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -20,6 +20,7 @@ from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import segment_frames
+from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
@@ -257,6 +258,7 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
 
 def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | None) -> Work:
     """Return what writes the parts of the outputs of a segment."""
+    holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
     def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
         matter = first.matter if first else remembering(plan, folder, segment, predictor)
@@ -269,6 +271,7 @@ def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | N
             matter,
             on_frame,
             second_look=looks,
+            holds=holds,
             first=plan.span.start,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from birefvideo.directing.holds import Holds
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
@@ -14,7 +15,7 @@ from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
-from birefvideo.pipeline import Looks, Matter, SegmentReport, matte_segment, spill_light
+from birefvideo.pipeline import NOTHING_HELD, Looks, Matter, SegmentReport, matte_segment, spill_light
 
 
 def looks_at(source: VideoInfo, model: str) -> SecondLook | None:
@@ -32,6 +33,7 @@ def write_parts(
     *,
     second_look: Looks | None,
     first: int | None,
+    holds: Holds = NOTHING_HELD,
 ) -> SegmentReport:
     """Matte a span of a clip into a part of every output.
 
@@ -44,6 +46,7 @@ def write_parts(
         on_frame: called after each frame.
         second_look: judges some of the frames; see `looks_at`.
         first: pts of the output's first frame; None is the clip's.
+        holds: what is marked in single frames.
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it.
@@ -64,4 +67,6 @@ def write_parts(
             for target, part in parts
         ]
         smoother = make_smoother(0 if source.still else options.smooth)
-        return matte_segment(source, span, predictor, smoother, writers, on_frame, spill, second_look, options.edge)
+        return matte_segment(
+            source, span, predictor, smoother, writers, on_frame, spill, second_look, options.edge, holds
+        )

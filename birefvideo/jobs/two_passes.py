@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from birefvideo.directing.coarse import CoarseClip
 from birefvideo.directing.direct import Direction, Director, direct, is_directed
+from birefvideo.directing.marked import Marked
 from birefvideo.directing.store import StoredAlpha, StoredSegment, storing
 from birefvideo.directing.subject_lock import SubjectLock
 from birefvideo.frames import AlphaFrame
 from birefvideo.jobs.alpha_cache import ALPHA, COARSE
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.options import Options
+from birefvideo.jobs.placed_marks import placed_marks
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.result import Progress
 from birefvideo.jobs.segment_work import looks_at
@@ -32,6 +33,8 @@ class FirstPass:
     """Gives frames their directed alpha."""
     reports: Sequence[SegmentReport]
     """Of the segments."""
+    pts: Sequence[int]
+    """Of the frames."""
     notes: list[str]
     """What the user should know of the directions, one line each."""
     reused: int
@@ -71,19 +74,21 @@ def first_pass(
         seconds = [float((time - info.start) * info.time_base) for time in pts]
         files = [cache.part(segment, COARSE) for segment, _ in with_frames]
         with CoarseClip(files, pts, seconds, (info.width, info.height)) as clip, writing(folder.path):
-            direct(clip, directors(plan.options), folder.direction)
+            direct(clip, directors(plan), folder.direction)
     stored = [StoredSegment(cache.part(segment, ALPHA), report.pts) for segment, report in with_frames]
     direction = Direction(folder.direction)
     direction.close()
     progress.stage(2, 2)
-    return FirstPass(StoredAlpha(stored, folder.direction), reports, direction.notes, reused)
+    return FirstPass(StoredAlpha(stored, folder.direction), reports, pts, direction.notes, reused)
 
 
-def directors(options: Options) -> list[Director]:
-    """Return what makes masks of the wishes that options hold, in the order in which they act."""
-    found: list[Director] = []
-    if options.subject is not None or options.people is not None:
-        found.append(SubjectLock(options.subject, options.people))
+def directors(plan: Plan) -> list[Director]:
+    """Return what makes masks of the wishes that a plan's options hold, in the order in which they act."""
+    options, found = plan.options, list[Director]()
+    if options.wished_subject is not None or options.people is not None:
+        found.append(SubjectLock(options.wished_subject, options.people))
+    if options.marked.need_whole_clip:
+        found.append(Marked(placed_marks(plan.source, plan.span, options)))
     return found
 
 

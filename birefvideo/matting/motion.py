@@ -95,16 +95,24 @@ class MotionSearch:
 
     def between(self, earlier: Look, later: Look) -> Motion:
         """Return the motion between two successive frames, found across a cut or a flash too (see scene_cuts)."""
-        return Motion(self._search(earlier.luma, later.luma), self._search(later.luma, earlier.luma))
+        return Motion(self.search(earlier.luma, later.luma), self.search(later.luma, earlier.luma))
 
-    def _search(self, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Flow:
+    def search(self, one: NDArray[np.uint8], other: NDArray[np.uint8], expected: Map | None = None) -> Flow:
+        """Return where each cell of one picture lies in another, relative to its place.
+
+        Args:
+            one: luma of the picture.
+            other: luma of the other one.
+            expected: motion of all of it, if that is known about: (2).
+        """
         rows, columns = one.shape
         below = max(_LEAST_SIDE, -(-columns // _WIDEST)) - rows
         right = _LEAST_SIDE - columns
         if below > 0 or right > 0:
             pads = (0, max(below, 0), 0, max(right, 0), cv2.BORDER_REPLICATE)
             one, other = (cv2.copyMakeBorder(picture, *pads) for picture in (one, other))
-        flow: Flow = self._flow.calc(one, other, None)[:rows, :columns]
+        guess = None if expected is None else np.full((*one.shape, 2), expected, np.float32)
+        flow: Flow = self._flow.calc(one, other, guess)[:rows, :columns]
         return flow
 
 
