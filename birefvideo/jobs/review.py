@@ -6,16 +6,19 @@ import base64
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import Suspect
 
 _TEMPLATE = Path(__file__).with_name("review.html")
+_SCRIPTS = {f"{name}_script": Path(__file__).with_name(f"review_{name}.js") for name in ("marks", "draw")}
+"""What the page's slots for scripts hold."""
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 _TITLE = ": matte review</title>"
@@ -32,6 +35,22 @@ class Clip:
     """Where it lies while the page is written."""
     name: str | None
     """Its file name beside the page, or None where the page is to hold it."""
+
+
+@dataclass(frozen=True)
+class Redrawable:
+    """What a page needs to draw marks for another run of the job."""
+
+    job: str
+    """What tells this job on this clip from others; the browser keeps the draft of its marks under this name."""
+    command: Sequence[Sequence[str]] | None
+    """The words of the job's command, an option with its value at a time; None where a program called."""
+    marks: Mapping[str, Any] | None
+    """What the job's file of marks holds."""
+    size: tuple[int, int]
+    """Width and height of the clip, in its own pixels."""
+    lead: float
+    """Seconds from the clip's first frame to the beginning of the times that the page shows."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,8 @@ class Reviewable:
     """Frames to look at."""
     receipts: dict[str, Entry]
     """What the receipt says of each output."""
+    again: Redrawable
+    """What a run with marks takes."""
 
 
 def render(reviewable: Reviewable) -> str:
@@ -72,12 +93,18 @@ def render(reviewable: Reviewable) -> str:
         "receipts": reviewable.receipts,
         "matte": _link(reviewable.matte),
         "source": _link(reviewable.source),
+        "job": reviewable.again.job,
+        "command": reviewable.again.command,
+        "marks": reviewable.again.marks,
+        "clip": reviewable.again.size,
+        "lead": round(reviewable.again.lead, 6),
     }
     filled = {
         "title": escape(reviewable.title),
         "data": _for_script(data),
         "matte": _content(reviewable.matte),
         "source": _content(reviewable.source),
+        **{slot: path.read_text(encoding="utf-8") for slot, path in _SCRIPTS.items()},
     }
     return _SLOT.sub(lambda found: filled[found[1]], _TEMPLATE.read_text(encoding="utf-8"))
 

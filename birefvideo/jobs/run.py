@@ -64,6 +64,7 @@ def run(
     review: bool = False,
     strict: bool = False,
     keep_cache: bool = False,
+    command: Sequence[Sequence[str]] | None = None,
     load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
@@ -73,6 +74,7 @@ def run(
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
     With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
+    `command` is what the user typed, for the page to tell how to run it with marks.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
@@ -117,6 +119,7 @@ def run(
         review=review,
         strict=strict,
         keep_cache=keep_cache,
+        command=command,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -173,6 +176,7 @@ def _run_planned(
     review: bool,
     strict: bool,
     keep_cache: bool,
+    command: Sequence[Sequence[str]] | None,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
@@ -209,7 +213,16 @@ def _run_planned(
         warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
             made = write_side_files(
-                plan, folder, finished, reports, computed, warnings, losses, receipts=receipts, review=review
+                plan,
+                folder,
+                finished,
+                reports,
+                computed,
+                warnings,
+                losses,
+                receipts=receipts,
+                review=review,
+                command=command,
             )
         plan.check_inputs()
         with writing(plan.folder):
