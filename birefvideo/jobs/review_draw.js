@@ -31,7 +31,7 @@ function add(mark) {
   const before = mark.do === "subject" ? doc.marks.filter(one => one.do !== "subject") : doc.marks;
   if (before.length >= MOST.marks) { say(`There are ${MOST.marks} marks: delete one first.`); return; }
   chosen = before.length;
-  change({...doc, marks: [...before, mark]}, `${nameOf(mark)} set at ${stamp(mark.at)}.`);
+  change({...doc, marks: [...before, mark]}, `${nameOf(mark)} set at ${clock(mark.at)}.`);
 }
 function alter(index, fields) {
   const marks = doc.marks.map((mark, at) => {
@@ -49,7 +49,9 @@ function alter(index, fields) {
 }
 function say(line) { $("said").textContent = line; }
 
-/* Time, in seconds from the clip's first frame; a range ends between frames, where no rounding moves it over one. */
+/* Time: marks count from the clip's first frame, the page's clock from where the output begins, `data.lead` later.
+   A range ends between frames, where no rounding moves it over one. */
+function clock(seconds) { return stamp(Math.max(0, seconds - data.lead)); }
 function timeOf(index) { return data.times[index] + data.lead; }
 function edgeBefore(index) {
   const earlier = index ? timeOf(index - 1) : 2 * timeOf(0) - timeOf(1);
@@ -140,11 +142,11 @@ function paintMarks() {
 /* Drawing: points are collected in `pending`, and become a mark when it is finished. */
 function brush() { return rounded(Number($("brush").value) / 100, 5); }
 function boxOf([x, y], [u, v]) {
-  return [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)].map(value => rounded(value));
+  return [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
 }
 function here(event) {
   const box = canvas.getBoundingClientRect();
-  const share = value => rounded(Math.max(0, Math.min(shape === "box" ? 1 : LAST, value)));
+  const share = value => Math.max(0, Math.min(shape === "box" ? 1 : LAST, value));
   return [share((event.clientX - box.left) / box.width), share((event.clientY - box.top) / box.height)];
 }
 function pixelsApart([x, y], [u, v]) { return Math.hypot((x - u) * canvas.clientWidth, (y - v) * canvas.clientHeight); }
@@ -182,7 +184,8 @@ function cancel(said = "Nothing was set.") {
 }
 function finish() {
   if (!pending) return;
-  const {points} = pending, at = rounded(timeOf(pending.frame), 6), mark = {do: doing};
+  const points = pending.points.map(place => place.map(value => rounded(value)));
+  const at = rounded(timeOf(pending.frame), 6), mark = {do: doing};
   if (shape === "box") {
     const box = boxOf(points[0], points[points.length - 1]);
     if (pixelsApart(box.slice(0, 2), [box[2], box[1]]) < 2 || pixelsApart(box.slice(0, 2), [box[0], box[3]]) < 2)
@@ -252,7 +255,7 @@ function enter() {
 canvas.addEventListener("keydown", event => {
   const by = event.altKey ? KEY_STEPS.fine : event.shiftKey ? KEY_STEPS.far : KEY_STEPS.usual;
   const [across, down] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key] || [0, 0];
-  const most = shape === "box" ? 1 : LAST, moved = (value, by) => rounded(Math.max(0, Math.min(most, value + by)));
+  const most = shape === "box" ? 1 : LAST, moved = (value, by) => Math.max(0, Math.min(most, value + by));
   if (event.ctrlKey || event.metaKey) return;
   if (across || down) {
     cursor = [moved(cursor[0], across * by), moved(cursor[1], down * by * data.width / data.height)];
@@ -329,8 +332,9 @@ function select(index, mark, name) {
 }
 function ends(index, mark, name) {
   return ["from", "to"].flatMap(field => {
-    const input = control("input", index, field, {type: "number", min: 0, step: "any", value: mark[field] ?? ""});
-    input.onchange = () => alter(index, {[field]: input.value === "" ? undefined : Number(input.value)});
+    const value = (mark[field] ?? null) === null ? "" : rounded(mark[field] - data.lead, 4);
+    const input = control("input", index, field, {type: "number", step: "any", value});
+    input.onchange = () => alter(index, {[field]: input.value === "" ? undefined : rounded(Number(input.value) + data.lead, 4)});
     const button = control("button", index, `${field}-here`, {textContent: "here", ariaLabel: `${name}: ${field} this frame`});
     button.onclick = () => alter(index, {[field]: field === "from" ? edgeBefore(frame) : edgeAfter(frame)});
     return [labelled(`${field} (s) `, input), button];
@@ -339,10 +343,10 @@ function ends(index, mark, name) {
 function row(mark, index) {
   const item = document.createElement("li"), name = `mark ${index + 1}, ${nameOf(mark)}`, at = whenDrawn(mark);
   item.className = index === chosen ? "chosen" : "";
-  const go = control("button", index, "go", {ariaLabel: `Go to ${name}, drawn at ${stamp(at)}`});
+  const go = control("button", index, "go", {ariaLabel: `Go to ${name}, drawn at ${clock(at)}`});
   const dot = document.createElement("i");
   dot.className = mark.do;
-  go.append(dot, `${nameOf(mark)} · ${stamp(at)}`);
+  go.append(dot, `${nameOf(mark)} · ${clock(at)}`);
   go.onclick = () => { chosen = index; show(frameOf(at)); listMarks(); };
   item.append(go);
   const how = howLong(mark);
