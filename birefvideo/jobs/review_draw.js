@@ -379,6 +379,7 @@ function listMarks() {
 
 /* Saving, loading, and the command to run. */
 function quoted(word) { return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`; }
+function quotedPath(name) { return name.startsWith("~/") ? `~/${quoted(name.slice(2))}` : quoted(name); }
 function commandAgain() {
   let name = $("file").value || $("file").defaultValue;
   if (!data.command)
@@ -386,7 +387,7 @@ function commandAgain() {
   if (name.startsWith("-")) name = `./${name}`;
   const hasSubject = doc.marks.some(mark => mark.do === "subject");
   const words = data.command.filter(([flag]) => !(hasSubject && /^--(subject|people)(=|$)/.test(flag))).flat();
-  return [...words, "--marks", name, "--keep-cache", "--overwrite"].map(quoted).join(" ");
+  return [...words.map(quoted), "--marks", quotedPath(name), "--keep-cache", "--overwrite"].join(" ");
 }
 $("file").value = $("file").defaultValue = `${data.title.replace(/\.[^.]*$/, "")}_marks.json`;
 $("file").oninput = () => { $("again").textContent = commandAgain(); };
