@@ -30,7 +30,7 @@ from torch import Tensor
 from training.batches import Batches, Clock, batches_from
 from training.cutouts import Material, load_material, read_index
 from training.pack import read_pack, write_pack
-from training.run import LONG_SIDE, TALK, Recipe, Run, blend, laid_out, learning_rate
+from training.run import LONG_SIDE, MOST_PIXELS, TALK, Recipe, Run, blend, laid_out, learning_rate
 from training.trials import trial_errors, validate
 
 from birefvideo.family.checkpoints import load_folder, save_folder
@@ -120,7 +120,7 @@ def export(options: argparse.Namespace) -> None:
         raise SystemExit(f"{options.run} holds no finished steps: name a folder that {Path(__file__).name} --run wrote")
     if options.blend:
         blend(run.averaged, load_folder(options.blend), options.share)
-    save_folder(run.averaged, options.export, LONG_SIDE)
+    save_folder(run.averaged, options.export, LONG_SIDE, MOST_PIXELS)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:

@@ -208,6 +208,7 @@ def test_a_receipt_about_files_elsewhere_is_none(tmp_path: Path, name: str) -> N
     [
         *("", "[]", "3", "null", "[" * 100_000, "\xff", '{"long_side": NaN}'),
         *map(json.dumps, each("long_side", None, True, "1024", 0, -5, 10**9, 1.5, [])),
+        *(json.dumps({"long_side": 64, **bound}) for bound in each("most_pixels", True, "1", 0, -5, 10**19, 1.5, [])),
         *map(json.dumps, each("backbone", 3, [])),
         *(
             json.dumps({"backbone": "conv_t", **change})

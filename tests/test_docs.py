@@ -39,6 +39,7 @@ WEIGHTS = "needs weights that are not in the package; tests/test_checkpoints.py 
 STICK = "needs a file of the user's; tests/test_models_command.py runs imports"
 INSTALLS = "installs into this environment; CI's jobs run it"
 NOT_RUN = {
+    "find /footage -name '*.mxf' -newer last_week -print0 | birefvideo matte --files-from - -o cut/": "has no shell",
     "pip install .": INSTALLS,
     "pip install onnx onnxscript onnxruntime": INSTALLS,
     "birefvideo models --download portrait": NETWORK,

@@ -35,13 +35,44 @@ def test_long_side_is_rounded_too() -> None:
     assert InputSize(long_side=500).network_size(1280, 720) == (512, 288)
 
 
+@pytest.mark.parametrize(
+    ("picture_size", "network_size"),
+    [
+        ((1920, 1080), (640, 352)),
+        ((1080, 1920), (352, 640)),
+        ((2560, 1080), (640, 256)),  # 640 is the longest, however flat the picture
+        ((1080, 1080), (480, 480)),
+        ((1440, 1080), (544, 416)),
+        ((1080, 1440), (416, 544)),
+        ((1, 1), (480, 480)),
+        ((3, 5000), (32, 640)),
+    ],
+)
+def test_a_bound_of_pixels_shortens_the_long_side_of_squarer_pictures(
+    picture_size: tuple[int, int], network_size: tuple[int, int]
+) -> None:
+    size = InputSize(long_side=640, most_pixels=640 * 360)
+    assert size.network_size(*picture_size) == network_size
+    assert InputSize.from_config(size.to_config()) == size
+    assert size.overridden(640) == InputSize(long_side=640)  # what a user asks for has no bound
+
+
 @pytest.mark.parametrize("picture_size", [(1920, 1080), (1080, 1920), (1, 1), (10000, 10)])
 def test_a_fixed_size_is_the_same_for_every_picture(picture_size: tuple[int, int]) -> None:
     assert InputSize(fixed=(1024, 768)).network_size(*picture_size) == (1024, 768)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"fixed": (64, 64), "long_side": 64}, {"fixed": (64, 60)}, {"long_side": 0}, {"fixed": (0, 32)}]
+    "wrong",
+    [
+        {},
+        {"fixed": (64, 64), "long_side": 64},
+        {"fixed": (64, 60)},
+        {"long_side": 0},
+        {"fixed": (0, 32)},
+        {"fixed": (64, 64), "most_pixels": 4096},
+        {"long_side": 64, "most_pixels": 0},
+    ],
 )
 def test_an_input_size_that_says_too_little_or_too_much_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):

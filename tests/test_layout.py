@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "comparison": {"jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
-    "birefvideo": {"session", "api", "comparison", "advice", "jobs", "family", *BASE},
+    "job": {"api", "jobs", *BASE},
+    "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
     "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
     "__main__": {"cli"},
 }

@@ -8,8 +8,10 @@ import pytest
 
 from birefvideo.errors import OptionError
 from birefvideo.family import hub
+from birefvideo.family.native_size import native_size
 from birefvideo.family.shards import WEIGHTS
 from birefvideo.family.variants import EMBEDDED, VARIANTS, Variant, is_hub_id, variant
+from birefvideo.matting.input_size import InputSize
 from birefvideo.network.birefnet import BACKBONES
 
 
@@ -36,7 +38,7 @@ def test_the_embedded_one_comes_first_and_says_what_its_config_says() -> None:
     assert [known.name for known in VARIANTS.values() if known.embedded] == [row.name] == [EMBEDDED]
     assert row.folder is not None and (row.folder / "README.md").is_file()
     config = json.loads((row.folder / "config.json").read_text())
-    assert (row.backbone, row.long_side) == (config["backbone"], config["long_side"])
+    assert row.backbone == config["backbone"] and native_size(row) == InputSize.from_config(config)
     assert hub.stored(row) == hub.download(row) == hub.Stored(row.folder / WEIGHTS)
 
 

@@ -13,12 +13,13 @@ import typer
 from birefvideo import __version__
 from birefvideo.cli.advise import advise
 from birefvideo.cli.compare import compare
+from birefvideo.cli.config import config
 from birefvideo.cli.cutout import cutout
 from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
 from birefvideo.cli.models import models
-from birefvideo.cli.parse import OptionalValueCommand
+from birefvideo.cli.parse import JobCommand
 from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
 from birefvideo.cli.program import Command, Program
 from birefvideo.cli.verify import verify
@@ -30,18 +31,18 @@ cores. It costs little on a quiet machine, where waking takes longer than most w
 
 app = typer.Typer(
     cls=Program,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=OptionalValueCommand)(matte)
+app.command(cls=JobCommand)(matte)
 app.command(cls=Command)(cutout)
 app.command(cls=Command)(advise)
 app.command(cls=Command)(compare)
 app.command(cls=Command)(models)
 app.command(cls=Command)(verify)
 app.command(cls=Command)(formats)
+app.command(cls=Command)(config)
 app.command("eval", cls=Command)(evaluate)
 
 

@@ -129,7 +129,7 @@ def _rows(names: list[str]) -> list[Variant]:
     return [variant(name) for name in names or VARIANTS]
 
 
-_IN_OTHER_WORDS = ("long_side", "embedded")
+_IN_OTHER_WORDS = ("long_side", "most_pixels", "embedded")
 """Fields that programs find in 'input' and in 'weights'."""
 
 

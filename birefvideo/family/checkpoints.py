@@ -272,10 +272,14 @@ def load_folder(folder: Path) -> BiRefNet:
     return load(_from_folder(folder, folder.name))
 
 
-def save_folder(model: BiRefNet, folder: Path, long_side: int) -> None:
-    """Write config.json and model.safetensors, weights as fp16, the norms' statistics (of any size) as fp32."""
+def save_folder(model: BiRefNet, folder: Path, long_side: int, most_pixels: int | None = None) -> None:
+    """Write config.json and model.safetensors, weights as fp16, the norms' statistics (of any size) as fp32.
+
+    `long_side` and `most_pixels` are those of an `InputSize`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_type": "birefnet", **asdict(model.geometry), "long_side": long_side}
+    size = InputSize(long_side=long_side, most_pixels=most_pixels)
+    config = {"model_type": "birefnet", **asdict(model.geometry), **size.to_config()}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     whole = (*STATISTICS, "num_batches_tracked")
     weights = {k: v if k.endswith(whole) else v.half() for k, v in model.state_dict().items()}

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import BaseImageProcessor, BatchFeature
 
-from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.input_size import CONFIG_KEYS, InputSize
 from birefvideo.matting.slots import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -21,7 +21,7 @@ class BiRefNetImageProcessor(BaseImageProcessor):  # type: ignore[misc]
     model_input_names = ("pixel_values",)
 
     def __init__(self, **values: Any) -> None:
-        sizes = {key: values.pop(key) for key in ("long_side", "input_size", "input_sides") if key in values}
+        sizes = {key: values.pop(key) for key in CONFIG_KEYS if key in values}
         super().__init__(**values)
         for key, value in (sizes or {"input_size": [1024, 1024]}).items():
             setattr(self, key, value)

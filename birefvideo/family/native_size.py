@@ -14,5 +14,5 @@ def native_size(row: Variant) -> InputSize:
     if row.sides:
         return InputSize(sides=row.sides)
     if row.long_side:
-        return InputSize(long_side=row.long_side)
+        return InputSize(long_side=row.long_side, most_pixels=row.most_pixels)
     return InputSize(fixed=row.size) if row.size else PUBLISHED_SIZE

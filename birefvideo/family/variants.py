@@ -44,6 +44,8 @@ class Variant:
     """Shortest and longest side of the input, where it keeps the picture's aspect and size instead."""
     long_side: int | None = None
     """Longer side of the input, where it keeps the picture's aspect only."""
+    most_pixels: int | None = None
+    """With `long_side`: the most pixels of the input; squarer pictures have a shorter long side."""
     best_for: str = ""
     """One line for the user."""
     avoid: str = ""
@@ -77,7 +79,8 @@ class Variant:
     def input(self) -> str:
         """The native input in words; '' where no source states it."""
         if self.long_side:
-            return f"long side {self.long_side}"
+            most = "" if self.most_pixels is None else f", at most {self.most_pixels // 1000}k pixels"
+            return f"long side {self.long_side}{most}"
         if self.sides:
             return f"{self.sides[0]}² to {self.sides[1]}²"
         return f"{self.size[0]}×{self.size[1]}" if self.size else ""
@@ -104,6 +107,7 @@ _ROWS = (
         "talk",
         backbone="conv_m",
         long_side=640,
+        most_pixels=640 * 360,
         best_for="people talking to a camera, on any computer and without a connection",
         avoid="other subjects; where a GPU and official weights are at hand, portrait and matting are better",
         training="free portraits and rooms, named in its card",

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
-GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
+GROUPS = ("Common", "Batch", "Picture", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
 _LONGEST_SHOWN = 500
 """Characters of a bad value that a message quotes."""

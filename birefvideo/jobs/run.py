@@ -12,11 +12,14 @@ from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
+from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.kept_mattes import KeptMattes
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.pace import segment_frames
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
@@ -27,9 +30,11 @@ from birefvideo.jobs.plan import (
     review_targets,
     with_earlier_batch,
 )
+from birefvideo.jobs.progress import Meter, cancelled
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
+from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segment_work import write_parts
 from birefvideo.jobs.warnings import job_losses, job_warnings
@@ -52,6 +57,7 @@ def run(
     *,
     overwrite: bool = False,
     skip_done: bool | None = None,
+    renew: bool = False,
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
@@ -65,14 +71,15 @@ def run(
     delivered.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
-    again.
+    again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
+    `Renewal`).
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
     """
     started = time.monotonic()
     progress = progress or Progress()
-    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
@@ -83,10 +90,24 @@ def run(
                 _check_whole(source, result.losses)
             return result
     folder = JobFolder(plan, overwrite)
-    if not overwrite and not folder.was_renaming():
+    renewal = None
+    if renew and not overwrite:
+        page = review_page(source, targets) if review else None
+        renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
+    if not overwrite and not renew and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
+    there = bytes_there(plan.folder) if folder.resumes() else 0
+    folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(
-        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+        plan,
+        model,
+        folder,
+        progress,
+        overwrite=overwrite,
+        renewal=renewal,
+        receipts=receipts,
+        review=review,
+        strict=strict,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -94,7 +115,7 @@ def run(
     return result
 
 
-def _planned(
+def planned(
     source: Path,
     targets: Sequence[Target],
     options: Options,
@@ -120,7 +141,7 @@ def _planned(
         source=info,
         targets=(*targets, *copies),
         span=span,
-        segments=plan_segments(info, span),
+        segments=plan_segments(info, span, segment_frames(model, info)),
         options=options,
         folder=folder,
         inputs=inputs,
@@ -138,6 +159,7 @@ def _run_planned(
     progress: Progress,
     *,
     overwrite: bool,
+    renewal: Renewal | None,
     receipts: bool,
     review: bool,
     strict: bool,
@@ -172,7 +194,8 @@ def _run_planned(
             )
         plan.check_inputs()
         with writing(plan.folder):
-            folder.rename(overwrite, made.files, made.receipts)
+            warnings += renewal.make_way() if renewal else []
+            folder.rename(overwrite or renewal is not None, made.files, made.receipts)
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -219,24 +242,26 @@ def _run_segments(
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
         progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
+    meter = Meter(plan, done, progress.frame)
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, meter) for s in plan.segments]
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
+    if progress.finishing() is False:
+        raise cancelled(plan.source.path, meter.done)
     return reports, done
 
 
-def _run_segment(
-    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
-) -> SegmentReport:
+def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, meter: Meter) -> SegmentReport:
     folder.check_held()
+    meter.segment = segment.number
     report = write_parts(
         plan.source,
         segment.span,
         [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
         plan.options,
-        predictor,
-        progress.frame,
+        predictor if plan.source.still else KeptMattes(predictor, folder.mattes(segment)),
+        meter.frame,
         model=plan.settings["model"],
         first=plan.span.start,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,9 @@ from birefvideo.errors import OptionError
 _LONGEST_SIDE = 65536
 """Pixels that no network was trained with."""
 
+CONFIG_KEYS = ("long_side", "most_pixels", "input_size", "input_sides")
+"""The entries of a config.json that name a size."""
+
 
 @dataclass(frozen=True)
 class InputSize:
@@ -22,6 +26,9 @@ class InputSize:
     """(width, height) to which every picture is squashed, whatever its aspect."""
     long_side: int | None = None
     """Length of the longer side; the shorter one follows the picture's aspect."""
+    most_pixels: int | None = None
+    """With `long_side`: width × height, at most, before rounding. It keeps people in squarer pictures as small as those
+    that the network was trained with."""
     sides: tuple[int, int] | None = None
     """Shortest and longest side allowed: the picture keeps its own size where it can, and its aspect."""
     multiple: int = 32
@@ -30,6 +37,8 @@ class InputSize:
     def __post_init__(self) -> None:
         kinds = [kind for kind in (self.fixed, self.long_side, self.sides) if kind is not None]
         numbers = self.fixed or self.sides or (self.long_side,)
+        if self.most_pixels is not None and (self.long_side is None or self.most_pixels < 1):
+            raise OptionError(f"a bound of pixels goes with a long side and is above 0, not {self}")
         if len(kinds) != 1 or any(not isinstance(n, int) or n < 1 for n in numbers):
             raise OptionError(f"input size needs one of (width, height), a long side and bounds, above 0, not {self}")
         if any(n % self.multiple for n in self.fixed or self.sides or ()):
@@ -44,7 +53,9 @@ class InputSize:
         """
         try:
             if "long_side" in values:
-                return cls(long_side=bounded_int(values["long_side"], 32, _LONGEST_SIDE))
+                most = values.get("most_pixels")
+                pixels = None if most is None else bounded_int(most, 32 * 32, _LONGEST_SIDE**2)
+                return cls(long_side=bounded_int(values["long_side"], 32, _LONGEST_SIDE), most_pixels=pixels)
             if "input_size" in values:
                 return cls(fixed=_pair(values["input_size"]))
             if "input_sides" in values:
@@ -56,7 +67,8 @@ class InputSize:
     def to_config(self) -> dict[str, Any]:
         """Return the entries of a config.json that `from_config` reads."""
         if self.long_side:
-            return {"long_side": self.long_side}
+            bound = {} if self.most_pixels is None else {"most_pixels": self.most_pixels}
+            return {"long_side": self.long_side, **bound}
         return {"input_size": list(self.fixed)} if self.fixed else {"input_sides": list(self.sides or ())}
 
     def overridden(self, size: int | tuple[int, int] | None) -> InputSize:
@@ -82,7 +94,10 @@ class InputSize:
     def _kept_shape(self, width: Fraction, height: Fraction) -> tuple[int, int]:
         longest, shortest = max(width, height), min(width, height)
         if self.long_side:
-            return self._rounded(width, self.long_side, longest), self._rounded(height, self.long_side, longest)
+            long_side = self.long_side
+            if self.most_pixels is not None:
+                long_side = min(long_side, math.isqrt(int(self.most_pixels * longest / shortest)))
+            return self._rounded(width, long_side, longest), self._rounded(height, long_side, longest)
         assert self.sides is not None
         least, most = self.sides
         wanted: Fraction | int = longest

@@ -20,6 +20,8 @@ from training.precision import is_fast_in_bf16
 
 LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
+MOST_PIXELS = 640 * 360
+"""What squarer inputs are held to, likewise: the pictures of training were no larger."""
 TALK = Geometry(
     backbone="conv_m",
     multi_scale_input="",
@@ -114,7 +116,7 @@ class Run:
         torch.save(saved, temporary)
         temporary.replace(self.state)
         if keep:
-            save_folder(self.averaged, keep, LONG_SIDE)
+            save_folder(self.averaged, keep, LONG_SIDE, MOST_PIXELS)
 
     def train_step(self, batch: Batch, rate: float, frozen: bool) -> dict[str, Tensor]:
         """Do one update, with the norms' statistics `frozen` or learnt; return the terms of the loss, on the device."""
