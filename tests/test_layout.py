@@ -40,7 +40,22 @@ MAY_IMPORT = {
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
     "birefvideo": {"session", "api", "comparison", "advice", "jobs", "family", *BASE},
-    "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE},
+    "with_parent": set(),
+    "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},
+    "cli": {
+        "serve",
+        "with_parent",
+        "birefvideo",
+        "comparison",
+        "advice",
+        "scoring",
+        "jobs",
+        "pipeline",
+        "media",
+        "family",
+        "matting",
+        *BASE,
+    },
     "__main__": {"cli"},
 }
 
