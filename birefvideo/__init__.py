@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from birefvideo.comparison.compare import Comparison, compare
     from birefvideo.errors import (
         BirefvideoError,
+        CancelledError,
         DeviceError,
         InputError,
         ModelError,
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
         OutputError,
     )
     from birefvideo.frames import Frame
+    from birefvideo.job import Job
     from birefvideo.jobs.advise import advise
     from birefvideo.jobs.options import Options
+    from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Result
     from birefvideo.session import Session, cutout
 
@@ -38,12 +41,15 @@ __version__ = "0.2.0"
 _HOMES = {
     **dict.fromkeys(("formats", "load_model", "matte", "mattes", "models"), "api"),
     **dict.fromkeys(
-        ("BirefvideoError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"), "errors"
+        ("BirefvideoError", "CancelledError", "DeviceError", "InputError", "ModelError", "OptionError", "OutputError"),
+        "errors",
     ),
     "Advice": "advice.advise",
     "advise": "jobs.advise",
     **dict.fromkeys(("Comparison", "compare"), "comparison.compare"),
     "Frame": "frames",
+    "FrameProgress": "jobs.progress",
+    "Job": "job",
     "Options": "jobs.options",
     "Result": "jobs.result",
     **dict.fromkeys(("Session", "cutout"), "session"),
@@ -53,10 +59,13 @@ _HOMES = {
 __all__ = [
     "Advice",
     "BirefvideoError",
+    "CancelledError",
     "Comparison",
     "DeviceError",
     "Frame",
+    "FrameProgress",
     "InputError",
+    "Job",
     "ModelError",
     "OptionError",
     "Options",

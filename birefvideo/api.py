@@ -6,7 +6,7 @@ see `birefvideo.Options`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from os import PathLike
@@ -23,6 +23,7 @@ from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import FrameArguments, JobArguments, Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
+from birefvideo.jobs.progress import OnFrame, on_frame
 from birefvideo.jobs.result import Progress, Result
 from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
@@ -54,7 +55,7 @@ def matte(
     receipts: bool = True,
     overwrite: bool = False,
     strict: bool = False,
-    progress: Callable[[], object] | None = None,
+    progress: OnFrame | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
     """Matte one clip into files, as `birefvideo matte` does.
@@ -70,22 +71,23 @@ def matte(
         overwrite: replace outputs that exist.
         strict: raise InputError where the clip is damaged or cut off, so that frames or sound are missing; without
             it, these are told in `Result.losses`.
-        progress: called after each frame.
+        progress: called after each frame with a `FrameProgress`, or without arguments if it requires none; where it
+            returns False, the job ends as after Ctrl-C.
         **choices: options that replace those of `options`; see `Options`.
 
     Raises:
+        CancelledError: `progress` returned False; what is finished stays for the same call to go on from.
         BirefvideoError: its one line says what is wrong and what to do; nothing is left under the final names.
     """
     names = [to] if isinstance(to, str) else list(to or ())
     if to is not None and not names:
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
-    if progress is not None and not callable(progress):
-        raise OptionError(f"{named('progress')} is {progress!r}: give a function without arguments")
+    told = on_frame(progress)
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = possible_path(source)
     targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
-    callbacks = Progress(frame=progress) if progress else None
+    callbacks = Progress(frame=told) if told else None
     result = run(
         path,
         targets,

@@ -75,3 +75,7 @@ class OptionError(BirefvideoError):
 
 class DeviceError(BirefvideoError):
     """The device asked for is not there or ran out of memory."""
+
+
+class CancelledError(BirefvideoError):
+    """`progress` returned False, or `Job.cancel` was called; the same call goes on from what is finished."""

@@ -83,6 +83,11 @@ def sync(path: Path) -> None:
             os.fsync(opened.fileno())
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of the files in a folder."""
+    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+
+
 def is_plain_folder(path: Path) -> bool:
     """Return whether a folder is at `path` itself, and no link to one."""
     try:

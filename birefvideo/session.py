@@ -17,6 +17,7 @@ from birefvideo.jobs.given_picture import Picture, as_file
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import EdgeArguments, FrameArguments, JobArguments, Options
+from birefvideo.jobs.progress import OnFrame
 from birefvideo.jobs.result import Result
 from birefvideo.matting.devices import find_device
 
@@ -135,7 +136,7 @@ class Session(KeptModel):
         receipts: bool = True,
         overwrite: bool = False,
         strict: bool = False,
-        progress: Callable[[], object] | None = None,
+        progress: OnFrame | None = None,
         **choices: Unpack[JobArguments],
     ) -> Result:
         """Matte one clip into files with this model; see `birefvideo.matte`."""

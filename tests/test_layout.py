@@ -39,23 +39,12 @@ MAY_IMPORT = {
     "comparison": {"jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
-    "birefvideo": {"session", "api", "comparison", "advice", "jobs", "family", *BASE},
+    "job": {"api", "jobs", *BASE},
+    "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
     "with_parent": set(),
     "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},
-    "cli": {
-        "serve",
-        "with_parent",
-        "birefvideo",
-        "comparison",
-        "advice",
-        "scoring",
-        "jobs",
-        "pipeline",
-        "media",
-        "family",
-        "matting",
-        *BASE,
-    },
+    "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE}
+    | {"serve", "with_parent"},
     "__main__": {"cli"},
 }
 

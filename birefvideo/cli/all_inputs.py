@@ -16,6 +16,7 @@ from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
+    from birefvideo.cli.events import Events
     from birefvideo.jobs.plan import Target
 
     Jobs = dict[Path, tuple[Target, ...]]
@@ -27,13 +28,18 @@ def first_words(model: str) -> str:
     return f"loading the {'built-in ' if model == EMBEDDED else ''}model{'' if model == 'auto' else f' {model}'} …"
 
 
-def tell_what_is_idle(jobs: Jobs, options: Options, given: Collection[str], quiet: bool) -> None:
+def tell_what_is_idle(
+    jobs: Jobs, options: Options, given: Collection[str], quiet: bool, events: Events | None = None
+) -> None:
     """Print a note for each option that changes none of the outputs."""
     from birefvideo.jobs.no_effect import without_effect
 
     formats = [target.format for targets in jobs.values() for target in targets]
-    for note in without_effect(options, formats, given) if formats and not quiet else ():
-        print_note(note)
+    for note in without_effect(options, formats, given) if formats else ():
+        if events is not None:
+            events.warned(None, note)
+        if not quiet:
+            print_note(note)
 
 
 def plan_all(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool = False) -> Jobs:
@@ -65,18 +71,22 @@ def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **c
     for clip, targets in jobs.items():
         try:
             with failures.caught(clip):
-                with JobBar(clip, quiet) as bar:
-                    result = run(clip, targets, options, load=load, progress=bar.progress, **choices)
+                events = failures.events.of(clip) if failures.events else None
+                with JobBar(clip, quiet or events is not None) as bar:
+                    progress = events.progress if events else bar.progress
+                    result = run(clip, targets, options, load=load, progress=progress, **choices)
                 has_losses = has_losses or bool(result.losses)
+                if events:
+                    events.finished(result)
                 if not quiet:
                     print_result(clip, result)
-                else:
+                elif events is None:
                     for loss in result.losses:  # an error of the input, if none of the job
                         print_error(f"{clip}: {with_flags(loss)}")
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             kept = job_folder(targets, clip).exists()
-            again = "the same command goes on from the last ten seconds done" if kept else "nothing was finished yet"
-            print_error(f"stopped; {again}")
+            again = "the same command goes on from there" if kept else "nothing was finished yet"
+            failures.stopped(clip, error, f"stopped; {again}")
             raise typer.Exit(STOPPED) from None
     return has_losses
 

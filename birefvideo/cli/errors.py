@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import typer
 
+from birefvideo.cli.events import Events
 from birefvideo.cli.printing import print_error
-from birefvideo.errors import BirefvideoError, OptionError
+from birefvideo.errors import BirefvideoError, InputError, OptionError
 
 LOSSES = 3
 """Exit code where all is done, but an input was damaged or cut off, so that frames or sound are missing."""
@@ -21,30 +22,36 @@ STOPPED = 130
 
 
 @contextmanager
-def reported(debug: bool, stopped: str = "stopped") -> Iterator[None]:
+def reported(debug: bool, stopped: str = "stopped", events: Events | None = None) -> Iterator[None]:
     """Turn an error of the block into one line on stderr and an exit code; `debug` lets it through with its traceback.
 
     Args:
         debug: the command's --debug.
         stopped: what to say after Ctrl-C.
+        events: what tells programs of it too.
     """
     try:
         yield
     except BirefvideoError as error:
         if debug:
             raise
-        print_error(error.for_terminal())
+        _tell(error, error.for_terminal(), exit_code(error), events)
         raise typer.Exit(exit_code(error)) from None
     except (typer.Exit, typer.Abort):
         raise
-    except KeyboardInterrupt:
-        print_error(stopped)
+    except KeyboardInterrupt as error:
+        _tell(error, stopped, STOPPED, events)
         raise typer.Exit(STOPPED) from None
     except Exception as error:
         if debug or hasattr(error, "format_message"):  # which typer's own have
             raise
-        print_error(_unexpected(error))
+        _tell(error, _unexpected(error), 1, events)
         raise typer.Exit(1) from None
+
+
+def print_missing(line: str, events: Events | None) -> None:
+    """Print why an input holds nothing to work on."""
+    _tell(InputError(line), line, 1, events)
 
 
 def exit_code(error: Exception) -> int:
@@ -60,6 +67,8 @@ class Failures:
     """Let an error through with its traceback, and stop."""
     errors: list[Exception] = field(default_factory=list)
     """Those that were printed."""
+    events: Events | None = None
+    """What tells programs of them too, where the user wants it."""
 
     @contextmanager
     def caught(self, item: object, kind: type[Exception] = Exception) -> Iterator[None]:
@@ -69,16 +78,26 @@ class Failures:
         except kind as error:
             if self.debug:
                 raise
-            if isinstance(error, BirefvideoError):
-                print_error(error.for_terminal())
-            else:
-                print_error(f"{item}: {_unexpected(error)}")
+            line = error.for_terminal() if isinstance(error, BirefvideoError) else f"{item}: {_unexpected(error)}"
+            _tell(error, line, exit_code(error), self.events, item)
             self.errors.append(error)
+
+    def stopped(self, item: object, error: KeyboardInterrupt, line: str) -> None:
+        """Print that Ctrl-C ended the work on an item."""
+        _tell(error, line, STOPPED, self.events, item)
 
     @property
     def exit_code(self) -> int:
         """0 without an error; 2 where one is of a bad option; else 1."""
         return max(map(exit_code, self.errors), default=0)
+
+
+def _tell(error: BaseException, line: str, code: int, events: Events | None, item: object = None) -> None:
+    """Print an error in one line, and tell programs that listen; on stderr there is only one of the two."""
+    if events is not None:
+        events.failed(item, error, line, code)
+    if events is None or not events.on_stderr:
+        print_error(line)
 
 
 def _unexpected(error: Exception) -> str:

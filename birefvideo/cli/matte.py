@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
-from birefvideo.cli.errors import Failures, reported
+from birefvideo.cli.errors import Failures, print_missing, reported
+from birefvideo.cli.events import events_asked_for
 from birefvideo.cli.inputs import can_begin, find_clips
+from birefvideo.cli.look_ahead import look_ahead
 from birefvideo.cli.parse import path, with_options
 from birefvideo.cli.preview import preview_all
-from birefvideo.cli.printing import print_error, tell
+from birefvideo.cli.printing import tell
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.jobs.options import Options
@@ -75,6 +77,27 @@ def matte(
             rich_help_panel=COMMON,
         ),
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Only tell what would be done, what it takes, and whether it can be; --json: to programs.",
+            rich_help_panel=COMMON,
+        ),
+    ] = False,
+    progress: Annotated[
+        str,
+        typer.Option(
+            "--progress",
+            metavar="bar|json",
+            help="How to show progress on stderr; json: an object a line, and nothing else there.",
+            rich_help_panel=COMMON,
+        ),
+    ] = "bar",
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Tell programs on stdout, an object a line.", rich_help_panel=COMMON),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and losses only.", rich_help_panel=COMMON)
     ] = False,
@@ -91,6 +114,9 @@ def matte(
     """
     quiet_libraries()
     with reported(debug):
+        events = events_asked_for(progress, as_json=as_json, plan=plan, preview=preview)
+    quiet = quiet or as_json
+    with reported(debug, events=events):
         place = None if out is None else path(out)
         is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
         clips, missing = find_clips(inputs, None if is_folder else place)
@@ -99,10 +125,10 @@ def matte(
         if not quiet and can_begin(clips):
             tell(first_words(options.get("model", "auto")))
         jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
-        tell_what_is_idle(jobs, chosen, options, quiet)
+        tell_what_is_idle(jobs, chosen, options, quiet, events)
     for line in missing:
-        print_error(line)
-    failures = Failures(debug)
+        print_missing(line, events)
+    failures = Failures(debug, events=events)
     if preview:
         preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
         end(failures, len(missing), len(jobs) + len(missing))
@@ -114,5 +140,9 @@ def matte(
         "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
         "strict": strict,
     }
+    if plan:
+        look_ahead(jobs, chosen, failures, **choices)
+        end(failures, len(missing), len(jobs) + len(missing))
+        return
     has_losses = matte_all(jobs, chosen, failures, quiet, **choices)
     end(failures, len(missing), len(jobs) + len(missing), has_losses=has_losses)

@@ -10,7 +10,7 @@ import select
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -61,7 +61,27 @@ def answer_json(value: object) -> None:
     """Print a value as JSON, clean: what a terminal obeys is escaped, and all but ASCII where stdout is not Unicode."""
     is_unicode = _is_unicode(sys.stdout)
     for line in json.dumps(value, indent=2, ensure_ascii=not is_unicode).split("\n"):
-        _print_line(sys.stdout, _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line), matters=True)
+        _print_line(sys.stdout, _escaped(line), matters=True)
+
+
+def _escaped(text: str) -> str:
+    """Return JSON in which what a terminal obeys is written in JSON's own way."""
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def event_line(value: object, stream: TextIO, *, matters: bool, may_drop: bool) -> None:
+    """Print a value as JSON in one line, clean, to stdout or stderr, whose reader may be slow or gone.
+
+    Args:
+        value: what is printed.
+        stream: where to.
+        matters: it waits until it is read; else it is kept for a while, and the work goes on.
+        may_drop: it is left out where it would have to wait.
+    """
+    if may_drop and isinstance(stream, _Outlet) and not stream.is_ready():
+        return
+    text = json.dumps(value, ensure_ascii=not _is_unicode(stream))
+    _print_line(stream, _escaped(text), matters=matters)
 
 
 def answer_bytes(data: bytes) -> None:
@@ -73,7 +93,21 @@ def answer_bytes(data: bytes) -> None:
 def print_error(error: object) -> None:
     """Print one line on stderr."""
     one_line = _TOO_LONG.sub(r"\1…\2", " ".join(line.strip() for line in str(error).splitlines()))
+    if _Errors.taker is not None:
+        _Errors.taker(printable(one_line))
+        return
     _print_line(sys.stderr, f"birefvideo: {printable(one_line)}", matters=False)
+
+
+class _Errors:
+    """Where lines of errors go."""
+
+    taker: Callable[[str], None] | None = None
+
+
+def errors_go_to(taker: Callable[[str], None]) -> None:
+    """Give the lines of errors to a function instead of stderr, until the block of `outlets` ends."""
+    _Errors.taker = taker
 
 
 def print_traceback(error: Exception) -> None:
@@ -102,6 +136,7 @@ def outlets() -> Iterator[None]:
             if isinstance(stream, _Outlet) and stream is not outer:
                 stream.finish()
         sys.stdout, sys.stderr = before
+        _Errors.taker = None
 
 
 class _Outlet:
@@ -144,6 +179,12 @@ class _Outlet:
         with self._caught():
             if self._stream is not None and not self._stream.closed:
                 self._stream.flush()
+
+    def is_ready(self) -> bool:
+        """Return whether it takes a line at once."""
+        if self._stream is None or self._stream.closed:
+            return False
+        return not self._kept and _is_ready(self._stream, 0)
 
     def finish(self) -> None:
         """Give what is kept a last chance; the stream takes nothing more."""

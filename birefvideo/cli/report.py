@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from fractions import Fraction
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from birefvideo.cli.printing import printable, tell
 from birefvideo.errors import with_flags
+from birefvideo.own_files import size_of
 
 if TYPE_CHECKING:
     from birefvideo.jobs.loaded_model import ModelIdentity
     from birefvideo.jobs.plan import Plan
+    from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Progress, Result
 
 
@@ -53,6 +54,8 @@ class JobBar:
     def _planned(self, plan: Plan, model: ModelIdentity) -> None:
         from tqdm import tqdm
 
+        from birefvideo.jobs.progress import total_frames
+
         info = plan.source
         why = f" ({model.reason})" if model.reason else ""
         settings = plan.settings
@@ -61,15 +64,14 @@ class JobBar:
             f"{self._clip.name}: {info.width}×{info.height}{times}; "
             f"model {model.name}{why} on {settings['device']}, {settings['dtype']}"
         )
-        is_whole = plan.span.start is None and plan.span.end is None
-        total = (is_whole and info.frame_count) or math.ceil(_length(plan) * info.rate) or None
+        total = total_frames(plan)
         tqdm.monitor_interval = 0  # its watchdog thread is for bars that are rarely updated
         # On a terminal the bar goes when it is done; into a log file a line every ten seconds is enough.
         log = not sys.stderr.isatty()
         interval = 10 if log else 0.1
         self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
 
-    def _frame(self) -> None:
+    def _frame(self, progress: FrameProgress) -> None:
         self._bar.update()
 
     def _resumed(self, frames: int) -> None:
@@ -109,7 +111,7 @@ def _print_outputs(result: Result) -> None:
     names = [short(path) for path in result.outputs]
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
-        tell(f"  wrote {name:{width}}  {_megabytes(_size(path)):>6} MB")
+        tell(f"  wrote {name:{width}}  {_megabytes(size_of(path)):>6} MB")
     if result.review is not None:
         tell(f"  review it in a browser: {short(result.review)}")
 
@@ -130,11 +132,6 @@ def _pace(result: Result) -> str:
     rate = result.computed / result.seconds if result.seconds else 0.0
     pace = "" if result.frames == 1 else f" ({new}{rate:.1f} fps)"
     return f"{frames} in {_duration(result.seconds)}{pace}"
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
-    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _megabytes(size: int) -> str:

@@ -75,6 +75,17 @@ class JobFolder:
         self._made: list[Path] = []
         self._keeps_joined = False
 
+    def check(self) -> None:
+        """Refuse what entering would refuse, as far as that shows without a lock.
+
+        Raises:
+            OutputError: as the class.
+        """
+        check_is_ours(self.path, _is_busy)
+        if (self.path / LOCK).exists() and _is_busy(self.path):
+            raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it")
+        self._check_may_go(read_manifest(self._manifest))
+
     def __enter__(self) -> JobFolder:
         check_is_ours(self.path, _is_busy)
         self._made = make_folders(self.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from birefvideo.jobs.loaded_model import ModelIdentity
 from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.progress import FrameProgress
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path
 
 
@@ -17,12 +18,14 @@ class Progress:
 
     planned: Callable[[Plan, ModelIdentity], object] = lambda plan, model: None
     """Called once before the first frame."""
-    frame: Callable[[], object] = lambda: None
-    """Called after each frame."""
+    frame: Callable[[FrameProgress], object] = lambda progress: None
+    """Called after each frame; where it returns False, the job is cancelled."""
     resumed: Callable[[int], object] = lambda frames: None
     """Called once, if so, with the number of frames that an earlier run had finished."""
     told: Callable[[str], object] = lambda line: None
     """Called before the first frame with each line that the user should know of an earlier run."""
+    finishing: Callable[[], object] = lambda: None
+    """Called when all frames are done, before the outputs are joined and checked; False cancels the job there."""
 
 
 @dataclass

@@ -12,6 +12,7 @@ from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
+from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
@@ -27,6 +28,7 @@ from birefvideo.jobs.plan import (
     review_targets,
     with_earlier_batch,
 )
+from birefvideo.jobs.progress import Meter, cancelled
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
@@ -72,7 +74,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    plan, model = _planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
@@ -85,6 +87,8 @@ def run(
     folder = JobFolder(plan, overwrite)
     if not overwrite and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
+    there = bytes_there(plan.folder) if folder.resumes() else 0
+    folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(
         plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
     )
@@ -94,7 +98,7 @@ def run(
     return result
 
 
-def _planned(
+def planned(
     source: Path,
     targets: Sequence[Target],
     options: Options,
@@ -219,24 +223,26 @@ def _run_segments(
     done = sum(len(report.pts) for report in earlier.values() if report)
     if done:
         progress.resumed(done)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, progress) for s in plan.segments]
+    meter = Meter(plan, done, progress.frame)
+    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, meter) for s in plan.segments]
     if not any(report.pts for report in reports):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
+    if progress.finishing() is False:
+        raise cancelled(plan.source.path, meter.done)
     return reports, done
 
 
-def _run_segment(
-    plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, progress: Progress
-) -> SegmentReport:
+def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, meter: Meter) -> SegmentReport:
     folder.check_held()
+    meter.segment = segment.number
     report = write_parts(
         plan.source,
         segment.span,
         [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
         plan.options,
         predictor,
-        progress.frame,
+        meter.frame,
         model=plan.settings["model"],
         first=plan.span.start,
     )

@@ -1,0 +1,63 @@
+"""`birefvideo matte --plan`: what would be done, and what it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birefvideo.cli.errors import Failures
+from birefvideo.cli.printing import answer_lines
+from birefvideo.cli.report import print_note, short
+
+if TYPE_CHECKING:
+    from birefvideo.comparison.outlook import Outlook
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.plan import Target
+
+
+def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, **choices: bool) -> None:
+    """Tell of one job after another what it would do; an error of one stops no other."""
+    from birefvideo.comparison.outlook import outlook
+    from birefvideo.jobs.loaded_model import LastModel
+
+    load = LastModel()
+    for clip, targets in jobs.items():
+        with failures.caught(clip):
+            found = outlook(clip, targets, options, load=load, **choices)
+            if failures.events is not None:
+                for note in found.notes:
+                    failures.events.warned(clip, note)
+                failures.events.say("plan", clip, is_last=True, **found.as_dict())
+            if failures.events is None or failures.events.on_stderr:
+                answer_lines(_lines(clip, found))
+                for note in found.notes:
+                    print_note(note, indent="  ")
+
+
+def _lines(clip: Path, found: Outlook) -> Iterator[str]:
+    from birefvideo.advice.advise import duration
+    from birefvideo.jobs.disk import size_in_words
+
+    plan, settings, disk = found.plan, found.plan.settings, found.disk
+    why = f" ({found.why_model})" if found.why_model else ""
+    width, height = settings["size"]
+    yield (
+        f"{clip.name}: {plan.source.width}×{plan.source.height}; model {settings['model']}{why} at {width}×{height} "
+        f"on {settings['device']}, {settings['dtype']}"
+    )
+    sizes = [""] * len(plan.targets) if disk is None else [f"about {size_in_words(size)}" for size in disk.outputs]
+    longest = max(len(short(target.path)) for target in plan.targets)
+    for target, size in zip(plan.targets, sizes, strict=True):
+        yield f"  {short(target.path):{longest}}  {target.format.name:9} {size:>14}".rstrip()
+    if found.was_done or disk is None or found.trial is None:
+        yield "  done already, by its receipts: a run would do nothing"
+        return
+    done = f", {found.segments_done} of them there from an earlier run" if found.segments_done else ""
+    yield f"  {len(plan.segments)} segments{done}, in {short(plan.folder)}"
+    pace = f"{found.trial.seconds:.2g} s a frame, by {found.trial.frames} frames in a row"
+    if found.seconds is None:
+        yield f"  time: {pace}; how many there are is not known"
+    else:
+        yield f"  time: about {duration(found.seconds)} for {found.frames_left} frames ({pace})"
+    yield f"  disk: about {size_in_words(disk.needed)} needed, {size_in_words(disk.free)} free"

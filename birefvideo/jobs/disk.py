@@ -1,0 +1,115 @@
+"""How much of the disk a job takes, and whether there is as much."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from birefvideo.errors import OutputError, named
+from birefvideo.frames import AudioInfo
+from birefvideo.jobs.plan import Plan
+from birefvideo.jobs.progress import total_frames
+from birefvideo.media.format_table import Format
+from birefvideo.media.usual_sizes import usual_bytes
+
+_DOUBTFUL = 4
+"""By how much outputs may be smaller than is usual: a picture that is nearly empty or does not move."""
+_COPIED = 16_000
+"""Bytes a second of one channel of packed sound that is copied, about."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a job takes where its outputs go."""
+
+    outputs: tuple[int, ...]
+    """Bytes of each target, with its sound, about."""
+    there: int
+    """Bytes of parts that an earlier run has left."""
+    free: int
+    """Bytes that are free."""
+
+    @property
+    def needed(self) -> int:
+        """Bytes that are still to be written: all parts stay until the outputs that are joined of them are whole."""
+        return max(0, 2 * sum(self.outputs) - self.there)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it will probably not suffice."""
+        return self.needed > self.free
+
+    def line(self) -> str:
+        """Return what to say where it is short."""
+        return (
+            f"the run needs about {size_in_words(self.needed)} on the disk, parts and joined outputs together, and "
+            f"{size_in_words(self.free)} are free: make room, or choose another {named('out')}"
+        )
+
+
+def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0) -> Disk:
+    """Return what a job takes whose outputs have so many bytes of pictures each."""
+    length = _seconds(plan)
+    sounds = (_sound_bytes(target.format, plan.source.audio, length) for target in plan.targets)
+    nearest = next(folder for folder in plan.folder.absolute().parents if folder.exists())
+    sizes = tuple(picture + sound for picture, sound in zip(pictures, sounds, strict=True))
+    return Disk(sizes, there, shutil.disk_usage(nearest).free)
+
+
+def usual_disk(plan: Plan, there: int = 0) -> Disk:
+    """Return what a job takes by what its formats usually take; nothing is tried."""
+    frames = total_frames(plan) or 0
+    shown = [(target.format, plan.shown(target)) for target in plan.targets]
+    return disk_of(plan, [usual_bytes(format, info.width, info.height, frames) for format, info in shown], there)
+
+
+def check_disk(plan: Plan, there: int = 0) -> list[str]:
+    """Return a line where the disk is probably too small for a job.
+
+    Raises:
+        OutputError: it is too small even for outputs of a fraction of the usual size.
+    """
+    disk = usual_disk(plan, there)
+    if not disk.is_short:
+        return []
+    if disk.needed > _DOUBTFUL * disk.free:
+        raise OutputError(disk.line())
+    return [f"{disk.line()}; it may do, if the pictures are simple"]
+
+
+def size_in_words(size: int) -> str:
+    """Return a number of bytes as a user reads it."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
+def _seconds(plan: Plan) -> Fraction:
+    return Fraction(total_frames(plan) or 0) / plan.source.rate if plan.source.rate else Fraction(0)
+
+
+def _sound_bytes(format: Format, tracks: Sequence[AudioInfo], length: Fraction) -> int:
+    """Return about how many bytes the sound of an output takes."""
+    if format.is_sequence or format.is_animation or format.is_still:
+        return 0
+    return round(sum(_rate(format, track) for track in tracks) * length)
+
+
+def _rate(format: Format, track: AudioInfo) -> int:
+    """Return about how many bytes a second a track takes."""
+    plain = track.rate * track.channels
+    if track.codec in format.audio_copy:
+        return plain * (3 if track.is_deep else 2) if track.codec.startswith("pcm") else _COPIED * track.channels
+    if format.bit_rate:
+        return format.bit_rate * track.channels // 8
+    return plain * 3
+
+
+def bytes_there(folder: Path) -> int:
+    """Return the bytes of the finished parts in a job's folder."""
+    from birefvideo.own_files import size_of
+
+    return sum(size_of(part) for part in folder.glob("part_*") if part.suffix != ".json") if folder.is_dir() else 0
