@@ -19,6 +19,8 @@ from birefvideo.with_parent import STOP_WITH_STDIN
 Event = dict[str, Any]
 """What a line says: its kind in "event", and more: planned, frame, warning, finishing, finished, failed, log."""
 
+PROGRAM = (sys.executable, "-m", "birefvideo")
+"""What runs a command line."""
 _LINE = 16 << 20
 _TO_STOP = 40.0
 """Seconds that a job has to stop cleanly: a batch of a large network on a CPU takes that long."""
@@ -48,7 +50,7 @@ class Child:
         When this is cancelled, the job is stopped, and can go on later.
         """
         self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "birefvideo", *self._words),
+            *(*PROGRAM, *self._words),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

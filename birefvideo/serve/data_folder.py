@@ -61,7 +61,8 @@ class DataFolder:
             raise OutputError(f"{path} cannot be used ({why}): name a folder of yours with {named('data')}") from error
 
     def _take(self, patience: float) -> None:
-        make_folders(self.path)
+        if make_folders(self.path):
+            self.path.chmod(0o700)  # people's faces are in it
         mark = self.path / _MARK
         if not is_plain_file(mark):
             if any(self.path.iterdir()):
