@@ -84,7 +84,7 @@ def test_a_body_that_says_that_it_is_too_large_is_refused_before_it_comes(
     data: Path, asked: list[dict[str, Any]]
 ) -> None:
     async def use(client: httpx.AsyncClient, studio: Studio) -> None:
-        headers = {"Content-Type": "video/mp4", "Content-Length": str(10**10)}
+        headers = {"Content-Type": "video/mp4", "Content-Length": str(10**11)}
         answer = await client.post("/v1/jobs", content=_chunks(1, broken=True), headers=headers)
         assert answer.status_code == 413
 
@@ -203,7 +203,7 @@ def test_requests_of_other_sites_and_by_foreign_names_are_refused(
     async def use(client: httpx.AsyncClient, studio: Studio) -> None:
         answer = await client.request(method, "/v1/jobs", headers={**headers, "Content-Type": "application/json"})
         assert answer.status_code == status, answer.text
-        assert "default-src 'none'" in answer.headers["content-security-policy"] or status in (403, 421)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
 
     run(data, use, names=("studio.lan",), origins=("https://mine.example",))
 
