@@ -394,3 +394,15 @@ def test_a_studio_can_be_opened_again(data: Path, asked: list[dict[str, Any]]) -
                 assert (await client.get("/v1/health")).json()["status"] == "ok"
 
     asyncio.run(whole())
+
+
+def test_the_file_of_an_option_need_be_no_clip(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        files = {"video": ("a.mp4", b"clip"), "marks": ("marks.json", b"{}")}
+        sent = (await client.post("/v1/jobs", files=files)).json()
+        assert [one["do"] for one in asked] == ["probe", "check"]
+        await studio.wait(sent["id"], 20)
+        key = sent["options"]["marks"].removeprefix("upload:")
+        assert f"--marks={data}/uploads/{key}/marks.json" in (data / "calls.txt").read_text()
+
+    run(data, use)

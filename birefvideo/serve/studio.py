@@ -105,8 +105,10 @@ class Studio:
         if length is not None and length.isdecimal() and int(length[:30]) > most:
             raise RefusedError(413, "too_large", f"the body is larger than {most:,} bytes: make the clip smaller first")
 
-    async def keep(self, incoming: Incoming, name: str) -> Upload:
+    async def keep(self, incoming: Incoming, name: str, *, is_clip: bool = True) -> Upload:
         """Make an upload of a file that has arrived, if it is a clip or a picture.
+
+        Where `is_clip` is False, it is the file of an option, which is looked at with the job.
 
         Raises:
             InputError: it is none, or larger than allowed.
@@ -117,7 +119,8 @@ class Studio:
         place = folder / name
         try:
             incoming.path.replace(place)
-            facts = await self.ask("probe", path=str(place), most_pixels=self.settings.most_pixels)
+            pixels = self.settings.most_pixels
+            facts = await self.ask("probe", path=str(place), most_pixels=pixels) if is_clip else {}
             upload = Upload(key, name, incoming.size, now, now, facts)
             self.store.add_upload(upload)
         except BaseException:
