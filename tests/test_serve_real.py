@@ -53,7 +53,7 @@ def test_a_killed_server_leaves_no_process_and_its_job_ends_right_later(copy: Ge
     path, data = copy("plain"), tmp_path / "data"
     choices = {"to": "green", "size": "64x64"}
     with Served(data) as server:
-        sent = httpx.post(f"{server.at}/v1/jobs", files={"video": path.open("rb")}, data=choices, timeout=60).json()
+        sent = httpx.post(f"{server.at}/v1/jobs", files={"video": path.read_bytes()}, data=choices, timeout=60).json()
         while not httpx.get(f"{server.at}/v1/jobs/{sent['id']}").json()["started"]:
             time.sleep(0.05)
         server.kill()
