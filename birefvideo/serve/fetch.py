@@ -44,7 +44,7 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
     timeout = httpx.Timeout(_SILENCE, connect=_CONNECT)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client:
         for _ in range(_MOST_REDIRECTS):
-            request = await _request(client, url, allowed)
+            request = await request_to(client, "GET", url, allowed)
             try:
                 answer = await client.send(request, stream=True)
             except httpx.HTTPError as error:
@@ -62,7 +62,22 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
     raise _cannot(f"it leads on more than {_MOST_REDIRECTS} times")
 
 
-async def _request(client: httpx.AsyncClient, url: str, allowed: str) -> httpx.Request:
+async def request_to(
+    client: httpx.AsyncClient, method: str, url: str, allowed: str, *, content: bytes = b"", **headers: str
+) -> httpx.Request:
+    """Return a request to an address, made to the very number that was checked.
+
+    Args:
+        client: which sends it; it must follow no redirects.
+        method: GET or POST.
+        url: the address.
+        allowed: one of `settings.URLS`.
+        content: the body.
+        headers: those of the request, with _ for -.
+
+    Raises:
+        RefusedError: the address is not allowed.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
@@ -74,9 +89,10 @@ async def _request(client: httpx.AsyncClient, url: str, allowed: str) -> httpx.R
     shown = f"[{address}]" if ":" in address else address
     target = parts._replace(netloc=f"{shown}:{port}", fragment="").geturl()
     return client.build_request(
-        "GET",
+        method,
         target,
-        headers={"Host": parts.netloc},
+        headers={"Host": parts.netloc, **{name.replace("_", "-"): value for name, value in headers.items()}},
+        content=content or None,
         extensions={"sni_hostname": host},  # which TLS is checked against
     )
 
