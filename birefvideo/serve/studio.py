@@ -63,8 +63,10 @@ class Studio:
         self.store.close()
         self.data.close()
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes]) -> Upload:
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], key: str = "") -> Upload:
         """Store a file as it arrives; return it once it is known to be a clip or a picture.
+
+        `key` is one of `new_id` that was given out for it before.
 
         Raises:
             RefusedError: it is larger than allowed, or there is no room.
@@ -74,7 +76,7 @@ class Studio:
         try:
             async for chunk in chunks:
                 await incoming.write(chunk)
-            return await self.keep(incoming, name)
+            return await self.keep(incoming, name, key)
         finally:
             incoming.drop()
 
@@ -97,14 +99,14 @@ class Studio:
         if length is not None and length.isdecimal() and int(length[:30]) > most:
             raise RefusedError(413, "too_large", f"the body is larger than {most:,} bytes: make the clip smaller first")
 
-    async def keep(self, incoming: Incoming, name: str) -> Upload:
+    async def keep(self, incoming: Incoming, name: str, key: str = "") -> Upload:
         """Make an upload of a file that has arrived, if it is a clip or a picture.
 
         Raises:
             InputError: it is none, or larger than allowed.
         """
         await incoming.finish()
-        key, name, now = new_id(), clean_name(name), time.time()
+        key, name, now = key or new_id(), clean_name(name), time.time()
         folder = self.data.make("uploads", key)
         place = folder / name
         try:

@@ -27,7 +27,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from birefvideo.serve.services import places, replicate
+from birefvideo.serve.services import cog, fal, places, replicate
 from birefvideo.serve.services.webhooks import nothing
 from birefvideo.serve.store import Job
 from birefvideo.serve.studio import Studio
@@ -46,5 +46,7 @@ class Service:
 SERVICES = {
     "files": Service(places.routes),
     "replicate": Service(replicate.routes, replicate.news),
+    "cog": Service(cog.routes, cog.news),
+    "fal": Service(fal.routes, fal.news),
 }
 """Each service by its name, which its jobs have."""

@@ -27,7 +27,7 @@ from birefvideo.serve.studio import Studio
 
 MOST_INLINE = 64 << 20
 """Bytes of a file that is sent back inside an answer, as a data URI."""
-_OWN_UPLOAD = re.compile(r"/v1/(?:files|uploads)/(\w{24})(?:/file|/download)?")
+_OWN_UPLOAD = re.compile(r"/(?:v1/files|v1/uploads|files/new)/(\w{24})(?:/file|/download)?")
 _OWN_OUTPUT = re.compile(r"/(?:files|v1/jobs)/(\w{24})/(?:outputs/)?([^/]+)")
 _BLOCK = 1 << 20
 
