@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from birefvideo.errors import BirefvideoError, DeviceError, InputError, ModelError, OptionError
 
-
 _KINDS = {
     OptionError: (400, "bad_option"),
     InputError: (422, "bad_input"),

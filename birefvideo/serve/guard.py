@@ -26,7 +26,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN_PATHS = ("/login", "/favicon.ico")
 """What may be asked without a token."""
 _OPEN_FOLDERS = ("/page/", "/files/")
-"""What is below these too: files whose address, which nobody guesses, is the key to them, as hosted services have it."""
+"""What is below these too: files whose address, which nobody guesses, is the key to them, as with hosted services."""
 SOCKETS = ("/", "/v1", "/runware")
 """WebSockets that ask for the token in their first message."""
 _POLICY = (

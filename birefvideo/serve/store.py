@@ -164,7 +164,9 @@ class Store:
 
     def untold(self) -> list[Job]:
         """Return the jobs with an address in their note "webhook" that has not been told yet how they ended."""
-        return self._jobs("where json_extract(notes, '$.webhook') is not null and json_extract(notes, '$.told') is null")
+        return self._jobs(
+            "where json_extract(notes, '$.webhook') is not null and json_extract(notes, '$.told') is null"
+        )
 
     def in_state(self, state: str) -> list[Job]:
         """Return the jobs in a state, the oldest first."""

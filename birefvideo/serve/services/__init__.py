@@ -27,7 +27,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from birefvideo.serve.services import cog, fal, places, replicate
+from birefvideo.serve.services import cog, fal, places, remove_bg, replicate, runware, unscreen
 from birefvideo.serve.services.webhooks import nothing
 from birefvideo.serve.store import Job
 from birefvideo.serve.studio import Studio
@@ -48,5 +48,8 @@ SERVICES = {
     "replicate": Service(replicate.routes, replicate.news),
     "cog": Service(cog.routes, cog.news),
     "fal": Service(fal.routes, fal.news),
+    "runware": Service(runware.routes, runware.news),
+    "unscreen": Service(unscreen.routes, unscreen.news),
+    "remove.bg": Service(remove_bg.routes),
 }
 """Each service by its name, which its jobs have."""

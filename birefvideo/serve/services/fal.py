@@ -1,4 +1,4 @@
-"""fal's interface: its queue, its synchronous form, uploads, and the proxy that its JavaScript client can be told of."""
+"""fal's interface: its queue, its synchronous form, uploads, and the proxy of its JavaScript client."""
 
 from __future__ import annotations
 

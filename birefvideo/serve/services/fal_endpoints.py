@@ -84,7 +84,9 @@ def _birefnet_video(values: Values) -> Wish:
     kind, quality = values["video_output_type"], values["video_quality"]
     if (kind, quality) not in _VIDEO_OUTPUTS:
         allowed = " or ".join(one for named, one in _VIDEO_OUTPUTS if named == kind)
-        raise FieldError("video_quality", f"video_quality {quality!r} is not done for {kind}: give {allowed}", "not_here")
+        raise FieldError(
+            "video_quality", f"video_quality {quality!r} is not done for {kind}: give {allowed}", "not_here"
+        )
     formats = [_VIDEO_OUTPUTS[kind, quality], *(["matte"] if values["output_mask"] else [])]
     roles = {"video": 0, **({"mask_video": 1} if values["output_mask"] else {})}
     under = {"background": "#000000"} if kind.startswith("X264") else {}

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import ImageColor
+
 from birefvideo.hints import meant
-from birefvideo.media.colour_names import parse_colour
 from birefvideo.serve.faults import RefusedError
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -151,7 +152,7 @@ def schema(rows: Sequence[Field]) -> dict[str, Any]:
 
 
 def colour(name: str, value: str) -> str:
-    """Return a colour as #rrggbb: of a name, '#rgb', 'rrggbb', '#rrggbbaa' that is opaque, or 'r,g,b'.
+    """Return a colour as #rrggbb: of one of CSS's names, '#rgb', 'rrggbb', or '#rrggbbaa' that is opaque.
 
     Raises:
         FieldError: it is none, or shines through.
@@ -165,9 +166,9 @@ def colour(name: str, value: str) -> str:
             raise FieldError(name, f"{name} is {shown(value)}: this server has opaque colours only, as #ffffff")
         word = f"#{digits}"
     try:
-        red, green, blue = parse_colour(word)
-    except ValueError as error:
-        raise FieldError(name, f"{name} is {shown(value)}: {error}") from None
+        red, green, blue = ImageColor.getrgb(word)[:3]
+    except ValueError:
+        raise FieldError(name, f"{name} is {shown(value)}: give a colour as #00ff00, or a name of CSS's") from None
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
