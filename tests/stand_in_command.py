@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def say(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, "input": sys.argv[-1], **values}), flush=True)
+    print(json.dumps({"event": event, "input": sys.argv[-1], **values}), flush=True)  # noqa: T201 - a program of its own
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         file.write(f"start {clip.stem} {' '.join(sys.argv[2:-1])}\n")
     say("planned", model="talk", outputs=[{"path": str(out / f"{clip.stem}_alpha.mov"), "format": "prores"}])
     say("frame", done=1, total=2, fps=5.0, eta=0.2, segment=0, segments=1)
-    print("birefvideo: a note", file=sys.stderr, flush=True)
+    print("birefvideo: a note", file=sys.stderr, flush=True)  # noqa: T201 - a program of its own
     parts = out / f"{clip.stem}.birefvideo"
     if clip.stem.startswith("slow") and not parts.is_dir():
         parts.mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -75,3 +77,36 @@ async def until(studio: Studio, key: str, condition: Callable[[Any], bool], seco
             return job
         await asyncio.sleep(0.01)
     raise AssertionError(f"never: {studio.job(key)}")
+
+
+class Served:
+    """A server in a process of its own, as a user starts it; a context manager.
+
+    Args:
+        folder: its data.
+        words: more of its command line.
+    """
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._command = [sys.executable, "-m", "birefvideo", "serve", "--port=0", f"--data={folder}", *words]
+
+    def __enter__(self) -> Served:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "listens at" in line, line
+        self.at = line.split()[-1].rstrip("/")
+        """Its address."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def kill(self) -> None:
+        """Ends it as a power cut does, without a chance to tidy up."""
+        self.process.kill()
+        self.process.wait(60)

@@ -222,7 +222,7 @@ class Api:
                 yield "event: gone\ndata: {}\n\n"
                 return
             yield f"event: job\ndata: {json.dumps(job_view(self._studio, job))}\n\n"
-            if job.has_ended:
+            if job.has_ended or self._studio.is_closing:
                 return
             while await self._studio.changes.after(key, seen, _BEAT) == seen:
                 yield ": still here\n\n"

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import mimetypes
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from birefvideo.jobs.review import script
 from birefvideo.serve.faults import not_found
 
 _TYPES = {".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm", ".apng": "image/apng"}
 _BLOCK = 1 << 20
+_REVIEW = "_review.html"
+"""Ending of the page that a job makes with --review."""
 
 
 def file_answer(path: Path, *, as_download: bool) -> Response:
-    """Return a file; of a page of ours its scripts may run, but they reach nothing here.
+    """Return a file; of what is neither picture, sound nor film no script runs but that of our own review page.
 
     Raises:
         RefusedError: it is gone.
@@ -27,9 +33,20 @@ def file_answer(path: Path, *, as_download: bool) -> Response:
     kind = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     disposition = "attachment" if as_download else "inline"
     answer = FileResponse(path, media_type=kind, filename=path.name, content_disposition_type=disposition)
-    if not kind.startswith(("video/", "image/", "audio/")):
-        answer.headers["content-security-policy"] = "sandbox allow-scripts; frame-ancestors 'none'"
+    if not kind.startswith(("video/", "image/", "audio/")) or kind == "image/svg+xml":
+        is_ours = path.name.endswith(_REVIEW)
+        answer.headers["content-security-policy"] = _review_policy() if is_ours else "sandbox; default-src 'none'"
     return answer
+
+
+@lru_cache(maxsize=1)
+def _review_policy() -> str:
+    """Return what a review page may do: run its own script, and play the films that it holds or that lie beside it."""
+    digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' blob: data:; "
+        "media-src 'self' blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+    )
 
 
 def zip_answer(folder: Path) -> Response:

@@ -31,14 +31,14 @@ SOCKETS = ("/", "/v1", "/runware")
 """WebSockets that ask for the token in their first message."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
 _HEADERS = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    "x-frame-options": "DENY",
+    "x-frame-options": "SAMEORIGIN",
 }
 
 
@@ -56,17 +56,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        try:
-            self._check_host(headers.get("host", ""))
-            origin = self._check_origin(scope, headers)
-            self._check_token(scope, headers)
-        except RefusedError as error:
-            await _refuse(scope, receive, send, error)
-            return
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and origin:
-            await _allow(send, origin, headers.get("access-control-request-headers", ""))
-            return
+        headers, origin = Headers(scope=scope), ""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,6 +68,16 @@ class Guard:
                     answer["vary"] = "Origin"
             await send(message)
 
+        try:
+            self._check_host(headers.get("host", ""))
+            origin = self._check_origin(scope, headers)
+            self._check_token(scope, headers)
+        except RefusedError as error:
+            await _refuse(scope, receive, send_with_headers, error)
+            return
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and origin:
+            await _allow(send_with_headers, headers.get("access-control-request-headers", ""))
+            return
         await self._app(scope, receive, send_with_headers)
 
     def _check_host(self, host: str) -> None:
@@ -163,14 +163,12 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: RefusedErro
     await send({"type": "http.response.body", "body": body})
 
 
-async def _allow(send: Send, origin: str, asked: str) -> None:
+async def _allow(send: Send, asked: str) -> None:
     """Answer a browser that asks whether a page of an allowed origin may send a request."""
     headers = {
-        "access-control-allow-origin": origin,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
         "access-control-allow-headers": asked,
         "access-control-max-age": "600",
-        "vary": "Origin",
     }
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": 204, "headers": raw})

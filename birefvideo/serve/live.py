@@ -41,6 +41,11 @@ class Changes:
                     self._waiting[key].discard(future)
         return self._counts[key]
 
+    def tell_all(self) -> None:
+        """Wake everybody who waits."""
+        for key in list(self._waiting):
+            self.tell(key)
+
     def forget(self, key: str) -> None:
         """Drop the count of a job that is gone, after telling those who wait."""
         self.tell(key)

@@ -58,12 +58,25 @@ async def _serve(settings: Settings, listening: socket.socket, on_ready: Callabl
         ws_max_size=256 << 20,
         **tls,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, studio)
     telling = asyncio.create_task(_tell(server, settings, listening, authority, on_ready))
     try:
         await server.serve(sockets=[listening])
     finally:
         telling.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which would wait for answers that nobody gives any more."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self._studio = studio
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the answers under way, then everything."""
+        await self._studio.hurry()
+        await super().shutdown(sockets)
 
 
 async def _tell(

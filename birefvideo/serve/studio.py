@@ -42,6 +42,8 @@ class Studio:
         self.data = DataFolder(settings.data)
         self.store = Store(self.data.database)
         self.changes = Changes()
+        self.is_closing = False
+        """Whether the server is about to end, so that nobody is to wait for anything any more."""
         empty = self.data.path / "empty"
         empty.mkdir(exist_ok=True)
         self.desk = Desk(empty)
@@ -53,6 +55,12 @@ class Studio:
         """Go on with the jobs of an earlier server, and begin to remove what is too old."""
         self._queue.open()
         self._tidying = asyncio.create_task(self._keeper.keep_tidy())
+
+    async def hurry(self) -> None:
+        """End what clients wait for: the server is about to close."""
+        self.is_closing = True
+        self.changes.tell_all()
+        await self.desk.close()
 
     async def close(self) -> None:
         """Stop what runs, so that the next server goes on with it, and give the folder back."""
@@ -197,12 +205,12 @@ class Studio:
         return [self._queue.with_progress(job) for job in self.store.jobs(most, before, service)]
 
     async def wait(self, key: str, seconds: float | None = None) -> Job:
-        """Return a job once it has ended, or as it is after so many seconds."""
+        """Return a job once it has ended, or as it is after so many seconds or when the server ends."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             seen, job = self.changes.count(key), self.job(key)
             left = None if deadline is None else deadline - time.monotonic()
-            if job.has_ended or (left is not None and left <= 0):
+            if job.has_ended or self.is_closing or (left is not None and left <= 0):
                 return job
             await self.changes.after(key, seen, left)
 

@@ -41,6 +41,50 @@ def routes(studio: Studio) -> list[BaseRoute]:
     ]
 
 
+def with_cog(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of our own interface with Cog's paths and schemas in it, where its clients look."""
+    body = {"type": "object", "properties": {"input": {"$ref": "#/components/schemas/Input"}, "id": {"type": "string"}}}
+    body["properties"] |= {"webhook": {"type": "string"}, "webhook_events_filter": {"type": "array"}}
+    made = {"$ref": "#/components/schemas/PredictionResponse"}
+    key = {"name": "prediction_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    prefer = {"name": "prefer", "in": "header", "required": False, "schema": {"type": "string"}}
+    sent = {"required": True, "content": {"application/json": {"schema": body}}}
+    states = {"enum": ["starting", "processing", "succeeded", "canceled", "failed"]}
+    answer = {
+        "type": "object",
+        "properties": {
+            **{name: {} for name in _SHOWN},
+            "status": states,
+            "input": {"$ref": "#/components/schemas/Input"},
+            "output": {"$ref": "#/components/schemas/Output"},
+        },
+    }
+    paths = {
+        "/health-check": {"get": _does("Whether predictions are taken", "200", {"type": "object"})},
+        "/predictions": {"post": _does("Make a prediction", "200", made, prefer, body=sent)},
+        "/predictions/{prediction_id}": {"put": _does("Make one of this id", "200", made, key, prefer, body=sent)},
+        "/predictions/{prediction_id}/cancel": {"post": _does("Cancel it", "200", {"type": "object"}, key)},
+    }
+    schemas = {**PROGRAMS[MATTE].schemas, "PredictionResponse": answer}
+    parts = description["components"]
+    return {
+        **description,
+        "paths": {**description["paths"], **paths},
+        "components": {**parts, "schemas": {**parts["schemas"], **schemas}},
+    }
+
+
+def _does(summary: str, status: str, schema: Any, *parameters: Any, body: Any = None) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    errors = {"4XX": {"description": "What was wrong: detail."}, "202": {"description": "Begun.", "content": content}}
+    found = {"summary": summary, "responses": {status: {"description": "Done.", "content": content}, **errors}}
+    return {
+        **found,
+        **({"parameters": list(parameters)} if parameters else {}),
+        **({"requestBody": body} if body else {}),
+    }
+
+
 class _Cog:
     """Answers requests; one method each."""
 
