@@ -32,15 +32,15 @@ COMMAND = Path(__file__).with_name("stand_in_formats.py")
 class Served:
     """A server that runs."""
 
-    def __init__(self, studio: Studio, base: str, authority: str) -> None:
-        self.studio = studio
+    def __init__(self, folder: Path, base: str, authority: str) -> None:
+        self.folder = folder
         self.base = base
         self.host = base.partition("//")[2]
         self.authority = authority
 
     def words(self, job: str) -> list[str]:
         """Options that a job was run with."""
-        return (self.studio.data.path / "jobs" / job / "words.txt").read_text().splitlines()
+        return (self.folder / "jobs" / job / "words.txt").read_text().splitlines()
 
 
 async def _asked(desk: Desk, do: str, **values: Any) -> dict[str, Any]:
@@ -62,26 +62,31 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> It
     monkeypatch.setattr(child, "PROGRAM", (sys.executable, str(COMMAND)))
     monkeypatch.setattr(Desk, "ask", _asked)
     chosen = Settings(data=folder, **{"urls": "all", **settings})
-    studio = Studio(chosen)
     options: Any = {}
     authority = ""
     if chosen.tls:
-        files = certificate(studio.data.path / "tls", chosen.host)
+        files = certificate(folder.parent / "tls", chosen.host)
         authority = str(files[0])
         options = {"ssl_certfile": str(files[1]), "ssl_keyfile": str(files[2])}
-    config = uvicorn.Config(make_app(chosen, studio), port=0, log_level="warning", access_log=False, **options)
-    config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    found: list[uvicorn.Server] = []
+
+    def run() -> None:
+        config = uvicorn.Config(make_app(chosen, Studio(chosen)), port=0, log_level="warning", **options)
+        config.timeout_graceful_shutdown = 1
+        found.append(uvicorn.Server(config))
+        found[0].run()
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
-        while not server.started:
+        while not (found and found[0].started):
             assert thread.is_alive()
             thread.join(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Served(studio, f"{'https' if chosen.tls else 'http'}://127.0.0.1:{port}", authority)
+        port = found[0].servers[0].sockets[0].getsockname()[1]
+        yield Served(folder, f"{'https' if chosen.tls else 'http'}://127.0.0.1:{port}", authority)
     finally:
-        server.should_exit = True
+        if found:
+            found[0].should_exit = True
         thread.join()
 
 

@@ -62,7 +62,7 @@ def _read(path: str) -> Pixels:
     if found.dtype == np.uint16:
         found = ((found.astype(np.uint32) + 128) // 257).astype(np.uint8)
     codes = {2: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
-    return cv2.cvtColor(found, codes[found.shape[2] if found.ndim == 3 else 2]).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(found, codes[found.shape[2] if found.ndim == 3 else 2]), np.uint8)
 
 
 def _profile(path: str) -> bytes | None:
@@ -92,7 +92,7 @@ def _smaller(pixels: Pixels, most: int) -> Pixels:
     seen = cv2.resize(pixels[..., :3] * alpha, size, interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
     colour = np.divide(seen, alpha, out=np.zeros_like(seen), where=alpha > 0)
-    return np.rint(np.concatenate([colour, alpha * 255], axis=2)).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(np.concatenate([colour, alpha * 255], axis=2)).clip(0, 255), np.uint8)
 
 
 def _write(pixels: Pixels, target: Path, quality: int, profile: bytes | None) -> None:

@@ -16,6 +16,7 @@ from birefvideo.serve.services.fields import FieldError
 from birefvideo.serve.services.places import base_of
 from birefvideo.serve.services.predictions import Predictions, news
 from birefvideo.serve.services.programs import MATTE, PROGRAMS
+from birefvideo.serve.services.webhooks import EVENTS
 from birefvideo.serve.store import Job
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.view import timestamp
@@ -43,8 +44,9 @@ def routes(studio: Studio) -> list[BaseRoute]:
 
 def with_cog(description: dict[str, Any]) -> dict[str, Any]:
     """Return the description of our own interface with Cog's paths and schemas in it, where its clients look."""
-    body = {"type": "object", "properties": {"input": {"$ref": "#/components/schemas/Input"}, "id": {"type": "string"}}}
-    body["properties"] |= {"webhook": {"type": "string"}, "webhook_events_filter": {"type": "array"}}
+    text = {"type": "string"}
+    fields = {"id": text, "webhook": text, "webhook_events_filter": {"type": "array", "items": {"enum": list(EVENTS)}}}
+    body = {"type": "object", "properties": {"input": {"$ref": "#/components/schemas/Input"}, **fields}}
     made = {"$ref": "#/components/schemas/PredictionResponse"}
     key = {"name": "prediction_id", "in": "path", "required": True, "schema": {"type": "string"}}
     prefer = {"name": "prefer", "in": "header", "required": False, "schema": {"type": "string"}}

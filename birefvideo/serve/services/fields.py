@@ -61,19 +61,19 @@ class Field:
     is_needed: bool = False
     """Whether it must be given."""
 
-    def parsed(self, value: Any) -> Any:
+    def parsed(self, given: Any) -> Any:
         """Return a value that may be.
 
         Raises:
             FieldError: it may not.
         """
-        wanted = _KINDS[self.kind]
+        wanted, value = _KINDS[self.kind], given
         is_number = self.kind in ("integer", "number")
         if is_number and isinstance(value, float) and value.is_integer():
             value = int(value)
         if not isinstance(value, wanted) or (is_number and isinstance(value, bool)):
             raise FieldError(self.name, f"{self.name} is {shown(value)}: give {_article(self.kind)}", "type_error")
-        if self.between is not None and not self.between[0] <= value <= self.between[1]:
+        if self.between is not None and not self.between[0] <= float(value) <= self.between[1]:
             least, most = self.between
             raise FieldError(self.name, f"{self.name} is {shown(value)}: give {least:g} to {most:g}")
         if self.choices and value not in self.choices:

@@ -39,6 +39,10 @@ def routes(studio: Studio) -> list[BaseRoute]:
     return [WebSocketRoute(path, connected) for path in SOCKETS]
 
 
+_LONGEST_ID = 36
+"""Letters of a UUID; what is longer is a file itself."""
+
+
 class _Connection:
     """A client, until it hangs up."""
 
@@ -173,8 +177,11 @@ class _Connection:
         await self._send(await view(self._studio, self._studio.job(job.id)))
 
     async def _media(self, field: str, value: Any) -> Upload:
-        """Return a file: by its id or address, as a data URI, or as bare base64."""
-        is_bare = isinstance(value, str) and not value.startswith(("data:", "http:", "https:")) and len(value) > 36
+        """Return a file: by its id or address, as a data URI, or as bare base64, which alone an upload is."""
+        if isinstance(value, str) and not value.startswith(("data:", "http:", "https:")):
+            is_bare = field in ("image", "media") or len(value) > _LONGEST_ID
+        else:
+            is_bare = False
         if is_bare:
             return await self._studio.receive("media", decoded(field, value))
         return await take(self._studio, self._socket, field, value)
