@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import shutil
 import ssl
+import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +22,8 @@ pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installe
 
 import httpx
 from services import Served, client, listening, served
+
+from birefvideo.serve.services.names import NAMES
 
 
 @pytest.fixture
@@ -377,3 +383,55 @@ def test_odd_bodies_are_refused_and_break_nothing(path: str, server: Served) -> 
                 status = own.post(path, content=body, headers={"content-type": kind}).status_code
                 assert 400 <= status < 500 or path.endswith("initiate"), (body, kind)
     assert httpx.get(f"{server.base}/v1/jobs").json()["jobs"] == []
+
+
+_PAGE = Path(__file__).parent.parent / "docs" / "hosted.md"
+_RUN = """
+import ast, asyncio, inspect, json, sys
+code = compile(sys.argv[1], "hosted.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+values = {"print": lambda *words: None}
+found = eval(code, values)
+if inspect.iscoroutine(found):
+    asyncio.run(found)
+shown = values.get("output") or values.get("result") or vars(values["video"])
+print(json.dumps(shown if isinstance(shown, (dict, list)) else str(shown)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "result"),
+    [("replicate", "clip_alpha.mov"), ("fal_client", "video_alpha.mov"), ("runware", "media_alpha.webm")],
+)
+def test_the_lines_of_the_page_run_as_printed(
+    module: str, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: str
+) -> None:
+    page = _PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S)
+    (block,) = (text for text in blocks if re.match(rf"(import|from) {module}\b", text))
+    monkeypatch.chdir(tmp_path)
+    with served(tmp_path / "data", monkeypatch, tls=module == "fal_client") as server:
+        exports = dict(re.findall(r"(\w+)=(\S+)", "\n".join(re.findall(r"^export (.*)$", page, re.M))))
+        exports = {name: value.replace("127.0.0.1:8765", server.host) for name, value in exports.items()}
+        exports.pop("SSL_CERT_FILE")
+        own = {"SSL_CERT_FILE": server.authority} if server.authority else {}
+        found = client(module, _RUN, block.replace("127.0.0.1:8765", server.host), **exports, **own)
+    assert result in json.dumps(found)
+
+
+def test_the_pages_commands_run_as_printed(server: Served, tmp_path: Path, clip: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    _file(tmp_path, "photo.jpg")
+    key = ""
+    for line in re.findall(r"^curl .*$", _PAGE.read_text(encoding="utf-8"), re.M):
+        words = shlex.split(line.replace("127.0.0.1:8765", server.host).replace("/ID", f"/{key}"))
+        done = subprocess.run([*words, "-s"], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        if done.stdout:
+            key = json.loads(done.stdout)["data"]["id"]
+    assert (tmp_path / "no-bg.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_names_every_model_that_services_name() -> None:
+    page = _PAGE.read_text(encoding="utf-8")
+    rows = {(service, name, own) for service, table in NAMES.items() for name, own in table.items()}
+    assert set(re.findall(r"^\| ([\w.]+) \| `([^`]+)` \| `([\w.-]+)` \|$", page, re.M)) == rows

@@ -73,7 +73,7 @@ class Field:
             value = int(value)
         if not isinstance(value, wanted) or (is_number and isinstance(value, bool)):
             raise FieldError(self.name, f"{self.name} is {shown(value)}: give {_article(self.kind)}", "type_error")
-        if self.between is not None and not self.between[0] <= float(value) <= self.between[1]:
+        if self.between is not None and not self.between[0] <= given <= self.between[1]:
             least, most = self.between
             raise FieldError(self.name, f"{self.name} is {shown(value)}: give {least:g} to {most:g}")
         if self.choices and value not in self.choices:
