@@ -334,6 +334,7 @@ def test_what_is_not_there_is_told_in_one_form(data: Path, asked: list[dict[str,
         answer = await client.post("/v1/jobs", content=b"[", headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.json()["error"]["kind"]) == (400, "bad_json")
         assert (await client.get("/v1/jobs?limit=-1")).status_code == 400
+        assert (await client.get("/v1/jobs?limit=0")).json() == {"jobs": [], "before": None}
 
     run(data, use)
 

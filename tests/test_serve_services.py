@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -22,6 +23,7 @@ pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installe
 
 import httpx
 from services import Served, client, listening, served
+from studios import stand_in, studio_at, until
 
 from birefvideo.serve.services.names import NAMES
 
@@ -315,6 +317,11 @@ def test_cogs_interface_answers_at_once_later_and_by_the_clients_own_id(server: 
     assert httpx.get(f"{server.base}/health-check").json()["status"] == "READY"
     done = httpx.post(f"{server.base}/predictions", json={"input": {"video": video, "to": "webm"}}).json()
     assert (done["status"], httpx.get(done["output"][0]).content) == ("succeeded", b"webm")
+    wall = "data:image/png;base64,AAAA"
+    over = httpx.post(f"{server.base}/predictions", json={"input": {"video": video, "background": wall}}).json()
+    assert over["input"]["background"].startswith(f"{server.base}/v1/files/")
+    words = server.words(over["output"][0].split("/")[-2])
+    assert [word.partition("=")[0] for word in words] == ["--background"]
     at = f"{server.base}/predictions/my-own.id"
     put = httpx.put(at, json={"input": {"video": video}}, headers={"Prefer": "respond-async"})
     assert (put.status_code, put.json()["id"]) == (202, "my-own.id")
@@ -342,6 +349,42 @@ def test_private_addresses_are_neither_fetched_nor_called(tmp_path: Path, monkey
         assert told.status_code == 422
         assert not come
         assert httpx.get(f"{server.base}/v1/jobs").json()["jobs"] == []
+
+
+def test_results_are_got_by_their_address_alone_and_the_rest_by_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"video_url": "data:video/mp4;base64,AAAA", "video_output_type": "GIF (.gif)"}
+    with served(tmp_path / "data", monkeypatch, token="a-good-token") as server:
+        run = f"{server.base}/fal/run/fal-ai/birefnet/v2/video"
+        assert httpx.post(run, json=asked).status_code == 401
+        result = httpx.post(run, json=asked, headers={"Authorization": "Key a-good-token"}).json()
+        assert httpx.get(result["video"]["url"]).content == b"gif"
+        key = result["video"]["url"].split("/")[-2]
+        assert httpx.get(f"{server.base}/fal-ai/birefnet/requests/{key}").status_code == 401
+        assert httpx.get(f"{server.base}/files/{'a' * 24}/video_alpha.gif").status_code == 404
+
+
+def test_a_webhook_is_told_of_the_end_by_the_server_that_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    data = tmp_path / "data"
+
+    async def whole(hook: str) -> None:
+        async with studio_at(data, urls="all") as (own, studio):
+            form = {"format": "gif", "webhook_url": hook}
+            sent = await own.post("/v1.0/videos", data=form, files={"video_file": ("slow.mp4", b"clip")})
+            key = sent.json()["data"]["id"]
+            await until(studio, key, lambda job: bool(job.progress))
+        async with studio_at(data, urls="all") as (own, studio):
+            await until(studio, key, lambda job: "told" in job.notes)
+        async with studio_at(data, urls="all") as (own, studio):
+            await asyncio.sleep(0.1)
+
+    with listening() as (hook, come):
+        asyncio.run(whole(hook))
+    assert [one["data"]["attributes"]["status"] for one in come] == ["done"]
 
 
 _BODIES = [

@@ -16,7 +16,7 @@ from birefvideo.serve.faults import RefusedError, refusal
 from birefvideo.serve.order import UPLOAD, Order, file_options
 from birefvideo.serve.services.fields import Field, FieldError, read, shown
 from birefvideo.serve.services.places import InlineBodies, base_of, output_address, take
-from birefvideo.serve.services.programs import PROGRAMS, Program
+from birefvideo.serve.services.programs import PROGRAMS, Program, is_place
 from birefvideo.serve.services.results import progress_line, why_failed
 from birefvideo.serve.services.webhooks import EVENTS, check_webhook
 from birefvideo.serve.store import QUEUED, RUNNING, SUCCEEDED, Job
@@ -104,19 +104,18 @@ class Predictions:
         """
         given: Values = body["input"]
         options = program.options(given)
-        for name in file_options():
-            if str(options.get(name, "")).startswith(("http:", "https:", "data:")):
-                upload = await take(self._studio, request, name, options[name])
-                options[name] = f"{UPLOAD}{upload.id}"
-        order = Order.of(options)
         hook = await self._webhook(body)
-        upload = await take(self._studio, request, "video", given["video"])
+        taken = {}
+        for name in file_options():
+            if is_place(options.get(name)):
+                taken[name] = await take(self._studio, request, name, options[name])
+                options[name] = f"{UPLOAD}{taken[name].id}"
+        order = Order.of(options)
+        taken["video"] = upload = await take(self._studio, request, "video", given["video"])
         base = base_of(request)
-        shown_input = {
-            name: f"{base}/v1/files/{upload.id}" if name == "video" and str(value).startswith("data:") else value
-            for name, value in given.items()
-        }
-        notes = {"program": program.name, "input": shown_input, "base": base, "webhook": hook, "key": key or None}
+        places = {name: f"{base}/v1/files/{one.id}" for name, one in taken.items()}
+        notes = {"program": program.name, "input": {**given, **places}, "base": base, "webhook": hook}
+        notes["key"] = key or None
         return await self._studio.submit(upload.id, order, service=self._service, notes=notes)
 
     def get(self, key: str) -> Job:

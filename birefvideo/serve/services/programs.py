@@ -55,9 +55,14 @@ class Program:
         return {"Input": {"title": "Input", **inputs}, "Output": {"title": "Output", **output}}
 
 
+def is_place(value: Any) -> bool:
+    """Return whether a value is the address of a file, or a file itself, instead of what an option takes."""
+    return isinstance(value, str) and value.startswith(("http:", "https:", "data:"))
+
+
 def _of_matte(given: Values) -> Values:
     values = {name: value for name, value in given.items() if name != "video"}
-    Order.of(values)
+    Order.of({name: value for name, value in values.items() if not is_place(value)})
     if not given.get("video"):
         raise FieldError("video", "video is missing: the clip or picture to cut out", "missing")
     return values

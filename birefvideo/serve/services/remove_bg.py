@@ -128,8 +128,9 @@ class _RemoveBg:
 
     async def _answer(self, request: Request, job: Job) -> Response:
         paths = await results(self._studio, job)
-        headers = {"x-foreground-found": "0" if any("found no" in line for line in warnings_of(job)) else "1"}
-        headers["x-credits-charged"] = "0"
+        headers = {"x-credits-charged": "0"}
+        if warnings := warnings_of(job):
+            headers["x-warnings"] = "; ".join(warnings).encode("ascii", "backslashreplace").decode()
         if job.notes["kind"] == "zip":
             answer = zip_of("no-bg.zip", {"color.jpg": paths[0], "alpha.png": paths[1]})
         else:
