@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from birefvideo.jobs.advise import advise
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.progress import FrameProgress
+    from birefvideo.jobs.receipt import receipt_schema
     from birefvideo.jobs.result import Result
     from birefvideo.session import Session, cutout
 
@@ -52,6 +53,7 @@ _HOMES = {
     "Job": "job",
     "Options": "jobs.options",
     "Result": "jobs.result",
+    "receipt_schema": "jobs.receipt",
     **dict.fromkeys(("Session", "cutout"), "session"),
 }
 """Public names, and the module that each comes from."""
@@ -80,6 +82,7 @@ __all__ = [
     "matte",
     "mattes",
     "models",
+    "receipt_schema",
 ]
 
 

@@ -17,11 +17,12 @@ from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
+from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
-from birefvideo.jobs.options import FrameArguments, JobArguments, Options
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.progress import OnFrame, on_frame
 from birefvideo.jobs.result import Progress, Result
@@ -55,6 +56,7 @@ def matte(
     receipts: bool = True,
     overwrite: bool = False,
     strict: bool = False,
+    keep_cache: bool = False,
     progress: OnFrame | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -71,8 +73,10 @@ def matte(
         overwrite: replace outputs that exist.
         strict: raise InputError where the clip is damaged or cut off, so that frames or sound are missing; without
             it, these are told in `Result.losses`.
+        keep_cache: keep the network's alpha in a folder beside the outputs, so that the next job with other wishes,
+            edges or outputs is quick, as long as it asks for this too.
         progress: called after each frame with a `FrameProgress`, or without arguments if it requires none; where it
-            returns False, the job ends as after Ctrl-C.
+            returns False, the job ends as after Ctrl-C. Of a job in two passes, in each of them.
         **choices: options that replace those of `options`; see `Options`.
 
     Raises:
@@ -96,6 +100,7 @@ def matte(
         receipts=receipts,
         review=review,
         strict=strict,
+        keep_cache=keep_cache,
         progress=callbacks,
     )
     idle = without_effect(chosen, [target.format for target in targets], choices)
@@ -119,7 +124,10 @@ def mattes(
     for name in _FOR_FILES:
         if name in choices:
             raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte")
-    return _frames(possible_path(source), (options or Options()).changed(**choices))
+    chosen = (options or Options()).changed(**choices)
+    for name in chosen.directions:
+        raise OptionError(f"{named(name)} needs the whole clip before its first frame: pass it to birefvideo.matte")
+    return _frames(possible_path(source), chosen)
 
 
 def _frames(source: Path, options: Options) -> Generator[Frame, None, None]:

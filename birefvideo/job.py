@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from birefvideo.api import matte
 from birefvideo.hints import possible_path
-from birefvideo.jobs.options import JobArguments, Options
+from birefvideo.jobs.arguments import JobArguments
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.progress import FrameProgress, OnFrame, cancelled, on_frame
 from birefvideo.jobs.result import Result
 

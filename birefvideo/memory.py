@@ -1,4 +1,4 @@
-"""How much memory a job may take: asked before anything large is allocated, of what is free.
+"""How much memory a job may take: asked before anything large is allocated, of what is free. And keeping what it has.
 
 A header of a few bytes can claim pictures of gigabytes, and a system that runs out of memory ends programs without a
 word. What can be known beforehand is refused in one line instead.
@@ -6,7 +6,9 @@ word. What can be known beforehand is refused in one line instead.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError
@@ -19,6 +21,25 @@ _CGROUPS = (
     ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 """Versions 2 and 1: controller, root, and files with the limit, what is used, and what of that can be dropped."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+"""Parameters of glibc's mallopt."""
+_KEPT, _LARGEST = 1 << 30, 96 << 20
+"""Bytes of free memory that are kept for later, and the largest piece that is: a 4K picture in ProRes takes 66 MB."""
+_CHOSEN = {"GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+"""Environment variables by which a user chooses what `reuse_memory` would."""
+
+
+def reuse_memory() -> None:
+    """Let this process use the memory of one picture again for the next, unless the user chose; glibc only.
+
+    Otherwise glibc gives the memory of pictures back to the system as soon as they are done, and the system clears it
+    anew for the next one, page by page; and each thread has memory of its own that others do not use.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None and not os.environ.keys() & _CHOSEN:
+        for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, _KEPT)):
+            mallopt(parameter, value)
 
 
 def free_memory() -> int | None:

@@ -12,11 +12,12 @@ from birefvideo.api import matte, mattes
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Alpha, Frame
+from birefvideo.jobs.arguments import EdgeArguments, FrameArguments, JobArguments
 from birefvideo.jobs.cut_picture import cut_picture
 from birefvideo.jobs.given_picture import Picture, as_file
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
-from birefvideo.jobs.options import EdgeArguments, FrameArguments, JobArguments, Options
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.progress import OnFrame
 from birefvideo.jobs.result import Result
 from birefvideo.matting.devices import find_device
@@ -136,6 +137,7 @@ class Session(KeptModel):
         receipts: bool = True,
         overwrite: bool = False,
         strict: bool = False,
+        keep_cache: bool = False,
         progress: OnFrame | None = None,
         **choices: Unpack[JobArguments],
     ) -> Result:
@@ -149,6 +151,7 @@ class Session(KeptModel):
             receipts=receipts,
             overwrite=overwrite,
             strict=strict,
+            keep_cache=keep_cache,
             progress=progress,
         )
 
@@ -227,6 +230,8 @@ def cutout(
 def _cutout(image: Picture, output: Output, options: Options) -> Image | NDArray[np.uint8] | Alpha:
     if output not in get_args(Output):
         raise OptionError(f"{named('output')} is {output!r}: give one of {', '.join(get_args(Output))}")
+    for name in options.directions:
+        raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte, which takes pictures too")
     check_machine(options)
     with as_file(image) as path:
         model = _model_for(options)

@@ -7,7 +7,8 @@
 
 CLIP (default: samples/talking_head.mp4) is scaled to --size and looped. The bound is max(pace of the slowest stage,
 CPU-seconds of all stages / cores): what no pipeline on this machine can beat by much. The pace of a stage is its CPU
-time divided by the threads that share its frames, or its wall time where that is less. Stages and whole alternate in
+time divided by the threads that share its frames, or its wall time where that is less; an output's thread composes its
+pictures too, so that its pace is that of both. Stages and whole alternate in
 every round, medians are printed. --free-network takes mattes that were computed before. --memory also runs `birefvideo
 matte` in processes of their own on 20 s and on 5 min (Linux only).
 """
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+import cv2
 import numpy as np
 from benchmarks.busy import busy
 
@@ -41,15 +43,25 @@ from birefvideo.matting.smoother import make_smoother, smoothings
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.writing.composer import EncodeSettings
+from birefvideo.media.writing.composer import Composer, EncodeSettings, make_composer
 from birefvideo.media.writing.segment_writer import Writer, open_writer
 from birefvideo.media.writing.sinks import ENCODERS
+from birefvideo.memory import reuse_memory
 from birefvideo.pipeline import AT_ONCE, Matter, matte_segment
 
 T = TypeVar("T")
 FORMATS = ("prores", "green")
-SHARED = {"smooth": AT_ONCE, "foreground": AT_ONCE, "encode prores": ENCODERS}
+SHARED = {
+    "smooth": AT_ONCE,
+    "foreground": AT_ONCE,
+    "encode prores": ENCODERS,
+    "encode green": EncodeSettings().threads,  # x264's own
+}
 """Threads that share the frames of a stage, where it is not one."""
+TOGETHER = {"smoothing and the foreground": ("smooth", "foreground")} | {
+    f"the {name} output": (f"compose {name}", f"encode {name}") for name in FORMATS
+}
+"""Stages of which the same threads do one after the other."""
 CORES = 16
 """Cores of the machine that the last line is about."""
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
@@ -108,6 +120,11 @@ def write_all(writer: Writer, frames: Iterable[Frame]) -> None:
             writer.write(frame)
 
 
+def compose_all(composer: Composer, frames: Iterable[Frame]) -> None:
+    for frame in frames:
+        composer.compose(frame)
+
+
 class FreeNetwork:
     """Gives each frame a matte that was computed before."""
 
@@ -135,8 +152,12 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
     smoothed = run("smooth", lambda: (work() for work in works))
     frames = run("foreground", lambda: (with_foreground(frame) for frame in smoothed))
     for name in FORMATS:
+        with closing(make_composer(get_format(name), info, EncodeSettings())) as composer:
+            compose = timed(partial(compose_all, composer, frames))
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
-        costs[f"encode {name}"] = timed(partial(write_all, writer, frames))
+        both = timed(partial(write_all, writer, frames))
+        costs[f"compose {name}"] = compose
+        costs[f"encode {name}"] = Cost(both.wall - compose.wall, both.cpu - compose.cpu)
     return costs
 
 
@@ -189,9 +210,9 @@ def print_stages(stages: dict[str, Cost], total: Cost, frames: int, cores: int) 
         cells = [name, f"{1000 * cost.wall / frames:.1f}", f"{1000 * cost.cpu / frames:.1f}", str(SHARED.get(name, 1))]
         print(f"| {' | '.join(cells)} | {1000 * pace(name, cost) / frames:.1f} |")
     print(f"| **whole** | {1000 * total.wall / frames:.1f} | {1000 * total.cpu / frames:.1f} | | |")
-    # Smoothing and the foreground share the same threads.
     paces = {name: pace(name, cost) for name, cost in stages.items()}
-    paces["smooth and foreground"] = paces.pop("smooth") + paces.pop("foreground")
+    for name, parts in TOGETHER.items():
+        paces[name] = sum(paces.pop(part) for part in parts)
     slowest = max(paces, key=paces.__getitem__)
     work = sum(cost.cpu for cost in stages.values())
     print(f"\nslowest: {slowest}, {1000 * paces[slowest] / frames:.1f} ms; {frames / total.wall:.1f} frames/s")
@@ -241,6 +262,8 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure peak memory of 20 s and of 5 minutes too")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
+    reuse_memory()  # this and the next as the command does
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = folder / "clip.mp4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -24,6 +25,7 @@ from birefvideo.network.birefnet import BiRefNet, Geometry
 TONE_MAPS = int(av.__version__.split(".")[0]) >= TONE_MAPS_FROM
 GetClip = Callable[[str], Path]
 
+os.environ["XDG_CONFIG_HOME"] = os.devnull  # whoever runs the tests may have a config file
 tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
 

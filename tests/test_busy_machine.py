@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -43,6 +44,40 @@ def test_a_user_s_own_choice_of_how_threads_wait_is_kept(chosen: dict[str, str])
     names = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"]
     shown = run(f"print({{name: os.environ[name] for name in {names} if name in os.environ}})", **chosen).stdout
     assert shown.splitlines()[-1] == str(chosen)
+
+
+@pytest.mark.parametrize(("chosen", "threads"), [({}, 1), ({"OPENCV_FOR_THREADS_NUM": "2"}, 2)])
+def test_opencv_has_one_thread_a_frame_unless_the_user_chose(chosen: dict[str, str], threads: int) -> None:
+    assert int(run("import cv2; print(cv2.getNumThreads())", **chosen).stdout.split()[-1]) == threads
+
+
+FAULTS = """
+import resource
+from concurrent.futures import ThreadPoolExecutor
+
+def pages(_):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(b"x") * (40 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+for _ in range(2):
+    with ThreadPoolExecutor(1) as pool:
+        print(*pool.map(pages, range(2)))
+"""
+"""Prints how many pages the system gives to each of two threads, one after the other, for pieces of 40 MiB."""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's memory only")
+def test_memory_is_used_again_by_every_thread() -> None:
+    first, *later = (int(word) for word in run(FAULTS).stdout.split()[-4:])
+    assert first > 1000
+    assert max(later) < first // 10
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's memory only")
+def test_a_user_s_own_choice_of_how_memory_is_kept_is_left() -> None:
+    counts = [int(word) for word in run(FAULTS, MALLOC_MMAP_THRESHOLD_="131072").stdout.split()[-4:]]
+    assert min(counts) > 1000
 
 
 def test_a_benchmark_s_other_work_takes_time_and_ends_with_it() -> None:

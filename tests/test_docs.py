@@ -39,6 +39,7 @@ WEIGHTS = "needs weights that are not in the package; tests/test_checkpoints.py 
 STICK = "needs a file of the user's; tests/test_models_command.py runs imports"
 INSTALLS = "installs into this environment; CI's jobs run it"
 NOT_RUN = {
+    "find /footage -name '*.mxf' -newer last_week -print0 | birefvideo matte --files-from - -o cut/": "has no shell",
     "pip install .": INSTALLS,
     "pip install onnx onnxscript onnxruntime": INSTALLS,
     "birefvideo models --download portrait": NETWORK,
@@ -124,6 +125,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(2):
         assert cv2.imwrite(str(folder / f"pairs/pictures/{index}.jpg"), shown[index][..., ::-1])
         assert cv2.imwrite(str(folder / f"pairs/mattes/{index}.png"), truth[index])
+    (folder / "marks.json").write_text(blocks(ROOT / "docs" / "direct.md", "json")[0], encoding="utf-8")
+    (folder / "mends").mkdir()
+    assert cv2.imwrite(str(folder / "mends/clip_000003.png"), truth[2])
     return folder
 
 

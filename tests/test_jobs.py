@@ -268,7 +268,7 @@ def test_a_disk_without_locks_is_told_from_a_second_job(
     def refuse(file: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("birefvideo.jobs.folder._lock", refuse)
+    monkeypatch.setattr("birefvideo.jobs.folder_lock._lock", refuse)
     with pytest.raises(OutputError, match=r"cannot be locked \(No locks available\): write to another disk"):
         birefvideo.matte(source, model=str(network))
     assert not list(source.parent.glob("*.birefvideo"))

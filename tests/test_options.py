@@ -20,7 +20,8 @@ from birefvideo.cli import app
 from birefvideo.cli.matte import matte
 from birefvideo.cli.parse import _parameter
 from birefvideo.errors import InputError, OptionError, named, with_arguments, with_flags
-from birefvideo.jobs.options import FrameArguments, JobArguments, Options, parse_option
+from birefvideo.jobs.arguments import DIRECTIONS, FrameArguments, JobArguments
+from birefvideo.jobs.options import Options, parse_option
 
 NAMES = [option.name for option in fields(Options)]
 
@@ -144,7 +145,13 @@ def test_changed_keeps_the_rest() -> None:
 
 def test_type_checkers_know_every_option() -> None:
     assert set(JobArguments.__annotations__) == set(NAMES)
-    assert set(FrameArguments.__annotations__) == set(NAMES) - {"background", "fit", "premultiplied", "audio"}
+    assert set(FrameArguments.__annotations__) == set(NAMES) - {
+        "background",
+        "fit",
+        "premultiplied",
+        "audio",
+        *DIRECTIONS,
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

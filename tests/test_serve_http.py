@@ -14,10 +14,12 @@ pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not inst
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
 import httpx
+from starlette.routing import Route
 from studios import run, stand_in, studio_at
 
 from birefvideo.errors import OptionError
 from birefvideo.serve import fetch
+from birefvideo.serve.api import Api
 from birefvideo.serve.names import clean_name
 from birefvideo.serve.openapi import description
 from birefvideo.serve.order import Order
@@ -343,12 +345,11 @@ def test_the_description_names_every_path_and_option(data: Path, asked: list[dic
     async def use(client: httpx.AsyncClient, studio: Studio) -> None:
         shown = (await client.get("/openapi.json")).json()
         assert shown == description()
-        from birefvideo.serve.api import Api
-
         wanted = {
             (route.path.replace("{key}", "{id}"), method.lower())
             for route in Api(studio).routes()
-            for method in route.methods - {"HEAD"}
+            if isinstance(route, Route)
+            for method in (route.methods or set()) - {"HEAD"}
         }
         assert {(path, method) for path, methods in shown["paths"].items() for method in methods} == wanted
         options = (await client.get("/v1/options")).json()["options"]
@@ -395,3 +396,15 @@ def test_a_studio_can_be_opened_again(data: Path, asked: list[dict[str, Any]]) -
                 assert (await client.get("/v1/health")).json()["status"] == "ok"
 
     asyncio.run(whole())
+
+
+def test_the_file_of_an_option_need_be_no_clip(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        files = {"video": ("a.mp4", b"clip"), "marks": ("marks.json", b"{}")}
+        sent = (await client.post("/v1/jobs", files=files)).json()
+        assert [one["do"] for one in asked] == ["probe", "check"]
+        await studio.wait(sent["id"], 20)
+        key = sent["options"]["marks"].removeprefix("upload:")
+        assert f"--marks={data}/uploads/{key}/marks.json" in (data / "calls.txt").read_text()
+
+    run(data, use)

@@ -182,6 +182,15 @@ def test_trimmed_sound_ends_with_the_last_picture(
     assert length == pytest.approx(end, abs=0.001 if sound.codec in ("pcm_s24le", "pcm_s16le", "flac") else short_frame)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025])
+def test_what_fills_the_last_packet_up_is_no_lost_sound(rate: int, tmp_path: Path) -> None:
+    clip = write_sound_clip(tmp_path / "a.mp4", "aac", rate=rate)  # packets of an eighth of a second
+    span = Span(None, round(Fraction(7, 24) / probe(clip).time_base))
+    output, *_ = output_of(tmp_path, get_format("green"), clip, span)
+    ((passed, finding),) = sound_checks(output, get_format("green"), clip, Claims(span=span))
+    assert passed, finding
+
+
 @pytest.mark.parametrize(
     ("codec", "name", "layout"),
     [

@@ -13,16 +13,18 @@ import typer
 from birefvideo import __version__
 from birefvideo.cli.advise import advise
 from birefvideo.cli.compare import compare
+from birefvideo.cli.config import config
 from birefvideo.cli.cutout import cutout
 from birefvideo.cli.eval import evaluate
 from birefvideo.cli.formats import formats
 from birefvideo.cli.matte import matte
 from birefvideo.cli.models import models
-from birefvideo.cli.parse import OptionalValueCommand
+from birefvideo.cli.parse import JobCommand
 from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
 from birefvideo.cli.program import Command, Program
 from birefvideo.cli.serve import serve
 from birefvideo.cli.verify import verify
+from birefvideo.memory import reuse_memory
 from birefvideo.with_parent import stop_with_stdin
 
 SPINS = "1000"
@@ -31,12 +33,11 @@ cores. It costs little on a quiet machine, where waking takes longer than most w
 
 app = typer.Typer(
     cls=Program,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=OptionalValueCommand)(matte)
+app.command(cls=JobCommand)(matte)
 app.command(cls=Command)(cutout)
 app.command(cls=Command)(advise)
 app.command(cls=Command)(compare)
@@ -44,6 +45,7 @@ app.command(cls=Command)(models)
 app.command(cls=Command)(verify)
 app.command(cls=Command)(formats)
 app.command(cls=Command)(serve)
+app.command(cls=Command)(config)
 app.command("eval", cls=Command)(evaluate)
 
 
@@ -68,6 +70,7 @@ def main() -> None:
     """Entry point of the `birefvideo` program."""
     _open_closed_streams()
     _share_the_machine()
+    reuse_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops no job
@@ -93,6 +96,8 @@ def _share_the_machine() -> None:
     """
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         os.environ["GOMP_SPINCOUNT"] = SPINS
+    # Several frames are worked on at once: OpenCV's own threads would only wait for each other.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 def _open_closed_streams() -> None:

@@ -55,10 +55,10 @@ def advise(
         if download and as_json:
             raise OptionError("--json only tells: leave out --download, or --json")
         options = Options(start=start, end=end, device=device)
-        clips, missing = find_clips(inputs, None)
-    for line in missing:
+        inputs_found = find_clips(inputs)
+    for line in inputs_found.missing.values():
         print_error(line)
-    for number, clip in enumerate(clips):
+    for number, clip in enumerate(inputs_found.clips):
         with reported(debug), failures.caught(clip):
             advice = _advice(clip, options, commercial)
             found.append(advice)
@@ -69,7 +69,7 @@ def advise(
         answer_json([advice.as_dict() for advice in found])
     else:
         _fetch(found, download, debug)
-    if failures.errors or missing:
+    if failures.errors or inputs_found.missing:
         raise typer.Exit(max(1, failures.exit_code))
 
 

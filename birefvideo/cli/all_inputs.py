@@ -1,17 +1,17 @@
-"""One job for each input of a command: planned together, run one after another, and how the command ends."""
+"""One job for each input of a command: planned together, and how the command ends."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from birefvideo.cli.errors import LOSSES, STOPPED, Failures
+from birefvideo.cli.errors import LOSSES, Failures
 from birefvideo.cli.printing import print_error
-from birefvideo.cli.report import JobBar, print_note, print_result
-from birefvideo.errors import with_flags
+from birefvideo.cli.report import print_note
+from birefvideo.errors import BirefvideoError
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.jobs.options import Options
 
@@ -42,53 +42,60 @@ def tell_what_is_idle(
             print_note(note)
 
 
-def plan_all(clips: list[Path], out: Path | None, to: list[str], options: Options, *, into: bool = False) -> Jobs:
+def plan_all(
+    clips: Mapping[Path, Path],
+    out: Path | None,
+    to: list[str],
+    options: Options,
+    failures: Failures,
+    *,
+    into: bool = False,
+    before: Jobs | None = None,
+) -> Jobs:
     """Check everything that can be checked before an input is opened; return the outputs of every clip.
 
-    With `into`, `out` is a folder, whatever its name looks like.
+    A clip whose outputs would take the place of another's, or cannot be made of such a clip, is told and left out.
+
+    Args:
+        clips: each with the folder below `out` that its outputs go to.
+        out: as the user named it.
+        to: names of formats.
+        options: of all jobs.
+        failures: takes the errors of single clips.
+        into: `out` is a folder, whatever its name looks like.
+        before: jobs of this command that are under way or over, which keep their outputs; None: there are none yet.
+
+    Raises:
+        BirefvideoError: nothing can be made of any clip, for one reason.
     """
-    from birefvideo.jobs.check_targets import check_distinct
+    from birefvideo.jobs.check_targets import clashes
     from birefvideo.jobs.loaded_model import check_machine
     from birefvideo.jobs.plan import plan_targets
 
-    check_machine(options)
-    jobs = {clip: plan_targets(clip, out, to, options, into=into) for clip in clips}
-    check_distinct(jobs)
-    return jobs
-
-
-def matte_all(jobs: Jobs, options: Options, failures: Failures, quiet: bool, **choices: bool) -> bool:
-    """Matte the clips one after another, with one network where they take the same; an error of one stops no other.
-
-    Returns whether one of them lacks frames or sound.
-    """
-    from birefvideo.jobs.loaded_model import LastModel
-    from birefvideo.jobs.plan import job_folder
-    from birefvideo.jobs.run import run
-
-    load = LastModel()
-    has_losses = False
-    for clip, targets in jobs.items():
+    if before is None:
+        check_machine(options)
+    jobs: Jobs = {}
+    errors: dict[Path, BirefvideoError] = {}
+    for clip, below in clips.items():
+        is_below = out is not None and below != Path()
+        place = out / below if out is not None else None
         try:
-            with failures.caught(clip):
-                events = failures.events.of(clip) if failures.events else None
-                with JobBar(clip, quiet or events is not None) as bar:
-                    progress = events.progress if events else bar.progress
-                    result = run(clip, targets, options, load=load, progress=progress, **choices)
-                has_losses = has_losses or bool(result.losses)
-                if events:
-                    events.finished(result)
-                if not quiet:
-                    print_result(clip, result)
-                elif events is None:
-                    for loss in result.losses:  # an error of the input, if none of the job
-                        print_error(f"{clip}: {with_flags(loss)}")
-        except KeyboardInterrupt as error:
-            kept = job_folder(targets, clip).exists()
-            again = "the same command goes on from there" if kept else "nothing was finished yet"
-            failures.stopped(clip, error, f"stopped; {again}")
-            raise typer.Exit(STOPPED) from None
-    return has_losses
+            jobs[clip] = plan_targets(clip, place, to, options, into=into or is_below)
+        except BirefvideoError as why:
+            errors[clip] = why
+    if errors and before is None and not jobs and len({error.message for error in errors.values()}) == 1:
+        raise next(iter(errors.values()))  # of the command, and not of a clip
+    for clip, error in errors.items():
+        failures.tell(clip, error)
+    found = clashes({**(before or {}), **jobs})
+    if before is None and not errors and len(found) == 1 and {*next(iter(found))} == {*jobs}:
+        raise next(iter(found.values()))
+    for those, error in found.items():
+        new = [clip for clip in those if clip in jobs]
+        for clip in new:
+            del jobs[clip]
+            failures.tell(clip, error, silent=clip != new[0])
+    return jobs
 
 
 def end(failures: Failures, missing: int, total: int, *, has_losses: bool = False) -> None:

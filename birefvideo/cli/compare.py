@@ -84,9 +84,10 @@ def _compared(clip: Path, out: Path | None, **choices: Any) -> Comparison:
 
 
 def _one_clip(source: Path) -> Path:
-    clips, missing = find_clips([source], None)
-    if missing:
-        raise InputError(missing[0])
+    found = find_clips([source])
+    if found.missing:
+        raise InputError(next(iter(found.missing.values())))
+    clips = list(found.clips)
     if len(clips) > 1:
         raise InputError(f"{source} holds {len(clips)} clips, and compare takes one: name it, such as '{clips[0]}'")
     return clips[0]

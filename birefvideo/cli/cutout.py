@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
+from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
 from birefvideo.cli.errors import Failures, reported
 from birefvideo.cli.inputs import can_begin, find_photos
+from birefvideo.cli.outcomes import Outcomes
 from birefvideo.cli.parse import STREAM, path_or_stream, with_options
 from birefvideo.cli.printing import answer_bytes, print_error, tell
 from birefvideo.cli.report import quiet_libraries
+from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.errors import InputError, OptionError, named, with_flags
-from birefvideo.jobs.options import EDGE, Options
+from birefvideo.jobs.arguments import EDGE
+from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs
@@ -73,17 +76,17 @@ def cutout(
         if STREAM in (*photos, place):
             _through(photos, place, chosen, overwrite, into=is_folder)
             return
-        found, missing = find_photos(photos, None if is_folder else place)
-        if not quiet and can_begin(found):
+        found = find_photos(photos, None if is_folder else place)
+        if not quiet and can_begin(list(found.clips)):
             tell(first_words(options.get("model", "auto")))
-        good = [photo for photo in found if _is_picture(photo, failures)]
-        jobs = _planned(good, place, chosen, into=is_folder)
+        good = [photo for photo in found.clips if _is_picture(photo, failures)]
+        jobs = _planned(good, place, chosen, failures, into=is_folder)
         tell_what_is_idle(jobs, chosen, options, quiet)
-    for line in missing:
+    for line in found.missing.values():
         print_error(line)
-    choices = {"receipts": receipt, "overwrite": overwrite, "skip_done": len(found) > 1 or not overwrite}
-    matte_all(jobs, chosen, failures, quiet, **choices)
-    end(failures, len(missing), len(found) + len(missing))
+    choices = {"receipts": receipt, "overwrite": overwrite, "skip_done": len(found.clips) > 1 or not overwrite}
+    Work(chosen, choices, failures, Outcomes(), quiet=quiet).run(jobs.items())
+    end(failures, len(found.missing), len(found.clips) + len(found.missing))
 
 
 def _is_picture(photo: Path, failures: Failures) -> bool:
@@ -95,13 +98,13 @@ def _is_picture(photo: Path, failures: Failures) -> bool:
     return False
 
 
-def _planned(photos: list[Path], out: Path | None, options: Options, *, into: bool) -> Jobs:
+def _planned(photos: list[Path], out: Path | None, options: Options, failures: Failures, *, into: bool) -> Jobs:
     """Return the outputs of every photo: one each."""
     from birefvideo.jobs.choose_formats import endings
 
     names_file = not into and out is not None and out.suffix.lower() in endings(is_still=True) and not out.is_dir()
     wanted = [] if names_file else ["green" if "background" in options.given else "png"]
-    return plan_all(photos, out, wanted, options, into=into)
+    return plan_all(dict.fromkeys(photos, Path()), out, wanted, options, failures, into=into)
 
 
 def _through(photos: list[Path], out: Path | None, options: Options, overwrite: bool, *, into: bool) -> None:
@@ -122,12 +125,11 @@ def _through(photos: list[Path], out: Path | None, options: Options, overwrite: 
             if photo == STREAM:
                 _read_stdin(place)
             else:
-                (found, _) = find_photos([photo], None)
-                if found != [photo]:
+                if list(find_photos([photo], None).clips) != [photo]:
                     raise OptionError(f"{photo} is a folder, and stdout takes one picture: name one")
             check_is_picture(place, _FILMS)
             target = Path(folder, "stdout.png") if to_stdout else out
-            (targets,) = _planned([place], target, options, into=into).values()
+            (targets,) = _planned([place], target, options, Failures(debug=True), into=into).values()
             _run(place, targets, options, overwrite)
         if to_stdout:
             answer_bytes(targets[0].path.read_bytes())

@@ -49,7 +49,7 @@ def reported(debug: bool, stopped: str = "stopped", events: Events | None = None
         raise typer.Exit(1) from None
 
 
-def print_missing(line: str, events: Events | None) -> None:
+def print_missing(line: str, events: Events | None = None) -> None:
     """Print why an input holds nothing to work on."""
     _tell(InputError(line), line, 1, events)
 
@@ -67,6 +67,8 @@ class Failures:
     """Let an error through with its traceback, and stop."""
     errors: list[Exception] = field(default_factory=list)
     """Those that were printed."""
+    lines: dict[str, str] = field(default_factory=dict)
+    """What was printed, by the name of the item."""
     events: Events | None = None
     """What tells programs of them too, where the user wants it."""
 
@@ -78,9 +80,14 @@ class Failures:
         except kind as error:
             if self.debug:
                 raise
-            line = error.for_terminal() if isinstance(error, BirefvideoError) else f"{item}: {_unexpected(error)}"
-            _tell(error, line, exit_code(error), self.events, item)
-            self.errors.append(error)
+            self.tell(item, error)
+
+    def tell(self, item: object, error: Exception, *, silent: bool = False) -> None:
+        """Print an error in one line and keep it; programs alone are told where that line was printed already."""
+        line = error.for_terminal() if isinstance(error, BirefvideoError) else f"{item}: {_unexpected(error)}"
+        _tell(error, line, exit_code(error), self.events, item, silent=silent)
+        self.errors.append(error)
+        self.lines[str(item)] = line
 
     def stopped(self, item: object, error: KeyboardInterrupt, line: str) -> None:
         """Print that Ctrl-C ended the work on an item."""
@@ -92,11 +99,13 @@ class Failures:
         return max(map(exit_code, self.errors), default=0)
 
 
-def _tell(error: BaseException, line: str, code: int, events: Events | None, item: object = None) -> None:
+def _tell(
+    error: BaseException, line: str, code: int, events: Events | None, item: object = None, *, silent: bool = False
+) -> None:
     """Print an error in one line, and tell programs that listen; on stderr there is only one of the two."""
     if events is not None:
         events.failed(item, error, line, code)
-    if events is None or not events.on_stderr:
+    if not silent and (events is None or not events.on_stderr):
         print_error(line)
 
 

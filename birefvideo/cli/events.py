@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -90,7 +91,7 @@ class JobEvents:
         self._events = events
         self._clip = clip
         self._plan: Plan | None = None
-        self._told = 0.0
+        self._told = -math.inf
         self._unsaid: FrameProgress | None = None
 
     @property
@@ -98,7 +99,7 @@ class JobEvents:
         """The callbacks for jobs.run."""
         from birefvideo.jobs.result import Progress
 
-        return Progress(self._planned, self._frame, self._resumed, self._warned, self._finishing)
+        return Progress(self._planned, self._frame, self._resumed, self._stage, self._warned, self._finishing)
 
     def finished(self, result: Result) -> None:
         """Say what was made."""
@@ -132,6 +133,11 @@ class JobEvents:
         from birefvideo.jobs.progress import total_frames
 
         self._say_frame(frames, total_frames(self._plan), None, None, None, len(self._plan.segments))
+
+    def _stage(self, number: int, count: int) -> None:
+        self._say_unsaid()
+        self._told = -math.inf
+        self._events.say("pass", self._clip, number=number, passes=count)
 
     def _frame(self, progress: FrameProgress) -> None:
         now = time.monotonic()
@@ -167,9 +173,13 @@ class JobEvents:
             segments=segments,
         )
 
-    def _finishing(self) -> None:
+    def _say_unsaid(self) -> None:
         if self._unsaid is not None:
             self._say(self._unsaid)
+            self._unsaid = None
+
+    def _finishing(self) -> None:
+        self._say_unsaid()
         self._events.say("finishing", self._clip)
 
     def _warned(self, line: str, *, is_loss: bool = False) -> None:

@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from birefvideo.cli.folders import clips_in, folders_within
 from birefvideo.errors import InputError, OptionError, named
 from birefvideo.hints import why_missing
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".mov",
-        ".m4v",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mts",
-        ".m2ts",
-        ".ts",
-        ".mpg",
-        ".mpeg",
-        ".wmv",
-        ".flv",
-        ".3gp",
-        ".mxf",
-        ".ogv",
-        ".vob",
-    ]
-)
-"""What a folder given as input is searched for."""
 _MOST_SPACES = 8
 """Spaces that a name has at most to be found again."""
 
 
-def find_clips(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
-    """Return the clips that files and folders name, in order, and one line for every folder that holds none.
+@dataclass
+class Inputs:
+    """What the inputs of a command come to."""
+
+    clips: dict[Path, Path]
+    """Every clip, with the folder below the outputs' own that mirrors where it was found; '.' for most."""
+    missing: dict[Path, str]
+    """The inputs that there is no clip of, with a line on each that says why."""
+
+
+def find_clips(
+    inputs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    listed: Iterable[Path] = (),
+    recursive: bool = False,
+    into: bool = False,
+) -> Inputs:
+    """Return the clips that files and folders name, in order.
+
+    Args:
+        inputs: what the user names.
+        out: where outputs go.
+        listed: further inputs, which are known to be there.
+        recursive: search the folders in folders as well, but for `out`.
+        into: `out` is a folder, whatever its name looks like.
 
     Raises:
         BirefvideoError: as `find_photos`.
     """
-    return _find(inputs, out, _clips_in, "holds no video and no picture: name a clip")
+    check_there(inputs)
+    lacks = "holds no video and no picture: name a clip"
+    return _find((*inputs, *listed), out, clips_in, lacks, recursive=recursive, into=into)
 
 
-def find_photos(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[str]]:
-    """Return the photos that files and folders name, in order, and one line for every folder that holds none.
+def find_photos(inputs: Sequence[Path], out: Path | None) -> Inputs:
+    """Return the photos that files and folders name, in order.
 
     Raises:
         InputError: an input is not there; nothing is to be made of the others then.
@@ -52,34 +59,50 @@ def find_photos(inputs: list[Path], out: Path | None) -> tuple[list[Path], list[
     """
     from birefvideo.media.reading.numbered_pictures import photos_in
 
+    check_there(inputs)
     return _find(inputs, out, photos_in, "holds no picture: name a photo")
 
 
 def _find(
-    inputs: list[Path], out: Path | None, within: Callable[[Path], list[Path]], lacks: str
-) -> tuple[list[Path], list[str]]:
-    _check_there(inputs)
-    clips: list[Path] = []
-    missing: list[str] = []
+    inputs: Sequence[Path],
+    out: Path | None,
+    within: Callable[[Path], list[Path]],
+    lacks: str,
+    *,
+    recursive: bool = False,
+    into: bool = False,
+) -> Inputs:
+    clips: dict[str, tuple[Path, Path]] = {}  # by what a clip is called from the root on: it may be found twice
+    missing: dict[Path, str] = {}
     for item in inputs:
         if not item.is_dir():
-            clips.append(item)
+            clips.setdefault(_whole_name(item), (item, Path()))
             continue
-        try:
-            found = within(item)
-        except OSError as error:
-            missing.append(f"{item} cannot be read ({error.strerror}): check its permissions")
-            continue
-        clips += found
-        if not found:
-            missing.append(f"{item} {lacks} or another folder")
-    clips = list(dict.fromkeys(clips))
-    if len(clips) > 1 and out is not None and out.suffix and not out.is_dir():
-        raise OptionError(f"{out} names one file, but there are {len(clips)} inputs: name a folder with {named('out')}")
-    return clips, missing
+        found: list[Path] = []
+        unread: dict[Path, str] = {}
+        for folder in folders_within(item, out) if recursive else [item]:
+            try:
+                found += within(folder)
+            except OSError as error:
+                unread[folder] = f"{folder} cannot be read ({error.strerror}): check its permissions"
+        for clip in found:
+            below = Path() if clip == item else clip.parent.relative_to(item)
+            clips.setdefault(_whole_name(clip), (clip, below))
+        missing |= unread if found or unread else {item: f"{item} {lacks} or another folder"}
+    is_tree = recursive and any(item.is_dir() for item in inputs)
+    names_file = out is not None and out.suffix and not into and not out.is_dir()
+    if names_file and (len(clips) > 1 or is_tree):
+        clash = f"names one file, but there are {len(clips)} inputs"
+        clash = "names one file, but the outputs are a tree of folders" if is_tree else clash
+        raise OptionError(f"{out} {clash}: name a folder with {named('out')}")
+    return Inputs(dict(clips.values()), missing)
 
 
-def can_begin(clips: list[Path]) -> bool:
+def _whole_name(path: Path) -> str:
+    return os.path.normpath(path.absolute())
+
+
+def can_begin(clips: Sequence[Path]) -> bool:
     """Return whether work will begin: a single file that is no film and no picture is going to be refused."""
     from birefvideo.media.reading.open_input import open_input
 
@@ -91,7 +114,7 @@ def can_begin(clips: list[Path]) -> bool:
     return True
 
 
-def _check_there(inputs: list[Path]) -> None:
+def check_there(inputs: Sequence[Path]) -> None:
     """Refuse a command of which one input is not there, before anything is made of the others.
 
     Raises:
@@ -118,12 +141,12 @@ def check_quoted(names: list[Path]) -> None:
             raise InputError(why)
 
 
-def _why_split(names: list[Path], index: int) -> str:
+def _why_split(names: Sequence[Path], index: int) -> str:
     whole = _split_name(names, index)
     return f"{names[index]} does not exist, but '{whole}' does: put quotes around a name with spaces" if whole else ""
 
 
-def _split_name(inputs: list[Path], index: int) -> Path | None:
+def _split_name(inputs: Sequence[Path], index: int) -> Path | None:
     """Return the file whose name the shell split at its spaces into the input at `index` and those beside it."""
     for first in range(max(0, index - _MOST_SPACES), index + 1):
         for end in range(max(first + 2, index + 1), min(len(inputs), first + _MOST_SPACES + 1) + 1):
@@ -143,17 +166,3 @@ def _file_called(path: Path) -> Path | None:
         return next((file for file in path.parent.iterdir() if file.name.split() == wanted), None)
     except (OSError, ValueError):
         return None
-
-
-def _clips_in(folder: Path) -> list[Path]:
-    """Return the videos of a folder but for our own outputs; without any, its pictures, or itself if it is a series."""
-    from birefvideo.media.forms import ALL_FORMS
-    from birefvideo.media.reading.numbered_pictures import pictures_in, single_pictures_in
-    from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
-
-    rows = (*ALL_FORMS.values(), MATTE_PROXY, SOURCE_PROXY)
-    ours = tuple(format.suffix for format in rows if not format.is_sequence)
-    # Hidden files are no clips: macOS leaves a ._NAME beside each NAME on disks of other systems.
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
-    return found or single_pictures_in(folder) or ([folder] if pictures_in(folder) else [])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from birefvideo.cli.all_inputs import end, first_words, matte_all, plan_all, tell_what_is_idle
+from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
+from birefvideo.cli.completion import complete_formats, complete_presets
 from birefvideo.cli.errors import Failures, print_missing, reported
 from birefvideo.cli.events import events_asked_for
-from birefvideo.cli.inputs import can_begin, find_clips
+from birefvideo.cli.inputs import can_begin
 from birefvideo.cli.look_ahead import look_ahead
-from birefvideo.cli.parse import path, with_options
+from birefvideo.cli.outcomes import Outcomes, closing
+from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_settings, with_options
+from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import tell
+from birefvideo.cli.program import heading
 from birefvideo.cli.report import quiet_libraries
-from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
+from birefvideo.cli.run_all import Work
+from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
+from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
 
@@ -25,13 +30,14 @@ from birefvideo.media.format_table import get_formats
 @with_options()
 def matte(
     inputs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="INPUT",
+            metavar="INPUT...",
             parser=path,
             help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +53,20 @@ def matte(
         typer.Option(
             "--to",
             metavar="FORMAT",
+            autocompletion=complete_formats,
             help="See `birefvideo formats`; repeatable, or prores,webm. Default: prores and green.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            callback=use_settings,
+            is_eager=True,
+            autocompletion=complete_presets,
+            help=f"Options that go together: {', '.join(PRESETS)} (see `birefvideo config`).",
             rich_help_panel=COMMON,
         ),
     ] = None,
@@ -65,6 +84,61 @@ def matte(
             "--preview",
             help="Only make STEM_preview.png of a few frames, and tell what a run would cost.",
             rich_help_panel=COMMON,
+        ),
+    ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search folders inside folders too; -o gets the same tree.", rich_help_panel=BATCH
+        ),
+    ] = False,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            metavar="LIST",
+            parser=path_or_stream,
+            help="Take inputs from a list, one a line; - is stdin.",
+            rich_help_panel=BATCH,
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave what receipts prove to be done, and make again what has changed.",
+            rich_help_panel=BATCH,
+        ),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            callback=checked_jobs,
+            help="So many inputs at once, with one network.",
+            rich_help_panel=BATCH,
+        ),
+    ] = 1,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Wait for clips that come into the folders, until Ctrl-C.", rich_help_panel=BATCH),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="FILE|none",
+            help="Where to tell programs what became of each input; default: report.json, of several inputs.",
+            rich_help_panel=BATCH,
+        ),
+    ] = None,
+    keep_cache: Annotated[
+        bool,
+        typer.Option(
+            "--keep-cache",
+            help="Keep the network's alpha in STEM.birefvideo-cache: runs with other wishes are quick.",
+            rich_help_panel=heading("Direct"),
         ),
     ] = False,
     receipt: Receipt = True,
@@ -107,42 +181,52 @@ def matte(
     """Cut the people out of each INPUT and write alpha video beside it.
 
     Makes STEM_alpha.mov (ProRes 4444, straight alpha) and STEM_green.mp4, with the input's sound and timing; of a
-    picture STEM_alpha.png. A stopped job continues when the same command is run again. Folders inside folders are not
-    searched.
+    picture STEM_alpha.png. A stopped job continues when the same command is run again.
 
     Exit codes: 0 done; 1 something failed; 2 a bad option; 3 done, but frames or sound are lost; 130 stopped.
     """
     quiet_libraries()
     with reported(debug):
         events = events_asked_for(progress, as_json=as_json, plan=plan, preview=preview)
+    failures = Failures(debug, events=events)
     quiet = quiet or as_json
     with reported(debug, events=events):
-        place = None if out is None else path(out)
-        is_folder = out is not None and out.endswith((os.sep, os.altsep or os.sep))
-        clips, missing = find_clips(inputs, None if is_folder else place)
+        wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, looks=preview or plan)
         get_formats(to or [])
         chosen = Options(**options)
-        if not quiet and can_begin(clips):
-            tell(first_words(options.get("model", "auto")))
-        jobs = plan_all(clips, place, to or [], chosen, into=is_folder)
-        tell_what_is_idle(jobs, chosen, options, quiet, events)
-    for line in missing:
+        found = wanted.find()
+        if not quiet and (watch or can_begin(list(found.clips))):
+            tell("waiting for clips; Ctrl-C ends it" if watch else first_words(options.get("model", "auto")))
+        planned = plan_all(found.clips, wanted.out, to or [], chosen, failures, into=wanted.into)
+        tell_what_is_idle(planned, chosen, options, quiet, events)
+        total = len(found.clips) + len(found.missing)
+        outcomes = Outcomes(wanted.report(report, several=watch or total > 1))
+    for line in found.missing.values():
         print_missing(line, events)
-    failures = Failures(debug, events=events)
     if preview:
-        preview_all(jobs, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
-        end(failures, len(missing), len(jobs) + len(missing))
+        preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
+        end(failures, len(found.missing), total)
         return
+    outcomes.add_missing(found.missing)
+    outcomes.add_failed(found.clips, failures)
     choices = {
         "review": review,
         "receipts": receipt,
         "overwrite": overwrite,
-        "skip_done": len(jobs) > 1 or not overwrite,  # a stopped command goes on; a clip named by itself is meant
+        # A stopped command goes on; a clip named by itself is meant.
+        "skip_done": total > 1 or skip_existing or watch or not overwrite,
+        "renew": skip_existing or watch,
         "strict": strict,
+        "keep_cache": keep_cache,
     }
     if plan:
-        look_ahead(jobs, chosen, failures, **choices)
-        end(failures, len(missing), len(jobs) + len(missing))
+        look_ahead(planned, chosen, failures, **choices)
+        end(failures, len(found.missing), total)
         return
-    has_losses = matte_all(jobs, chosen, failures, quiet, **choices)
-    end(failures, len(missing), len(jobs) + len(missing), has_losses=has_losses)
+    work = Work(chosen, choices, failures, outcomes, quiet=quiet)
+    with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
+        if watch:
+            work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)
+        else:
+            work.run(planned.items(), jobs)
+    end(failures, len(found.missing), total, has_losses=any(outcome.losses for outcome in outcomes))

@@ -10,12 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from birefvideo.cli.printing import print_error
+from birefvideo.cli.completion import OF_OPTIONS
+from birefvideo.cli.errors import reported
+from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.program import Command, heading
+from birefvideo.cli.settings import AT_ONCE, key_of, settings
 from birefvideo.errors import InputError
 from birefvideo.hints import possible_path
 from birefvideo.jobs.options import Options
 
+ORIGINS = "birefvideo.origins"
+"""Where a command's context keeps from which file or preset each option comes."""
 STREAM = Path("-")
 """What stands for stdin or stdout."""
 
@@ -84,7 +89,9 @@ def _parameter(option: Any) -> inspect.Parameter:
         name = f" /{flag.replace('--', '--no-')}" if option.default else flag
         typed = typer.Option(name, help=text, show_default=False, rich_help_panel=group)
     else:
-        typed = typer.Option(flag, help=text, metavar=option.metadata["metavar"], rich_help_panel=group)
+        completion = OF_OPTIONS.get(option.name)
+        shown = option.metadata["metavar"]
+        typed = typer.Option(flag, help=text, metavar=shown, rich_help_panel=group, autocompletion=completion)
         # A default that text stands for is shown in the help, and is then as if the user had typed it.
         is_text = isinstance(option.default, str | int) and not isinstance(option.default, bool)
         default = str(option.default) if is_text else None
@@ -96,12 +103,48 @@ def _flag_of(option: Any) -> str:
     return f"--{option.name.replace('_', '-')}"
 
 
-class OptionalValueCommand(Command):
-    """A command with options whose value may be left out, such as `--premultiplied` for `--premultiplied black`."""
+class JobCommand(Command):
+    """A command with options whose value may be left out, and that presets and config files may set.
+
+    `--premultiplied` stands for `--premultiplied black`.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, once it is told which options come from a file or a preset."""
+        origins = ctx.meta.get(ORIGINS, {})
+        used = [name for name in origins if ctx.get_parameter_source(name).name == "DEFAULT_MAP"]
+        if not ctx.params.get("quiet"):
+            for origin in dict.fromkeys(origins[name] for name in used):
+                keys = (key_of(param) for param in self.params if param.name in used and origins[param.name] == origin)
+                tell(f"from {origin}: {', '.join(keys)}")
+        return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line with the values filled in."""
         return super().parse_args(ctx, with_values(args))
+
+
+def use_settings(ctx: typer.Context, preset: str | None) -> str | None:
+    """Let presets and config files give the defaults of a command's options; the callback of its eager --preset."""
+    if ctx.resilient_parsing:  # a shell that completes a command line
+        return preset
+    with reported(debug=False):
+        found = settings(ctx.command.params, preset)
+    ctx.default_map = found.values
+    ctx.meta[ORIGINS] = found.origins
+    return found.values.get("preset")
+
+
+def checked_jobs(value: int) -> int:
+    """Return how many jobs run at once; the callback of --jobs.
+
+    Raises:
+        BadParameter: it is out of range.
+    """
+    try:
+        return AT_ONCE(value) or 1
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def with_values(args: list[str]) -> list[str]:

@@ -34,6 +34,9 @@ def preview_all(
 
     if review and jobs and not quiet:
         print_note("--preview makes no review page: the run does, with --review and without --preview")
+    if options.directions and jobs and not quiet:
+        names = ", ".join(f"--{name}" for name in options.directions)
+        print_note(f"--preview shows the network's matte: {names} will act in the run")
     load = LastModel()
     for clip, targets in jobs.items():
         with failures.caught(clip):
@@ -47,12 +50,15 @@ def _print(found: Preview) -> None:
     tell(f"{found.source}: model {found.row.model if not why else found.row.label}{why} on {found.device}")
     answer_lines(_lines(found))
     if found.needed > found.free:
-        needed, free = _size(found.needed), _size(found.free)
+        from birefvideo.jobs.disk import size_in_words
+
+        needed, free = size_in_words(found.needed), size_in_words(found.free)
         print_note(f"a run needs about {needed} there for a while, and {free} are free", indent="  ")
 
 
 def _lines(found: Preview) -> Iterator[str]:
     from birefvideo.advice.advise import duration
+    from birefvideo.jobs.disk import size_in_words
 
     measured = found.trial
     if found.frames == 1:
@@ -66,13 +72,7 @@ def _lines(found: Preview) -> Iterator[str]:
         yield f"  a run takes about {measured.seconds:.2g} s a frame, whose number is not known; a frame takes about"
     width = max(len(output.path.name) for output in found.outputs)
     for output in found.outputs:
-        yield f"  {output.path.name:{width}}  {_size(output.bytes):>8}"
+        yield f"  {output.path.name:{width}}  {size_in_words(output.bytes):>8}"
     count = "the picture" if measured.frames == 1 else f"{measured.frames} frames in a row"
     yield f"  estimates, by encoding {count}; sound and the checks at the end come on top"
     yield f"  see the mattes: {short(found.sheet)}"
-
-
-def _size(size: int) -> str:
-    if size >= 1e9:
-        return f"{size / 1e9:.1f} GB"
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

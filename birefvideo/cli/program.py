@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ class Program(TyperGroup):
         """
         word = args[0]
         if not word.startswith("-") and self.get_command(ctx, word) is None:
-            is_clip = Path(word).suffix or "/" in word
-            hint = f" (did you mean '{ctx.command_path} matte {word}'?)" if is_clip else meant(word, self.commands)
+            hint = meant(word, self.commands)
+            if Path(word).suffix or "/" in word or (Path(word).exists() and not hint):
+                hint = f" (did you mean '{ctx.command_path} matte {shlex.join(args)}'?)"
             ctx.fail(f"there is no command {word!r}{hint}: choose from {', '.join(self.commands)}")
         return super().resolve_command(ctx, args)
 

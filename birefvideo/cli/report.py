@@ -49,7 +49,9 @@ class JobBar:
         """The callbacks for jobs.run."""
         from birefvideo.jobs.result import Progress
 
-        return Progress() if self._quiet else Progress(self._planned, self._frame, self._resumed, self._told)
+        if self._quiet:
+            return Progress()
+        return Progress(self._planned, self._frame, self._resumed, self._stage, self._told)
 
     def _planned(self, plan: Plan, model: ModelIdentity) -> None:
         from tqdm import tqdm
@@ -80,6 +82,11 @@ class JobBar:
         self._bar.initial += frames
         self._bar.n += frames
         self._bar.refresh()
+
+    def _stage(self, number: int, count: int) -> None:
+        self._bar.initial = 0
+        self._bar.reset()
+        self._bar.set_description(f"pass {number} of {count}")
 
     def _told(self, line: str) -> None:
         with self._bar.external_write_mode():
@@ -112,6 +119,8 @@ def _print_outputs(result: Result) -> None:
     width = max(map(len, names))
     for name, path in zip(names, result.outputs, strict=True):
         tell(f"  wrote {name:{width}}  {_megabytes(size_of(path)):>6} MB")
+    if result.cache is not None:
+        tell(f"  kept {short(result.cache)} ({_megabytes(size_of(result.cache))} MB) for another run with --keep-cache")
     if result.review is not None:
         tell(f"  review it in a browser: {short(result.review)}")
 
@@ -126,12 +135,13 @@ def _pace(result: Result) -> str:
     from birefvideo.media.metadata import counted
 
     frames = counted(result.frames, "frame")
+    kept = f"; the network's alpha of {result.reused} was kept from before" if result.reused else ""
     if not result.computed:
         return f"{frames}, all done by an earlier run"
     new = "" if result.computed == result.frames else f"{result.computed} of them new, "
     rate = result.computed / result.seconds if result.seconds else 0.0
     pace = "" if result.frames == 1 else f" ({new}{rate:.1f} fps)"
-    return f"{frames} in {_duration(result.seconds)}{pace}"
+    return f"{frames} in {_duration(result.seconds)}{pace}{kept}"
 
 
 def _megabytes(size: int) -> str:

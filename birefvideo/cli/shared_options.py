@@ -9,6 +9,7 @@ import typer
 from birefvideo.cli.program import heading
 
 COMMON = heading("Common")
+BATCH = heading("Batch")
 
 Receipt = Annotated[
     bool,

@@ -9,7 +9,8 @@ import subprocess
 from fractions import Fraction
 from pathlib import Path
 
-from birefvideo.jobs.options import EDGE, Options
+from birefvideo.jobs.arguments import EDGE
+from birefvideo.jobs.options import Options
 from birefvideo.media.writing.background import Background, Blur
 
 _UNUSUAL = re.compile("[^ -~\u00a1-\ud7ff\uf900-\ufdff\ufe10-\ufefe\uff01-\uffef\U00010000-\U0001ffff]|[\u2000-\u206f]")

@@ -88,6 +88,7 @@ def outlook(
     *,
     overwrite: bool = False,
     skip_done: bool | None = None,
+    renew: bool = False,
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
@@ -104,7 +105,7 @@ def outlook(
         return Outlook(plan, why, was_done=True)
     folder = JobFolder(plan, overwrite)
     folder.check()
-    if not overwrite and not folder.was_renaming():
+    if not overwrite and not renew and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     earlier = [report for s in plan.segments if folder.resumes() and (report := folder.finished(s))]
     measured = _tried(plan, model)

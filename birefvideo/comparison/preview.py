@@ -26,6 +26,7 @@ from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.pace import segment_frames
 from birefvideo.jobs.plan import Target, job_folder, plan_segments
 from birefvideo.media.forms import PREVIEW_SHEET
 
@@ -100,7 +101,9 @@ def preview(
         origin = (info.start if span.start is None else span.start) * info.time_base
         views = views_of(seen, 1, kept, info, backdrop, origin)
         middle = len(seen) // 2
-        run = Run(info, span, frames, len(plan_segments(info, span)), targets, choice.options)
+        run = Run(
+            info, span, frames, len(plan_segments(info, span, segment_frames(model, info))), targets, choice.options
+        )
         alpha = kept.cutout(0, middle)[..., 3].astype(np.float32) / np.float32(255)
         measured = trial(run, model, row.seconds, seen[middle].frame.pts, alpha, Path(name))
         drawn = draw_sheet(f"{info.path.name}: {row.label}", [row.label], views)

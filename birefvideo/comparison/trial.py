@@ -13,7 +13,7 @@ from birefvideo.frames import Alpha, AlphaFrame, DecodedFrame, Span, VideoInfo
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target
-from birefvideo.jobs.segment_work import write_parts
+from birefvideo.jobs.segment_work import looks_at, write_parts
 
 _FRAMES = 16
 """Frames in a row that are encoded."""
@@ -91,7 +91,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         options,
         _SameMatte(alpha) if is_slow else model.predictor(batch),
         lambda: ends.append(time.perf_counter()),
-        model=model.identity.name,
+        second_look=looks_at(info, model.identity.name),
         first=span.start,
     )
     pace = _pace(ends, time.perf_counter(), 1 if is_slow else batch)

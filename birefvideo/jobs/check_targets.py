@@ -12,30 +12,35 @@ from birefvideo.jobs.plan import Target
 from birefvideo.media.sequence_json import is_sequence
 
 
-def check_distinct(jobs: Mapping[Path, Sequence[Target]]) -> None:
-    """Refuse inputs of one command whose outputs would be each other, or another input.
+def clashes(jobs: Mapping[Path, Sequence[Target]]) -> dict[tuple[Path, ...], OptionError]:
+    """Return what is wrong with inputs of one command whose outputs would be each other, or another input.
 
-    Raises:
-        OptionError: names the two.
+    The keys are the inputs that nothing can be made of for that reason; all others are good.
     """
-    makers: dict[Path, Path] = {}
-    spelt: dict[str, Path] = {}
     inputs = {source.resolve() for source in jobs}
+    found: dict[tuple[Path, ...], OptionError] = {}
+    spelt: dict[str, dict[Path, dict[Path, Path]]] = {}  # by what a name is without capitals, and by the name
     for source, targets in jobs.items():
         for target in targets:
             path = target.path.resolve()
             if path in inputs - {source.resolve()}:
-                raise OptionError(
+                found[(source,)] = OptionError(
                     f"{source} would overwrite the input {target.path}: choose another folder with {named('out')}"
                 )
-            other = makers.setdefault(path, source)
-            alike = spelt.setdefault(str(path).casefold(), source)
-            if alike is not source and other is source and not _tells_case_apart(path):
-                other = alike
-            if other is not source:
-                raise OptionError(
-                    f"{other} and {source} would both write {target.path}: run them with different {named('out')}"
+            spelt.setdefault(str(path).casefold(), {}).setdefault(path, {})[source] = target.path
+    for by_name in spelt.values():
+        alike = list(by_name.values())
+        if len(alike) > 1 and not _tells_case_apart(next(iter(by_name))):
+            alike = [{source: place for makers in alike for source, place in makers.items()}]
+        for makers in alike:
+            (*others, last) = makers
+            if others:
+                verb = "would both write" if len(others) == 1 else "would all write"
+                found[tuple(makers)] = OptionError(
+                    f"{', '.join(map(str, others))} and {last} {verb} {makers[last]}: run them with different "
+                    f"{named('out')}"
                 )
+    return found
 
 
 def _tells_case_apart(path: Path) -> bool:

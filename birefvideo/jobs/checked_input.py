@@ -12,6 +12,7 @@ from birefvideo.jobs.check_targets import check_targets
 from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.manifest import fingerprints
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.placed_marks import check_marks
 from birefvideo.jobs.plan import Target, as_asked, check_premultiplied, trimmed_span
 from birefvideo.media.animation_schedule import check_length
 from birefvideo.media.reading.probe import probe
@@ -43,5 +44,6 @@ def checked_input(source: Path, targets: Sequence[Target], options: Options) -> 
     check_length([target.format for target in targets], info, span)
     check_premultiplied(options, targets)
     check_background(options.background)
+    check_marks(info, span, options)
     check_targets(source, targets, options.background)
     return CheckedInput(info, span, inputs)

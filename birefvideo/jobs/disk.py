@@ -10,13 +10,16 @@ from pathlib import Path
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import AudioInfo
+from birefvideo.jobs.kept_mattes import SUFFIX
 from birefvideo.jobs.plan import Plan
 from birefvideo.jobs.progress import total_frames
 from birefvideo.media.format_table import Format
 from birefvideo.media.usual_sizes import usual_bytes
+from birefvideo.own_files import size_of
 
-_DOUBTFUL = 4
-"""By how much outputs may be smaller than is usual: a picture that is nearly empty or does not move."""
+_DOUBTFUL = 50
+"""By how much outputs may be smaller than is usual: those of a picture that is nearly empty are."""
+_NO_PARTS = (".json", Path(SUFFIX).suffix)
 _COPIED = 16_000
 """Bytes a second of one channel of packed sound that is copied, about."""
 
@@ -110,6 +113,6 @@ def _rate(format: Format, track: AudioInfo) -> int:
 
 def bytes_there(folder: Path) -> int:
     """Return the bytes of the finished parts in a job's folder."""
-    from birefvideo.own_files import size_of
-
-    return sum(size_of(part) for part in folder.glob("part_*") if part.suffix != ".json") if folder.is_dir() else 0
+    return (
+        sum(size_of(part) for part in folder.glob("part_*") if part.suffix not in _NO_PARTS) if folder.is_dir() else 0
+    )

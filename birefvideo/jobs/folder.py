@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import BinaryIO
 from birefvideo.errors import OutputError, named
 from birefvideo.jobs.folder_files import (
     DELIVERED,
+    DIRECTION,
     LOCK,
     RENAMING,
     Owner,
@@ -27,27 +27,16 @@ from birefvideo.jobs.folder_files import (
     remove_part,
     remove_unfinished,
 )
+from birefvideo.jobs.folder_lock import is_at, is_busy, locked
+from birefvideo.jobs.kept_mattes import SUFFIX, kept_frames
 from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, read_manifest, same_job
 from birefvideo.jobs.plan import Plan, Segment, Target
+from birefvideo.jobs.renew import identity
 from birefvideo.jobs.segment_file import is_whole, read_report, write_report
 from birefvideo.json_files import read_json_object
 from birefvideo.media.writing.sequence_folder import check_deliverable, deliver
-from birefvideo.own_files import make_folders, open_existing_or_new, remove_if_empty, sync, write_whole
+from birefvideo.own_files import make_folders, remove_if_empty, sync, write_whole
 from birefvideo.pipeline import SegmentReport
-
-_TAKEN = frozenset([errno.EAGAIN, errno.EACCES, errno.EDEADLK])
-"""What systems say where another process holds the lock."""
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class JobFolder:
@@ -59,18 +48,20 @@ class JobFolder:
     Args:
         plan: the job.
         overwrite: whether the parts of a stopped job of another plan, which could still go on, may go.
+        keeps: whether finished parts stay on success too.
 
     Raises:
         OutputError: another process works in the folder, it cannot be locked, is not ours, or is needed by another job.
     """
 
-    def __init__(self, plan: Plan, overwrite: bool = False) -> None:
+    def __init__(self, plan: Plan, overwrite: bool = False, keeps: bool = False) -> None:
         self.path = plan.folder
         self.notes: list[str] = []
         """What the user should know of an earlier run's parts."""
         self._plan = plan
         self._wanted = plan.manifest()
         self._overwrite = overwrite
+        self._keeps = keeps
         self._lock: BinaryIO | None = None
         self._made: list[Path] = []
         self._keeps_joined = False
@@ -81,16 +72,16 @@ class JobFolder:
         Raises:
             OutputError: as the class.
         """
-        check_is_ours(self.path, _is_busy)
-        if (self.path / LOCK).exists() and _is_busy(self.path):
+        check_is_ours(self.path, is_busy)
+        if (self.path / LOCK).exists() and is_busy(self.path):
             raise OutputError(f"another birefvideo is working in {self.path}: wait for it or stop it")
         self._check_may_go(read_manifest(self._manifest))
 
     def __enter__(self) -> JobFolder:
-        check_is_ours(self.path, _is_busy)
+        check_is_ours(self.path, is_busy)
         self._made = make_folders(self.path)
         try:
-            self._lock = _locked(self.path)
+            self._lock = locked(self.path)
         except BaseException:
             self._remove_made()
             raise
@@ -120,6 +111,7 @@ class JobFolder:
             return
         reports = [read_report(path) for path in sorted(self.path.glob("part_*.json"))]
         frames = sum(len(found[0].pts) for found in reports if found)
+        frames += sum(kept_frames(path) for path in self.path.glob(f"part_*{SUFFIX}"))
         if not frames:
             return
         others = differences(earlier, self._wanted)
@@ -139,7 +131,7 @@ class JobFolder:
         if sys.platform == "win32":
             self._lock.close()  # which cannot remove an open file
         try:
-            if is_held and (error is None or not self._is_worth_keeping()):
+            if is_held and not ((error or self._keeps) and self._is_worth_keeping()):
                 remove_contents(self.path)
                 remove_lock(self.path)
             elif is_held:
@@ -154,8 +146,9 @@ class JobFolder:
         """Whether another run could use what is here, or a user would look at it."""
         if self._keeps_joined:
             return True
-        found = [read_report(self._report_path(segment)) for segment in self._plan.segments]
-        return any(one and one[0].pts for one in found) and same_job(read_manifest(self._manifest), self._wanted)
+        found = (read_report(self._report_path(segment)) for segment in self._plan.segments)
+        is_begun = any(one and one[0].pts for one in found) or any(self.path.glob(f"part_*{SUFFIX}"))
+        return is_begun and same_job(read_manifest(self._manifest), self._wanted)
 
     def resumes(self) -> bool:
         """Whether an earlier run of this very plan left its folder."""
@@ -179,6 +172,15 @@ class JobFolder:
         """Return the media file of one segment and output; another name while it is being written."""
         name = f"part_{segment.number:05d}_{target.format.name}"
         return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
+
+    def mattes(self, segment: Segment) -> Path:
+        """Return where the mattes of a segment are kept while it is computed."""
+        return self.path / f"part_{segment.number:05d}{SUFFIX}"
+
+    @property
+    def direction(self) -> Path:
+        """Where a directed job keeps the masks of its frames."""
+        return self.path / DIRECTION
 
     def joined(self, path: Path) -> Path:
         """Return the finished file before it gets its place at `path`; it may be written there."""
@@ -211,6 +213,7 @@ class JobFolder:
             if part.exists():
                 parts.append(part)
         write_report(self._report_path(segment), report, parts)
+        self.mattes(segment).unlink(missing_ok=True)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
         """Return the report of a segment that an earlier run finished, or None if it or a part is damaged."""
@@ -227,6 +230,7 @@ class JobFolder:
         self._keeps_joined = keep_joined
         for segment in self._plan.segments:
             self._report_path(segment).unlink(missing_ok=True)
+            self.mattes(segment).unlink(missing_ok=True)
             for target in self._plan.targets:
                 remove_part(self.part(segment, target))
 
@@ -237,20 +241,20 @@ class JobFolder:
             OutputError: a file of that name has appeared since the job began; everything stays in the folder.
         """
         self.check_held()
-        mine = self._delivered_before()
+        mine = self.delivered_before()
         for path in files:
-            if not overwrite and os.path.lexists(path) and _identity(path) not in mine:
+            if not overwrite and os.path.lexists(path) and identity(path) not in mine:
                 raise OutputError(f"{path} has appeared meanwhile: move it and run the same command again")
             check_deliverable(self.joined(path), path)
         for path in (*files, *receipts):
             sync(self.joined(path))
-        mine += [_identity(self.joined(path)) for path in files]
+        mine += [identity(self.joined(path)) for path in files]
         write_whole(self.path / RENAMING, json.dumps({**marked(), "files": mine}))
         for path in (*files, *receipts):
             deliver(self.joined(path), path)
         (self.path / RENAMING).replace(self.path / DELIVERED)
 
-    def _delivered_before(self) -> list[list[int]]:
+    def delivered_before(self) -> list[list[int]]:
         """Return the files that a killed run of this plan may have given their names already."""
         try:
             found = read_json_object(self.path / RENAMING).get("files")
@@ -261,7 +265,7 @@ class JobFolder:
     def _is_held(self) -> bool:
         """Whether the lock that we hold is the one that lies in the folder."""
         assert self._lock is not None
-        return _is_at(self._lock, self.path / LOCK)
+        return is_at(self._lock, self.path / LOCK)
 
     def _remove_made(self) -> None:
         """Remove the folders that were made for this job and stayed empty."""
@@ -289,7 +293,7 @@ def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:
     if owner is not Owner.REMAINS and not (owner is Owner.JOB and is_over):
         return
     with suppress(OutputError, OSError):  # another job is in it, or it cannot be removed: the job itself tells
-        lock = _locked(folder)
+        lock = locked(folder)
         try:
             remove_contents(folder)
             if sys.platform == "win32":
@@ -297,52 +301,3 @@ def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:
             remove_lock(folder)
         finally:
             lock.close()
-
-
-def _locked(folder: Path) -> BinaryIO:
-    """Return the open lock of a folder, held.
-
-    Raises:
-        OutputError: another process holds it, or it cannot be locked.
-    """
-    try:
-        lock = os.fdopen(open_existing_or_new(folder / LOCK), "r+b")
-    except FileExistsError as error:
-        raise OutputError(f"{folder / LOCK} is in the way and was not made by birefvideo: move it") from error
-    try:
-        _lock(lock)
-    except OSError as error:
-        lock.close()
-        if error.errno in _TAKEN:
-            raise OutputError(f"another birefvideo is working in {folder}: wait for it or stop it") from error
-        if not (folder / MANIFEST).exists():
-            remove_lock(folder)
-        reason = f"{folder} cannot be locked ({error.strerror})"
-        raise OutputError(f"{reason}: write to another disk with {named('out')}") from error
-    if not _is_at(lock, folder / LOCK):  # its last holder has just removed it
-        lock.close()
-        raise OutputError(f"another birefvideo has just finished in {folder}: run the same command again")
-    return lock
-
-
-def _is_busy(folder: Path) -> bool:
-    """Return whether another process holds the lock of a folder, which has one."""
-    with suppress(OSError), os.fdopen(open_existing_or_new(folder / LOCK), "r+b") as lock:
-        try:
-            _lock(lock)
-        except OSError as error:
-            return error.errno in _TAKEN
-    return False
-
-
-def _is_at(lock: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(lock.fileno()), path.lstat())
-    except OSError:
-        return False
-
-
-def _identity(path: Path) -> list[int]:
-    """Return what a file keeps when it gets another name."""
-    found = path.lstat()
-    return [found.st_dev, found.st_ino]

@@ -34,7 +34,9 @@ RENAMING = "renaming"
 DELIVERED = "delivered"
 """Says that all outputs have their names: what is left is only to be removed."""
 _REPORT = re.compile(r"part_\d{5,}\.json")
-_PART = re.compile(r"part_\d{5,}_[\w-]+(\.tmp)?(\.\w+)?", re.ASCII)
+DIRECTION = "direction.bin"
+"""The masks of a directed job."""
+_PART = re.compile(r"(?:part_\d{5,}_[\w-]+|direction(?=(?:\.tmp)?\.bin$))(\.tmp)?(\.\w+)?", re.ASCII)
 _OUTPUT = re.compile(r"output_[0-9a-f]{8}")
 _LOOKS, _BETWEEN_LOOKS = 3, 0.05
 """How often it is looked whose a folder is, which another process may just be filling or removing, and seconds."""

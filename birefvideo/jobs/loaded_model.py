@@ -41,6 +41,8 @@ class ModelIdentity:
     """The network's shape, as far as it is not read off the weights."""
     reason: str = ""
     """Why this one, where the choice was left to us."""
+    backbone: str = ""
+    """What it is built on, which says how much work it is."""
 
 
 class LoadedModel(KeptModel):
@@ -182,8 +184,10 @@ def _network_of(options: Options, device: Device) -> tuple[torch.nn.Module, Mode
         return _copied(options.model)
     checkpoint = checkpoints.find(str(options.model), has_gpu=device.runs_large_models)
     digest = checkpoint.digest()
-    identity = ModelIdentity(checkpoint.name, digest, str(checkpoint.geometry), checkpoint.reason)
-    return checkpoints.load(checkpoint), identity, checkpoint.size
+    network = checkpoints.load(checkpoint)
+    name, geometry = checkpoint.name, str(checkpoint.geometry)
+    identity = ModelIdentity(name, digest, geometry, checkpoint.reason, network.geometry.backbone)
+    return network, identity, checkpoint.size
 
 
 def _copied(model: NetworkInMemory) -> tuple[torch.nn.Module, ModelIdentity, InputSize]:
@@ -192,5 +196,5 @@ def _copied(model: NetworkInMemory) -> tuple[torch.nn.Module, ModelIdentity, Inp
         raise ModelError(f"the {model} has no weights yet: load them, or move it off the device 'meta'")
     # Copied first: what is told of it is told of what runs, should it be trained on meanwhile.
     network = deepcopy(given.birefnet)
-    identity = ModelIdentity(str(model), weights_digest(network), str(network.geometry))
+    identity = ModelIdentity(str(model), weights_digest(network), str(network.geometry), "", network.geometry.backbone)
     return network, identity, given.config.native_size() or PUBLISHED_SIZE

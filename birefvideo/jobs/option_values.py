@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from birefvideo.bounded_numbers import bounded_fraction
+from birefvideo.directing.wishes import PLACES, Subject
 from birefvideo.errors import named
 from birefvideo.hints import address, meant, meant_file, nearest
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
@@ -30,6 +31,8 @@ Levels: TypeAlias = "tuple[float, float, float]"
 Time: TypeAlias = "int | float | Fraction | str"
 """Seconds, or text as on the command line: '12.5', '1:02.5', '1:00:02'."""
 
+_LONGEST_SHOWN = 500
+"""Characters of a bad value that a message quotes."""
 _LEAST_HUE = 32
 """How far the RGB codes of a spill's colour are apart, at least."""
 
@@ -215,6 +218,28 @@ def parse_levels(value: Any) -> Levels:
     return black, white, gamma
 
 
+def parse_subject(value: Any) -> Subject | None:
+    """Return the subject that 'left', 'right', 'largest', 'middle', 'X,Y' or 'X,Y@TIME' names."""
+    if value is None or isinstance(value, Subject):
+        return value
+    if isinstance(value, tuple | list):
+        value = ",".join(map(str, value))
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text in PLACES:
+        return Subject(word=text)
+    place, _, time = text.partition("@")
+    try:
+        x, y = (float(bounded_fraction(part.strip())) for part in place.split(","))
+        if 0 <= x < 10**6 and 0 <= y < 10**6:
+            return Subject(x=x, y=y, at=parse_time(time) if "@" in text else None)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"give {', '.join(PLACES)}, or X,Y or X,Y@TIME: a point on the subject, in pixels or in parts of the picture "
+        "(0.5,0.4), and when it is there (12.5 or 1:02.5)"
+    )
+
+
 def optional(parse: Callable[[Any], object]) -> Callable[[Any], object]:
     """Return a parser that takes None too."""
     return lambda value: None if value is None else parse(value)
@@ -225,6 +250,15 @@ def parse_flag(value: Any) -> bool:
     if not isinstance(value, bool) and value not in (0, 1):
         raise ValueError("give True or False")
     return bool(value)
+
+
+def shown(value: object) -> str:
+    """Return what was given as a message quotes it; a long text or number is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = f"a {type(value).__name__} that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _radius(text: str) -> float:

@@ -1,8 +1,8 @@
 """What the user can choose about a job: one field an option, with its default, its parser and its help.
 
 The command line and the Python API both go through `Options`, so a value means the same in both, and a bad one is
-refused in the same words. To add an option, add a field here (and its type to `FrameArguments` or `JobArguments`, so
-that type checkers know the keyword); then use it where it acts.
+refused in the same words. To add an option, add a field here (and its type to `arguments`, so that type checkers know
+the keyword); then use it where it acts.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from os import PathLike
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
 
+from birefvideo.directing.marks import Marks
+from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
+from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
+from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_mark_file, parse_mend, parse_remove
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
     RGB,
     Levels,
-    Time,
     number,
     optional,
     parse_background,
@@ -33,24 +37,22 @@ from birefvideo.jobs.option_values import (
     parse_model,
     parse_premultiplied,
     parse_size,
+    parse_subject,
     parse_time,
     parse_tracks,
+    shown,
     whole_number,
 )
 from birefvideo.media.colour_names import NAMED_COLOURS
 
 if TYPE_CHECKING:
-    import torch
     from typing_extensions import Unpack
 
-    from birefvideo.family.modeling import BiRefNetForImageSegmentation
     from birefvideo.matting.edge import Edge
     from birefvideo.media.writing.background import Background
 
-GROUPS = ("Common", "Picture", "Edge", "Sound", "Machine", "Expert")
+GROUPS = ("Common", "Batch", "Picture", "Direct", "Edge", "Sound", "Machine", "Expert")
 """What the help divides the options into, in order."""
-_LONGEST_SHOWN = 500
-"""Characters of a bad value that a message quotes."""
 
 
 def _option(
@@ -75,47 +77,6 @@ def _option(
     """
     shown = {"help": explanation, "group": group, "metavar": metavar, "bare": bare}
     return field(default=default, metadata={"parse": parse, **shown})
-
-
-class EdgeArguments(TypedDict, total=False):
-    """The options that shape the edge of mattes, as keywords: the types that each takes."""
-
-    grow: float | str
-    shrink: float | str
-    feather: float | str
-    levels: tuple[float, ...] | str
-    fill_holes: float | str
-    drop_islands: float | str
-
-
-EDGE = tuple(EdgeArguments.__annotations__)
-"""Their names."""
-
-
-class FrameArguments(EdgeArguments, total=False):
-    """The options of `birefvideo.mattes`, as keywords: the types that each takes."""
-
-    model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
-    size: int | tuple[int, int] | str | None
-    smooth: int
-    despill: str | RGB | None
-    fps: int | float | Fraction | str | None
-    deinterlace: bool
-    ignore_alpha: bool
-    start: Time | None
-    end: Time | None
-    device: str | torch.device
-    dtype: str | torch.dtype
-    batch: int | None
-
-
-class JobArguments(FrameArguments, total=False):
-    """The options of `birefvideo.matte`, as keywords: those of `mattes`, and those of files."""
-
-    background: str | PathLike[str] | RGB
-    fit: str
-    premultiplied: bool | str
-    audio: str
 
 
 @dataclass(frozen=True, init=False)
@@ -170,6 +131,41 @@ class Options:
         "Take a wall's coloured light out of edges: green, #rrggbb …, or auto.",
         metavar="COLOUR",
         group="Picture",
+    )
+    subject: Subject | None = _option(
+        None,
+        parse_subject,
+        "Keep one subject: left, right, largest, middle, or a point on it: X,Y or X,Y@TIME.",
+        metavar="WHICH",
+        group="Direct",
+    )
+    people: int | None = _option(
+        None,
+        optional(whole_number(1, 1000, "a number of people, from 1 to 1000")),
+        "Keep the N subjects that are largest and longest in view.",
+        metavar="N",
+        group="Direct",
+    )
+    marks: Marks | None = _option(
+        None,
+        parse_mark_file,
+        "What to keep, remove and mend, drawn by strokes and boxes: see docs/direct.md.",
+        metavar="FILE",
+        group="Direct",
+    )
+    keep: Marks | None = _option(
+        None,
+        parse_keep,
+        "Keep what is in LEFT,TOP,RIGHT,BOTTOM[@TIME|@FROM-TO]; 10% is a share.",
+        metavar="BOX",
+        group="Direct",
+    )
+    remove: Marks | None = _option(None, parse_remove, "Remove what is in a box.", metavar="BOX", group="Direct")
+    garbage: Marks | None = _option(
+        None, parse_garbage, "Remove all that is outside of LEFT,TOP,RIGHT,BOTTOM.", metavar="BOX", group="Direct"
+    )
+    mend: Marks | None = _option(
+        None, parse_mend, "Corrected alpha, as PNG named by frame number.", metavar="FILE|FOLDER", group="Direct"
     )
     grow: float = _option(
         0.0,
@@ -259,7 +255,8 @@ class Options:
         if self.end is not None and self.end <= (self.start or 0):
             start = f"{named('start')} ({float(self.start or 0):g} s)"
             raise OptionError(f"{named('end')} ({float(self.end):g} s) is not after {start}")
-
+        if self.wished_subject is not None and self.people is not None:
+            raise OptionError(f"{named('subject')} keeps one and {named('people')} the largest: give one of them")
         if self.grow and self.shrink:
             raise OptionError(f"{named('grow')} and {named('shrink')} undo each other: give one of them")
 
@@ -303,6 +300,26 @@ class Options:
         return Edge(self.grow - self.shrink, self.feather, self.levels, self.fill_holes, self.drop_islands)
 
     @property
+    def is_directed(self) -> bool:
+        """Whether something is wanted that only a look at the whole clip can tell: the job then has two passes."""
+        return self.wished_subject is not None or self.people is not None or self.marked.need_whole_clip
+
+    @property
+    def directions(self) -> list[str]:
+        """Names of the options that direct the matte, as far as they do."""
+        return [name for name in DIRECTIONS if getattr(self, name)]
+
+    @property
+    def marked(self) -> Marks:
+        """All that is marked, in pixels or shares of the picture."""
+        return reduce(or_, filter(None, (self.marks, self.keep, self.remove, self.garbage, self.mend)), Marks())
+
+    @property
+    def wished_subject(self) -> Subject | None:
+        """Which subject stays: that of the option, or the marked one."""
+        return self.subject or self.marked.subject
+
+    @property
     def asks_for_background(self) -> bool:
         """Whether something else than the chroma key's green is to be under composites."""
         return self.background != NAMED_COLOURS["green"]
@@ -318,17 +335,8 @@ def parse_option(name: str, value: object) -> Any:
     try:
         return option.metadata["parse"](value)
     except ValueError as error:
-        raise OptionError(f"{named(name)} is {_shown(value)}: {error}") from None
+        raise OptionError(f"{named(name)} is {shown(value)}: {error}") from None
 
 
 def _default(name: str) -> object:
     return next(option.default for option in fields(Options) if option.name == name)
-
-
-def _shown(value: object) -> str:
-    """Return what was given as a message quotes it; a long text or number is cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        text = f"a {type(value).__name__} that is too long"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -36,7 +36,9 @@ from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY, proxy_info
 from birefvideo.paths import check_name
 
 SEGMENT_SECONDS = 10
-"""Length of a segment: what a killed job loses at most."""
+"""Length of a segment at most; see `pace.segment_frames`."""
+JOB_FOLDER = ".birefvideo"
+"""How the name of a job's folder ends."""
 SHORTEST_TAIL = Fraction(5, 2)
 """Seconds under which a last segment is joined to the one before."""
 
@@ -246,14 +248,19 @@ def as_asked(info: VideoInfo, options: Options) -> VideoInfo:
     )
 
 
-def plan_segments(info: VideoInfo, span: Span) -> tuple[Segment, ...]:
-    """Cut a span into segments of about ten seconds that hold pictures; the outer bounds stay those of the span."""
+def plan_segments(info: VideoInfo, span: Span, most_frames: int | None = None) -> tuple[Segment, ...]:
+    """Cut a span into segments of at most ten seconds or so many frames; the outer bounds stay those of the span.
+
+    Each holds pictures.
+    """
+    most = Fraction(SEGMENT_SECONDS)
+    length = most if most_frames is None else min(most, most_frames / info.rate)
     first = info.start if span.start is None else span.start
     last = info.start + int(info.duration / info.time_base) if info.duration else span.end or first
     if span.end is not None:
         last = min(last, span.end)
-    step = int(SEGMENT_SECONDS / info.time_base)
-    latest = last - int(SHORTEST_TAIL / info.time_base)
+    step = int(length / info.time_base)
+    latest = last - int(SHORTEST_TAIL * length / most / info.time_base)
     cuts = [first + k * step for k in _filled(info, first, step, latest) if first + k * step < latest] if step else []
     bounds = [span.start, *cuts, span.end]
     return tuple(Segment(i, Span(a, b)) for i, (a, b) in enumerate(pairwise(bounds)))
@@ -271,7 +278,7 @@ def _filled(info: VideoInfo, first: int, step: int, last: int) -> Iterable[int]:
 
 def job_folder(targets: Sequence[Target], source: Path) -> Path:
     """STEM.birefvideo beside the first output."""
-    return targets[0].path.parent / f"{stem_of(source)}.birefvideo"
+    return targets[0].path.parent / f"{stem_of(source)}{JOB_FOLDER}"
 
 
 def _seconds(time: Fraction) -> str:

@@ -36,6 +36,12 @@ def receipt_path(output: Path) -> Path:
     return output.with_suffix(".json") if is_file else output.with_name(f"{output.name}.json")
 
 
+def receipt_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every receipt keeps to."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("receipt.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
 def check_receipts(outputs: Sequence[Path]) -> None:
     """Refuse receipts that would replace a file of someone else's.
 

@@ -73,6 +73,7 @@ def job_facts(
             "input_size": _plain(settings["size"]),
             "batch": settings["batch"],
             "batches_halved_for_memory": list(computed.out_of_memory),
+            **({"frames_of_kept_alpha": computed.reused} if computed.reused else {}),
         },
         "versions": _versions(),
         "warnings": [with_flags(warning) for warning in warnings],

@@ -19,9 +19,11 @@ class Progress:
     planned: Callable[[Plan, ModelIdentity], object] = lambda plan, model: None
     """Called once before the first frame."""
     frame: Callable[[FrameProgress], object] = lambda progress: None
-    """Called after each frame; where it returns False, the job is cancelled."""
+    """Called after each frame, in each pass; where it returns False, the job is cancelled."""
     resumed: Callable[[int], object] = lambda frames: None
     """Called once, if so, with the number of frames that an earlier run had finished."""
+    stage: Callable[[int, int], object] = lambda number, count: None
+    """Called before the first frame of each pass of a job that has several, with its number from 1, and how many."""
     told: Callable[[str], object] = lambda line: None
     """Called before the first frame with each line that the user should know of an earlier run."""
     finishing: Callable[[], object] = lambda: None
@@ -52,6 +54,10 @@ class Result:
     """The receipts beside the outputs."""
     review: Path | None = None
     """The review page."""
+    reused: int = 0
+    """Frames whose alpha an earlier job had kept, so that the network did not run for them."""
+    cache: Path | None = None
+    """The folder that keeps the network's alpha for later jobs, where that was asked for."""
     was_done: bool = False
     """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
 

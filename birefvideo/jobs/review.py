@@ -18,6 +18,11 @@ from birefvideo.matting.flicker import Suspect
 _TEMPLATE = Path(__file__).with_name("review.html")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
+_TITLE = ": matte review</title>"
+"""What the head of every page holds."""
+_HEAD = 1 << 14
+"""Bytes within which it stands."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -93,3 +98,12 @@ def _content(clip: Clip) -> str:
 def _for_script(data: object) -> str:
     """Return JSON that no text in it can break out of a script element with."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def is_review(path: Path) -> bool:
+    """Return whether a file is a page that `render` has made."""
+    try:
+        with path.open("rb") as file:
+            return _TITLE.encode() in file.read(_HEAD)
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
+from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
@@ -18,6 +19,8 @@ from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.pace import segment_frames
+from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import (
     Plan,
     Segment,
@@ -28,14 +31,16 @@ from birefvideo.jobs.plan import (
     review_targets,
     with_earlier_batch,
 )
-from birefvideo.jobs.progress import Meter, cancelled
+from birefvideo.jobs.progress import cancelled
 from birefvideo.jobs.receipt import check_receipts
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
+from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
-from birefvideo.jobs.segment_work import write_parts
+from birefvideo.jobs.segment_work import looks_at, write_parts
+from birefvideo.jobs.segments import Work, remembering, run_segments
+from birefvideo.jobs.two_passes import FirstPass, first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
-from birefvideo.matting.predict import Predictor
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
@@ -44,7 +49,7 @@ from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
 from birefvideo.paths import writing
-from birefvideo.pipeline import SegmentReport
+from birefvideo.pipeline import Looks, Matter, SegmentReport
 
 
 def run(
@@ -54,9 +59,11 @@ def run(
     *,
     overwrite: bool = False,
     skip_done: bool | None = None,
+    renew: bool = False,
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
+    keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
@@ -65,9 +72,11 @@ def run(
     With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
+    With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
-    again.
+    again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
+    `Renewal`).
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
@@ -75,22 +84,39 @@ def run(
     started = time.monotonic()
     progress = progress or Progress()
     plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    if keep_cache or options.is_directed:
+        plan = in_two_passes(plan)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
         if entries:
             clear_remains(plan.folder, plan, is_done=True)
+            if has_two_passes(plan) and not keep_cache:
+                clear_remains(cache_folder(targets, source), cache_plan(plan), is_done=True)
             result = done_result(plan, entries, time.monotonic() - started, review=review)
             if strict:
                 _check_whole(source, result.losses)
             return result
     folder = JobFolder(plan, overwrite)
-    if not overwrite and not folder.was_renaming():
+    renewal = None
+    if renew and not overwrite:
+        page = review_page(source, targets) if review else None
+        renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
+    if not overwrite and not renew and not folder.was_renaming():
         check_free(plan.targets, review_page(source, targets) if review else None)
     there = bytes_there(plan.folder) if folder.resumes() else 0
     folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(
-        plan, model, folder, progress, overwrite=overwrite, receipts=receipts, review=review, strict=strict
+        plan,
+        model,
+        folder,
+        progress,
+        overwrite=overwrite,
+        renewal=renewal,
+        receipts=receipts,
+        review=review,
+        strict=strict,
+        keep_cache=keep_cache,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -124,7 +150,7 @@ def planned(
         source=info,
         targets=(*targets, *copies),
         span=span,
-        segments=plan_segments(info, span),
+        segments=plan_segments(info, span, segment_frames(model, info)),
         options=options,
         folder=folder,
         inputs=inputs,
@@ -142,9 +168,11 @@ def _run_planned(
     progress: Progress,
     *,
     overwrite: bool,
+    renewal: Renewal | None,
     receipts: bool,
     review: bool,
     strict: bool,
+    keep_cache: bool,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
@@ -153,11 +181,19 @@ def _run_planned(
     with ExitStack() as stack:
         with writing(plan.folder):
             stack.enter_context(folder)
-        stack.enter_context(_same_inputs(plan, folder))
+        kept = cache_plan(plan) if has_two_passes(plan) else None
+        cache = None
+        if kept is not None:
+            with writing(kept.folder):
+                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=keep_cache))
+        stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
-        for note in folder.notes:
+        for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
-        reports, earlier = _run_segments(plan, folder, predictor, progress)
+        first = first_pass(plan, kept, cache, folder, predictor, progress) if kept and cache else None
+        reports, earlier = run_segments(plan, folder, _work(plan, folder, predictor, first), progress)
+        if progress.finishing() is False:
+            raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
         losses = job_losses(plan.source, plan.span, reports)
         if strict:
             _check_whole(source, losses)
@@ -166,8 +202,9 @@ def _run_planned(
         losses += [note.line for note in notes if note.is_loss]
         if strict:
             _check_whole(source, losses)
-        computed = predictor.report
+        computed = replace(predictor.report, reused=first.reused if first else 0)
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
+        warnings += first.notes if first else []
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
         with writing(plan.folder):
@@ -176,7 +213,8 @@ def _run_planned(
             )
         plan.check_inputs()
         with writing(plan.folder):
-            folder.rename(overwrite, made.files, made.receipts)
+            warnings += renewal.make_way() if renewal else []
+            folder.rename(overwrite or renewal is not None, made.files, made.receipts)
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -188,11 +226,13 @@ def _run_planned(
         losses=losses,
         receipts=made.receipts,
         review=made.page,
+        reused=computed.reused,
+        cache=kept.folder if kept and keep_cache else None,
     )
 
 
 @contextmanager
-def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
+def _same_inputs(plan: Plan, folders: Sequence[JobFolder]) -> Iterator[None]:
     """Give an input that has changed meanwhile as the reason of whatever went wrong; nothing made of it is kept.
 
     Raises:
@@ -204,7 +244,8 @@ def _same_inputs(plan: Plan, folder: JobFolder) -> Iterator[None]:
         try:
             plan.check_inputs()
         except InputChangedError as reason:
-            folder.discard(keep_joined=False)
+            for folder in folders:
+                folder.discard(keep_joined=False)
             raise reason from error
         raise
 
@@ -215,41 +256,26 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
-def _run_segments(
-    plan: Plan, folder: JobFolder, predictor: Predictor, progress: Progress
-) -> tuple[list[SegmentReport], int]:
-    """Compute the segments that an earlier run has not finished; return the reports of all, and that run's frames."""
-    earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
-    done = sum(len(report.pts) for report in earlier.values() if report)
-    if done:
-        progress.resumed(done)
-    meter = Meter(plan, done, progress.frame)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, predictor, meter) for s in plan.segments]
-    if not any(report.pts for report in reports):
-        times = f"{named('start')} and {named('end')}"
-        raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    if progress.finishing() is False:
-        raise cancelled(plan.source.path, meter.done)
-    return reports, done
+def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | None) -> Work:
+    """Return what writes the parts of the outputs of a segment."""
+    holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
+    def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
+        matter = first.matter if first else remembering(plan, folder, segment, predictor)
+        looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
+        return write_parts(
+            plan.source,
+            segment.span,
+            [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
+            plan.options,
+            matter,
+            on_frame,
+            second_look=looks,
+            holds=holds,
+            first=plan.span.start,
+        )
 
-def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, predictor: Predictor, meter: Meter) -> SegmentReport:
-    folder.check_held()
-    meter.segment = segment.number
-    report = write_parts(
-        plan.source,
-        segment.span,
-        [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
-        plan.options,
-        predictor,
-        meter.frame,
-        model=plan.settings["model"],
-        first=plan.span.start,
-    )
-    plan.check_inputs()
-    with writing(plan.folder):
-        folder.finish(segment, report)
-    return report
+    return work
 
 
 def _finish_all(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from birefvideo.directing.holds import Holds
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.options import Options
@@ -14,7 +15,12 @@ from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.writing.composer import EncodeSettings
 from birefvideo.media.writing.segment_writer import open_review_writer, open_writer
-from birefvideo.pipeline import Matter, SegmentReport, matte_segment, spill_light
+from birefvideo.pipeline import NOTHING_HELD, Looks, Matter, SegmentReport, matte_segment, spill_light
+
+
+def looks_at(source: VideoInfo, model: str) -> SecondLook | None:
+    """Return what looks twice at some frames; of one picture, it would double the time that a large network takes."""
+    return None if source.still and model != EMBEDDED else SecondLook()
 
 
 def write_parts(
@@ -25,8 +31,9 @@ def write_parts(
     predictor: Matter,
     on_frame: Callable[[], object],
     *,
-    model: str,
+    second_look: Looks | None,
     first: int | None,
+    holds: Holds = NOTHING_HELD,
 ) -> SegmentReport:
     """Matte a span of a clip into a part of every output.
 
@@ -37,8 +44,9 @@ def write_parts(
         options: the user's.
         predictor: the network.
         on_frame: called after each frame.
-        model: name of the network.
+        second_look: judges some of the frames; see `looks_at`.
         first: pts of the output's first frame; None is the clip's.
+        holds: what is marked in single frames.
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it.
@@ -59,6 +67,6 @@ def write_parts(
             for target, part in parts
         ]
         smoother = make_smoother(0 if source.still else options.smooth)
-        # For one picture, it would double the time that a large network takes.
-        second_look = None if source.still and model != EMBEDDED else SecondLook()
-        return matte_segment(source, span, predictor, smoother, writers, on_frame, spill, second_look, options.edge)
+        return matte_segment(
+            source, span, predictor, smoother, writers, on_frame, spill, second_look, options.edge, holds
+        )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from birefvideo.matting.grid import Grid, Map, Mask, Tile
+from birefvideo.matting.grid import Grid, Map, Mask
+from birefvideo.matting.patches import Patch, patches
 from birefvideo.planes import Codes
 
 REACH = 8
@@ -49,8 +50,8 @@ def suppress(
     weight = _weight(near, solid)
     neutral = 128 if chroma[0].dtype == np.uint8 else 512
     toward = _direction(spill, behind, neutral)
-    for tile in grid.tiles(weight > 0):
-        _suppress_tile(tile, chroma, toward, weight, neutral)
+    for patch in patches(grid, weight > 0):
+        _suppress_patch(patch, chroma, toward, weight, neutral)
 
 
 def _weight(near: Mask, solid: Mask) -> Map:
@@ -71,12 +72,15 @@ def _direction(spill: Spill, behind: tuple[Map, Map], neutral: int) -> tuple[Map
     return u * scale, v * scale
 
 
-def _suppress_tile(tile: Tile, chroma: tuple[Codes, Codes], toward: tuple[Map, Map], weight: Map, neutral: int) -> None:
-    parts = [plane[tile.pixels] for plane in chroma]
+def _suppress_patch(
+    patch: Patch, chroma: tuple[Codes, Codes], toward: tuple[Map, Map], weight: Map, neutral: int
+) -> None:
+    parts = [patch.pick(plane) for plane in chroma]
     u, v = (part - np.float32(neutral) for part in parts)
-    hue_u, hue_v = (tile.enlarge(part) for part in toward)
+    hue_u, hue_v = (patch.enlarge(part) for part in toward)
     # Both products have the hue's length in them, and the result once more: where that is small nothing is taken.
     excess = u * hue_u + v * hue_v - np.float32(_ASIDE) * np.abs(u * hue_v - v * hue_u)
-    excess = np.maximum(excess, 0) * tile.enlarge(weight)
-    for part, values, hue in zip(parts, (u, v), (hue_u, hue_v), strict=True):
+    excess = np.maximum(excess, 0) * patch.enlarge(weight)
+    for plane, part, values, hue in zip(chroma, parts, (u, v), (hue_u, hue_v), strict=True):
         np.copyto(part, np.rint(values - excess * hue) + np.float32(neutral), where=excess > 0, casting="unsafe")
+        patch.put(part, plane)

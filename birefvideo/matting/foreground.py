@@ -4,12 +4,13 @@ A soft pixel shows I = α F + (1 - α) B. F and B are found from coarse to fine:
 their neighbours, each neighbour counting by how much of F or B it shows, then moved the least that makes them mix to I.
 The levels are those of Germer et al., "Fast Multi-Level Foreground Estimation" (ICPR 2020), the weighted averages those
 of Forte, "Approximate Fast Foreground Colour Estimation" (ICIP 2021). The mixing is linear in the YUV codes too, so
-nothing passes through RGB. The levels end at reduced size; at full size only the last move is made, by tiles.
+nothing passes through RGB. The levels end at reduced size; at full size only the last move is made, where it counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import av
 import cv2
@@ -18,7 +19,8 @@ import numpy as np
 from birefvideo.colour import FULL_RANGE
 from birefvideo.frames import Alpha, AlphaFrame, Frame
 from birefvideo.matting.despill import Spill, suppress
-from birefvideo.matting.grid import Grid, Map, Mask, Tile
+from birefvideo.matting.grid import Grid, Map, Mask
+from birefvideo.matting.patches import Patch, patches
 from birefvideo.planes import Codes, bit_depth, plane_array, to_444
 
 OPAQUE = 1 - 0.5 / 255
@@ -28,9 +30,12 @@ EMPTY = 0.5 / 255
 MARGIN = 8
 """How far colour is extended into the empty background, at least, in pixels: what a scaler or a blur may reach."""
 
+Box: TypeAlias = "tuple[slice, slice]"
+"""Rows and columns of a map."""
+
 _COARSEST = 4
 """The levels go down to this long side, so that colour finds its way across any gap."""
-_ROUNDS, _MOST_ROUNDS = (2, 4), 10
+_ROUNDS, _MOST_ROUNDS = (2, 3), 6
 """Average-and-move rounds at the finest level and the next; at every coarser one, where they cost little."""
 _FAITH = 0.02
 """Weight of a pixel that shows nothing of F, against 1 for one that shows only F; the same for B."""
@@ -76,14 +81,16 @@ def estimate_foreground(picture: av.VideoFrame, alpha: Alpha, spill: Spill | Non
     nominal = _nominal_codes(picture)
     if soft.any():
         colours = _solve(small, [grid.reduce(codes) for codes in planes], nominal, _box(soft))
-        for tile in grid.tiles(soft):
-            _fill(tile, planes, alpha, colours, nominal)
+        for patch in patches(grid, soft):
+            _fill(patch, planes, alpha, colours, nominal)
         if spill is not None:
             (_, behind_u), (_, behind_v) = colours[1:]
             suppress(spill, grid, (planes[1], planes[2]), (behind_u, behind_v), near, solid)
     far = grid.repeat((~near).view(np.uint8))
-    for codes, bound in zip(planes, nominal, strict=True):
-        cv2.copyTo(np.full_like(codes, bound.black), far, codes)
+    for black, of_one_black in ((nominal[0].black, planes[:1]), (nominal[1].black, planes[1:])):
+        blank = np.full_like(planes[0], black)
+        for codes in of_one_black:
+            cv2.copyTo(blank, far, codes)
     return result
 
 
@@ -131,33 +138,44 @@ def _solid(small: Map, factor: int) -> Mask:
     return small > 1 - (1 - OPAQUE) / factor**2
 
 
-def _box(soft: Mask) -> tuple[slice, slice]:
+def _box(soft: Mask) -> Box:
     """Return the rectangle of cells that can reach a soft one in the rounds of the finest level and in enlarging."""
-    reach = _ROUNDS[0] + 1
     x, y, width, height = cv2.boundingRect(soft.view(np.uint8))
-    return np.s_[max(y - reach, 0) : y + height + reach, max(x - reach, 0) : x + width + reach]
+    return _grown(np.s_[y : y + height, x : x + width], _ROUNDS[0] + 1)
 
 
-def _solve(
-    small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: tuple[slice, slice]
-) -> list[tuple[Map, Map]]:
-    """Return F and B of each plane at reduced size, in codes; the finest level is solved within `box` only.
+def _grown(box: Box, reach: int) -> Box:
+    rows, columns = box
+    return np.s_[max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach]
 
-    There it is solved for luma only and interpolated for chroma, of which a source has a quarter as many samples: that
-    loses nothing (measured), and saves half the time.
+
+def _coarser(box: Box, rounds: int) -> Box:
+    """Return what of the next level can reach a rectangle of a finer one, in so many rounds and in enlarging."""
+    halves = (slice(part.start // 2, -(-part.stop // 2)) for part in box)
+    return _grown((next(halves), next(halves)), rounds + 1)
+
+
+def _solve(small: Map, cells: list[Codes], nominal: tuple[_Nominal, ...], box: Box) -> list[tuple[Map, Map]]:
+    """Return F and B of each plane at reduced size, in codes; every level is solved where it can reach `box` only.
+
+    The finest level is solved for luma only and interpolated for chroma, of which a source has a quarter as many
+    samples: that loses nothing (measured), and saves half the time.
     """
     lowest, highest = (
         np.array([getattr(bound, end) for bound in nominal], np.float32)[:, None, None] for end in ("lowest", "highest")
     )
     alpha, seen = _halve(small), np.stack([_halve(plane.astype(np.float32)) for plane in cells])
-    levels = [(alpha, seen, _ROUNDS[1])]
+    place = _coarser(box, _ROUNDS[1])
+    levels = [(alpha, seen, _ROUNDS[1], place)]
     while max(alpha.shape) > _COARSEST:
         alpha, seen = _halve(alpha), np.stack([_halve(values) for values in seen])
-        levels.append((alpha, seen, _MOST_ROUNDS))
+        place = _coarser(place, _MOST_ROUNDS)
+        levels.append((alpha, seen, _MOST_ROUNDS, place))
     f = b = seen
-    for alpha, seen, rounds in reversed(levels):
+    for alpha, seen, rounds, place in reversed(levels):
         f, b = _resize(f, alpha.shape), _resize(b, alpha.shape)
-        _refine(f, b, seen, alpha, rounds)
+        part = np.s_[:, place[0], place[1]]
+        _refine(f[part], b[part], seen[part], alpha[place], rounds)
         np.clip(f, lowest, highest, out=f)
         np.clip(b, lowest, highest, out=b)
     f, b = _resize(f, small.shape), _resize(b, small.shape)
@@ -209,23 +227,27 @@ def _resize(stack: Map, shape: tuple[int, ...]) -> Map:
 
 
 def _fill(
-    tile: Tile,
+    patch: Patch,
     planes: list[Codes],
     alpha: Alpha,
     colours: list[tuple[Map, Map]],
     nominal: tuple[_Nominal, ...],
 ) -> None:
-    """Replace one tile of the picture's codes by F where it is not opaque."""
-    a = alpha[tile.pixels]
+    """Replace the codes of a patch by F where it is not opaque."""
+    a = patch.pick(alpha)
     # F + move · (I - α F - (1 - α) B), sorted by F, B and I.
     move, _ = _moves(a, np.float32(_CALM) * (1 - a))
     keep, take = 1 - move * a, move * (1 - a)
-    mixed = (a < OPAQUE).view(np.uint8)
+    opaque = a >= OPAQUE
     for codes, (f, b), bound in zip(planes, colours, nominal, strict=True):
-        seen = codes[tile.pixels]
-        estimate = keep * tile.enlarge(f)
-        estimate -= take * tile.enlarge(b)
+        seen = patch.pick(codes)
+        estimate = patch.enlarge(f)
+        estimate *= keep
+        behind = patch.enlarge(b)
+        behind *= take
+        estimate -= behind
         estimate += move * seen
         np.clip(estimate, bound.lowest, bound.highest, out=estimate)
-        rounded = cv2.add(estimate, 0, dtype=cv2.CV_8U if seen.dtype == np.uint8 else cv2.CV_16U)
-        cv2.copyTo(rounded, mixed, seen)
+        np.rint(estimate, out=estimate)
+        np.copyto(estimate, seen, where=opaque)
+        patch.put(estimate, codes)

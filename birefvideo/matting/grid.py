@@ -1,4 +1,4 @@
-"""A picture seen as a grid of square cells: decide at one value a cell, apply by tiles where it matters."""
+"""A picture seen as a grid of square cells: decide at one value a cell, apply by tiles or patches where it matters."""
 
 from __future__ import annotations
 
@@ -40,14 +40,19 @@ class Grid:
         below, right = -self.height % factor, -self.width % factor
         if below or right:
             full = cv2.copyMakeBorder(full, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        size = (full.shape[1] // factor, full.shape[0] // factor)
-        cells: NDArray[Any] = cv2.resize(full, size, interpolation=cv2.INTER_AREA)
-        return cells
+        # Two by two as long as it goes: OpenCV has vector code for that alone.
+        while factor > 1:
+            step = 2 if factor % 2 == 0 else factor
+            size = (full.shape[1] // step, full.shape[0] // step)
+            full = cv2.resize(full, size, interpolation=cv2.INTER_AREA)
+            factor //= step
+        return full
 
     def repeat(self, cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give each pixel of the picture its cell's value."""
         factor = self.factor
-        full: NDArray[np.uint8] = cv2.resize(cells, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+        wide = cv2.resize(cells, None, fx=factor, fy=1, interpolation=cv2.INTER_NEAREST)
+        full: NDArray[np.uint8] = np.repeat(wide, factor, axis=0)
         return full[: self.height, : self.width]
 
     def tiles(self, marked: Mask) -> Iterator[Tile]:
@@ -76,28 +81,7 @@ class Tile:
     """The column after the last."""
 
     @property
-    def cells(self) -> tuple[slice, slice]:
-        """Index of the tile in a map."""
-        return np.s_[self.top : self.bottom, self.left : self.right]
-
-    @property
     def pixels(self) -> tuple[slice, slice]:
         """Index of the tile in a full-size plane; slicing cuts off what reaches out of the picture."""
         factor = self.grid.factor
         return np.s_[self.top * factor : self.bottom * factor, self.left * factor : self.right * factor]
-
-    def enlarge(self, cells: Map) -> Map:
-        """Interpolate a map to the tile's pixels, without seams between tiles."""
-        factor = self.grid.factor
-        # One more cell on each side where there is one, so that neighbouring tiles interpolate the same values.
-        top, left = max(self.top - 1, 0), max(self.left - 1, 0)
-        part = cells[top : self.bottom + 1, left : self.right + 1]
-        full = cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-        return self._cut(full[(self.top - top) * factor :, (self.left - left) * factor :])
-
-    def _cut(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Cut an array that starts at the tile's corner to the pixels that the tile has in the picture."""
-        factor = self.grid.factor
-        height = min(self.bottom * factor, self.grid.height) - self.top * factor
-        width = min(self.right * factor, self.grid.width) - self.left * factor
-        return pixels[:height, :width]

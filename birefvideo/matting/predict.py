@@ -33,6 +33,8 @@ class PredictReport:
     """The form in which the network ran, in a sentence, where the device has a choice of them; else ''."""
     not_captured: str = ""
     """Why the network ran without a CUDA graph where one was tried, or ''."""
+    reused: int = 0
+    """Frames that the network was not asked for, since an earlier job had kept their alpha."""
 
 
 class Predictor:

@@ -11,7 +11,7 @@ Nothing of it feeds back into the mattes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import av
@@ -95,23 +95,44 @@ class SecondLook:
             yield frame
 
 
+class KeptLooks:
+    """Takes what two looks at a segment's frames have said before, and looks anew at what stands apart by now."""
+
+    def __init__(self, before: Sequence[Look]) -> None:
+        self._before = {look.frame: look for look in before}
+        self.looks: list[Look] = []
+        """In order of their frames."""
+
+    def doubled(self, frames: Iterable[DecodedFrame]) -> Iterator[DecodedFrame]:
+        """Yield the frames."""
+        yield from frames
+
+    def compared(self, mattes: Iterable[AlphaFrame]) -> Iterator[AlphaFrame]:
+        """Yield the frames."""
+        number = -1
+        for frame in mattes:
+            number += frame.core
+            if frame.core and number in self._before:
+                small = _small(frame.alpha)
+                share, place = _apart(small)
+                subject = round(float(small.mean()), 5)
+                self.looks.append(replace(self._before[number], subject=subject, apart=share, apart_at=place))
+            yield frame
+
+
 def compare(number: int, alpha: Alpha, again: Alpha) -> Look:
     """Return what a frame's alpha and that of a second look, float32 (height, width) in [0, 1] both, say of it."""
     one, other = _small(alpha), _small(again)
     undecided = (one > _CLEAR) & (one < _OPAQUE)
     doubt = _thick(undecided) | _thick(np.abs(one - other) > _CONTRARY)
-    place, apart_at = (0.5, 0.5), (0.5, 0.5)
-    if doubt.any():
-        place = _middle(doubt)
-    piece = _piece_apart(one)
-    if piece is not None:
-        apart_at = _middle(piece)
+    place = _middle(doubt) if doubt.any() else (0.5, 0.5)
+    apart, apart_at = _apart(one)
     return Look(
         frame=number,
         unsure=round(float(doubt.mean()), 5),
         subject=round(float(one.mean()), 5),
         place=place,
-        apart=0.0 if piece is None else round(float(piece.mean()), 5),
+        apart=apart,
         apart_at=apart_at,
     )
 
@@ -136,6 +157,12 @@ def _thick(mask: Mask) -> Mask:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_THICK, _THICK))
     opened: Mask = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, disc).view(np.bool_)
     return opened
+
+
+def _apart(alpha: Map) -> tuple[float, tuple[float, float]]:
+    """Return how much of the picture stands apart from the subject, and where."""
+    piece = _piece_apart(alpha)
+    return (0.0, (0.5, 0.5)) if piece is None else (round(float(piece.mean()), 5), _middle(piece))
 
 
 def _piece_apart(alpha: Map) -> Mask | None:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from birefvideo.frames import Alpha
-from birefvideo.matting.grid import Grid, Map, Mask, Tile
+from birefvideo.matting.grid import Grid, Map, Mask
+from birefvideo.matting.patches import patches
 
 
 def to_working_size(alpha: Alpha) -> Alpha:
@@ -28,20 +29,9 @@ def to_working_size(alpha: Alpha) -> Alpha:
 def add_correction(full: Alpha, disputed: Mask, correction: Map) -> Alpha:
     """Return a copy of `full` with the correction, enlarged from working size, added where something is disputed."""
     result: Alpha = full.copy()
-    for tile in Grid(*full.shape).tiles(disputed):
-        np.clip(full[tile.pixels] + _enlarged(tile, correction), 0, 1, out=result[tile.pixels])
+    is_full_size = correction.shape == full.shape
+    for patch in patches(Grid(*full.shape), disputed):
+        change = patch.pick(correction) if is_full_size else patch.enlarge(correction, samples=2)
+        change += patch.pick(full)
+        patch.put(np.clip(change, 0, 1, out=change), result)
     return result
-
-
-def _enlarged(tile: Tile, correction: Map) -> Map:
-    """Return a full-size tile of the correction without seams between tiles."""
-    grid = tile.grid
-    if correction.shape == (grid.height, grid.width):
-        return correction[tile.pixels]
-    top, left = max(tile.top - 1, 0), max(tile.left - 1, 0)
-    part = correction[2 * top : 2 * (tile.bottom + 1), 2 * left : 2 * (tile.right + 1)]
-    full: Map = cv2.resize(part, None, fx=grid.factor / 2, fy=grid.factor / 2, interpolation=cv2.INTER_LINEAR)
-    full = full[(tile.top - top) * grid.factor :, (tile.left - left) * grid.factor :]
-    height = min(tile.bottom * grid.factor, grid.height) - tile.top * grid.factor
-    width = min(tile.right * grid.factor, grid.width) - tile.left * grid.factor
-    return full[:height, :width]

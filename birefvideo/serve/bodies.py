@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from birefvideo.json_files import parse_json_object
 from birefvideo.serve.faults import RefusedError
 from birefvideo.serve.incoming import Incoming
+from birefvideo.serve.order import is_option
 from birefvideo.serve.store import Upload
 from birefvideo.serve.studio import Studio
 
@@ -160,7 +161,7 @@ class _Reader:
         if not self._is_whole:
             raise RefusedError(400, "bad_form", "the form ended before it was whole: send it again")
         for name, file_name, incoming in self._files:
-            self._form.files[name] = await self._studio.keep(incoming, file_name)
+            self._form.files[name] = await self._studio.keep(incoming, file_name, is_clip=not is_option(name))
         return self._form
 
     async def _deal_with(self, kind: str, data: bytes) -> None:

@@ -55,7 +55,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self._folder,
-            env={**environment(), STOP_WITH_STDIN: "1"},
+            env={**environment(), STOP_WITH_STDIN: "1", "BIREFVIDEO_NO_CONFIG": "1"},
             limit=_LINE,
             start_new_session=True,  # Ctrl-C in a terminal is for the server alone, which stops it
             pass_fds=(self._held,) if os.name == "posix" else (),

@@ -24,8 +24,8 @@ _SECONDS = 3600.0
 """Seconds for a whole file."""
 
 
-async def fetch(studio: Studio, url: str) -> Upload:
-    """Fetch a clip.
+async def fetch(studio: Studio, url: str, *, is_clip: bool = True) -> Upload:
+    """Fetch a clip, or where `is_clip` is False the file of an option.
 
     Raises:
         RefusedError: the address is not allowed, or there is no file.
@@ -35,7 +35,7 @@ async def fetch(studio: Studio, url: str) -> Upload:
     async with _answer(url, studio.settings.urls) as answer:
         studio.check_announced(answer.headers.get("content-length"))
         name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-        return await studio.receive(name, _within(answer.aiter_bytes(), deadline))
+        return await studio.receive(name, _within(answer.aiter_bytes(), deadline), is_clip=is_clip)
 
 
 @asynccontextmanager

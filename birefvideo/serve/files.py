@@ -90,7 +90,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        pass
+        """Do nothing: what is written is there."""
+
+    def close(self) -> None:
+        """Do nothing: the last bytes are still to be taken."""
 
     def taken(self) -> bytes:
         data, self._data = bytes(self._data), bytearray()

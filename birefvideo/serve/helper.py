@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birefvideo.errors import BirefvideoError, InputError, OptionError, with_arguments
-from birefvideo.jobs.options import EDGE, Options
+from birefvideo.jobs.arguments import EDGE
+from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 
 if TYPE_CHECKING:

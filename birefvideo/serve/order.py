@@ -113,6 +113,11 @@ class Order:
         return words
 
 
+def is_option(name: str) -> bool:
+    """Return whether there is an option of `Options` of that name."""
+    return any(option.name == name for option in fields(Options))
+
+
 def is_flag(name: str) -> bool:
     """Return whether an option of `Options` is on or off."""
     (option,) = (option for option in fields(Options) if option.name == name)

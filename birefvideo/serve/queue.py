@@ -126,7 +126,7 @@ class Queue:
             self._canceled.discard(job.id)
             self._end(job, CANCELED)
         elif code in _GOOD and "finished" in told:
-            self._end(job, SUCCEEDED, result=self._result(told["finished"]))
+            self._end(job, SUCCEEDED, result=self._result(job, told["finished"]))
         else:
             self._end(job, FAILED, error=self._error(job, code, told))
 
@@ -175,10 +175,12 @@ class Queue:
         for line in lines:
             self._note(job, line)
 
-    def _result(self, finished: Event) -> dict[str, Any]:
-        """Return what was made, by names in the job's folder."""
+    def _result(self, job: Job, finished: Event) -> dict[str, Any]:
+        """Return what was made, by names in the job's folder: outputs, and receipts and a player with its films."""
         outputs = [{"name": Path(one["path"]).name, "bytes": one["bytes"]} for one in finished["outputs"]]
-        extra = [Path(path).name for path in (*finished.get("receipts", ()), finished.get("review")) if path]
+        known = {_LOG, *(output["name"] for output in outputs)}
+        files = [path.name for path in self._data.job(job.id).iterdir() if path.is_file()]
+        extra = sorted(name for name in files if name not in known and not name.startswith("."))
         kept = {name: value for name, value in finished.items() if name not in ("outputs", "receipts", "review")}
         return {**self._clean(kept), "outputs": outputs, "extra": extra}
 

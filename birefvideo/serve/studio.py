@@ -71,10 +71,12 @@ class Studio:
         self.store.close()
         self.data.close()
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes], key: str = "") -> Upload:
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], key: str = "", *, is_clip: bool = True
+    ) -> Upload:
         """Store a file as it arrives; return it once it is known to be a clip or a picture.
 
-        `key` is one of `new_id` that was given out for it before.
+        `key` is one of `new_id` that was given out for it before; `is_clip` is that of `keep`.
 
         Raises:
             RefusedError: it is larger than allowed, or there is no room.
@@ -84,7 +86,7 @@ class Studio:
         try:
             async for chunk in chunks:
                 await incoming.write(chunk)
-            return await self.keep(incoming, name, key)
+            return await self.keep(incoming, name, key, is_clip=is_clip)
         finally:
             incoming.drop()
 
@@ -107,8 +109,10 @@ class Studio:
         if length is not None and length.isdecimal() and int(length[:30]) > most:
             raise RefusedError(413, "too_large", f"the body is larger than {most:,} bytes: make the clip smaller first")
 
-    async def keep(self, incoming: Incoming, name: str, key: str = "") -> Upload:
+    async def keep(self, incoming: Incoming, name: str, key: str = "", *, is_clip: bool = True) -> Upload:
         """Make an upload of a file that has arrived, if it is a clip or a picture.
+
+        Where `is_clip` is False, it is the file of an option, which is looked at with the job.
 
         Raises:
             InputError: it is none, or larger than allowed.
@@ -119,7 +123,8 @@ class Studio:
         place = folder / name
         try:
             incoming.path.replace(place)
-            facts = await self.ask("probe", path=str(place), most_pixels=self.settings.most_pixels)
+            pixels = self.settings.most_pixels
+            facts = await self.ask("probe", path=str(place), most_pixels=pixels) if is_clip else {}
             upload = Upload(key, name, incoming.size, now, now, facts)
             self.store.add_upload(upload)
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class MonoAudio:
     def end(self) -> Fraction:
         """Time after the last sample."""
         return self.start + Fraction(len(self.samples), RATE)
+
+    def until(self, time: Fraction) -> MonoAudio:
+        """Return what is heard before a time, in seconds."""
+        return replace(self, samples=self.samples[: max(0, round((time - self.start) * RATE))])
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def _compare(
     slack = max(Fraction(1, 20), Fraction(2048, audio.rate))  # a packet of any codec, and its padding
     if abs(heard.end - until) > slack:
         return False, f"{said}, but the source's ends at {float(until):.3f} s"
+    heard = heard.until(until)  # what fills the last packet up is nobody's sound
     if source.covered > max(_LOST[0], _LOST[1] * (source.end - source.start)):
         return False, f"{said}; {float(source.covered):.3f} s of the source's sound lie under other sound and are lost"
     away = audio_sync.offset(source, heard, shift)

@@ -21,7 +21,7 @@ from birefvideo.media.writing.muxing import abandon, cannot_write, finished, mov
 from birefvideo.media.writing.sequence_folder import make_empty
 from birefvideo.own_files import make_anew
 
-ENCODERS = 3
+ENCODERS = 4
 """Encoders that share the pictures of a part, where each stands alone; as many pictures are in memory."""
 
 

@@ -24,6 +24,9 @@ Plane = NDArray[Any]
 BackgroundCodes: TypeAlias = "tuple[int, int, int] | Sequence[Plane]"
 """What is under a composite: one colour's (Y, U, V) codes, or a picture's three planes."""
 
+_STRIP = 1 << 16
+"""Pixels that are blended at a time: what is between codes and codes stays in a core's cache."""
+
 
 def with_alpha_444(
     foreground: av.VideoFrame,
@@ -63,7 +66,7 @@ def with_alpha_444(
         else:
             _affine(codes, gains[i], offsets[i], out)
         if premultiplied:
-            _blend(out, alpha, offset_out[i], out)
+            _blend(out, alpha, offset_out[i])
     _affine(alpha, (1 << depth_out) - 1, 0, opacity)
     tag(frame, target)
     return frame
@@ -185,7 +188,7 @@ def _fill_420(
     if foreground is not None:
         luma, *full = _planes(foreground)
         if is_subsampled:
-            soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).astype(np.uint8)
+            soft = (_block_minimum(cv2.convertScaleAbs(alpha, alpha=255.0)) < 255).view(np.uint8)
             chroma = [_choose(_halve(plane), own, soft) for plane, own in zip(full, chroma, strict=True)]
         else:
             chroma = [subsampled(plane) for plane in full]
@@ -210,17 +213,21 @@ def _blend_420(planes: Sequence[Plane], alpha: Alpha, background: BackgroundCode
     half = _halve(alpha)
     below: Sequence[float | Plane] = background
     for plane, weight, code in zip(planes, (alpha, half, half), below, strict=True):
-        _blend(plane, weight, code, plane)
+        _blend(plane, weight, code)
 
 
-def _blend(codes: Plane, weight: Alpha, background: float | Plane, out: Plane) -> None:
-    """Write round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
+def _blend(codes: Plane, weight: Alpha, background: float | Plane) -> None:
+    """Change codes to round(weight x codes + (1 - weight) x background), exact where the weight is 1."""
     below = np.asarray(background, np.float32)
-    total = codes.astype(np.float32)
-    total -= below
-    total *= weight
-    total += below
-    _affine(total, 1, 0, out)
+    step = max(1, _STRIP // codes.shape[1])
+    for top in range(0, len(codes), step):
+        rows = np.s_[top : top + step]
+        under = below[rows] if below.ndim else below
+        total = codes[rows].astype(np.float32)
+        total -= under
+        total *= weight[rows]
+        total += under
+        _affine(total, 1, 0, codes[rows])
 
 
 def _affine(values: Plane | Alpha, gain: float, offset: float, out: Plane) -> None:

@@ -110,7 +110,9 @@ def data_uri(path: Path) -> str:
     return f"data:{content_type(path)};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-async def take(studio: Studio, connection: HTTPConnection, field: str, value: Any) -> Upload:
+async def take(
+    studio: Studio, connection: HTTPConnection, field: str, value: Any, *, is_clip: bool = True
+) -> Upload:
     """Return the file that a client names: inside the value, on this server, or at an address.
 
     Args:
@@ -118,6 +120,7 @@ async def take(studio: Studio, connection: HTTPConnection, field: str, value: An
         connection: the client's.
         field: name of the input, for messages.
         value: a data URI, an address, or the id of an upload.
+        is_clip: whether it has to be a clip or picture.
 
     Raises:
         FieldError: it is none of these, or cannot be fetched.
@@ -126,13 +129,13 @@ async def take(studio: Studio, connection: HTTPConnection, field: str, value: An
     if not isinstance(value, str):
         raise FieldError(field, f"{field} is {shown(value)}: give an address", "type_error")
     if value.startswith("data:"):
-        return await _from_data(studio, field, value)
+        return await _from_data(studio, field, value, is_clip=is_clip)
     if is_id(value):
         return studio.upload(value)
     if path := _own_path(connection, value):
         return await _from_here(studio, path)
     try:
-        return await fetch(studio, value)
+        return await fetch(studio, value, is_clip=is_clip)
     except RefusedError as error:
         if error.kind != "bad_url":
             raise
@@ -163,13 +166,13 @@ async def _from_here(studio: Studio, path: str) -> Upload:
     raise not_found("file at that address")
 
 
-async def _from_data(studio: Studio, field: str, value: str) -> Upload:
+async def _from_data(studio: Studio, field: str, value: str, *, is_clip: bool) -> Upload:
     head, comma, body = value.partition(",")
     kind, _, coding = head.removeprefix("data:").partition(";")
     if not comma or coding.rpartition(";")[2] != "base64":
         raise FieldError(field, f"{field} is no data URI of base64: give data:video/mp4;base64,…", "value_error")
     ending = mimetypes.guess_extension(kind) or ""
-    return await studio.receive(f"{field.removesuffix('_url')}{ending}", decoded(field, body))
+    return await studio.receive(f"{field.removesuffix('_url')}{ending}", decoded(field, body), is_clip=is_clip)
 
 
 async def decoded(field: str, text: str) -> AsyncIterator[bytes]:

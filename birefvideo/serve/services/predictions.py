@@ -108,7 +108,7 @@ class Predictions:
         taken = {}
         for name in file_options():
             if is_place(options.get(name)):
-                taken[name] = await take(self._studio, request, name, options[name])
+                taken[name] = await take(self._studio, request, name, options[name], is_clip=False)
                 options[name] = f"{UPLOAD}{taken[name].id}"
         order = Order.of(options)
         taken["video"] = upload = await take(self._studio, request, "video", given["video"])

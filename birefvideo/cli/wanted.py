@@ -1,0 +1,112 @@
+"""What a command is to work on: inputs by name, in folders and in lists, now or as they come; and where results go."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birefvideo.cli.all_inputs import plan_all
+from birefvideo.cli.errors import Failures, print_missing
+from birefvideo.cli.inputs import Inputs, find_clips
+from birefvideo.cli.lists import read_list
+from birefvideo.cli.outcomes import Outcome, Outcomes, report_place
+from birefvideo.cli.parse import path
+from birefvideo.cli.watch import Watch
+from birefvideo.errors import BirefvideoError, OptionError, named
+from birefvideo.jobs.options import Options
+
+if TYPE_CHECKING:
+    from birefvideo.cli.all_inputs import Jobs
+    from birefvideo.cli.run_all import Job
+
+NO_REPORT = "none"
+"""What the user names in place of a report's file to have none."""
+
+
+class Wanted:
+    """The inputs that a command names.
+
+    Args:
+        inputs: by name.
+        files_from: a list of more of them.
+        out: where outputs go, as the user has written it.
+        recursive: search folders inside folders.
+        watch: the inputs are folders that clips come into.
+        looks: a preview or a plan is made, and nothing else.
+
+    Raises:
+        BirefvideoError: nothing is named, the list cannot be read, or what is named is not what can be watched.
+    """
+
+    def __init__(
+        self,
+        inputs: list[Path],
+        files_from: Path | None,
+        out: str | None,
+        *,
+        recursive: bool,
+        watch: bool,
+        looks: bool,
+    ) -> None:
+        self._inputs, self._recursive, self._watch = inputs, recursive, watch
+        self.out = None if out is None else path(out)
+        """Where outputs go; None: beside their inputs."""
+        self.into = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        """Whether that is a folder, whatever its name looks like."""
+        if not inputs and files_from is None:
+            raise OptionError(f"no input is named: give a clip or a folder, or a list with {named('files_from')}")
+        if watch and looks:
+            both = f"{named('preview', True)} and {named('plan', True)}"
+            raise OptionError(f"{both} look at clips that are there: leave out {named('watch', True)}")
+        if watch and (files_from is not None or not all(item.is_dir() for item in inputs)):
+            raise OptionError(f"{named('watch')} waits for clips that come into folders: give folders that exist only")
+        self._listed, self._missing = ([], {}) if files_from is None else read_list(files_from)
+
+    def find(self) -> Inputs:
+        """Return the clips that are there; none yet where folders are watched.
+
+        Raises:
+            BirefvideoError: as `find_clips`.
+        """
+        return Inputs({}, {}) if self._watch else self.look()
+
+    def look(self) -> Inputs:
+        """Return the clips that are there now.
+
+        Raises:
+            BirefvideoError: as `find_clips`.
+        """
+        found = find_clips(self._inputs, self.out, listed=self._listed, recursive=self._recursive, into=self.into)
+        return Inputs(found.clips, {**self._missing, **found.missing})
+
+    def report(self, wanted: str | None, *, several: bool) -> Path | None:
+        """Return where the report goes that the user wants at `wanted`; None where there is to be none."""
+        if wanted is not None:
+            return None if wanted == NO_REPORT else path(wanted)
+        return report_place([*self._inputs, *self._listed], self.out) if several else None
+
+
+class Coming:
+    """Jobs of clips as they come into watched folders."""
+
+    def __init__(self, wanted: Wanted, to: list[str], options: Options, failures: Failures, outcomes: Outcomes) -> None:
+        self._wanted, self._to, self._options = wanted, to, options
+        self._failures, self._outcomes = failures, outcomes
+
+    def jobs(self, stop: threading.Event) -> Iterator[Job]:
+        """Yield jobs until `stop` is set."""
+        known: Jobs = {}
+        wanted = self._wanted
+        for clips in Watch(wanted.look, self._refused, stop):
+            new = plan_all(clips, wanted.out, self._to, self._options, self._failures, into=wanted.into, before=known)
+            self._outcomes.add_failed(clips.keys() - new.keys(), self._failures)
+            known |= new
+            yield from new.items()
+
+    def _refused(self, clip: Path, error: BirefvideoError) -> None:
+        line = f"{error.for_terminal()} (it is taken when it has changed)"
+        print_missing(line, self._failures.events)
+        self._outcomes.add(Outcome(str(clip), "failed", message=line))

@@ -1,0 +1,55 @@
+"""What is done to each frame by itself, after smoothing, so that it is exact: areas, mended frames, the garbage box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from birefvideo.directing.marks import KEEP, SUBJECT, Marks, Mend
+from birefvideo.directing.mend import read_alpha
+from birefvideo.directing.regions import covered
+from birefvideo.frames import Alpha, AlphaFrame
+
+
+@dataclass(frozen=True)
+class Holds:
+    """The plain areas and the mends of a clip; false where there are none."""
+
+    marks: Marks = field(default_factory=Marks)
+    """In pixels."""
+    start: int = 0
+    """pts of the clip's first frame."""
+    time_base: Fraction = Fraction(1)
+    """Seconds a tick."""
+    mends: Mapping[int, Mend] = field(default_factory=dict)
+    """The mends by the pts of their frames."""
+
+    def __bool__(self) -> bool:
+        plain = any(not mark.carry and mark.do != SUBJECT for mark in self.marks.marks)
+        return plain or self.marks.garbage is not None or bool(self.mends)
+
+    def held(self, frame: AlphaFrame) -> AlphaFrame:
+        """Return a frame with its alpha as it is held.
+
+        Raises:
+            InputError: a mend's picture is not what it was.
+        """
+        return replace(frame, alpha=self.on(frame.alpha, frame.pts)) if self else frame
+
+    def on(self, alpha: Alpha, pts: int) -> Alpha:
+        """Return the alpha of the frame at a time; the array given is not written to."""
+        time = (pts - self.start) * self.time_base
+        is_mended = pts in self.mends
+        if is_mended:
+            alpha = read_alpha(self.mends[pts], *alpha.shape[::-1])
+        for mark in () if is_mended else self.marks.marks:
+            if mark.carry or mark.do == SUBJECT or not mark.acts_at(time):
+                continue
+            area = covered(mark.shape_at(time), alpha.shape, mark.feather)
+            alpha = np.maximum(alpha, area) if mark.do == KEEP else np.minimum(alpha, 1 - area)
+        if self.marks.garbage is not None:
+            alpha = np.minimum(alpha, covered(self.marks.garbage, alpha.shape))
+        return alpha

@@ -1,0 +1,107 @@
+"""Who is who, pixel by pixel, in people who touch: labels carried by motion, and colours where something is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.directing.coarse import Picture
+from birefvideo.directing.pieces import colours_of
+from birefvideo.matting.grid import Map, Mask
+from birefvideo.matting.motion import Look, MotionSearch, length, sample
+
+Shares: TypeAlias = "dict[int, Map]"
+"""How much each pixel is of each person, by the person's number: float32 (rows, columns)."""
+
+_ASTRAY = 1.0
+"""Pixels that a point, brought there and back, may end off to be trusted half."""
+_MOST_TRUST = 0.985
+"""What motion says at most against colour: errors of the way heal."""
+_RADIUS, _FLATNESS = 2, 40.0
+"""Of the guided filter that lays shares along the picture's edges: pixels, and variance of luma that counts as flat."""
+
+
+class Carrier:
+    """Carries shares from one frame to the next, either way in time; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._search = MotionSearch()
+
+    def carried(
+        self,
+        shares: Shares,
+        one: Picture,
+        other: Picture,
+        touching: Sequence[tuple[Mask, Sequence[int]]],
+        looks: Mapping[int, NDArray[np.float64]],
+    ) -> Shares:
+        """Return the shares of people who touch.
+
+        Args:
+            shares: in the frame that they are carried from.
+            one: that frame.
+            other: the frame that they are carried to.
+            touching: there, where people touch, and who they are.
+            looks: histograms of people's colours, as far as they are known.
+        """
+        luma = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
+        motion = self._search.between(*(Look(plane, plane) for plane in luma))
+        rows, columns = luma[0].shape
+        home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
+        source = home + motion.back
+        astray = length(motion.back + sample(motion.onward, source))
+        trust = 1 / (1 + np.square(astray / np.float32(_ASTRAY)))
+        colours = colours_of(other)
+        found: Shares = {}
+        for mask, people in touching:
+            prior = [sample(shares[p], source) if p in shares else np.zeros_like(trust) for p in people]
+            known = np.minimum(sum(prior), np.float32(1))
+            weight = np.minimum(trust * known, np.float32(_MOST_TRUST))
+            total = np.maximum(sum(prior), np.float32(1e-6))
+            chance = _by_colour(colours, people, looks)
+            mixed = [weight * one / total + (1 - weight) * by for one, by in zip(prior, chance, strict=True)]
+            for person, share in zip(people, _settled(mixed, mask, luma[1]), strict=True):
+                found[person] = np.maximum(found[person], share) if person in found else share
+        return found
+
+
+def _by_colour(
+    colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]
+) -> list[Map]:
+    """Return how probable each person is at each pixel by its colour alone."""
+    some = next(iter(looks.values()), np.full(512, 1 / 512))
+    even = np.full_like(some, 1 / some.size)
+    tables = [0.98 * looks.get(person, even) + 0.02 * even for person in people]
+    total = np.sum(tables, axis=0)
+    return [(table / total).astype(np.float32)[colours] for table in tables]
+
+
+def _settled(shares: Sequence[Map], mask: Mask, luma: NDArray[np.uint8]) -> list[Map]:
+    """Return shares within a mask laid along the edges of the picture, adding up to 1, and made more decided."""
+    inside = mask.astype(np.float32)
+    guide = luma.astype(np.float32)
+    smooth = [np.clip(_guided(share, guide, inside), 1e-3, 1) for share in shares]
+    sharp = [np.square(share) for share in smooth]
+    total = np.maximum(sum(sharp), np.float32(1e-6))
+    return [share / total * inside for share in sharp]
+
+
+def _guided(values: Map, guide: Map, weight: Map) -> Map:
+    """Return values filtered with a guide, of the pixels with weight only (He et al., 2010)."""
+    side = (2 * _RADIUS + 1,) * 2
+    count = np.maximum(cv2.boxFilter(weight, -1, side, normalize=False), np.float32(1e-6))
+
+    def mean(plane: Map) -> Map:
+        found: Map = cv2.boxFilter(plane * weight, -1, side, normalize=False) / count
+        return found
+
+    mean_guide, mean_values = mean(guide), mean(values)
+    variance = mean(guide * guide) - mean_guide * mean_guide
+    slope = (mean(guide * values) - mean_guide * mean_values) / (variance + np.float32(_FLATNESS))
+    rest = mean_values - slope * mean_guide
+    filtered: Map = mean(slope) * guide + mean(rest)
+    return filtered

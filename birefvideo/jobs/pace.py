@@ -1,0 +1,29 @@
+"""How long a segment may be: about half a minute of work, so that a stop loses no more.
+
+What is measured differs from run to run, and the bytes of H.264 and VP9 depend on where segments begin. So the work is
+taken from the network's shape and the sizes of pictures: the same command has the same segments on every machine.
+"""
+
+from __future__ import annotations
+
+from birefvideo.frames import VideoInfo
+from birefvideo.jobs.loaded_model import LoadedModel
+
+_WORK = 30.0
+"""Seconds of work in a segment."""
+_FEWEST = 48
+"""Frames of a segment at least: smoothing reads some on either side of it again. `KeptMattes` covers slow networks."""
+_SECONDS = {"swin_v1_l": 13.0, "swin_v1_t": 3.8}
+_LIGHT = 0.27
+"""Seconds for a million pixels that the network sees, in fp32 on two cores: of published backbones, and of ours."""
+_REST = 0.022
+"""Seconds for a million pixels of the picture: decoding, smoothing, colour and encoding."""
+
+
+def segment_frames(model: LoadedModel, info: VideoInfo) -> int | None:
+    """Return how many frames a segment may have at most, or None where the network runs on a GPU."""
+    if model.device.name != "cpu":
+        return None
+    width, height = model.size.network_size(info.width, info.height, info.sample_aspect_ratio)
+    network = _SECONDS.get(model.identity.backbone, _LIGHT) * width * height / 1e6
+    return max(_FEWEST, int(_WORK / (network + _REST * info.width * info.height / 1e6)))

@@ -1,0 +1,107 @@
+"""The first pass of a directed job, and what lies between the passes: alpha is kept, and masks are found for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.direct import Direction, Director, direct, is_directed
+from birefvideo.directing.marked import Marked
+from birefvideo.directing.store import StoredAlpha, StoredSegment, storing
+from birefvideo.directing.subject_lock import SubjectLock
+from birefvideo.frames import AlphaFrame
+from birefvideo.jobs.alpha_cache import ALPHA, COARSE
+from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.placed_marks import placed_marks
+from birefvideo.jobs.plan import Plan, Segment
+from birefvideo.jobs.result import Progress
+from birefvideo.jobs.segment_work import looks_at
+from birefvideo.jobs.segments import remembering, run_segments
+from birefvideo.matting.predict import Predictor
+from birefvideo.matting.second_look import KeptLooks
+from birefvideo.paths import writing
+from birefvideo.pipeline import Matter, SegmentReport, predict_segment
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """What the second pass takes from the first one."""
+
+    matter: Matter
+    """Gives frames their directed alpha."""
+    reports: Sequence[SegmentReport]
+    """Of the segments."""
+    pts: Sequence[int]
+    """Of the frames."""
+    notes: list[str]
+    """What the user should know of the directions, one line each."""
+    reused: int
+    """Frames whose alpha an earlier run had kept."""
+
+    def looks(self, segment: Segment) -> KeptLooks:
+        """Return what tells of a segment's frames what the network has said of them."""
+        return KeptLooks(self.reports[segment.number].looks)
+
+
+def first_pass(
+    plan: Plan, kept: Plan, cache: JobFolder, folder: JobFolder, predictor: Predictor, progress: Progress
+) -> FirstPass:
+    """Keep the network's alpha of a clip, as far as that is not done, and find the masks of its frames.
+
+    Args:
+        plan: the job.
+        kept: its first pass; see `alpha_cache.cache_plan`.
+        cache: the folder of the first pass.
+        folder: the folder of the job.
+        predictor: the network.
+        progress: what is told of the work.
+
+    Raises:
+        BirefvideoError: the input, the wishes or the machine do not allow it.
+    """
+    progress.stage(1, 2)
+
+    def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
+        return _store(kept, segment, cache, remembering(kept, cache, segment, predictor), on_frame)
+
+    reports, reused = run_segments(kept, cache, work, progress)
+    with_frames = [(s, r) for s, r in zip(kept.segments, reports, strict=True) if r.pts]
+    pts = [pts for _, report in with_frames for pts in report.pts]
+    if not is_directed(folder.direction, len(pts)):
+        info = plan.source
+        seconds = [float((time - info.start) * info.time_base) for time in pts]
+        files = [cache.part(segment, COARSE) for segment, _ in with_frames]
+        with CoarseClip(files, pts, seconds, (info.width, info.height)) as clip, writing(folder.path):
+            direct(clip, directors(plan), folder.direction)
+    stored = [StoredSegment(cache.part(segment, ALPHA), report.pts) for segment, report in with_frames]
+    direction = Direction(folder.direction)
+    direction.close()
+    progress.stage(2, 2)
+    return FirstPass(StoredAlpha(stored, folder.direction), reports, pts, direction.notes, reused)
+
+
+def directors(plan: Plan) -> list[Director]:
+    """Return what makes masks of the wishes that a plan's options hold, in the order in which they act."""
+    options, found = plan.options, list[Director]()
+    if options.wished_subject is not None or options.people is not None:
+        found.append(SubjectLock(options.wished_subject, options.people))
+    if options.marked.need_whole_clip:
+        found.append(Marked(placed_marks(plan.source, plan.span, options)))
+    return found
+
+
+def _store(
+    plan: Plan, segment: Segment, cache: JobFolder, matter: Matter, on_frame: Callable[[], object]
+) -> SegmentReport:
+    with ExitStack() as stack:
+        stack.enter_context(writing(cache.path))
+        write = stack.enter_context(storing(*(cache.part(segment, part, finished=False) for part in (ALPHA, COARSE))))
+        look = looks_at(plan.source, plan.settings["model"])
+
+        def keep(frame: AlphaFrame) -> None:
+            with writing(cache.path):
+                write(frame)
+
+        return predict_segment(plan.source, segment.span, matter, keep, on_frame, look)

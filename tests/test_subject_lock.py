@@ -1,0 +1,167 @@
+"""Who stays: people followed over drawn clips in which exactly that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from drawn_crossings import DrawnClip, Walker
+
+from birefvideo.directing.masks import Masks
+from birefvideo.directing.subject_lock import SubjectLock
+from birefvideo.directing.tracks import Tracks
+from birefvideo.directing.wishes import Subject
+from birefvideo.errors import OptionError, with_flags
+from birefvideo.jobs.option_values import parse_subject
+
+LEFT, RIGHT, MIDDLE, LARGEST = (Subject(word=word) for word in ("left", "right", "middle", "largest"))
+
+
+def blue(way: Callable[[int], float], size: float = 1.0) -> Walker:
+    return Walker((60, 70, 160), way, 1, size)
+
+
+def red(way: Callable[[int], float], size: float = 1.0) -> Walker:
+    return Walker((150, 60, 60), way, 2, size)
+
+
+def wrong(clip: DrawnClip, masks: list[Masks], who: Collection[int]) -> float:
+    """How much of the alpha that stays is wrong, in parts of the subject's."""
+    errors = subject = 0.0
+    for number, mask in enumerate(masks):
+        alpha = clip.alpha(number)
+        kept = alpha if mask.stays is None else alpha * (mask.stays / np.float32(255))
+        truth = np.max([clip.truth(number, one) for one in who], axis=0)
+        errors += float(np.abs(kept - truth).sum())
+        subject += float(truth.sum())
+    return errors / subject
+
+
+def locked(clip: DrawnClip, subject: Subject | None = None, people: int | None = None) -> tuple[list[Masks], list[str]]:
+    lock = SubjectLock(subject, people)
+    return list(lock.masks(clip)), [with_flags(note) for note in lock.notes]
+
+
+APART = DrawnClip([blue(lambda t: 90 + t), red(lambda t: 230 - 0.5 * t, 0.8)], 20)
+
+
+@pytest.mark.parametrize(
+    ("subject", "who"),
+    [
+        (LEFT, 0),
+        (RIGHT, 1),
+        (LARGEST, 0),
+        (MIDDLE, 0),
+        (Subject(x=0.72, y=0.8), 1),
+        (Subject(x=400, y=600, at=Fraction(1, 4)), 0),
+    ],
+    ids=str,
+)
+def test_one_of_two_who_stand_apart_stays_exactly(subject: Subject, who: int) -> None:
+    masks, notes = locked(APART, subject)
+    assert wrong(APART, masks, [who]) < 1e-4
+    assert notes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("subject", "who"), [(LEFT, 0), (RIGHT, 1)])
+def test_people_who_cross_are_not_exchanged(subject: Subject, who: int) -> None:
+    clip = DrawnClip([blue(lambda t: 60 + 3 * t), red(lambda t: 260 - 3 * t)], 66)
+    masks, notes = locked(clip, subject)
+    assert wrong(clip, masks, [who]) < 0.005
+    assert Tracks(clip).count == 2
+    assert notes == []
+
+
+def test_people_who_touch_are_cut_where_they_touch() -> None:
+    clip = DrawnClip([blue(lambda t: 126 - 2 * abs(t - 12)), red(lambda t: 178 + 2 * abs(t - 12))], 25)
+    assert (clip.alpha(12)[154, 110:200] > 0.5).all()
+    masks, _ = locked(clip, LEFT)
+    assert wrong(clip, masks, [0]) < 0.005
+    untouched = masks[12].stays
+    assert untouched is not None
+    assert (untouched[:, :130] == 255).all()
+
+
+def test_people_who_touch_from_the_first_frame_on_are_parted_by_what_comes_later() -> None:
+    clip = DrawnClip([blue(lambda t: 122 - 2 * max(0, t - 6)), red(lambda t: 176)], 30)
+    masks, _ = locked(clip, RIGHT)
+    assert wrong(clip, masks, [1]) < 0.02
+
+
+def test_one_who_leaves_and_returns_is_known_again() -> None:
+    clip = DrawnClip([blue(lambda t: 90), red(lambda t: 260 + 6 * t if t < 20 else 500 - 6 * (t - 8))], 56)
+    assert Tracks(clip).count == 2
+    masks, notes = locked(clip, RIGHT)
+    assert wrong(clip, masks, [1]) < 0.005
+    assert notes == []
+
+
+def test_somebody_else_who_comes_later_is_not_taken_for_one_who_left() -> None:
+    other = Walker((70, 140, 70), lambda t: 500 - 6 * (t - 8), 3)
+    clip = DrawnClip([blue(lambda t: 90), red(lambda t: 260 + 6 * t), other], 50)
+    assert Tracks(clip).count == 3
+    masks, _ = locked(clip, RIGHT)
+    assert wrong(clip, masks, [1]) < 0.005
+
+
+def test_so_many_people_stay_and_no_others() -> None:
+    clip = DrawnClip([blue(lambda t: 60), red(lambda t: 160, 0.8), Walker((70, 140, 70), lambda t: 260, 3, 0.6)], 6)
+    for count, who in ((1, [0]), (2, [0, 1]), (3, [0, 1, 2])):
+        masks, notes = locked(clip, people=count)
+        assert wrong(clip, masks, who) < 1e-4
+        assert notes == []
+    assert locked(clip, people=4)[1] == ["only 3 in this clip: --people 4 keeps all"]
+
+
+def test_one_person_alone_stays_as_they_are() -> None:
+    masks, notes = locked(DrawnClip([blue(lambda t: 90 + t)], 5), LEFT)
+    assert all(mask.stays is None for mask in masks)
+    assert notes == ["only one subject is in this clip: --subject left keeps it"]
+
+
+def test_a_clip_without_anybody_is_told() -> None:
+    masks, notes = locked(DrawnClip([blue(lambda t: 900)], 3), LEFT)
+    assert all(mask.stays is None for mask in masks)
+    assert notes == ["nobody is in this clip: --subject left has no effect"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "told"),
+    [
+        (
+            Subject(x=0.5, y=0.1),
+            r"no subject is there at 0.00 s; subjects are at 0.28,0.7\d, 0.72,0.7\d \(parts of the picture\)",
+        ),
+        (Subject(x=0.5, y=0.1, at=Fraction(30)), "the frames are from 0.00 s to 0.79 s: give a time in there"),
+        (Subject(x=4000, y=20), "the point is outside of the picture of 1280×720"),
+    ],
+    ids=str,
+)
+def test_a_point_without_a_subject_is_told_in_one_line(subject: Subject, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        locked(APART, subject)
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("left", LEFT),
+        (" Middle ", MIDDLE),
+        ("0.5,0.4", Subject(x=0.5, y=0.4)),
+        ((640, 200), Subject(x=640, y=200)),
+        ("640,200@1:02.5", Subject(x=640, y=200, at=Fraction(125, 2))),
+    ],
+)
+def test_a_subject_is_named_in_many_ways(text: object, parsed: Subject) -> None:
+    assert parse_subject(text) == parsed
+    assert parse_subject(parsed) is parsed
+    assert parse_subject(str(parsed)) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "up", "1", "1,2,3", "-1,2", "0.5,0.4@", "0.5,0.4@x", "nan,1", 5, True])
+def test_what_names_no_subject_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="give left, right, largest, middle, or X,Y or X,Y@TIME"):
+        parse_subject(text)
