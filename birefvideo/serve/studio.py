@@ -71,9 +71,7 @@ class Studio:
         self.store.close()
         self.data.close()
 
-    async def receive(
-        self, name: str, chunks: AsyncIterable[bytes], key: str = "", *, is_clip: bool = True
-    ) -> Upload:
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], key: str = "", *, is_clip: bool = True) -> Upload:
         """Store a file as it arrives; return it once it is known to be a clip or a picture.
 
         `key` is one of `new_id` that was given out for it before; `is_clip` is that of `keep`.

@@ -110,9 +110,7 @@ def data_uri(path: Path) -> str:
     return f"data:{content_type(path)};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-async def take(
-    studio: Studio, connection: HTTPConnection, field: str, value: Any, *, is_clip: bool = True
-) -> Upload:
+async def take(studio: Studio, connection: HTTPConnection, field: str, value: Any, *, is_clip: bool = True) -> Upload:
     """Return the file that a client names: inside the value, on this server, or at an address.
 
     Args:
