@@ -22,8 +22,8 @@ from birefvideo.serve import fetch
 from birefvideo.serve.api import Api
 from birefvideo.serve.names import clean_name
 from birefvideo.serve.openapi import description
-from birefvideo.serve.services.cog import with_cog
 from birefvideo.serve.order import Order
+from birefvideo.serve.services.cog import with_cog
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
 
