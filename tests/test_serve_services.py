@@ -24,6 +24,7 @@ pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installe
 import httpx
 from services import Served, client, listening, served
 from studios import stand_in, studio_at, until
+from websockets.sync.client import connect
 
 from birefvideo.serve.services.names import NAMES
 
@@ -426,6 +427,23 @@ def test_odd_bodies_are_refused_and_break_nothing(path: str, server: Served) -> 
                 status = own.post(path, content=body, headers={"content-type": kind}).status_code
                 assert 400 <= status < 500 or path.endswith("initiate"), (body, kind)
     assert httpx.get(f"{server.base}/v1/jobs").json()["jobs"] == []
+
+
+def test_odd_messages_on_a_socket_are_refused_and_break_nothing(server: Served) -> None:
+    task = '[{"taskType": "removeBackground", "taskUUID": "a", "inputs": {"video": "x"}'
+    messages = [
+        *("x", "[1]", "{}", "[" * 3000, '1, "more": [1]', '[{"taskType": ["x"], "taskUUID": {"a": 1}}]'),
+        *(f'{task}, "settings": {{"rgba": [[], {{}}, null, []]}}}}]', f'{task}, "settings": {{"rgba": NaN}}}}]'),
+        *(f'{task}, "model": 3}}]', '[{"taskType": "getResponse"}]', '[{"taskType": "imageUpload", "image": ""}]'),
+        '[{"taskType": "removeBackground", "taskUUID": "\\ud800", "inputs": {"video": "x"}}]',
+        '[{"taskType": "mediaStorage", "taskUUID": "a", "operation": "upload", "media": "%%%"}]',
+    ]
+    with connect(server.base.replace("http", "ws")) as socket:
+        for message in messages:
+            socket.send(message)
+            assert "message" in json.loads(socket.recv(10))["errors"][0], message
+        socket.send('[{"taskType": "ping", "ping": true}]')
+        assert json.loads(socket.recv(10)) == {"data": [{"taskType": "ping", "pong": True}]}
 
 
 _PAGE = Path(__file__).parent.parent / "docs" / "hosted.md"

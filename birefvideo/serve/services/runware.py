@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import uuid
 from hashlib import sha256
 from typing import Any
@@ -39,6 +40,7 @@ def routes(studio: Studio) -> list[BaseRoute]:
     return [WebSocketRoute(path, connected) for path in SOCKETS]
 
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_ID = 36
 """Letters of a UUID; what is longer is a file itself."""
 
@@ -114,6 +116,11 @@ class _Connection:
             await doing(given)
         except BirefvideoError as error:
             await self._refuse(given, refusal(error))
+        except (WebSocketDisconnect, RuntimeError):  # it hung up while it was answered
+            return
+        except Exception as error:
+            _LOG.exception("a task of Runware's interface")
+            await self._refuse(given, RefusedError(500, "failed", f"{type(error).__name__} (unexpected)"))
 
     async def _authenticate(self, given: Values) -> None:
         token = self._studio.settings.token
