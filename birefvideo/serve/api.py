@@ -126,7 +126,7 @@ class Api:
         most = _number(request.query_params, "limit", 50, 500)
         before = _number(request.query_params, "before", None, None)
         found = self._studio.jobs(most or 0, before)
-        more = found[-1].number if len(found) == most else None
+        more = found[-1].number if found and len(found) == most else None
         return JSONResponse({"jobs": [job_view(self._studio, job) for job in found], "before": more})
 
     async def add_job(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from birefvideo.serve.faults import RefusedError, refusal
 from birefvideo.serve.guard import Guard
 from birefvideo.serve.pages import pages
 from birefvideo.serve.services import SERVICES
+from birefvideo.serve.services.webhooks import Messenger
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
 
@@ -27,14 +29,17 @@ def make_app(settings: Settings, studio: Studio) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         studio.open()
+        telling = asyncio.create_task(Messenger(studio, SERVICES).run())
         try:
             yield
         finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             await studio.close()
 
     routes = [*Api(studio).routes(), *pages(settings)]
     for service in SERVICES.values():
-        routes += service(studio)
+        routes += service.routes(studio)
     return Starlette(
         routes=routes,
         lifespan=lifespan,

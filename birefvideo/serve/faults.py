@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from birefvideo.errors import BirefvideoError, InputError, OptionError
+from birefvideo.errors import BirefvideoError, DeviceError, InputError, ModelError, OptionError
+
+_KINDS = {
+    OptionError: (400, "bad_option"),
+    InputError: (422, "bad_input"),
+    ModelError: (422, "no_weights"),
+    DeviceError: (422, "no_device"),
+}
+"""Status and kind of our own errors, where they are the request's and not ours."""
 
 
 class RefusedError(BirefvideoError):
@@ -26,8 +34,7 @@ def refusal(error: BirefvideoError) -> RefusedError:
     """Return any error of ours as one that a request is refused with."""
     if isinstance(error, RefusedError):
         return error
-    kinds = {OptionError: (400, "bad_option"), InputError: (422, "bad_input")}
-    status, kind = next((found for base, found in kinds.items() if isinstance(error, base)), (500, "failed"))
+    status, kind = next((found for base, found in _KINDS.items() if isinstance(error, base)), (500, "failed"))
     return RefusedError(status, kind, str(error))
 
 

@@ -24,8 +24,8 @@ _SECONDS = 3600.0
 """Seconds for a whole file."""
 
 
-async def fetch(studio: Studio, url: str) -> Upload:
-    """Fetch a clip.
+async def fetch(studio: Studio, url: str, *, is_clip: bool = True) -> Upload:
+    """Fetch a clip, or where `is_clip` is False the file of an option.
 
     Raises:
         RefusedError: the address is not allowed, or there is no file.
@@ -35,7 +35,7 @@ async def fetch(studio: Studio, url: str) -> Upload:
     async with _answer(url, studio.settings.urls) as answer:
         studio.check_announced(answer.headers.get("content-length"))
         name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-        return await studio.receive(name, _within(answer.aiter_bytes(), deadline))
+        return await studio.receive(name, _within(answer.aiter_bytes(), deadline), is_clip=is_clip)
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
     timeout = httpx.Timeout(_SILENCE, connect=_CONNECT)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client:
         for _ in range(_MOST_REDIRECTS):
-            request = await _request(client, url, allowed)
+            request = await request_to(client, "GET", url, allowed)
             try:
                 answer = await client.send(request, stream=True)
             except httpx.HTTPError as error:
@@ -62,7 +62,22 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
     raise _cannot(f"it leads on more than {_MOST_REDIRECTS} times")
 
 
-async def _request(client: httpx.AsyncClient, url: str, allowed: str) -> httpx.Request:
+async def request_to(
+    client: httpx.AsyncClient, method: str, url: str, allowed: str, *, content: bytes = b"", **headers: str
+) -> httpx.Request:
+    """Return a request to an address, made to the very number that was checked.
+
+    Args:
+        client: which sends it; it must follow no redirects.
+        method: GET or POST.
+        url: the address.
+        allowed: one of `settings.URLS`.
+        content: the body.
+        headers: those of the request, with _ for -.
+
+    Raises:
+        RefusedError: the address is not allowed.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
@@ -74,9 +89,10 @@ async def _request(client: httpx.AsyncClient, url: str, allowed: str) -> httpx.R
     shown = f"[{address}]" if ":" in address else address
     target = parts._replace(netloc=f"{shown}:{port}", fragment="").geturl()
     return client.build_request(
-        "GET",
+        method,
         target,
-        headers={"Host": parts.netloc},
+        headers={"Host": parts.netloc, **{name.replace("_", "-"): value for name, value in headers.items()}},
+        content=content or None,
         extensions={"sni_hostname": host},  # which TLS is checked against
     )
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import mimetypes
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -57,15 +57,21 @@ def zip_answer(folder: Path) -> Response:
     """
     if not folder.is_dir():
         raise not_found("folder of that name")
-    headers = {"content-disposition": f"attachment; filename*=utf-8''{_quoted(folder.name)}.zip"}
-    return StreamingResponse(_zipped(folder), media_type="application/zip", headers=headers)
+    paths = sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink())
+    return zip_of(f"{folder.name}.zip", {f"{folder.name}/{path.name}": path for path in paths})
 
 
-def _zipped(folder: Path) -> Iterator[bytes]:
+def zip_of(name: str, paths: Mapping[str, Path]) -> Response:
+    """Return files as a zip of that name, each under the name that it is to have in it."""
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+    return StreamingResponse(_zipped(paths), media_type="application/zip", headers=headers)
+
+
+def _zipped(paths: Mapping[str, Path]) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as made:
-        for path in sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink()):
-            entry = zipfile.ZipInfo.from_file(path, f"{folder.name}/{path.name}")
+        for name, path in paths.items():
+            entry = zipfile.ZipInfo.from_file(path, name)
             with made.open(entry, "w", force_zip64=True) as target, path.open("rb") as source:
                 while block := source.read(_BLOCK):
                     target.write(block)
@@ -92,7 +98,3 @@ class _Sink:
     def taken(self) -> bytes:
         data, self._data = bytes(self._data), bytearray()
         return data
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")

@@ -25,6 +25,10 @@ COOKIE = "birefvideo_token"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN_PATHS = ("/login", "/favicon.ico")
 """What may be asked without a token."""
+_OPEN_FOLDERS = ("/page/", "/files/")
+"""What is below these too: files whose address, which nobody guesses, is the key to them, as with hosted services."""
+SOCKETS = ("/", "/v1", "/runware")
+"""WebSockets that ask for the token in their first message."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
@@ -108,7 +112,8 @@ class Guard:
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         token = self._settings.token
-        is_open = scope["path"] in _OPEN_PATHS or scope["path"].startswith("/page/")
+        is_socket = scope["type"] == "websocket"
+        is_open = scope["path"] in (SOCKETS if is_socket else _OPEN_PATHS) or scope["path"].startswith(_OPEN_FOLDERS)
         if token is None or is_open or (scope["type"] == "http" and scope["method"] == "OPTIONS"):
             return
         if any(same(shown, token) for shown in shown_tokens(headers)):

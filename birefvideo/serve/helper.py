@@ -87,6 +87,14 @@ def catalogue() -> Values:
     return {"formats": [asdict(row) for row in formats()], "models": rows}
 
 
+def picture(**values: Any) -> Values:
+    """Make of a picture of ours one of another kind, size or cut; return its size."""
+    from birefvideo.serve.pictures import finish
+
+    width, height = finish(**values)
+    return {"width": width, "height": height}
+
+
 @lru_cache(maxsize=1)
 def _session() -> Session:
     from birefvideo.family.variants import EMBEDDED
@@ -144,6 +152,7 @@ _TASKS: dict[str, Callable[..., Values]] = {
     "frame": frame,
     "advise": advise,
     "catalogue": catalogue,
+    "picture": picture,
 }
 
 

@@ -118,7 +118,7 @@ def _does(summary: str, answers: Schema, *parameters: Schema, body: Schema | Non
 
 
 def _clip_body(*, with_options: bool) -> Schema:
-    options = _option_schemas() if with_options else {}
+    options = option_schemas() if with_options else {}
     video = {"type": "string", "contentMediaType": "application/octet-stream", "description": "The clip."}
     files = {
         option.name: {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -142,7 +142,8 @@ def _clip_body(*, with_options: bool) -> Schema:
     }
 
 
-def _option_schemas() -> Schema:
+def option_schemas() -> Schema:
+    """Return the schema of every option of a job by its name."""
     found: Schema = {}
     for option in fields(Options):
         kind = "boolean" if is_flag(option.name) else ["string", "number", "array"]

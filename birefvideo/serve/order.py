@@ -130,6 +130,11 @@ def takes_file(name: str) -> bool:
     return bool(_FILES.search(option.metadata["metavar"]))
 
 
+def file_options() -> list[str]:
+    """Return the names of the options that take a file."""
+    return [option.name for option in fields(Options) if takes_file(option.name)]
+
+
 def _value(name: str, value: object) -> Value:
     """Return a value as the command line has it; flags that are as they are by default are left out later."""
     (option,) = (option for option in fields(Options) if option.name == name)

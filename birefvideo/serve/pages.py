@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from birefvideo.serve.bodies import read_body
 from birefvideo.serve.guard import COOKIE, same
 from birefvideo.serve.openapi import description
+from birefvideo.serve.services.cog import with_cog
 from birefvideo.serve.settings import Settings
 
 _PAGE = Path(__file__).parent / "page"
@@ -29,7 +30,7 @@ def pages(settings: Settings) -> list[BaseRoute]:
         return _page("docs.html")
 
     async def openapi(request: Request) -> Response:
-        return JSONResponse(description())
+        return JSONResponse(with_cog(description()))
 
     async def icon(request: Request) -> Response:
         return FileResponse(_PAGE / "icon.svg", media_type="image/svg+xml")

@@ -114,6 +114,11 @@ class Store:
         row = self._base.execute("select * from uploads where id = ?", (key,)).fetchone()
         return Upload(**_values(row)) if row else None
 
+    def uploads(self, most: int) -> list[Upload]:
+        """Return the newest uploads."""
+        rows = self._base.execute("select * from uploads order by created desc limit ?", (most,))
+        return [Upload(**_values(row)) for row in rows]
+
     def touch_upload(self, key: str) -> None:
         """Remember that an upload was needed."""
         self._base.execute("update uploads set used = ? where id = ?", (time.time(), key))
@@ -151,6 +156,17 @@ class Store:
         if service is None:
             return self._jobs("where number < ? order by number desc limit ?", last, limit)
         return self._jobs("where number < ? and service = ? order by number desc limit ?", last, service, limit)
+
+    def noted(self, service: str, name: str, value: str) -> Job | None:
+        """Return the newest job of a service that has a note of that value, or None."""
+        where = "where service = ? and json_extract(notes, '$.' || ?) = ? order by number desc limit 1"
+        return next(iter(self._jobs(where, service, name, value)), None)
+
+    def untold(self) -> list[Job]:
+        """Return the jobs with an address in their note "webhook" that has not been told yet how they ended."""
+        return self._jobs(
+            "where json_extract(notes, '$.webhook') is not null and json_extract(notes, '$.told') is null"
+        )
 
     def in_state(self, state: str) -> list[Job]:
         """Return the jobs in a state, the oldest first."""

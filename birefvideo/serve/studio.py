@@ -71,8 +71,10 @@ class Studio:
         self.store.close()
         self.data.close()
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes]) -> Upload:
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], key: str = "", *, is_clip: bool = True) -> Upload:
         """Store a file as it arrives; return it once it is known to be a clip or a picture.
+
+        `key` is one of `new_id` that was given out for it before; `is_clip` is that of `keep`.
 
         Raises:
             RefusedError: it is larger than allowed, or there is no room.
@@ -82,7 +84,7 @@ class Studio:
         try:
             async for chunk in chunks:
                 await incoming.write(chunk)
-            return await self.keep(incoming, name)
+            return await self.keep(incoming, name, key, is_clip=is_clip)
         finally:
             incoming.drop()
 
@@ -105,7 +107,7 @@ class Studio:
         if length is not None and length.isdecimal() and int(length[:30]) > most:
             raise RefusedError(413, "too_large", f"the body is larger than {most:,} bytes: make the clip smaller first")
 
-    async def keep(self, incoming: Incoming, name: str, *, is_clip: bool = True) -> Upload:
+    async def keep(self, incoming: Incoming, name: str, key: str = "", *, is_clip: bool = True) -> Upload:
         """Make an upload of a file that has arrived, if it is a clip or a picture.
 
         Where `is_clip` is False, it is the file of an option, which is looked at with the job.
@@ -114,7 +116,7 @@ class Studio:
             InputError: it is none, or larger than allowed.
         """
         await incoming.finish()
-        key, name, now = new_id(), clean_name(name), time.time()
+        key, name, now = key or new_id(), clean_name(name), time.time()
         folder = self.data.make("uploads", key)
         place = folder / name
         try:

@@ -1,6 +1,6 @@
 """Interfaces of hosted services, so that their clients run unchanged: a module each, and its row here.
 
-A module has `routes(studio) -> list[BaseRoute]`: Starlette routes, of HTTP or WebSocket, made of what `studio.Studio`
+A row has `routes(studio) -> list[BaseRoute]`: Starlette routes, of HTTP or WebSocket, made of what `studio.Studio`
 offers and nothing else:
 
 * a file: `bodies.read_form` (files become uploads as they arrive), `bodies.receive_raw`, `fetch.fetch(studio, url)`, or
@@ -21,11 +21,35 @@ before. Paths must not be those of another row: ours are /v1/jobs, /v1/uploads, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.routing import BaseRoute
 
+from birefvideo.serve.services import cog, fal, places, remove_bg, replicate, runware, unscreen
+from birefvideo.serve.services.webhooks import nothing
+from birefvideo.serve.store import Job
 from birefvideo.serve.studio import Studio
 
-SERVICES: dict[str, Callable[[Studio], list[BaseRoute]]] = {}
-"""Routes of each service by its name."""
+
+@dataclass(frozen=True)
+class Service:
+    """An interface."""
+
+    routes: Callable[[Studio], list[BaseRoute]]
+    """Where it answers."""
+    news: Callable[[Studio, Job, str], Coroutine[Any, Any, dict[str, Any]]] = nothing
+    """What a webhook is told of a job of this service at an event."""
+
+
+SERVICES = {
+    "files": Service(places.routes),
+    "replicate": Service(replicate.routes, replicate.news),
+    "cog": Service(cog.routes, cog.news),
+    "fal": Service(fal.routes, fal.news),
+    "runware": Service(runware.routes, runware.news),
+    "unscreen": Service(unscreen.routes, unscreen.news),
+    "remove.bg": Service(remove_bg.routes),
+}
+"""Each service by its name, which its jobs have."""
