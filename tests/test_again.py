@@ -26,7 +26,7 @@ class Told:
     def run(self, source: Path, targets: Sequence[Target], options: Options, **choices: Any) -> Result:
         paths = [target.path for target in targets]
         self.jobs[str(source)] = options, paths
-        self.commands[str(source)] = [word for words in choices["command"] for word in words]
+        self.commands[str(source)] = [word for words in choices["command"] or () for word in words]
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -80,6 +80,12 @@ def test_the_command_makes_that_job_and_no_other(told: Told, words: list[str]) -
         told.jobs.clear()
         invoke(*command[2:], "--overwrite")
         assert told.jobs == {name: made[name]}
+
+
+@pytest.mark.parametrize("how", [["--json"], ["--progress", "json"]])
+def test_the_words_of_a_program_are_not_told(told: Told, how: list[str]) -> None:
+    invoke("clip.mp4", *how)
+    assert told.commands == {"clip.mp4": []}
 
 
 def test_a_clip_with_a_name_like_an_option_is_no_option(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.frames import Alpha
 from birefvideo.jobs import receipts_and_review
-from birefvideo.jobs.review import Clip, Redrawable, Reviewable, render
+from birefvideo.jobs.review import Clip, Redrawable, Reviewable, render, script
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -96,6 +96,7 @@ def test_no_text_breaks_out_of_the_page(tmp_path: Path) -> None:
     )
     assert "<img" not in page
     assert data_of(page)["title"] == name
+    assert f"<script>{script()}</script>" in page and "{{" not in script(), "a server allows it by its hash"
 
 
 @pytest.mark.parametrize("name", ["plain", "wide_pixels", "odd_444", "hdr", "ten_bit"])
@@ -230,6 +231,20 @@ def test_keys_and_clicks_lead_to_frames(browser: Browser) -> None:
         browser.key(key)
         assert browser.run("view") == view
         assert browser.run("document.querySelector('[data-view][aria-pressed=true]').dataset.view") == view
+
+
+@needs_chromium
+def test_zoom_is_in_pixels_of_the_picture_and_what_does_not_fit_is_reached(browser: Browser) -> None:
+    settled(browser)
+    fitting = browser.run("stage.clientWidth")
+    browser.run("document.querySelector('[data-zoom=\"4\"]').click()")
+    assert browser.run("stage.clientWidth * devicePixelRatio / data.width") == pytest.approx(4, abs=0.01)
+    browser.run("document.getElementById('window').scrollTo(1e6, 1e6)")
+    gap = "stage.getBoundingClientRect().bottom - document.getElementById('window').getBoundingClientRect().bottom"
+    assert abs(browser.run(gap)) <= 20
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.key("z")
+    assert browser.run("stage.clientWidth") == fitting
 
 
 @needs_chromium

@@ -89,14 +89,15 @@ class Hand:
         if shape:
             self.browser.run(f"document.querySelector('[data-shape={shape}]').click()")
 
-    def on_screen(self, places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        self.browser.run("canvas.scrollIntoView({block: 'center'})")
+    def on_screen(self, places: Sequence[tuple[float, float]], *, scroll: bool = True) -> list[tuple[float, float]]:
+        if scroll:
+            self.browser.run("canvas.scrollIntoView({block: 'center'})")
         x, y, w, h = self.browser.run("(b => [b.x, b.y, b.width, b.height])(stage.getBoundingClientRect())")
         left, top = self.browser.run("[visualViewport.offsetLeft, visualViewport.offsetTop]")
         return [(x + across * w - left, y + down * h - top) for across, down in places]
 
-    def mouse(self, *places: tuple[float, float], pointer: str = "mouse") -> None:
-        points = self.on_screen(places)
+    def mouse(self, *places: tuple[float, float], pointer: str = "mouse", scroll: bool = True) -> None:
+        points = self.on_screen(places, scroll=scroll)
         kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
         for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
             how = {"button": "left", "buttons": 1, "clickCount": 1, "pointerType": pointer}
@@ -150,6 +151,19 @@ def hand(one_browser: Browser, videos: tuple[Path, Path], tmp_path: Path) -> Ite
 
 def near(shape: Shape, points: Sequence[tuple[float, float]], pixels: float = 0.01) -> bool:
     return bool(np.abs(np.subtract(shape.points, points)).max() <= pixels)
+
+
+def test_strokes_on_an_enlarged_picture_lie_where_they_were_drawn_and_do_not_move_it(hand: Hand) -> None:
+    hand.browser.resize(700, 900)
+    hand.browser.run("data.width *= 10; data.height *= 10; document.querySelector('[data-zoom=\"2\"]').click()")
+    assert hand.browser.run("stage.clientWidth > 1.5 * $('window').clientWidth")
+    hand.browser.run("$('window').scrollTo(200, 150)")
+    at = hand.browser.run("[$('window').scrollLeft, $('window').scrollTop]")
+    middle = [(0.35, 0.35), (0.5, 0.45)]
+    hand.mouse(*middle, scroll=False)
+    assert hand.browser.run("[$('window').scrollLeft, $('window').scrollTop]") == at
+    (mark,) = hand.marks.marks
+    assert near(mark.keys[0].shape, middle, 1 / hand.browser.run("stage.clientWidth"))
 
 
 @pytest.mark.parametrize(

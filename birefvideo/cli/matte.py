@@ -225,7 +225,9 @@ def matte(
         look_ahead(planned, chosen, failures, **choices)
         end(failures, len(found.missing), total)
         return
-    work = Work(chosen, choices, failures, outcomes, quiet=quiet, command=again(ctx))
+    # To whoever reads what a program had made, the program's own paths say nothing.
+    command = again(ctx) if events is None else None
+    work = Work(chosen, choices, failures, outcomes, quiet=quiet, command=command)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)

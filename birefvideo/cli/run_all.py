@@ -41,7 +41,7 @@ class Work:
         failures: takes the errors.
         outcomes: takes what became of every input.
         quiet: print errors and losses only.
-        command: what words the command for one job, for its review page.
+        command: what words the command for one job, for its review page; None: it is not told.
     """
 
     def __init__(

@@ -77,7 +77,9 @@ class Outlook:
             "frames_done": self.frames_done,
             "seconds": None if seconds is None else round(seconds, 1),
             "seconds_a_frame": None if measured is None else measured.seconds,
-            "disk": None if disk is None else {"needed": disk.needed, "free": disk.free, "short": disk.is_short},
+            "disk": None
+            if disk is None
+            else {"needed": disk.needed, "free": disk.free, "short": disk.is_short, "alpha": disk.alpha},
         }
 
 
@@ -92,6 +94,7 @@ def outlook(
     receipts: bool = True,
     review: bool = False,
     strict: bool = False,
+    keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
 ) -> Outlook:
     """Return what `jobs.run.run` would do with the same arguments; nothing is written where the outputs would go.
@@ -99,7 +102,9 @@ def outlook(
     Raises:
         BirefvideoError: as the job would, as far as that is known before it runs.
     """
-    plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
+    plan, model = planned(
+        source, targets, options, load, receipts=receipts, review=review, strict=strict, keep_cache=keep_cache
+    )
     why = plan.why_model
     if (skip_done if skip_done is not None else not overwrite) and finished_earlier(plan, review=review):
         return Outlook(plan, why, was_done=True)

@@ -17,8 +17,6 @@ from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import Suspect
 
 _TEMPLATE = Path(__file__).with_name("review.html")
-_SCRIPTS = {f"{name}_script": Path(__file__).with_name(f"review_{name}.js") for name in ("marks", "draw")}
-"""What the page's slots for scripts hold."""
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 _TITLE = ": matte review</title>"
@@ -104,9 +102,22 @@ def render(reviewable: Reviewable) -> str:
         "data": _for_script(data),
         "matte": _content(reviewable.matte),
         "source": _content(reviewable.source),
-        **{slot: path.read_text(encoding="utf-8") for slot, path in _SCRIPTS.items()},
     }
-    return _SLOT.sub(lambda found: filled[found[1]], _TEMPLATE.read_text(encoding="utf-8"))
+    return _SLOT.sub(lambda found: filled[found[1]], _template())
+
+
+def script() -> str:
+    """Return the script of every such page, by whose hash a server may let it run and nothing else."""
+    return _template().rpartition("<script>")[2].partition("</script>")[0]
+
+
+def _template() -> str:
+    """Return the page with its whole script and with slots for what is shown."""
+    html = _TEMPLATE.read_text(encoding="utf-8")
+    for name in ("marks", "draw"):
+        script = _TEMPLATE.with_name(f"review_{name}.js").read_text(encoding="utf-8")
+        html = html.replace(f"{{{{{name}_script}}}}", script)
+    return html
 
 
 def _link(clip: Clip) -> str | None:

@@ -58,7 +58,7 @@ function edgeBefore(index) {
   return Math.max(0, rounded((earlier + timeOf(index)) / 2, 4));
 }
 function edgeAfter(index) { return rounded((timeOf(index) + timeOf(index + 1)) / 2, 4); }
-function frameOf(time) { return frameAt(time - data.lead); }
+function frameNear(time) { return frameAt(time - data.lead); }
 function whenDrawn(mark) { return mark.at ?? mark.time ?? mark.from ?? (mark.keys ? mark.keys[0].time : timeOf(0)); }
 function howLong(mark) {
   if (mark.keys) return "keys";
@@ -72,7 +72,7 @@ function setHowLong(index, how) {
   const carry = how === "seen" || (how === "range" && isCarried(mark));
   if (isArea) fields.carry = carry ? true : undefined;
   if (carry || how === "frame") fields.time = at;
-  if (how === "range") [fields.from, fields.to] = [edgeBefore(frameOf(at)), edgeAfter(count - 1)];
+  if (how === "range") [fields.from, fields.to] = [edgeBefore(frameNear(at)), edgeAfter(count - 1)];
   alter(index, fields);
 }
 
@@ -80,13 +80,13 @@ function setHowLong(index, how) {
 function shapesAt(mark, index) {
   const time = timeOf(index), carried = isCarried(mark);
   if (mark.keys) {
-    const near = mark.keys.filter(key => frameOf(key.time) === index);
+    const near = mark.keys.filter(key => frameNear(key.time) === index);
     if (near.length || carried) return near;
     const after = mark.keys.findIndex(key => key.time > time);
     return after > 0 ? [between(mark.keys[after - 1], mark.keys[after], time)] : [];
   }
   if (carried || mark.do === "subject" || howLong(mark) === "frame")
-    return frameOf(mark.time ?? timeOf(0)) === index ? [mark] : [];
+    return frameNear(mark.time ?? timeOf(0)) === index ? [mark] : [];
   return time >= (mark.from ?? 0) && time <= (mark.to ?? Infinity) ? [mark] : [];
 }
 function between(one, two, time) {
@@ -203,6 +203,7 @@ function finish() {
 }
 canvas.onpointerdown = event => {
   if (!event.isPrimary || event.button !== 0) return;
+  event.stopPropagation();  // what lies around an enlarged picture would move it
   const place = cursor = here(event);
   pointer = event.pointerId;
   canvas.setPointerCapture(pointer);
@@ -347,7 +348,7 @@ function row(mark, index) {
   const dot = document.createElement("i");
   dot.className = mark.do;
   go.append(dot, `${nameOf(mark)} · ${clock(at)}`);
-  go.onclick = () => { chosen = index; show(frameOf(at)); listMarks(); };
+  go.onclick = () => { chosen = index; show(frameNear(at)); listMarks(); };
   item.append(go);
   const how = howLong(mark);
   if (mark.do === "subject") item.append("for the whole clip");
@@ -383,7 +384,8 @@ function quotedPath(name) { return name.startsWith("~/") ? `~/${quoted(name.slic
 function commandAgain() {
   let name = $("file").value || $("file").defaultValue;
   if (!data.command)
-    return `The same call of birefvideo.matte, with marks=${JSON.stringify(name)}, keep_cache=True, overwrite=True`;
+    return `A program began this job. Begin it again with --marks ${quotedPath(name)} --keep-cache --overwrite, `
+      + `or in Python with marks=${JSON.stringify(name)}, keep_cache=True, overwrite=True`;
   if (name.startsWith("-")) name = `./${name}`;
   const hasSubject = doc.marks.some(mark => mark.do === "subject");
   const words = data.command.filter(([flag]) => !(hasSubject && /^--(subject|people)(=|$)/.test(flag))).flat();

@@ -85,9 +85,9 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
-    plan, model = planned(source, targets, options, load, receipts=receipts, review=review, strict=strict)
-    if keep_cache or options.is_directed:
-        plan = in_two_passes(plan)
+    plan, model = planned(
+        source, targets, options, load, receipts=receipts, review=review, strict=strict, keep_cache=keep_cache
+    )
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review)
@@ -136,6 +136,7 @@ def planned(
     receipts: bool,
     review: bool,
     strict: bool,
+    keep_cache: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     checked = checked_input(source, targets, options)
@@ -161,7 +162,8 @@ def planned(
         why_model=choice.reason or model.identity.reason,
         advice=choice.advice,
     )
-    return with_earlier_batch(plan), model
+    plan = with_earlier_batch(plan)
+    return in_two_passes(plan) if keep_cache or options.is_directed else plan, model
 
 
 def _run_planned(
