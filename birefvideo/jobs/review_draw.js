@@ -54,8 +54,7 @@ function say(line) { $("said").textContent = line; }
 function clock(seconds) { return stamp(Math.max(0, seconds - data.lead)); }
 function timeOf(index) { return data.times[index] + data.lead; }
 function edgeBefore(index) {
-  const earlier = index ? timeOf(index - 1) : 2 * timeOf(0) - timeOf(1);
-  return Math.max(0, rounded((earlier + timeOf(index)) / 2, 4));
+  return index ? rounded((timeOf(index - 1) + timeOf(index)) / 2, 4) : Math.floor(timeOf(0) * 1e4) / 1e4;
 }
 function edgeAfter(index) { return rounded((timeOf(index) + timeOf(index + 1)) / 2, 4); }
 function frameNear(time) { return frameAt(time - data.lead); }
@@ -333,7 +332,7 @@ function select(index, mark, name) {
 }
 function ends(index, mark, name) {
   return ["from", "to"].flatMap(field => {
-    const value = (mark[field] ?? null) === null ? "" : rounded(mark[field] - data.lead, 4);
+    const value = (mark[field] ?? null) === null ? "" : rounded(mark[field] - data.lead, 3) || 0;
     const input = control("input", index, field, {type: "number", step: "any", value});
     input.onchange = () => alter(index, {[field]: input.value === "" ? undefined : rounded(Number(input.value) + data.lead, 4)});
     const button = control("button", index, `${field}-here`, {textContent: "here", ariaLabel: `${name}: ${field} this frame`});
