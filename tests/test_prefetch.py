@@ -338,7 +338,7 @@ def test_random_fanouts_end_cleanly() -> None:
 
 EXITS_IN_THE_MIDDLE = """
 import itertools, torch
-from birefvideo.prefetch import Fanout, in_parallel, prefetch, Once, thread_count
+from birefvideo.prefetch import Fanout, in_parallel, prefetch
 
 def work():
     x = torch.ones(1000, 1000)
@@ -435,7 +435,7 @@ def test_a_value_that_many_threads_ask_for_is_computed_once() -> None:
 
 
 def test_a_value_whose_computation_fails_is_tried_again() -> None:
-    answers = iter([ZeroDivisionError(), 3])
+    answers: Iterator[int | Exception] = iter([ZeroDivisionError(), 3])
 
     def compute() -> int:
         answer = next(answers)
