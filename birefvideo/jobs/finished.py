@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, read
+from birefvideo.jobs.timelines import timeline_paths
 
 _BY_CHANCE = ("batch", "threads")
 """Settings that follow from what else the computer does, where the user does not say."""
@@ -27,12 +30,13 @@ def job_key(plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
+def finished_earlier(plan: Plan, *, review: bool, timeline: Sequence[str] = ()) -> list[Entry] | None:
     """Return the receipts' entries of a job's outputs if an earlier run made all of them and nothing has changed since.
 
     Args:
         plan: the job.
         review: whether its review page belongs to it.
+        timeline: kinds of timeline files that do.
     """
     key, source = job_key(plan), plan.source.path
     found: list[Entry] = []
@@ -44,6 +48,8 @@ def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
             return None
         found.append(entry)
     if review and not review_page(source, plan.targets).exists():
+        return None
+    if not all(map(is_timeline, timeline_paths(source, plan.targets, timeline))):
         return None
     try:
         with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock

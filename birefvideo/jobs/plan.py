@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+from birefvideo.editing.kinds import KINDS, SUFFIX
 from birefvideo.errors import OptionError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
@@ -169,7 +170,9 @@ def plan_targets(
     is_folder = out is None or into or out.is_dir()
     targets = _named_targets(source, out, is_folder, names, options or Options())
     paths = [target.path for target in targets]
-    beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
+    review = review_page(source, targets)
+    longest = review.with_name(f"{stem_of(source)}{SUFFIX}.{max(KINDS, key=len)}")
+    beside = (*map(receipt_path, paths), review, longest, job_folder(targets, source))
     for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets
