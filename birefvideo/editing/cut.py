@@ -13,9 +13,10 @@ from birefvideo.media.timecode import advanced
 
 MADE_BY = "made by birefvideo"
 """What every timeline file of ours holds in its head."""
-RATES = tuple(
-    sorted(rate for whole in (24, 30, 48, 60, 120) for rate in (Fraction(whole), Fraction(whole * 1000, 1001)))
-) + (Fraction(25), Fraction(50), Fraction(100))
+RATES = (
+    *map(Fraction, (24, 25, 30, 48, 50, 60, 100, 120)),
+    *(Fraction(whole * 1000, 1001) for whole in (24, 30, 48, 60, 120)),
+)
 """Frames a second that editors have timelines of."""
 _SAME = Fraction(1, 2000)
 """Part of a rate by which a measured one may differ: 24 and 23.976 differ by twice that."""

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
-from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.plan import Plan, review_page, timeline_paths
 from birefvideo.jobs.receipt import Entry, read
-from birefvideo.jobs.timelines import timeline_paths
 
 _BY_CHANCE = ("batch", "threads")
 """Settings that follow from what else the computer does, where the user does not say."""

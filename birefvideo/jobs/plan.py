@@ -170,9 +170,8 @@ def plan_targets(
     is_folder = out is None or into or out.is_dir()
     targets = _named_targets(source, out, is_folder, names, options or Options())
     paths = [target.path for target in targets]
-    review = review_page(source, targets)
-    longest = review.with_name(f"{stem_of(source)}{SUFFIX}.{max(KINDS, key=len)}")
-    beside = (*map(receipt_path, paths), review, longest, job_folder(targets, source))
+    beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
+    beside += timeline_paths(source, targets, KINDS)
     for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets
@@ -214,6 +213,11 @@ def review_targets(source: Path, targets: Sequence[Target], options: Options) ->
 def review_page(source: Path, targets: Sequence[Target]) -> Path:
     """Where the review page of these outputs lies."""
     return targets[0].path.parent / f"{stem_of(source)}_review.html"
+
+
+def timeline_paths(source: Path, targets: Sequence[Target], kinds: Iterable[str]) -> tuple[Path, ...]:
+    """Where the timeline files of these outputs lie."""
+    return tuple(targets[0].path.parent / f"{stem_of(source)}{SUFFIX}.{kind}" for kind in kinds)
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:

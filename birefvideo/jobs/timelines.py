@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from birefvideo.editing.cut import Cut, Mark, Media, Sound, may_drop, plain, timeline_rate
-from birefvideo.editing.kinds import KINDS, SUFFIX, is_timeline
+from birefvideo.editing.kinds import KINDS, is_timeline
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.doubts import Doubt, what_is_wrong
-from birefvideo.jobs.plan import Plan, Target
+from birefvideo.jobs.plan import Plan, Target, timeline_paths
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
@@ -30,12 +30,6 @@ _WORDS = {
 """What a suspected frame is suspected of, by `Suspect.kind`."""
 _HOUR = 3600
 """Seconds of time code at which a timeline begins whose clip has none, as editors have it."""
-
-
-def timeline_paths(source: Path, targets: Sequence[Target], kinds: Sequence[str]) -> tuple[Path, ...]:
-    """Where the timeline files of these outputs lie."""
-    folder = targets[0].path.parent
-    return tuple(folder / f"{stem_of(source)}{SUFFIX}.{kind}" for kind in kinds)
 
 
 def check_timelines(source: VideoInfo, targets: Sequence[Target], kinds: Sequence[str]) -> None:
