@@ -22,8 +22,8 @@ _SAME = Fraction(1, 2000)
 """Part of a rate by which a measured one may differ: 24 and 23.976 differ by twice that."""
 _SLOWER = Fraction(49, 50)
 """Part of an uneven clip's mean rate that the timeline's has at least."""
-_MOST_MULTIPLE = 24
-"""Times that a picture may be repeated to fill a timeline's rate."""
+_MOST_MULTIPLE, _MOST_REPEATED = 24, 60
+"""Times that a picture may be repeated to fill a timeline's rate, and what that rate is at most."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
@@ -120,6 +120,8 @@ def timeline_rate(rate: Fraction) -> tuple[Fraction, int]:
     """Return the rate of a timeline for a clip of a mean `rate`, and how many of its frames a picture lasts."""
     for times in range(1, _MOST_MULTIPLE + 1):
         nearest = min(RATES, key=lambda known: abs(known - rate * times))
+        if times > 1 and nearest > _MOST_REPEATED:
+            break
         if abs(nearest - rate * times) < _SAME * nearest:
             return nearest, times
     faster = [known for known in RATES if known >= _SLOWER * rate]
