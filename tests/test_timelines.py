@@ -308,6 +308,16 @@ def test_a_file_of_someone_else_is_in_the_way_and_ours_is_replaced(copy: GetClip
     assert "one_frame_alpha.webm" in place.read_text()
 
 
+def test_a_timeline_of_another_job_is_not_taken_for_this_ones(copy: GetClip, network: Path) -> None:
+    source = copy("plain")
+    job: dict[str, Any] = {"to": "prores", "model": str(network), "end": 0.1}
+    birefvideo.matte(source, **job, timeline="edl")
+    assert birefvideo.matte(source, **job, timeline="edl").was_done
+    birefvideo.matte(source, to="webm", model=str(network), end=0.1, timeline="edl")
+    with pytest.raises(OutputError, match=r"plain_alpha\.mov exists already"):
+        birefvideo.matte(source, **job, timeline="edl")
+
+
 def test_the_command_tells_where_they_are_and_knows_when_they_are_done(copy: GetClip, network: Path) -> None:
     source = copy("one_frame")
     command = ["matte", str(source), "--model", str(network), "--to", "prores", "--timeline", "fcpxml,otio"]

@@ -12,7 +12,7 @@ from birefvideo.colour import Colour
 from birefvideo.media.timecode import advanced
 
 MADE_BY = "made by birefvideo"
-"""What every timeline file of ours holds in its head."""
+"""What every timeline file of ours holds in its head: how `Cut.mark` begins."""
 RATES = (
     *map(Fraction, (24, 25, 30, 48, 50, 60, 100, 120)),
     *(Fraction(whole * 1000, 1001) for whole in (24, 30, 48, 60, 120)),
@@ -94,6 +94,8 @@ class Cut:
 
     name: str
     """Its title."""
+    mark: str
+    """Whose it is: `MADE_BY`, and of which job."""
     rate: Fraction
     """Frames a second: one of `RATES`."""
     is_drop: bool

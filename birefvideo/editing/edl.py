@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from birefvideo.editing.cut import MADE_BY, Cut, Media
+from birefvideo.editing.cut import Cut, Media
 
 
 def edl(cut: Cut) -> str:
@@ -19,7 +19,7 @@ def _lines(cut: Cut) -> Iterator[str]:
     sound = cut.source.sound
     yield _event(cut, 1, "V" if sound is None else "B" if sound.channels == 1 else "AA/V", cut.source)
     yield f"* FROM CLIP NAME: {cut.source.name}"
-    yield f"* COMMENT: {MADE_BY}{f'; {cut.note}' if cut.note else ''}"
+    yield f"* COMMENT: {cut.mark}{f'; {cut.note}' if cut.note else ''}"
     yield _event(cut, 2, "V2", cut.alpha)
     yield f"* FROM CLIP NAME: {cut.alpha.name}"
     for mark in cut.marks:

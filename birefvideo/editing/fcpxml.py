@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from birefvideo.colour import Colour
-from birefvideo.editing.cut import MADE_BY, Cut, Media
+from birefvideo.editing.cut import Cut, Media
 
-_HEAD = f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n<!-- {MADE_BY} -->\n'
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n'
 _SPACES = {
     (1, 1, 1): "1-1-1 (Rec. 709)",
     (5, 1, 6): "5-1-6 (Rec. 601 (PAL))",
@@ -47,7 +47,7 @@ def fcpxml(cut: Cut) -> str:
     event = SubElement(SubElement(root, "library"), "event", name=cut.name)
     _add_sequence(SubElement(event, "project", name=cut.name), cut)
     ElementTree.indent(root)
-    return f"{_HEAD}{ElementTree.tostring(root, encoding='unicode')}\n"
+    return f"{_HEAD}<!-- {cut.mark} -->\n{ElementTree.tostring(root, encoding='unicode')}\n"
 
 
 def _add_format(resources: Element, cut: Cut, media: Media, name: str) -> None:

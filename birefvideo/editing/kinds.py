@@ -35,10 +35,10 @@ def get_kinds(names: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kinds))
 
 
-def is_timeline(path: Path) -> bool:
-    """Return whether a file is a timeline that we have written."""
+def is_timeline(path: Path, mark: str = MADE_BY) -> bool:
+    """Return whether a file is a timeline that we have written, or one with such a `Cut.mark`."""
     try:
         with path.open("rb") as file:
-            return MADE_BY.encode() in file.read(_HEAD)
+            return mark.encode() in file.read(_HEAD)
     except OSError:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from birefvideo.editing.cut import MADE_BY, Cut, Mark, Media
+from birefvideo.editing.cut import Cut, Mark, Media
 
 _Object = dict[str, Any]
 
@@ -20,7 +20,7 @@ def otio(cut: Cut) -> str:
         tracks.append(_track(cut, "Sound", "Audio", cut.source))
     timeline = {
         "OTIO_SCHEMA": "Timeline.1",
-        "metadata": {"birefvideo": {"origin": MADE_BY, "drop_frame": cut.is_drop, "note": cut.note}},
+        "metadata": {"birefvideo": {"origin": cut.mark, "drop_frame": cut.is_drop, "note": cut.note}},
         "name": cut.name,
         "global_start_time": _time(cut, cut.start),
         "tracks": _named("Stack.1", "tracks", source_range=None, effects=[], markers=[], enabled=True, children=tracks),

@@ -215,6 +215,12 @@ def review_page(source: Path, targets: Sequence[Target]) -> Path:
     return targets[0].path.parent / f"{stem_of(source)}_review.html"
 
 
+def clip_with_alpha(targets: Sequence[Target]) -> Target | None:
+    """Return the first output that is one video file with alpha, which is what a timeline shows."""
+    fit = (one for one in targets if one.delivered and one.format.has_alpha and one.format.can_have_sound)
+    return next(fit, None)
+
+
 def timeline_paths(source: Path, targets: Sequence[Target], kinds: Iterable[str]) -> tuple[Path, ...]:
     """Where the timeline files of these outputs lie."""
     return tuple(targets[0].path.parent / f"{stem_of(source)}{SUFFIX}.{kind}" for kind in kinds)

@@ -12,7 +12,8 @@ from birefvideo.editing.kinds import KINDS, is_timeline
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.doubts import Doubt, what_is_wrong
-from birefvideo.jobs.plan import Plan, Target, timeline_paths
+from birefvideo.jobs.finished import timeline_mark
+from birefvideo.jobs.plan import Plan, Target, clip_with_alpha, timeline_paths
 from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.output_format import output_aspect, output_colour, output_size
@@ -44,7 +45,7 @@ def check_timelines(source: VideoInfo, targets: Sequence[Target], kinds: Sequenc
     if not source.path.is_file() or source.still:
         what = "a picture" if source.still else "a series of pictures"
         raise OptionError(f"{source.path.name} is {what}: {named('timeline')} is for video files, leave it out here")
-    if not any(_is_clip_with_alpha(target) for target in targets):
+    if clip_with_alpha(targets) is None:
         raise OptionError(
             f"{named('timeline')} needs an output that is one video file with alpha: add {named('to', 'prores')}, or "
             "leave it out"
@@ -66,7 +67,7 @@ def timeline_texts(
     """Return the text of every timeline file that is asked for, by the path that it is to get."""
     if not kinds:
         return {}
-    alpha = next(one for one in finished if _is_clip_with_alpha(one.target))
+    alpha = next(one for one in finished if one.target is clip_with_alpha(plan.targets))
     cut = _cut(plan, alpha, reports, timecode, doubts, suspects)
     paths = timeline_paths(plan.source.path, plan.targets, kinds)
     return {path: KINDS[kind](cut) for kind, path in zip(kinds, paths, strict=True)}
@@ -84,10 +85,6 @@ def timeline_note(plan: Plan, reports: Sequence[SegmentReport]) -> str:
         f"{plain(plan.source.path.name)} has a variable frame rate: the timeline counts {counted} frames a second, and "
         "its markers are right to the nearest of them"
     )
-
-
-def _is_clip_with_alpha(target: Target) -> bool:
-    return target.delivered and target.format.has_alpha and target.format.can_have_sound
 
 
 def _cut(
@@ -108,6 +105,7 @@ def _cut(
     start = source.begin if timecode else _HOUR * round(rate)
     return Cut(
         name=plain(stem_of(info.path)),
+        mark=timeline_mark(plan),
         rate=rate,
         is_drop=timecode is not None and ";" in timecode.label and may_drop(rate),
         start=start,
