@@ -139,7 +139,7 @@ def test_names_with_points_may_be_folders(tmp_path: Path, out: str) -> None:
         (("clip.mp4",), "matte clip.mp4'?)"),
         (("matte", "clip.mp4", "--smoth", "3"), "no option --smoth (did you mean '--smooth'?)"),
         (("matte", "clip.mp4", "--batch"), "option '--batch' requires an argument"),
-        (("matte",), "missing argument 'INPUT'"),
+        (("matte",), "no input is named: give a clip"),
         (("models", "portret"), "(did you mean 'portrait'?)"),
         (("matte", "clip.mp4", "--model", "tlak"), "(did you mean 'talk'?)"),
         (("matte", "clip.mp4", "--model", "net.safetensor"), "(did you mean 'net.safetensors'?)"),

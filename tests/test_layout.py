@@ -43,19 +43,10 @@ MAY_IMPORT = {
     "session": {"api", "jobs", "family", "matting", *BASE},
     "job": {"api", "jobs", *BASE},
     "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
-    "cli": {
-        "birefvideo",
-        "editing",
-        "comparison",
-        "advice",
-        "scoring",
-        "jobs",
-        "pipeline",
-        "media",
-        "family",
-        "matting",
-        *BASE,
-    },
+    "with_parent": set(),
+    "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},
+    "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE}
+    | {"serve", "with_parent", "editing"},
     "__main__": {"cli"},
 }
 

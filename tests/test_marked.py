@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from marked_scenes import Scene, SceneClip, overlap
 
+from birefvideo.directing.carry import claimed
 from birefvideo.directing.marked import Marked
 from birefvideo.directing.masks import Masks
 from birefvideo.directing.read_marks import parse_marks
@@ -130,3 +131,20 @@ def test_the_same_marks_give_the_same_masks_whatever_was_computed_before() -> No
     cv2.randu(np.zeros(7, np.float32), 0, 1)  # another draw from the numbers that OpenCV seeds its colour models with
     two, _ = directed(clip, stroke(clip.scene, 0))
     assert all(np.array_equal(kept(a, clip), kept(b, clip)) for a, b in zip(one, two, strict=True))
+
+
+def test_faint_pieces_beside_a_removed_thing_go_with_it() -> None:
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[30:, 20:60] = 1  # the person
+    alpha[10:20, 20:40] = 0.9  # what is removed
+    alpha[11:19, 40:52] = 0.7  # the same thing, fainter
+    alpha[14:20, 12:20] = 1  # a finger across it
+    alpha[25:30, 50:60] = 0.5  # hair of the person
+    alpha[2:5, 60:70] = 0.5  # something else
+    mask = np.zeros_like(alpha)
+    mask[10:20, 20:40] = 1
+    stays = alpha * (1 - claimed(mask, alpha))
+    assert not stays[:21, 20:55].any()
+    for rows, columns in ((slice(30, 60), slice(20, 60)), (slice(25, 30), slice(50, 60)), (slice(2, 5), slice(60, 70))):
+        assert (stays[rows, columns] == alpha[rows, columns]).all()
+    assert (stays[14:20, 12:20] == 1).all()

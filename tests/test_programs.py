@@ -52,6 +52,15 @@ def events_of(text: str) -> list[dict[str, Any]]:
 
 
 class TestEvents:
+    def test_the_passes_of_a_directed_job_are_told(self, copy: GetClip, network: Path) -> None:
+        told = events_of(invoke(copy("plain"), "--model", network, "--to", "matte", "--people", 1, "--json").stdout)
+        kinds = [one["event"] for one in told if one["event"] != "warning"]
+        frames = [[one["done"] for one in told if one["event"] == "frame"][k] for k in (0, -1)]
+        assert kinds[:2] == ["planned", "pass"] and kinds.count("pass") == 2 and kinds[-2:] == ["finishing", "finished"]
+        assert [one["number"] for one in told if one["event"] == "pass"] == [1, 2]
+        second = kinds.index("pass", 2)
+        assert kinds[second - 1] == kinds[second + 1] == "frame" and frames == [1, 12]
+
     def test_stdout_has_one_object_a_line_from_the_plan_to_the_outputs(self, copy: GetClip, network: Path) -> None:
         source = copy("plain")
         result = invoke(source, "--model", network, "--to", "matte", "--json", "--premultiplied")
@@ -285,6 +294,15 @@ class TestPlan:
         prores, png = found.disk.outputs
         assert png == pictures[1] and 0.4 * 16_000 < prores - pictures[0] < 2 * 16_000, "AAC is copied"
         assert found.disk.needed == 2 * (prores + png)
+
+    def test_it_counts_the_alpha_that_is_kept_between_two_passes(self, copy: GetClip, network: Path) -> None:
+        source = copy("plain")
+        planned = ("--model", network, "--to", "matte", "--plan")
+        one, two = (events_of(invoke(source, *planned, *more, "--json").stdout)[0] for more in ((), ("--keep-cache",)))
+        assert one["disk"]["alpha"] == 0 < two["disk"]["alpha"]
+        assert two["disk"]["needed"] == 2 * sum(one["bytes"] for one in two["outputs"]) + two["disk"]["alpha"]
+        assert "two passes, with about" in invoke(source, *planned, "--people", 1).stdout
+        assert [path.name for path in source.parent.iterdir()] == ["plain.mp4"]
 
     def test_a_disk_that_is_too_small_is_told_before_the_run(
         self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch

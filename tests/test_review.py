@@ -231,6 +231,20 @@ def test_keys_and_clicks_lead_to_frames(browser: Browser) -> None:
 
 
 @needs_chromium
+def test_zoom_is_in_pixels_of_the_picture_and_what_does_not_fit_is_reached(browser: Browser) -> None:
+    settled(browser)
+    fitting = browser.run("stage.clientWidth")
+    browser.run("document.querySelector('[data-zoom=\"4\"]').click()")
+    assert browser.run("stage.clientWidth * devicePixelRatio / data.width") == pytest.approx(4, abs=0.01)
+    browser.run("document.getElementById('window').scrollTo(1e6, 1e6)")
+    gap = "stage.getBoundingClientRect().bottom - document.getElementById('window').getBoundingClientRect().bottom"
+    assert abs(browser.run(gap)) <= 20
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.key("z")
+    assert browser.run("stage.clientWidth") == fitting
+
+
+@needs_chromium
 @pytest.mark.parametrize("width", [320, 390, 1200])
 def test_nothing_runs_off_a_narrow_screen(browser: Browser, width: int) -> None:
     browser.resize(width, 800)

@@ -337,6 +337,9 @@ def test_help_groups_the_options() -> None:
     heads = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
         "Arguments:",
-        *(f"{name} options:" for name in ("Common", "Batch", "Picture", "Edge", "Sound", "Machine", "Expert")),
+        *(
+            f"{name} options:"
+            for name in ("Common", "Batch", "Picture", "Direct", "Edge", "Sound", "Machine", "Expert")
+        ),
     ]
     assert shown.index("Sound options") < shown.index("--audio") < shown.index("Machine options")

@@ -22,8 +22,10 @@ from birefvideo.cli.models import models
 from birefvideo.cli.parse import JobCommand
 from birefvideo.cli.printing import answer, answer_lines, outlets, print_traceback
 from birefvideo.cli.program import Command, Program
+from birefvideo.cli.serve import serve
 from birefvideo.cli.verify import verify
 from birefvideo.memory import reuse_memory
+from birefvideo.with_parent import stop_with_stdin
 
 SPINS = "1000"
 """How often a waiting thread looks before it sleeps, some 20 µs: what OpenMP itself does once it has more threads than
@@ -42,6 +44,7 @@ app.command(cls=Command)(compare)
 app.command(cls=Command)(models)
 app.command(cls=Command)(verify)
 app.command(cls=Command)(formats)
+app.command(cls=Command)(serve)
 app.command(cls=Command)(config)
 app.command("eval", cls=Command)(evaluate)
 
@@ -75,6 +78,7 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it, and so do we
             signal.signal(number, _terminated)
+    stop_with_stdin()
     with outlets():
         try:
             app()

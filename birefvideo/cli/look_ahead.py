@@ -55,6 +55,8 @@ def _lines(clip: Path, found: Outlook) -> Iterator[str]:
         return
     done = f", {found.segments_done} of them there from an earlier run" if found.segments_done else ""
     yield f"  {len(plan.segments)} segments{done}, in {short(plan.folder)}"
+    if disk.alpha:
+        yield f"  two passes, with about {size_in_words(disk.alpha)} of the network's alpha kept in between"
     pace = f"{found.trial.seconds:.2g} s a frame, by {found.trial.frames} frames in a row"
     if found.seconds is None:
         yield f"  time: {pace}; how many there are is not known"

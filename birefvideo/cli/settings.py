@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -23,6 +24,8 @@ else:
 
 CONFIG = "birefvideo.toml"
 """Name of a config file."""
+NO_CONFIG = "BIREFVIDEO_NO_CONFIG"
+"""Variable that keeps config files away, with the value 1: programs that start the command say all that they want."""
 ON_COMMAND_LINE = "command line"
 """Where a value comes from that the user has just typed."""
 TABLE = "matte"
@@ -52,8 +55,10 @@ class Settings:
         self.origins |= dict.fromkeys(values, origin)
 
 
-def config_files() -> tuple[Path, Path]:
-    """Return where config files lie: the user's, and the one of the current folder, which wins."""
+def config_files() -> tuple[Path, ...]:
+    """Return where config files lie: the user's, and the one of the current folder, which wins; none where unwanted."""
+    if os.environ.get(NO_CONFIG) == "1":
+        return ()
     return Path(typer.get_app_dir("birefvideo"), CONFIG), Path(CONFIG)
 
 

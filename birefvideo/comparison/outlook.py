@@ -78,7 +78,9 @@ class Outlook:
             "frames_done": self.frames_done,
             "seconds": None if seconds is None else round(seconds, 1),
             "seconds_a_frame": None if measured is None else measured.seconds,
-            "disk": None if disk is None else {"needed": disk.needed, "free": disk.free, "short": disk.is_short},
+            "disk": None
+            if disk is None
+            else {"needed": disk.needed, "free": disk.free, "short": disk.is_short, "alpha": disk.alpha},
         }
 
 
@@ -94,6 +96,7 @@ def outlook(
     review: bool = False,
     timeline: Sequence[str] = (),
     strict: bool = False,
+    keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
 ) -> Outlook:
     """Return what `jobs.run.run` would do with the same arguments; nothing is written where the outputs would go.
@@ -103,7 +106,15 @@ def outlook(
     """
     timeline = get_kinds(timeline)
     plan, model = planned(
-        source, targets, options, load, receipts=receipts, review=review, timeline=timeline, strict=strict
+        source,
+        targets,
+        options,
+        load,
+        receipts=receipts,
+        review=review,
+        timeline=timeline,
+        strict=strict,
+        keep_cache=keep_cache,
     )
     why = plan.why_model
     skips = skip_done if skip_done is not None else not overwrite

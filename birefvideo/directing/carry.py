@@ -21,6 +21,8 @@ _SURE = 0.15
 """Likeness above that of a thing which is gone, from which on a mask counts in full."""
 _FRINGE = 5
 """Cells around a thing in which fainter alpha may be its edge."""
+_TRACE, _SOLID = 0.03, 0.8
+"""Alpha from which on there is something, and below which nobody would call it solid."""
 
 
 class Clip(Protocol):
@@ -141,11 +143,22 @@ def _number(time: Fraction | None, mark: Mark, times: list[Fraction]) -> int:
 
 
 def claimed(mask: Map, alpha: Alpha) -> Map:
-    """Return the mask of a thing with those faint cells of alpha around it that nothing else is nearer to."""
+    """Return the mask of a thing with the faint alpha that is left of it: around it, and beside it in pieces.
+
+    Nothing else is nearer to the one; the others touch the thing and are solid nowhere.
+    """
     own: Mask = mask > 0.5
     others = (alpha > 0.5) & ~own
     to_own = cv2.distanceTransform((~own).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     to_others = cv2.distanceTransform((~others).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     fringe = (to_own < to_others) & (to_own <= _FRINGE)
     result: Map = np.maximum(mask, fringe.astype(np.float32))
+    left = alpha * (1 - result)
+    count, pieces = cv2.connectedComponents((left > _TRACE).view(np.uint8), connectivity=8)
+    most, touches = np.zeros(count, np.float32), np.zeros(count, np.bool_)
+    np.maximum.at(most, pieces.ravel(), left.ravel())
+    touches[pieces[to_own <= _FRINGE + 1]] = True
+    faint = touches & (most < _SOLID)
+    faint[0] = False
+    result[faint[pieces]] = 1
     return result

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import AudioInfo
+from birefvideo.jobs.alpha_cache import has_two_passes
 from birefvideo.jobs.kept_mattes import SUFFIX
 from birefvideo.jobs.plan import Plan
 from birefvideo.jobs.progress import total_frames
@@ -24,6 +25,10 @@ _COPIED = 16_000
 """Bytes a second of one channel of packed sound that is copied, about."""
 
 
+_ALPHA = 0.12
+"""Bytes a pixel and frame of the network's alpha as a job in two passes keeps it, about."""
+
+
 @dataclass(frozen=True)
 class Disk:
     """What a job takes where its outputs go."""
@@ -34,16 +39,22 @@ class Disk:
     """Bytes of parts that an earlier run has left."""
     free: int
     """Bytes that are free."""
+    alpha: int = 0
+    """Bytes of the network's alpha, which a job in two passes keeps, about."""
 
     @property
     def needed(self) -> int:
         """Bytes that are still to be written: all parts stay until the outputs that are joined of them are whole."""
-        return max(0, 2 * sum(self.outputs) - self.there)
+        return max(0, 2 * sum(self.outputs) + self.alpha - self.there)
 
     @property
     def is_short(self) -> bool:
         """Whether it will probably not suffice."""
         return self.needed > self.free
+
+    def as_dict(self) -> dict[str, int | bool]:
+        """Return what programs ask for."""
+        return {"needed": self.needed, "free": self.free, "short": self.is_short, "alpha": self.alpha}
 
     def line(self) -> str:
         """Return what to say where it is short."""
@@ -59,7 +70,9 @@ def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0) -> Disk:
     sounds = (_sound_bytes(target.format, plan.source.audio, length) for target in plan.targets)
     nearest = next(folder for folder in plan.folder.absolute().parents if folder.exists())
     sizes = tuple(picture + sound for picture, sound in zip(pictures, sounds, strict=True))
-    return Disk(sizes, there, shutil.disk_usage(nearest).free)
+    frames = (total_frames(plan) or 0) if has_two_passes(plan) else 0
+    alpha = round(_ALPHA * plan.source.width * plan.source.height * frames)
+    return Disk(sizes, there, shutil.disk_usage(nearest).free, alpha)
 
 
 def usual_disk(plan: Plan, there: int = 0) -> Disk:

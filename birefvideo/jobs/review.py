@@ -82,6 +82,11 @@ def render(reviewable: Reviewable) -> str:
     return _SLOT.sub(lambda found: filled[found[1]], _TEMPLATE.read_text(encoding="utf-8"))
 
 
+def script() -> str:
+    """Return the script of every such page, by whose hash a server may let it run and nothing else."""
+    return _TEMPLATE.read_text(encoding="utf-8").rpartition("<script>")[2].partition("</script>")[0]
+
+
 def _link(clip: Clip) -> str | None:
     return None if clip.name is None else quote(os.fsencode(clip.name))
 

@@ -89,10 +89,16 @@ def run(
     progress = progress or Progress()
     timeline = get_kinds(timeline)
     plan, model = planned(
-        source, targets, options, load, receipts=receipts, review=review, timeline=timeline, strict=strict
+        source,
+        targets,
+        options,
+        load,
+        receipts=receipts,
+        review=review,
+        timeline=timeline,
+        strict=strict,
+        keep_cache=keep_cache,
     )
-    if keep_cache or options.is_directed:
-        plan = in_two_passes(plan)
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
         entries = finished_earlier(plan, review=review, timeline=timeline)
@@ -142,6 +148,7 @@ def planned(
     review: bool,
     timeline: Sequence[str],
     strict: bool,
+    keep_cache: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     checked = checked_input(source, targets, options)
@@ -168,7 +175,8 @@ def planned(
         why_model=choice.reason or model.identity.reason,
         advice=choice.advice,
     )
-    return with_earlier_batch(plan), model
+    plan = with_earlier_batch(plan)
+    return in_two_passes(plan) if keep_cache or options.is_directed else plan, model
 
 
 def _run_planned(

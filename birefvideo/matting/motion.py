@@ -87,11 +87,11 @@ class MotionSearch:
     """
 
     def __init__(self) -> None:
-        # One level finer than the preset, with patches farther apart, and no variational refinement: more exact than
-        # either preset next to it in cost, where edges are what counts. Closer patches take twice as long for nothing.
+        # One level finer than the preset and no variational refinement: more exact than either preset next to it in
+        # cost, where edges are what counts. Patches farther apart than its 4 pixels save a third of the time and lose
+        # small things that move.
         self._flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # type: ignore[attr-defined,unused-ignore]
         self._flow.setFinestScale(1)
-        self._flow.setPatchStride(6)
 
     def between(self, earlier: Look, later: Look) -> Motion:
         """Return the motion between two successive frames, found across a cut or a flash too (see scene_cuts)."""

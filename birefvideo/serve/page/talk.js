@@ -1,0 +1,51 @@
+// Talks to the server: every answer that is no success becomes an Error with the server's own line.
+
+export async function ask(method, path, values) {
+  const options = { method };
+  if (values !== undefined) {
+    options.headers = { "Content-Type": "application/json" };
+    options.body = JSON.stringify(values);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("the server does not answer: is it still running?");
+  }
+  if (answer.status === 401) location.assign("/login");
+  if (answer.status === 204) return null;
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(found.error?.message ?? `the server answers ${answer.status}`);
+  return found;
+}
+
+// Sends a file as it is; onProgress gets the share that has gone.
+export function send(file, onProgress = () => {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/v1/uploads?name=${encodeURIComponent(file.name)}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.responseType = "json";
+    request.upload.onprogress = event => onProgress(event.loaded / (event.total || 1));
+    request.onload = () => {
+      if (request.status === 201) resolve(request.response);
+      else reject(new Error(request.response?.error?.message ?? `the server answers ${request.status}`));
+    };
+    request.onerror = () => reject(new Error("the upload broke off: is the server still running?"));
+    request.send(file);
+  });
+}
+
+export function say(text) {
+  document.getElementById("said").textContent = text;
+}
+
+export function size(bytes) {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+}
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

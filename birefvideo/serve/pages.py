@@ -1,0 +1,62 @@
+"""What people open: the page itself, the description of our interface, and the door where a token is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from birefvideo.serve.bodies import read_body
+from birefvideo.serve.guard import COOKIE, same
+from birefvideo.serve.openapi import description
+from birefvideo.serve.services.cog import with_cog
+from birefvideo.serve.settings import Settings
+
+_PAGE = Path(__file__).parent / "page"
+_MONTH = 30 * 86400
+
+
+def pages(settings: Settings) -> list[BaseRoute]:
+    """Return where they are."""
+
+    async def index(request: Request) -> Response:
+        return _page("index.html")
+
+    async def docs(request: Request) -> Response:
+        return _page("docs.html")
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(with_cog(description()))
+
+    async def icon(request: Request) -> Response:
+        return FileResponse(_PAGE / "icon.svg", media_type="image/svg+xml")
+
+    async def door(request: Request) -> Response:
+        return _page("login.html")
+
+    async def login(request: Request) -> Response:
+        given = parse_qs((await read_body(request, 4096)).decode(errors="replace")).get("token", [""])[0]
+        if settings.token is None or not same(given, settings.token):
+            return RedirectResponse("/login?wrong", 303)
+        answer = RedirectResponse("/", 303)
+        is_secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, given, max_age=_MONTH, httponly=True, samesite="strict", secure=is_secure)
+        return answer
+
+    return [
+        Route("/", index),
+        Route("/docs", docs),
+        Route("/openapi.json", openapi),
+        Route("/favicon.ico", icon),
+        Route("/login", door),
+        Route("/login", login, methods=["POST"]),
+        Mount("/page", StaticFiles(directory=_PAGE)),
+    ]
+
+
+def _page(name: str) -> Response:
+    return FileResponse(_PAGE / name, media_type="text/html", headers={"cache-control": "no-cache"})

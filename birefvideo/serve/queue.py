@@ -1,0 +1,205 @@
+"""The queue: jobs of one device run one after another, each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from birefvideo.serve.child import Child, Event
+from birefvideo.serve.data_folder import DataFolder
+from birefvideo.serve.live import Changes
+from birefvideo.serve.order import Order
+from birefvideo.serve.settings import Settings
+from birefvideo.serve.store import CANCELED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job, Store
+
+_LOG = "log.txt"
+_MOST_LOG = 1 << 20
+"""Bytes of a job's log from which on it is not continued."""
+_GOOD = (0, 3)
+"""Exit codes of a job that has made what was asked: 3 where the input lacks something."""
+_PROGRESS = ("done", "total", "fps", "eta")
+
+
+class Queue:
+    """Runs the jobs of the table.
+
+    Args:
+        settings: the limits.
+        data: where inputs and outputs are.
+        store: the table.
+        changes: who is told.
+        folder: where the processes run; nothing is in it.
+    """
+
+    def __init__(self, settings: Settings, data: DataFolder, store: Store, changes: Changes, folder: Path) -> None:
+        self._settings = settings
+        self._data = data
+        self._store = store
+        self._changes = changes
+        self._folder = folder
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._children: dict[str, Child] = {}
+        self._progress: dict[str, dict[str, Any]] = {}
+        self._canceled: set[str] = set()
+        self._places = re.compile(re.escape(str(data.path)) + r"[/\\](?:(?:uploads|jobs)[/\\]\w{24}[/\\]?)?")
+
+    def open(self) -> None:
+        """Go on with what waits, and before that with what ran when an earlier server ended."""
+        for job in self._store.in_state(RUNNING):
+            self._store.change_job(job.id, state=QUEUED)
+        for job in self._store.in_state(QUEUED):
+            self.wake(job)
+
+    async def close(self) -> None:
+        """Stop what runs; it stays in the table as running, and the next server goes on with it."""
+        tasks, self._lanes = list(self._lanes.values()), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wake(self, job: Job) -> None:
+        """See to it that the lane of a job runs."""
+        if job.lane not in self._lanes or self._lanes[job.lane].done():
+            self._lanes[job.lane] = asyncio.create_task(self._run_lane(job.lane))
+        self._changes.tell(job.id)
+
+    async def cancel(self, job: Job) -> None:
+        """Stop a job and remove what it has made; one that has ended stays."""
+        if job.has_ended:
+            return
+        if job.state == QUEUED:
+            self._end(job, CANCELED)
+            return
+        self._canceled.add(job.id)
+        if job.id in self._children:
+            await self._children[job.id].stop()
+        while True:
+            seen, now = self._changes.count(job.id), self._store.job(job.id)
+            if now is None or now.has_ended:
+                return
+            await self._changes.after(job.id, seen, 1.0)
+
+    def with_progress(self, job: Job) -> Job:
+        """Return a job with how far it is now."""
+        found = self._progress.get(job.id)
+        return replace(job, progress=found) if found else job
+
+    def seconds_left(self) -> int:
+        """Return after how many seconds a job may have ended: a guess for those who are to ask again."""
+        left = [found.get("eta") for found in self._progress.values()]
+        known = [eta for eta in left if isinstance(eta, int | float)]
+        return int(min(600, max(5, min(known, default=30))))
+
+    def log(self, job: Job) -> list[str]:
+        """Return what a job has said."""
+        try:
+            text = (self._data.job(job.id) / _LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()
+
+    def without_places(self, text: str) -> str:
+        """Return a message without the folders of this machine, which are nobody else's business."""
+        return self._places.sub("", text)
+
+    async def _run_lane(self, lane: str) -> None:
+        while (job := self._store.next_in(lane)) is not None:
+            await self._run(job)
+
+    async def _run(self, job: Job) -> None:
+        self._store.change_job(job.id, state=RUNNING, started=job.started or time.time())
+        self._changes.tell(job.id)
+        told: dict[str, Event] = {}
+        child = Child(self._words(job), self._folder, self._data.lock, lambda event: self._take(job, event, told))
+        self._children[job.id] = child
+        try:
+            code = await child.run(self._settings.most_hours * 3600)
+        finally:
+            del self._children[job.id]
+        if job.id in self._canceled:
+            self._canceled.discard(job.id)
+            self._end(job, CANCELED)
+        elif code in _GOOD and "finished" in told:
+            self._end(job, SUCCEEDED, result=self._result(job, told["finished"]))
+        else:
+            self._end(job, FAILED, error=self._error(job, code, told))
+
+    def _words(self, job: Job) -> list[str]:
+        order, folder = Order.from_dict(job.order), self._data.job(job.id)
+        source = self._data.upload(job.upload, job.name)
+        return ["matte", "--json", f"--out={folder}/", *order.words(self._place_of), str(source)]
+
+    def _place_of(self, key: str) -> Path:
+        upload = self._store.upload(key)
+        assert upload is not None, "an upload that a job has is never removed"
+        return self._data.upload(upload.id, upload.name)
+
+    def _take(self, job: Job, event: Event, told: dict[str, Event]) -> None:
+        """Note what a job says."""
+        kind = event.pop("event")
+        event.pop("input", None)
+        told[kind] = event
+        if kind == "frame":
+            self._progress[job.id] = {name: event.get(name) for name in _PROGRESS}
+        elif kind == "planned":
+            self._store.change_job(job.id, plan=self._clean(event))
+        elif isinstance(message := event.get("message"), str):
+            self._note(job, self.without_places(message))
+        self._changes.tell(job.id)
+
+    def _note(self, job: Job, line: str) -> None:
+        path = self._data.job(job.id) / _LOG
+        with suppress(OSError):
+            if not path.exists() or path.stat().st_size < _MOST_LOG:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+    def _end(self, job: Job, state: str, **values: Any) -> None:
+        progress = self._progress.pop(job.id, {})
+        if state != SUCCEEDED:
+            self._drop_outputs(job)
+        self._store.change_job(job.id, state=state, ended=time.time(), progress=progress, **values)
+        self._changes.tell(job.id)
+
+    def _drop_outputs(self, job: Job) -> None:
+        """Remove parts and outputs; what was said stays."""
+        lines = self.log(job)
+        self._data.remove("jobs", job.id)
+        self._data.make("jobs", job.id)
+        for line in lines:
+            self._note(job, line)
+
+    def _result(self, job: Job, finished: Event) -> dict[str, Any]:
+        """Return what was made, by names in the job's folder: outputs, and receipts and a player with its films."""
+        outputs = [{"name": Path(one["path"]).name, "bytes": one["bytes"]} for one in finished["outputs"]]
+        known = {_LOG, *(output["name"] for output in outputs)}
+        files = [path.name for path in self._data.job(job.id).iterdir() if path.is_file()]
+        extra = sorted(name for name in files if name not in known and not name.startswith("."))
+        kept = {name: value for name, value in finished.items() if name not in ("outputs", "receipts", "review", "timelines")}
+        return {**self._clean(kept), "outputs": outputs, "extra": extra}
+
+    def _error(self, job: Job, code: int | None, told: dict[str, Event]) -> dict[str, Any]:
+        if code is None:
+            hours = f"{self._settings.most_hours:g}"
+            return {"kind": "too_long", "message": f"it ran for more than {hours} hours: cut the clip into parts"}
+        if "failed" in told:
+            failed = told["failed"]
+            return {"kind": failed.get("error"), "message": self.without_places(str(failed.get("message")))}
+        if code < 0:
+            return {"kind": "killed", "message": f"the system ended it (signal {-code}): perhaps memory ran out"}
+        lines = deque(self.log(job), 1)
+        return {"kind": "failed", "message": lines[0] if lines else f"it ended with exit code {code}"}
+
+    def _clean(self, value: Any) -> Any:
+        """Return JSON values without the folders of this machine."""
+        if isinstance(value, dict):
+            return {name: self._clean(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._clean(one) for one in value]
+        return self.without_places(value) if isinstance(value, str) else value

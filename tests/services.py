@@ -1,0 +1,132 @@
+"""A server of `birefvideo serve` on a port of this machine, for clients of its own; its jobs are stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from birefvideo.errors import ModelError
+from birefvideo.serve import child
+from birefvideo.serve.app import make_app
+from birefvideo.serve.desk import Desk
+from birefvideo.serve.pictures import finish
+from birefvideo.serve.settings import Settings
+from birefvideo.serve.studio import Studio
+from birefvideo.serve.tls import certificate
+
+COMMAND = Path(__file__).with_name("stand_in_formats.py")
+
+
+class Served:
+    """A server that runs."""
+
+    def __init__(self, folder: Path, base: str, authority: str) -> None:
+        self.folder = folder
+        self.base = base
+        self.host = base.partition("//")[2]
+        self.authority = authority
+
+    def words(self, job: str) -> list[str]:
+        """Options that a job was run with."""
+        return (self.folder / "jobs" / job / "words.txt").read_text().splitlines()
+
+
+async def _asked(desk: Desk, do: str, **values: Any) -> dict[str, Any]:
+    if do == "probe":
+        is_picture = values["path"].endswith((".png", ".jpg", ".webp", "image", "media.png"))
+        facts = {"width": 12, "height": 8, "fps": 24.0, "seconds": 0.5, "frames": 12, "is_picture": is_picture}
+        return facts
+    if do == "picture":
+        width, height = finish(**values)
+        return {"width": width, "height": height}
+    if values.get("options", {}).get("model") not in (None, "auto", "talk"):
+        raise ModelError("the weights are not on this machine: run birefvideo models --download NAME")
+    return {"device": "cpu", "outputs": []}
+
+
+@contextmanager
+def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Served]:
+    """A server until the block ends."""
+    monkeypatch.setattr(child, "PROGRAM", (sys.executable, str(COMMAND)))
+    monkeypatch.setattr(Desk, "ask", _asked)
+    chosen = Settings(data=folder, **{"urls": "all", **settings})
+    options: Any = {}
+    authority = ""
+    if chosen.tls:
+        files = certificate(folder.parent / "tls", chosen.host)
+        authority = str(files[0])
+        options = {"ssl_certfile": str(files[1]), "ssl_keyfile": str(files[2])}
+    found: list[uvicorn.Server] = []
+
+    def run() -> None:
+        config = uvicorn.Config(make_app(chosen, Studio(chosen)), port=0, log_level="warning", **options)
+        config.timeout_graceful_shutdown = 1
+        found.append(uvicorn.Server(config))
+        found[0].run()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        while not (found and found[0].started):
+            assert thread.is_alive()
+            thread.join(0.01)
+        port = found[0].servers[0].sockets[0].getsockname()[1]
+        yield Served(folder, f"{'https' if chosen.tls else 'http'}://127.0.0.1:{port}", authority)
+    finally:
+        if found:
+            found[0].should_exit = True
+        thread.join()
+
+
+def client(module: str, script: str, *words: str, **environment: str) -> Any:
+    """What a script with a service's own client prints as JSON; the test is skipped where that is not installed."""
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not installed: it is in the extra dev")
+    values = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**values, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[Any]]]:
+    """An address that takes webhooks, and what has come."""
+    come: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            come.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", come
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,252 @@
+"""The queue of `birefvideo serve`: turns, cancelling, restarts, limits, and what stays on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not installed")
+pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
+
+import httpx
+from studios import run, stand_in, studio_at, until
+
+from birefvideo.errors import OutputError
+from birefvideo.serve.data_folder import DataFolder
+from birefvideo.serve.order import Order
+from birefvideo.serve.studio import Studio
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    return stand_in(monkeypatch).asked
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+async def _send(client: httpx.AsyncClient, name: str = "clip.mp4", **options: str) -> dict[str, Any]:
+    answer = await client.post("/v1/jobs", files={"video": (name, b"a clip")}, data=options)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def _calls(data: Path) -> list[str]:
+    return [" ".join(line.split()[:2]) for line in (data / "calls.txt").read_text().splitlines()]
+
+
+def test_a_job_gives_its_outputs_and_what_it_said(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, end="0.5", to="prores,png", deinterlace="false", review="true")
+        job = await studio.wait(sent["id"], 20)
+        assert job.state == "succeeded"
+        shown = (await client.get(f"/v1/jobs/{job.id}")).json()
+        assert [output["name"] for output in shown["outputs"]] == ["clip_alpha.mov", "pictures", "clip_alpha.json"]
+        assert shown["progress"] == {"done": 1, "total": 2, "fps": 5.0, "eta": 0.2}
+        assert shown["plan"]["outputs"] == [{"path": "clip_alpha.mov", "format": "prores"}]
+        assert (await client.get(shown["urls"]["log"])).json() == {"lines": ["a note"]}
+        part = await client.get(shown["outputs"][0]["url"], headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, bytes(range(10, 20)))
+        zipped = await client.get(shown["outputs"][1]["url"])
+        assert zipped.content.startswith(b"PK")
+        assert b"pictures/00001.png" in zipped.content
+        events = (await client.get(shown["urls"]["events"])).text
+        assert events.count("event: job") == 1
+
+    run(data, use)
+    (line,) = [line for line in (data / "calls.txt").read_text().splitlines() if line.startswith("start")]
+    words = line.split()[3:]
+    assert words[1:] == ["--end=0.5", "--no-deinterlace", "--to=prores", "--to=png", "--review"]
+
+
+def test_jobs_of_one_device_take_turns_and_others_do_not_wait(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        first, second = await _send(client, "slow.mp4"), await _send(client, "second.mp4")
+        other = await _send(client, "other.mp4", device="cuda:1")
+        await until(studio, first["id"], lambda job: bool(job.progress))
+        assert (await studio.wait(other["id"], 20)).state == "succeeded"
+        assert studio.job(second["id"]).state == "queued"
+        assert (await client.get(f"/v1/jobs/{second['id']}")).json()["position"] == 1
+        await studio.cancel(first["id"])
+        assert (await studio.wait(second["id"], 20)).state == "succeeded"
+
+    run(data, use)
+    assert _calls(data).index("start second") > _calls(data).index("start slow")
+
+
+def test_cancelling_a_job_that_runs_removes_its_parts(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, "slow.mp4")
+        folder = data / "jobs" / sent["id"]
+        await until(studio, sent["id"], lambda job: (folder / "slow.birefvideo" / "part_0000.mov").exists())
+        answer = await client.post(f"/v1/jobs/{sent['id']}/cancel")
+        assert answer.json()["status"] == "canceled"
+        assert sorted(path.name for path in folder.iterdir()) == [".birefvideo-serve", "log.txt"]
+        again = await client.post(f"/v1/jobs/{sent['id']}/cancel")
+        assert again.json()["status"] == "canceled"
+
+    run(data, use)
+
+
+def test_a_job_that_waits_is_cancelled_without_being_run(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        first, second = await _send(client, "slow.mp4"), await _send(client, "second.mp4")
+        assert (await studio.cancel(second["id"])).state == "canceled"
+        await studio.cancel(first["id"])
+
+    run(data, use)
+    assert "start second" not in _calls(data)
+
+
+def test_a_job_that_ran_when_the_server_ended_goes_on_at_the_next_start(
+    data: Path, asked: list[dict[str, Any]]
+) -> None:
+    async def whole() -> None:
+        async with studio_at(data) as (client, studio):
+            sent, later = await _send(client, "slow.mp4"), await _send(client, "later.mp4")
+            await until(studio, sent["id"], lambda job: bool(job.progress))
+        async with studio_at(data) as (client, studio):
+            job = await studio.wait(sent["id"], 20)
+            assert (job.state, job.started is not None) == ("succeeded", True)
+            assert (await studio.wait(later["id"], 20)).state == "succeeded"
+
+    asyncio.run(whole())
+    assert _calls(data) == ["start slow", "start slow", "end slow", "start later", "end later"]
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = [await _send(client, "slow.mp4"), await _send(client)]
+        answer = await client.post("/v1/jobs", files={"video": ("clip.mp4", b"a clip")})
+        assert answer.status_code == 429
+        assert 5 <= int(answer.headers["retry-after"]) <= 600
+        assert answer.json()["error"]["kind"] == "queue_full"
+        for one in sent:
+            await studio.cancel(one["id"])
+
+    run(data, use, most_waiting=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("fails.mp4", "InputError", "fails.mp4 holds no video"),
+        ("dies.mp4", "killed", "the system ended it (signal 9): perhaps memory ran out"),
+    ],
+)
+def test_a_job_that_fails_says_why_without_telling_where_its_files_are(
+    name: str, kind: str, message: str, data: Path, asked: list[dict[str, Any]]
+) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, name)
+        await studio.wait(sent["id"], 20)
+        shown = (await client.get(f"/v1/jobs/{sent['id']}")).json()
+        assert (shown["status"], shown["error"]) == ("failed", {"kind": kind, "message": message})
+        assert str(data) not in str(shown)
+
+    run(data, use)
+
+
+def test_a_job_that_runs_for_too_long_is_stopped(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        job = await studio.wait((await _send(client, "slow.mp4"))["id"], 20)
+        assert (job.state, job.error and job.error["kind"]) == ("failed", "too_long")
+
+    run(data, use, most_hours=0.5 / 3600)
+
+
+def test_deleting_a_job_removes_its_files_and_its_upload_but_not_that_of_another(
+    data: Path, asked: list[dict[str, Any]]
+) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        first = await _send(client)
+        second = (await client.post("/v1/jobs", json={"upload": first["upload"]})).json()
+        await studio.wait(first["id"], 20)
+        await studio.wait(second["id"], 20)
+        assert (await client.delete(f"/v1/uploads/{first['upload']}")).status_code == 409
+        assert (await client.delete(f"/v1/jobs/{first['id']}")).status_code == 204
+        assert [path.name for path in (data / "uploads").iterdir()] == [first["upload"]]
+        assert (await client.get(f"/v1/jobs/{first['id']}")).status_code == 404
+        await client.delete(f"/v1/jobs/{second['id']}")
+        assert not [*(data / "uploads").iterdir(), *(data / "jobs").iterdir()]
+
+    run(data, use)
+
+
+def test_what_is_too_old_goes_and_so_does_what_is_too_much(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        old, new = await _send(client), await _send(client)
+        for one in (old, new):
+            await studio.wait(one["id"], 20)
+        studio.store.change_job(old["id"], ended=1.0)
+        await client.post("/v1/uploads", content=b"unused", headers={"Content-Type": "video/mp4"})
+        studio._keeper.expire(studio.job(new["id"]).ended + 2 * 86400)
+        assert [path.name for path in (data / "jobs").iterdir()] == [new["id"]]
+        assert [path.name for path in (data / "uploads").iterdir()] == [new["upload"]]
+        (data / "jobs" / new["id"] / "big").write_bytes(bytes(5000))
+        await _send(client)
+        assert new["id"] not in [path.name for path in (data / "jobs").iterdir()]
+
+    run(data, use, most_data=3000, keep_days=3)
+
+
+def test_a_folder_of_others_is_not_used_and_a_second_server_waits_for_the_first(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds other files and was not made by birefvideo serve"):
+        DataFolder(tmp_path)
+    first = DataFolder(tmp_path / "data")
+    with pytest.raises(OutputError, match="another birefvideo serve works in"):
+        DataFolder(tmp_path / "data", patience=0.1)
+    first.close()
+    DataFolder(tmp_path / "data", patience=0.1).close()
+
+
+def test_only_folders_with_our_mark_are_removed(data: Path, asked: list[dict[str, Any]]) -> None:
+    folder = DataFolder(data)
+    key, other = "a" * 24, "b" * 24
+    folder.make("jobs", key)
+    (data / "jobs" / other).mkdir()
+    (data / "jobs" / "notes").mkdir()
+    for one in (key, other):
+        folder.remove("jobs", one)
+    folder.close()
+    assert sorted(path.name for path in (data / "jobs").iterdir()) == [other, "notes"]
+
+
+def test_what_a_kill_left_between_disk_and_table_goes_at_the_next_start(
+    data: Path, asked: list[dict[str, Any]]
+) -> None:
+    folder = DataFolder(data)
+    folder.make("jobs", "a" * 24)
+    folder.make("uploads", "b" * 24)
+    folder.incoming().write_bytes(b"half")
+    folder.close()
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        await asyncio.sleep(0.1)
+        for name in ("jobs", "uploads", "incoming"):
+            assert not list((data / name).iterdir())
+
+    run(data, use)
+
+
+def test_a_damaged_table_is_told_in_one_line(data: Path) -> None:
+    DataFolder(data).close()
+    (data / "jobs.sqlite3").write_bytes(b"no table" * 100)
+    with pytest.raises(OutputError, match=r"jobs\.sqlite3 cannot be read"):
+        run(data, None)  # type: ignore[arg-type]
+    assert sqlite3.sqlite_version
+
+
+def test_an_order_survives_the_table() -> None:
+    order = Order.of(
+        {"to": ["prores", "webm"], "end": 2.5, "levels": [0.05, 0.9], "review": "yes", "premultiplied": True}
+    )
+    assert Order.from_dict(order.as_dict()) == order
+    assert order.options == {"end": "2.5", "levels": "0.05,0.9", "premultiplied": "black"}
