@@ -43,7 +43,7 @@ class Work:
     """
 
     def __init__(
-        self, options: Options, choices: dict[str, bool], failures: Failures, outcomes: Outcomes, *, quiet: bool
+        self, options: Options, choices: dict[str, Any], failures: Failures, outcomes: Outcomes, *, quiet: bool
     ) -> None:
         self._options, self._choices = options, choices
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
