@@ -19,7 +19,7 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.frames import Alpha
 from birefvideo.jobs import receipts_and_review
-from birefvideo.jobs.review import Clip, Reviewable, render
+from birefvideo.jobs.review import Clip, Redrawable, Reviewable, render, script
 from birefvideo.matting.flicker import Suspect
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -91,10 +91,12 @@ def test_no_text_breaks_out_of_the_page(tmp_path: Path) -> None:
             flicker=[0.0],
             suspects=[Suspect(0, "jump")],
             receipts={name: {"input": {"name": name}}},
+            again=Redrawable(name, [[name]], {"note": name}, (64, 48), 0.0),
         )
     )
     assert "<img" not in page
     assert data_of(page)["title"] == name
+    assert f"<script>{script()}</script>" in page and "{{" not in script(), "a server allows it by its hash"
 
 
 @pytest.mark.parametrize("name", ["plain", "wide_pixels", "odd_444", "hdr", "ten_bit"])
@@ -150,6 +152,7 @@ def page(clip: GetClip, tmp_path: Path) -> Path:
                 flicker=[0.0] * 24,
                 suspects=[Suspect(7, "dropout"), Suspect(15, "flicker")],
                 receipts={},
+                again=Redrawable("job", [["birefvideo", "matte"], ["clip.mp4"]], None, (info.width, info.height), 0.0),
             )
         ),
         encoding="utf-8",

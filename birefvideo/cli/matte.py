@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from birefvideo.cli.again import again
 from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
 from birefvideo.cli.completion import complete_formats, complete_presets, complete_timelines
 from birefvideo.cli.errors import Failures, print_missing, reported
@@ -30,6 +31,7 @@ from birefvideo.media.format_table import get_formats
 
 @with_options()
 def matte(
+    ctx: typer.Context,
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -236,7 +238,9 @@ def matte(
         look_ahead(planned, chosen, failures, **choices)
         end(failures, len(found.missing), total)
         return
-    work = Work(chosen, choices, failures, outcomes, quiet=quiet)
+    # To whoever reads what a program had made, the program's own paths say nothing.
+    command = again(ctx) if events is None else None
+    work = Work(chosen, choices, failures, outcomes, quiet=quiet, command=command)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)

@@ -20,6 +20,7 @@ from birefvideo.errors import with_flags
 from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
+    from birefvideo.cli.again import Again
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import Target
     from birefvideo.jobs.result import Progress, Result
@@ -40,13 +41,22 @@ class Work:
         failures: takes the errors.
         outcomes: takes what became of every input.
         quiet: print errors and losses only.
+        command: what words the command for one job, for its review page; None: it is not told.
     """
 
     def __init__(
-        self, options: Options, choices: dict[str, Any], failures: Failures, outcomes: Outcomes, *, quiet: bool
+        self,
+        options: Options,
+        choices: dict[str, Any],
+        failures: Failures,
+        outcomes: Outcomes,
+        *,
+        quiet: bool,
+        command: Again | None = None,
     ) -> None:
         self._options, self._choices = options, choices
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
+        self._command = command
         self.stop = threading.Event()
         """Ends the jobs of several threads after their next frame."""
         self._running: dict[Path, tuple[Target, ...]] = {}
@@ -106,7 +116,8 @@ class Work:
     ) -> Result:
         from birefvideo.jobs.run import run
 
-        result = run(clip, targets, self._options, load=load, progress=progress, **self._choices)
+        command = self._command(clip, targets) if self._command else None
+        result = run(clip, targets, self._options, command=command, load=load, progress=progress, **self._choices)
         self._outcomes.add(of_result(clip, result))
         if self._failures.events:
             self._failures.events.of(clip).finished(result)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from hashlib import sha256
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import InputError
@@ -163,6 +163,8 @@ class Marks:
     """The box outside of which everything goes."""
     mends: tuple[Mend, ...] = ()
     """Corrected frames."""
+    written: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """The JSON object that they were read from, if they were."""
 
     def __bool__(self) -> bool:
         return bool(self.marks or self.garbage or self.mends)

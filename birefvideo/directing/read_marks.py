@@ -94,7 +94,7 @@ def parse_marks(values: Mapping[str, Any], name: str, folder: Path = Path()) -> 
         read_mend(item, f"{name}: mend {number}", folder) for number, item in enumerate(reader.items(values, "mend"), 1)
     )
     garbage = values.get("garbage")
-    return Marks(marks, None if garbage is None else reader.shape({BOX: garbage}, "garbage"), mends)
+    return Marks(marks, None if garbage is None else reader.shape({BOX: garbage}, "garbage"), mends, values)
 
 
 class _Reader:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
@@ -14,7 +15,7 @@ from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, merged, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
-from birefvideo.jobs.review import Clip, Reviewable, render
+from birefvideo.jobs.review import Clip, Redrawable, Reviewable, render
 from birefvideo.jobs.timelines import timeline_texts
 from birefvideo.matting.flicker import Suspect, joined, suspects
 from birefvideo.matting.predict import PredictReport
@@ -54,8 +55,12 @@ def write_side_files(
     review: bool,
     timeline: Sequence[str],
     timecode: Timecode | None,
+    command: Sequence[Sequence[str]] | None,
 ) -> SideFiles:
-    """Write receipts, timelines and the review page, as asked, into the job's folder beside the proven outputs."""
+    """Write receipts, timelines and the review page, as asked, into the job's folder beside the proven outputs.
+
+    The page tells the job's `command`, if one was given, to run it with marks.
+    """
     coverage, flicker = joined([report.curve for report in reports])
     doubts = find_doubts(reports)
     outputs = [target.path for target in plan.delivered]
@@ -77,7 +82,8 @@ def write_side_files(
     if not review:
         return SideFiles(tuple(outputs), tuple(written), None, tuple(timelines))
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
-    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, _to_look_at(doubts, found), entries))
+    look = _to_look_at(doubts, found)
+    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, look, entries, command))
     place = review_page(plan.source.path, plan.targets)
     write_whole(folder.joined(place), html)
     return SideFiles((*outputs, *beside, place), tuple(written), place, tuple(timelines))
@@ -116,6 +122,7 @@ def _reviewable(
     flicker: Sequence[float],
     to_look_at: Sequence[Suspect],
     entries: dict[str, Entry],
+    command: Sequence[Sequence[str]] | None,
 ) -> Reviewable:
     source = next(one for one in finished if one.target.format is SOURCE_PROXY)
     mattes = [one for one in finished if one.target.format.review_shows_it]
@@ -134,11 +141,34 @@ def _reviewable(
         flicker=flicker,
         suspects=to_look_at,
         receipts=entries,
+        again=_again(plan, pts[0], times[0], next(iter(entries.values())), command),
     )
 
 
 def _to_look_at(doubts: Sequence[Doubt], found: Sequence[Suspect]) -> list[Suspect]:
     return sorted([*doubtful_frames(doubts), *found], key=lambda suspect: suspect.frame)
+
+
+def _again(plan: Plan, first: int, shown: float, entry: Entry, command: Sequence[Sequence[str]] | None) -> Redrawable:
+    """Return what a run with marks takes; the frame with the pts `first` is `shown` at that many seconds."""
+    source, marks = plan.source, plan.options.marks
+    return Redrawable(
+        job=f"{entry['input']['sha256']} {entry['job']}",
+        command=command,
+        marks=None if marks is None or marks.written is None else _plain(marks.written),
+        size=(source.width, source.height),
+        lead=float((first - source.start) * source.time_base) - shown,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return what marks were read from as JSON values; a note that is no text is left out."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items() if key != "note" or isinstance(one, str)}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    is_plain = value is None or isinstance(value, bool | int | str)
+    return value if is_plain else float(value)
 
 
 def _clip(folder: JobFolder, one: VerifiedOutput) -> Clip:

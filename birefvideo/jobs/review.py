@@ -6,10 +6,11 @@ import base64
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from birefvideo.jobs.receipt import Entry
@@ -35,6 +36,22 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Redrawable:
+    """What a page needs to draw marks for another run of the job."""
+
+    job: str
+    """What tells this job on this clip from others; the browser keeps the draft of its marks under this name."""
+    command: Sequence[Sequence[str]] | None
+    """The words of the job's command, an option with its value at a time; None where a program called."""
+    marks: Mapping[str, Any] | None
+    """What the job's file of marks holds."""
+    size: tuple[int, int]
+    """Width and height of the clip, in its own pixels."""
+    lead: float
+    """Seconds from the clip's first frame to the beginning of the times that the page shows."""
+
+
+@dataclass(frozen=True)
 class Reviewable:
     """What a review page shows."""
 
@@ -56,6 +73,8 @@ class Reviewable:
     """Frames to look at."""
     receipts: dict[str, Entry]
     """What the receipt says of each output."""
+    again: Redrawable
+    """What a run with marks takes."""
 
 
 def render(reviewable: Reviewable) -> str:
@@ -72,6 +91,11 @@ def render(reviewable: Reviewable) -> str:
         "receipts": reviewable.receipts,
         "matte": _link(reviewable.matte),
         "source": _link(reviewable.source),
+        "job": reviewable.again.job,
+        "command": reviewable.again.command,
+        "marks": reviewable.again.marks,
+        "clip": reviewable.again.size,
+        "lead": round(reviewable.again.lead, 6),
     }
     filled = {
         "title": escape(reviewable.title),
@@ -79,12 +103,21 @@ def render(reviewable: Reviewable) -> str:
         "matte": _content(reviewable.matte),
         "source": _content(reviewable.source),
     }
-    return _SLOT.sub(lambda found: filled[found[1]], _TEMPLATE.read_text(encoding="utf-8"))
+    return _SLOT.sub(lambda found: filled[found[1]], _template())
 
 
 def script() -> str:
     """Return the script of every such page, by whose hash a server may let it run and nothing else."""
-    return _TEMPLATE.read_text(encoding="utf-8").rpartition("<script>")[2].partition("</script>")[0]
+    return _template().rpartition("<script>")[2].partition("</script>")[0]
+
+
+def _template() -> str:
+    """Return the page with its whole script and with slots for what is shown."""
+    html = _TEMPLATE.read_text(encoding="utf-8")
+    for name in ("marks", "draw"):
+        script = _TEMPLATE.with_name(f"review_{name}.js").read_text(encoding="utf-8")
+        html = html.replace(f"{{{{{name}_script}}}}", script)
+    return html
 
 
 def _link(clip: Clip) -> str | None:

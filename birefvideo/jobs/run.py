@@ -67,6 +67,7 @@ def run(
     timeline: Sequence[str] = (),
     strict: bool = False,
     keep_cache: bool = False,
+    command: Sequence[Sequence[str]] | None = None,
     load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
@@ -77,6 +78,7 @@ def run(
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
     With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
+    `command` is what the user typed, for the page to tell how to run it with marks.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
     With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
     again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
@@ -131,6 +133,7 @@ def run(
         timeline=timeline,
         strict=strict,
         keep_cache=keep_cache,
+        command=command,
     )
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
@@ -192,6 +195,7 @@ def _run_planned(
     timeline: Sequence[str],
     strict: bool,
     keep_cache: bool,
+    command: Sequence[Sequence[str]] | None,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
@@ -240,6 +244,7 @@ def _run_planned(
                 review=review,
                 timeline=timeline,
                 timecode=tags.timecode,
+                command=command,
             )
         plan.check_inputs()
         with writing(plan.folder):
