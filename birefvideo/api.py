@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
@@ -53,6 +54,7 @@ def matte(
     *,
     options: Options | None = None,
     review: bool = False,
+    timeline: str | Sequence[str] = (),
     receipts: bool = True,
     overwrite: bool = False,
     strict: bool = False,
@@ -69,6 +71,7 @@ def matte(
             png.
         options: the options to start from; None: the defaults.
         review: add a page to judge the matte with in a browser.
+        timeline: add timeline files for editors, with markers: 'fcpxml', 'otio' or 'edl', or several.
         receipts: write the receipts that `birefvideo verify` reads.
         overwrite: replace outputs that exist.
         strict: raise InputError where the clip is damaged or cut off, so that frames or sound are missing; without
@@ -99,6 +102,7 @@ def matte(
         overwrite=overwrite,
         receipts=receipts,
         review=review,
+        timeline=get_kinds(timeline),
         strict=strict,
         keep_cache=keep_cache,
         progress=callbacks,

@@ -48,6 +48,7 @@ class Job:
         *,
         options: Options | None = None,
         review: bool = False,
+        timeline: str | Sequence[str] = (),
         receipts: bool = True,
         overwrite: bool = False,
         strict: bool = False,
@@ -63,6 +64,7 @@ class Job:
         self._arguments: dict[str, Any] = {
             "options": options,
             "review": review,
+            "timeline": timeline,
             "receipts": receipts,
             "overwrite": overwrite,
             "strict": strict,

@@ -20,7 +20,7 @@ from birefvideo.matting.second_look import Look
 from birefvideo.matting.smoother import Smoother, Smoothing, smoothings
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.writing.segment_writer import Writer
-from birefvideo.prefetch import Fanout, in_parallel, prefetch
+from birefvideo.prefetch import Fanout, in_parallel, prefetch, thread_count
 
 AS_IT_IS = Edge()
 """An edge that nothing is done to."""
@@ -28,7 +28,9 @@ NOTHING_HELD = Holds()
 """Nothing that is marked in a frame."""
 AHEAD = 3
 """Frames that may wait between two stages."""
-AT_ONCE = 3
+AT_ONCE_LEAST = 3
+"""The least of `AT_ONCE`."""
+AT_ONCE = thread_count(AT_ONCE_LEAST)
 """Frames that are smoothed and get their foreground at the same time."""
 
 
@@ -93,7 +95,8 @@ def finished_frames(
 ) -> Generator[Frame, None, None]:
     """Yield the core frames of predicted ones: smoothed, held, shaped, with foreground and their own opacity taken in.
 
-    Motion is found in a thread of its own; what then makes a frame depends on no other, and is done to several at once.
+    Frames are reduced to what smoothing looks at in a thread of its own. What then makes a frame, the search for motion
+    first, is done to several at once.
     """
 
     def finish(smoothing: Smoothing) -> Frame:

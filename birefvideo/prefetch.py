@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -170,6 +171,31 @@ class Workers(Generic[T, R]):
         """Drop the results, and the items that nobody works on yet."""
         self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
+
+
+def thread_count(least: int, cores: int | None = None) -> int:
+    """Return how many threads share the frames of a stage, at least so many, on this machine or one of `cores`.
+
+    Each holds a frame, so that there are no more than six. How many there are changes no byte.
+    """
+    return max(least, min(6, (cores or os.cpu_count() or 1) // 2))
+
+
+class Once(Generic[T]):
+    """A value that the first thread that asks for it computes, while others that ask wait for it."""
+
+    def __init__(self, compute: Callable[[], T]) -> None:
+        self._lock = threading.Lock()
+        self._compute: Callable[[], T] | None = compute
+        self._values: list[T] = []
+
+    def __call__(self) -> T:
+        """Return the value. An error of its computation is raised here, and the next one who asks tries again."""
+        with self._lock:
+            if self._compute is not None:
+                self._values.append(self._compute())
+                self._compute = None  # and all that it holds
+        return self._values[0]
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T], count: int) -> Generator[R, None, None]:

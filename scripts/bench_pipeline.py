@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -45,9 +45,10 @@ from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.writing.composer import Composer, EncodeSettings, make_composer
 from birefvideo.media.writing.segment_writer import Writer, open_writer
-from birefvideo.media.writing.sinks import ENCODERS
+from birefvideo.media.writing.sinks import ENCODERS, ENCODERS_LEAST
 from birefvideo.memory import reuse_memory
-from birefvideo.pipeline import AT_ONCE, Matter, matte_segment
+from birefvideo.pipeline import AT_ONCE, AT_ONCE_LEAST, Matter, matte_segment
+from birefvideo.prefetch import thread_count
 
 T = TypeVar("T")
 FORMATS = ("prores", "green")
@@ -58,12 +59,18 @@ SHARED = {
     "encode green": EncodeSettings().threads,  # x264's own
 }
 """Threads that share the frames of a stage, where it is not one."""
+CORES = 16
+"""Cores of the machine that the last line is about."""
+SHARED_THERE = SHARED | {
+    "smooth": thread_count(AT_ONCE_LEAST, CORES),
+    "foreground": thread_count(AT_ONCE_LEAST, CORES),
+    "encode prores": thread_count(ENCODERS_LEAST, CORES),
+}
+"""The same on that machine."""
 TOGETHER = {"smoothing and the foreground": ("smooth", "foreground")} | {
     f"the {name} output": (f"compose {name}", f"encode {name}") for name in FORMATS
 }
 """Stages of which the same threads do one after the other."""
-CORES = 16
-"""Cores of the machine that the last line is about."""
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 
 
@@ -148,7 +155,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
 
     decoded = run("decode", lambda: read_frames(info, span))
     mattes = run("predict", lambda: matter.predict(decoded))
-    works = run("find motion", lambda: smoothings(mattes, make_smoother(Options().smooth)))
+    works = run("look", lambda: smoothings(mattes, make_smoother(Options().smooth)))
     smoothed = run("smooth", lambda: (work() for work in works))
     frames = run("foreground", lambda: (with_foreground(frame) for frame in smoothed))
     for name in FORMATS:
@@ -177,9 +184,18 @@ def median(costs: Sequence[Cost]) -> Cost:
     return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
 
 
-def pace(name: str, cost: Cost) -> float:
+def pace(name: str, cost: Cost, shared: Mapping[str, int]) -> float:
     """Return the seconds that a stage takes for all frames where there are cores enough for its threads."""
-    return min(cost.wall, cost.cpu / SHARED.get(name, 1))
+    return min(cost.wall, cost.cpu / shared.get(name, 1))
+
+
+def slowest_stage(stages: Mapping[str, Cost], shared: Mapping[str, int]) -> tuple[str, float]:
+    """Return the stage that sets the pace where there are cores enough, and the seconds it takes for all frames."""
+    paces = {name: pace(name, cost, shared) for name, cost in stages.items()}
+    for name, parts in TOGETHER.items():
+        paces[name] = sum(paces.pop(part) for part in parts)
+    name = max(paces, key=paces.__getitem__)
+    return name, paces[name]
 
 
 def bench_stages(clip: Path, folder: Path, options: argparse.Namespace) -> None:
@@ -208,18 +224,16 @@ def print_stages(stages: dict[str, Cost], total: Cost, frames: int, cores: int) 
     print("\n| stage alone | ms/frame | CPU ms/frame | threads | pace, ms/frame |\n|---|---|---|---|---|")
     for name, cost in stages.items():
         cells = [name, f"{1000 * cost.wall / frames:.1f}", f"{1000 * cost.cpu / frames:.1f}", str(SHARED.get(name, 1))]
-        print(f"| {' | '.join(cells)} | {1000 * pace(name, cost) / frames:.1f} |")
+        print(f"| {' | '.join(cells)} | {1000 * pace(name, cost, SHARED) / frames:.1f} |")
     print(f"| **whole** | {1000 * total.wall / frames:.1f} | {1000 * total.cpu / frames:.1f} | | |")
-    paces = {name: pace(name, cost) for name, cost in stages.items()}
-    for name, parts in TOGETHER.items():
-        paces[name] = sum(paces.pop(part) for part in parts)
-    slowest = max(paces, key=paces.__getitem__)
     work = sum(cost.cpu for cost in stages.values())
-    print(f"\nslowest: {slowest}, {1000 * paces[slowest] / frames:.1f} ms; {frames / total.wall:.1f} frames/s")
-    print(f"wall / max(slowest stage, CPU / cores): {total.wall / max(paces[slowest], work / cores):.2f}")
-    bound = max(paces[slowest], work / CORES)
+    slowest, takes = slowest_stage(stages, SHARED)
+    print(f"\nslowest: {slowest}, {1000 * takes / frames:.1f} ms; {frames / total.wall:.1f} frames/s")
+    print(f"wall / max(slowest stage, CPU / cores): {total.wall / max(takes, work / cores):.2f}")
+    slowest, takes = slowest_stage(stages, SHARED_THERE)
+    bound = max(takes, work / CORES)
     print(
-        f"by arithmetic on {CORES} cores: max({1000 * paces[slowest] / frames:.1f} ms, "
+        f"by arithmetic on {CORES} cores: max({slowest} {1000 * takes / frames:.1f} ms, "
         f"{1000 * work / frames:.1f} ms / {CORES}) = {1000 * bound / frames:.1f} ms, {frames / bound:.0f} frames/s"
     )
 

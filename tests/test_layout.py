@@ -36,16 +36,17 @@ MAY_IMPORT = {
     "directing": {"matting", *BASE},
     "scoring": {"media", *BASE},
     "advice": {"media", "family", "matting", *BASE},
-    "jobs": {"directing", "advice", "pipeline", "media", "family", "matting", *BASE},
-    "comparison": {"jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
-    "api": {"jobs", "pipeline", "media", "family", "matting", "network", *BASE},
+    "editing": {"media", *BASE},
+    "jobs": {"editing", "directing", "advice", "pipeline", "media", "family", "matting", *BASE},
+    "comparison": {"editing", "jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
+    "api": {"editing", "jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
     "job": {"api", "jobs", *BASE},
     "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
     "with_parent": set(),
     "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},
     "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE}
-    | {"serve", "with_parent"},
+    | {"serve", "with_parent", "editing"},
     "__main__": {"cli"},
 }
 

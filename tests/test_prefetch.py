@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from birefvideo.prefetch import Fanout, in_parallel, prefetch
+from birefvideo.prefetch import Fanout, Once, in_parallel, prefetch, thread_count
 
 
 class TroubleError(Exception):
@@ -412,3 +412,42 @@ def test_parallel_work_that_is_left_early_leaves_no_thread() -> None:
         next(results)
     assert threading.active_count() == before
     assert len(done) <= 4
+
+
+def test_a_value_that_many_threads_ask_for_is_computed_once() -> None:
+    begun, may_end, calls = threading.Event(), threading.Event(), []
+
+    def compute() -> int:
+        calls.append(threading.current_thread())
+        begun.set()
+        may_end.wait(10)
+        return 7
+
+    value, found = Once(compute), []
+    threads = [threading.Thread(target=lambda: found.append(value())) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(10)
+    may_end.set()
+    for thread in threads:
+        thread.join(10)
+    assert found == [7] * 5 and len(calls) == 1
+
+
+def test_a_value_whose_computation_fails_is_tried_again() -> None:
+    answers: Iterator[int | Exception] = iter([ZeroDivisionError(), 3])
+
+    def compute() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    value = Once(compute)
+    with pytest.raises(ZeroDivisionError):
+        value()
+    assert value() == value() == 3
+
+
+def test_threads_that_share_a_stage_follow_the_cores_and_have_bounds() -> None:
+    assert [thread_count(3, cores) for cores in (1, 2, 6, 8, 12, 16, 128)] == [3, 3, 3, 4, 6, 6, 6]

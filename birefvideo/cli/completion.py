@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from birefvideo.cli.presets import PRESETS
+from birefvideo.editing.kinds import KINDS
 from birefvideo.family.variants import VARIANTS
 from birefvideo.media.format_table import FORMATS, PAIRS
 
@@ -17,9 +18,18 @@ def _of(names: Iterable[str]) -> Callable[[str], list[str]]:
 
 def complete_formats(incomplete: str) -> list[str]:
     """Return formats, the last of several that commas part."""
+    return _last_of((*FORMATS, *PAIRS), incomplete)
+
+
+def complete_timelines(incomplete: str) -> list[str]:
+    """Return kinds of timeline files, the last of several that commas part."""
+    return _last_of(KINDS, incomplete)
+
+
+def _last_of(names: Iterable[str], incomplete: str) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
     taken = before.split(",")
-    return [f"{before}{comma}{name}" for name in (*FORMATS, *PAIRS) if name.startswith(last) and name not in taken]
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in taken]
 
 
 complete_presets = _of(PRESETS)

@@ -112,6 +112,7 @@ class JobEvents:
             outputs=[{"path": str(path), "bytes": size_of(path)} for path in result.outputs],
             receipts=[str(path) for path in result.receipts],
             review=None if result.review is None else str(result.review),
+            timelines=[str(path) for path in result.timelines],
             frames=result.frames,
             computed=result.computed,
             seconds=round(result.seconds, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birefvideo.cli.errors import Failures
 from birefvideo.cli.printing import answer_lines
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from birefvideo.jobs.plan import Target
 
 
-def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, **choices: bool) -> None:
+def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, **choices: Any) -> None:
     """Tell of one job after another what it would do; an error of one stops no other."""
     from birefvideo.comparison.outlook import outlook
     from birefvideo.jobs.loaded_model import LastModel

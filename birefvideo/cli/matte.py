@@ -9,7 +9,7 @@ import typer
 
 from birefvideo.cli.again import again
 from birefvideo.cli.all_inputs import end, first_words, plan_all, tell_what_is_idle
-from birefvideo.cli.completion import complete_formats, complete_presets
+from birefvideo.cli.completion import complete_formats, complete_presets, complete_timelines
 from birefvideo.cli.errors import Failures, print_missing, reported
 from birefvideo.cli.events import events_asked_for
 from birefvideo.cli.inputs import can_begin
@@ -24,6 +24,7 @@ from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
 from birefvideo.cli.wanted import Coming, Wanted
+from birefvideo.editing.kinds import get_kinds
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
 
@@ -80,6 +81,16 @@ def matte(
             rich_help_panel=COMMON,
         ),
     ] = False,
+    timeline: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--timeline",
+            metavar="KIND",
+            autocompletion=complete_timelines,
+            help="Also make STEM_timeline.fcpxml, .otio or .edl for editors, with markers; repeatable, or fcpxml,otio.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
     preview: Annotated[
         bool,
         typer.Option(
@@ -195,6 +206,7 @@ def matte(
     with reported(debug, events=events):
         wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, looks=preview or plan)
         get_formats(to or [])
+        kinds = get_kinds(timeline or [])
         chosen = Options(**options)
         found = wanted.find()
         if not quiet and (watch or can_begin(list(found.clips))):
@@ -206,13 +218,14 @@ def matte(
     for line in found.missing.values():
         print_missing(line, events)
     if preview:
-        preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review)
+        preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review, timeline=kinds)
         end(failures, len(found.missing), total)
         return
     outcomes.add_missing(found.missing)
     outcomes.add_failed(found.clips, failures)
     choices = {
         "review": review,
+        "timeline": kinds,
         "receipts": receipt,
         "overwrite": overwrite,
         # A stopped command goes on; a clip named by itself is meant.

@@ -24,16 +24,19 @@ def preview_all(
     overwrite: bool,
     quiet: bool,
     review: bool = False,
+    timeline: Sequence[str] = (),
 ) -> None:
     """Preview the clips one after another; an error of one stops no other.
 
-    With `review`, it is told that no page is made.
+    With `review` or `timeline`, it is told that no page and no timeline is made.
     """
     from birefvideo.comparison.preview import preview
     from birefvideo.jobs.loaded_model import LastModel
 
     if review and jobs and not quiet:
         print_note("--preview makes no review page: the run does, with --review and without --preview")
+    if timeline and jobs and not quiet:
+        print_note("--preview makes no timeline: the run does, with --timeline and without --preview")
     if options.directions and jobs and not quiet:
         names = ", ".join(f"--{name}" for name in options.directions)
         print_note(f"--preview shows the network's matte: {names} will act in the run")

@@ -123,6 +123,8 @@ def _print_outputs(result: Result) -> None:
         tell(f"  kept {short(result.cache)} ({_megabytes(size_of(result.cache))} MB) for another run with --keep-cache")
     if result.review is not None:
         tell(f"  review it in a browser: {short(result.review)}")
+    if result.timelines:
+        tell(f"  import into an editor: {', '.join(map(short, result.timelines))}")
 
 
 def print_note(message: str, indent: str = "") -> None:

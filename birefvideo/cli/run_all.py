@@ -47,7 +47,7 @@ class Work:
     def __init__(
         self,
         options: Options,
-        choices: dict[str, bool],
+        choices: dict[str, Any],
         failures: Failures,
         outcomes: Outcomes,
         *,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from birefvideo.comparison.trial import Run, Trial, trial
+from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span
 from birefvideo.jobs.check_targets import check_free
@@ -93,6 +94,7 @@ def outlook(
     renew: bool = False,
     receipts: bool = True,
     review: bool = False,
+    timeline: Sequence[str] = (),
     strict: bool = False,
     keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
@@ -102,11 +104,21 @@ def outlook(
     Raises:
         BirefvideoError: as the job would, as far as that is known before it runs.
     """
+    timeline = get_kinds(timeline)
     plan, model = planned(
-        source, targets, options, load, receipts=receipts, review=review, strict=strict, keep_cache=keep_cache
+        source,
+        targets,
+        options,
+        load,
+        receipts=receipts,
+        review=review,
+        timeline=timeline,
+        strict=strict,
+        keep_cache=keep_cache,
     )
     why = plan.why_model
-    if (skip_done if skip_done is not None else not overwrite) and finished_earlier(plan, review=review):
+    skips = skip_done if skip_done is not None else not overwrite
+    if skips and finished_earlier(plan, review=review, timeline=timeline):
         return Outlook(plan, why, was_done=True)
     folder = JobFolder(plan, overwrite)
     folder.check()

@@ -77,7 +77,7 @@ def doubt_lines(info: VideoInfo, reports: Sequence[SegmentReport], model: str) -
         return
     pts = [pts for report in reports for pts in report.pts]
     for doubt in doubts[:_MOST_TOLD]:
-        yield f"{_when(info, pts, doubt)}: {_what(doubt)}; look at it, and try {other}"
+        yield f"{_when(info, pts, doubt)}: {what_is_wrong(doubt)}; look at it, and try {other}"
     if len(doubts) > _MOST_TOLD:
         yield f"{len(doubts) - _MOST_TOLD} more stretches are in doubt: {named('review')} makes a page that shows them"
 
@@ -123,7 +123,8 @@ def _when(info: VideoInfo, pts: Sequence[int], doubt: Doubt) -> str:
     return f"frames {doubt.first}–{doubt.last} ({clock(info, pts[doubt.first])} to {clock(info, pts[doubt.last])})"
 
 
-def _what(doubt: Doubt) -> str:
+def what_is_wrong(doubt: Doubt) -> str:
+    """Return what a stretch is doubted for, and where in the picture."""
     share = f"{100 * doubt.share:.0f} % of the picture" if doubt.share >= 0.01 else "a small part"
     if doubt.kind == "hole":
         return f"a hole comes and goes in the person, {_region(doubt.place)} ({share})"

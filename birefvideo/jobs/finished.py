@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from birefvideo.editing.cut import MADE_BY
+from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError
 from birefvideo.jobs.digests import content_digest, input_digest
-from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.plan import Plan, clip_with_alpha, review_page, timeline_paths
 from birefvideo.jobs.receipt import Entry, read
 
 _BY_CHANCE = ("batch", "threads")
@@ -27,12 +30,20 @@ def job_key(plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
+def timeline_mark(plan: Plan) -> str:
+    """Return what a timeline file says of whose it is: ours, of this job, and of this output with alpha."""
+    alpha = clip_with_alpha(plan.targets)
+    digest = hashlib.sha256(f"{job_key(plan)}{alpha.path.name if alpha else ''}".encode(errors="surrogateescape"))
+    return f"{MADE_BY}, job {digest.hexdigest()[:16]}"
+
+
+def finished_earlier(plan: Plan, *, review: bool, timeline: Sequence[str] = ()) -> list[Entry] | None:
     """Return the receipts' entries of a job's outputs if an earlier run made all of them and nothing has changed since.
 
     Args:
         plan: the job.
         review: whether its review page belongs to it.
+        timeline: kinds of timeline files that do.
     """
     key, source = job_key(plan), plan.source.path
     found: list[Entry] = []
@@ -45,6 +56,10 @@ def finished_earlier(plan: Plan, *, review: bool) -> list[Entry] | None:
         found.append(entry)
     if review and not review_page(source, plan.targets).exists():
         return None
+    if timeline:
+        mark = timeline_mark(plan)
+        if not all(is_timeline(path, mark) for path in timeline_paths(source, plan.targets, timeline)):
+            return None
     try:
         with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
             before = pool.submit(input_digest, source)

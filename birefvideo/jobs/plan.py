@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+from birefvideo.editing.kinds import KINDS, SUFFIX
 from birefvideo.errors import OptionError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
@@ -170,6 +171,7 @@ def plan_targets(
     targets = _named_targets(source, out, is_folder, names, options or Options())
     paths = [target.path for target in targets]
     beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
+    beside += timeline_paths(source, targets, KINDS)
     for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets
@@ -211,6 +213,17 @@ def review_targets(source: Path, targets: Sequence[Target], options: Options) ->
 def review_page(source: Path, targets: Sequence[Target]) -> Path:
     """Where the review page of these outputs lies."""
     return targets[0].path.parent / f"{stem_of(source)}_review.html"
+
+
+def clip_with_alpha(targets: Sequence[Target]) -> Target | None:
+    """Return the first output that is one video file with alpha, which is what a timeline shows."""
+    fit = (one for one in targets if one.delivered and one.format.has_alpha and one.format.can_have_sound)
+    return next(fit, None)
+
+
+def timeline_paths(source: Path, targets: Sequence[Target], kinds: Iterable[str]) -> tuple[Path, ...]:
+    """Where the timeline files of these outputs lie."""
+    return tuple(targets[0].path.parent / f"{stem_of(source)}{SUFFIX}.{kind}" for kind in kinds)
 
 
 def trimmed_span(info: VideoInfo, start: Fraction | None, end: Fraction | None) -> Span:

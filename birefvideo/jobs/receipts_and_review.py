@@ -1,4 +1,4 @@
-"""The files beside the outputs of a job: receipts, and the review page with its copies."""
+"""The files beside the outputs of a job: receipts, timelines, and the review page with its copies."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from birefvideo.jobs.plan import Plan, review_page
 from birefvideo.jobs.receipt import Entry, merged, receipt_path
 from birefvideo.jobs.receipt_entry import VerifiedOutput, job_facts, matte_facts, output_facts
 from birefvideo.jobs.review import Clip, Redrawable, Reviewable, render
+from birefvideo.jobs.timelines import timeline_texts
 from birefvideo.matting.flicker import Suspect, joined, suspects
 from birefvideo.matting.predict import PredictReport
+from birefvideo.media.timecode import Timecode
 from birefvideo.media.writing.proxy import SOURCE_PROXY
 from birefvideo.own_files import write_whole
 from birefvideo.pipeline import SegmentReport
@@ -36,6 +38,8 @@ class SideFiles:
     """Receipts, which may replace older ones of ours."""
     page: Path | None
     """The review page."""
+    timelines: tuple[Path, ...]
+    """Timeline files, which may replace older ones of ours."""
 
 
 def write_side_files(
@@ -49,9 +53,11 @@ def write_side_files(
     *,
     receipts: bool,
     review: bool,
+    timeline: Sequence[str],
+    timecode: Timecode | None,
     command: Sequence[Sequence[str]] | None,
 ) -> SideFiles:
-    """Write receipts and the review page, as asked, into the job's folder beside the proven outputs.
+    """Write receipts, timelines and the review page, as asked, into the job's folder beside the proven outputs.
 
     The page tells the job's `command`, if one was given, to run it with marks.
     """
@@ -69,13 +75,18 @@ def write_side_files(
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
             write_whole(folder.joined(path), merged(path, mine))
             written.append(path)
+    found = suspects(coverage, flicker)
+    timelines = timeline_texts(plan, timeline, finished, reports, timecode, doubts, found)
+    for path, text in timelines.items():
+        write_whole(folder.joined(path), text)
     if not review:
-        return SideFiles(tuple(outputs), tuple(written), None)
+        return SideFiles(tuple(outputs), tuple(written), None, tuple(timelines))
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
-    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, doubts, entries, command))
+    look = _to_look_at(doubts, found)
+    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, look, entries, command))
     place = review_page(plan.source.path, plan.targets)
     write_whole(folder.joined(place), html)
-    return SideFiles((*outputs, *beside, place), tuple(written), place)
+    return SideFiles((*outputs, *beside, place), tuple(written), place, tuple(timelines))
 
 
 def _entries(
@@ -109,7 +120,7 @@ def _reviewable(
     reports: Sequence[SegmentReport],
     coverage: Sequence[float],
     flicker: Sequence[float],
-    doubts: Sequence[Doubt],
+    to_look_at: Sequence[Suspect],
     entries: dict[str, Entry],
     command: Sequence[Sequence[str]] | None,
 ) -> Reviewable:
@@ -128,10 +139,14 @@ def _reviewable(
         times=times,
         coverage=coverage,
         flicker=flicker,
-        suspects=_to_look_at(coverage, flicker, doubts),
+        suspects=to_look_at,
         receipts=entries,
         again=_again(plan, pts[0], times[0], next(iter(entries.values())), command),
     )
+
+
+def _to_look_at(doubts: Sequence[Doubt], found: Sequence[Suspect]) -> list[Suspect]:
+    return sorted([*doubtful_frames(doubts), *found], key=lambda suspect: suspect.frame)
 
 
 def _again(plan: Plan, first: int, shown: float, entry: Entry, command: Sequence[Sequence[str]] | None) -> Redrawable:
@@ -154,11 +169,6 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     is_plain = value is None or isinstance(value, bool | int | str)
     return value if is_plain else float(value)
-
-
-def _to_look_at(coverage: Sequence[float], flicker: Sequence[float], doubts: Sequence[Doubt]) -> list[Suspect]:
-    found = [*doubtful_frames(doubts), *suspects(coverage, flicker)]
-    return sorted(found, key=lambda suspect: suspect.frame)
 
 
 def _clip(folder: JobFolder, one: VerifiedOutput) -> Clip:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birefvideo.jobs.loaded_model import ModelIdentity
-from birefvideo.jobs.plan import Plan, review_page
+from birefvideo.jobs.plan import Plan, review_page, timeline_paths
 from birefvideo.jobs.progress import FrameProgress
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path
 
@@ -54,6 +54,8 @@ class Result:
     """The receipts beside the outputs."""
     review: Path | None = None
     """The review page."""
+    timelines: tuple[Path, ...] = ()
+    """The timeline files for editors."""
     reused: int = 0
     """Frames whose alpha an earlier job had kept, so that the network did not run for them."""
     cache: Path | None = None
@@ -62,7 +64,9 @@ class Result:
     """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
 
 
-def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool) -> Result:
+def done_result(
+    plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool, timeline: Sequence[str] = ()
+) -> Result:
     """Return what an earlier run's receipts say of the outputs that it made."""
     paths = [target.path for target in plan.delivered]
     losses = _told(entries, "losses")
@@ -77,6 +81,7 @@ def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, *, review:
         losses=losses,
         receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
         review=review_page(plan.source.path, plan.targets) if review else None,
+        timelines=timeline_paths(plan.source.path, plan.targets, timeline),
         was_done=True,
     )
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
@@ -39,6 +40,7 @@ from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segment_work import looks_at, write_parts
 from birefvideo.jobs.segments import Work, remembering, run_segments
+from birefvideo.jobs.timelines import check_timelines, timeline_note
 from birefvideo.jobs.two_passes import FirstPass, first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
 from birefvideo.media.clip_notes import file_losses
@@ -62,6 +64,7 @@ def run(
     renew: bool = False,
     receipts: bool = True,
     review: bool = False,
+    timeline: Sequence[str] = (),
     strict: bool = False,
     keep_cache: bool = False,
     command: Sequence[Sequence[str]] | None = None,
@@ -70,7 +73,8 @@ def run(
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
-    With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with.
+    With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with;
+    with `timeline`, files for editors of those kinds.
     With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
     delivered.
     With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
@@ -85,17 +89,26 @@ def run(
     """
     started = time.monotonic()
     progress = progress or Progress()
+    timeline = get_kinds(timeline)
     plan, model = planned(
-        source, targets, options, load, receipts=receipts, review=review, strict=strict, keep_cache=keep_cache
+        source,
+        targets,
+        options,
+        load,
+        receipts=receipts,
+        review=review,
+        timeline=timeline,
+        strict=strict,
+        keep_cache=keep_cache,
     )
     clear_remains(plan.folder, plan)
     if skip_done if skip_done is not None else not overwrite:
-        entries = finished_earlier(plan, review=review)
+        entries = finished_earlier(plan, review=review, timeline=timeline)
         if entries:
             clear_remains(plan.folder, plan, is_done=True)
             if has_two_passes(plan) and not keep_cache:
                 clear_remains(cache_folder(targets, source), cache_plan(plan), is_done=True)
-            result = done_result(plan, entries, time.monotonic() - started, review=review)
+            result = done_result(plan, entries, time.monotonic() - started, review=review, timeline=timeline)
             if strict:
                 _check_whole(source, result.losses)
             return result
@@ -117,6 +130,7 @@ def run(
         renewal=renewal,
         receipts=receipts,
         review=review,
+        timeline=timeline,
         strict=strict,
         keep_cache=keep_cache,
         command=command,
@@ -135,6 +149,7 @@ def planned(
     *,
     receipts: bool,
     review: bool,
+    timeline: Sequence[str],
     strict: bool,
     keep_cache: bool,
 ) -> tuple[Plan, LoadedModel]:
@@ -145,6 +160,7 @@ def planned(
         _check_whole(source, file_losses(info, span))
     if receipts:
         check_receipts([target.path for target in targets])
+    check_timelines(info, targets, timeline)
     copies = review_targets(source, targets, options) if review else ()
     folder = job_folder(targets, source)
     choice = choose_model(info, span, options, folder, inputs)
@@ -176,6 +192,7 @@ def _run_planned(
     renewal: Renewal | None,
     receipts: bool,
     review: bool,
+    timeline: Sequence[str],
     strict: bool,
     keep_cache: bool,
     command: Sequence[Sequence[str]] | None,
@@ -213,6 +230,7 @@ def _run_planned(
         warnings += first.notes if first else []
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
+        warnings += filter(None, [timeline_note(plan, reports) if timeline else ""])
         with writing(plan.folder):
             made = write_side_files(
                 plan,
@@ -224,12 +242,14 @@ def _run_planned(
                 losses,
                 receipts=receipts,
                 review=review,
+                timeline=timeline,
+                timecode=tags.timecode,
                 command=command,
             )
         plan.check_inputs()
         with writing(plan.folder):
             warnings += renewal.make_way() if renewal else []
-            folder.rename(overwrite or renewal is not None, made.files, made.receipts)
+            folder.rename(overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -241,6 +261,7 @@ def _run_planned(
         losses=losses,
         receipts=made.receipts,
         review=made.page,
+        timelines=made.timelines,
         reused=computed.reused,
         cache=kept.folder if kept and keep_cache else None,
     )

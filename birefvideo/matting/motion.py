@@ -6,6 +6,7 @@ cut into segments gives the same answers.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,17 +82,28 @@ def is_repeat(one: av.VideoFrame, other: av.VideoFrame) -> bool:
 
 
 class MotionSearch:
-    """Finds the motion between frames; for one thread at a time.
+    """Finds the motion between frames, in any threads.
 
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), as OpenCV implements it.
     """
 
     def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    @property
+    def _flow(self) -> Any:
+        """OpenCV's search, which serves one thread."""
+        found = getattr(self._of_thread, "flow", None)
+        return self._made() if found is None else found
+
+    def _made(self) -> Any:
         # One level finer than the preset and no variational refinement: more exact than either preset next to it in
         # cost, where edges are what counts. Patches farther apart than its 4 pixels save a third of the time and lose
         # small things that move.
-        self._flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # type: ignore[attr-defined,unused-ignore]
-        self._flow.setFinestScale(1)
+        flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # type: ignore[attr-defined,unused-ignore]
+        flow.setFinestScale(1)
+        self._of_thread.flow = flow
+        return flow
 
     def between(self, earlier: Look, later: Look) -> Motion:
         """Return the motion between two successive frames, found across a cut or a flash too (see scene_cuts)."""

@@ -38,6 +38,7 @@ from birefvideo.matting.motion import (
 )
 from birefvideo.matting.scene_cuts import is_cut
 from birefvideo.matting.working_size import add_correction, to_working_size
+from birefvideo.prefetch import Once
 
 _NOISE = 2.0
 """Change of the picture, in 8-bit codes, that noise and compression make where nothing else does."""
@@ -65,8 +66,8 @@ class _Seen:
     """Its alpha at one value a cell."""
     look: Look
     """Its picture at one value a cell."""
-    motion: Motion | None
-    """Motion between the frame before and this one; None at the start, after a cut and in a repeat."""
+    motion: Once[Motion | None]
+    """Gives the motion between the frame before and this one; None at the start, after a cut and in a repeat."""
     repeats: bool
     """Whether its picture is that of the frame before, bit for bit."""
 
@@ -133,11 +134,14 @@ class TemporalSmoother:
         small = Grid(*working.shape).reduce(working)
         before = self._window[-1] if self._window else None
         repeats = before is not None and is_repeat(before.frame.picture, frame.picture)
-        motion = None
-        if before is not None and not repeats:
-            found = self._search.between(before.look, look)
-            motion = None if is_cut(before.look, look, found) else found
+        motion = Once(functools.partial(self._motion, None if repeats or before is None else before.look, look))
         return _Seen(frame, alpha, working, small, look, motion, repeats)
+
+    def _motion(self, before: Look | None, look: Look) -> Motion | None:
+        if before is None:
+            return None
+        found = self._search.between(before, look)
+        return None if is_cut(before, look, found) else found
 
     def _emit(self) -> Callable[[], AlphaFrame] | None:
         """Return the smoothing of the frame that is due, and let go of what no later window holds."""
@@ -203,9 +207,11 @@ def _path(window: Sequence[_Seen], positions: range) -> list[tuple[_Seen, Motion
     path: list[tuple[_Seen, Motion | None]] = []
     for here, there in itertools.pairwise(positions):
         later = window[max(here, there)]
-        if later.motion is None and not later.repeats:
+        motion = later.motion()
+        if motion is None and not later.repeats:
             break
-        motion = later.motion if later.motion is None or there > here else later.motion.reversed()
+        if motion is not None and there < here:
+            motion = motion.reversed()
         path.append((window[there], motion))
     return path
 

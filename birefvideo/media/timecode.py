@@ -29,6 +29,10 @@ class Timecode:
         """Return the label of another moment, to the nearest frame."""
         return advanced(self.label, round((time - self.time) * self.rate), round(self.rate))
 
+    def seconds(self, time: Fraction) -> Fraction:
+        """Return how long after 0:00:00:00 the label of a moment is."""
+        return counted(self.at(time), round(self.rate)) / self.rate
+
 
 def make_timecode(label: str, rate: Fraction, time: Fraction) -> Timecode | None:
     """Return the time code of a clip, or None where `label` is none or does not go with `rate`.
@@ -63,18 +67,28 @@ def advanced(label: str, frames: int, rate: int) -> str:
         frames: how far to go.
         rate: frame numbers a second.
     """
-    found = _LABEL.fullmatch(label)
-    assert found is not None, f"{label} was parsed before"
-    hours, minutes, seconds, number = int(found[1]), int(found[2]), int(found[3]), int(found[5])
-    dropped = rate // 15 if found[4] == ";" else 0
-    minutes += 60 * hours
-    count = (60 * minutes + seconds) * rate + number - dropped * (minutes - minutes // 10)
+    sign = _parsed(label)[4]
+    dropped = rate // 15 if sign == ";" else 0
     one, ten = 60 * rate - dropped, 600 * rate - 9 * dropped  # labels of a minute and of ten
-    tens, rest = divmod((count + frames) % (144 * ten), ten)
+    tens, rest = divmod((counted(label, rate) + frames) % (144 * ten), ten)
     # The first minute of ten has all its numbers, so it is longer by those dropped from each other.
     rest += dropped * max(0, (rest - dropped) // one)
     seconds, number = divmod(600 * rate * tens + rest, rate)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{found[4]}{number:02d}"
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{sign}{number:02d}"
+
+
+def counted(label: str, rate: int) -> int:
+    """Return how many pictures after 0:00:00:00 a label is, at `rate` frame numbers a second; see `advanced`."""
+    found = _parsed(label)
+    minutes = 60 * int(found[1]) + int(found[2])
+    dropped = rate // 15 if found[4] == ";" else 0
+    return (60 * minutes + int(found[3])) * rate + int(found[5]) - dropped * (minutes - minutes // 10)
+
+
+def _parsed(label: str) -> re.Match[str]:
+    found = _LABEL.fullmatch(label)
+    assert found is not None, f"{label} was parsed before"
+    return found
 
 
 def track_rate(path: Path) -> Fraction | None:

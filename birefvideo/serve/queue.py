@@ -181,7 +181,11 @@ class Queue:
         known = {_LOG, *(output["name"] for output in outputs)}
         files = [path.name for path in self._data.job(job.id).iterdir() if path.is_file()]
         extra = sorted(name for name in files if name not in known and not name.startswith("."))
-        kept = {name: value for name, value in finished.items() if name not in ("outputs", "receipts", "review")}
+        kept = {
+            name: value
+            for name, value in finished.items()
+            if name not in ("outputs", "receipts", "review", "timelines")
+        }
         return {**self._clean(kept), "outputs": outputs, "extra": extra}
 
     def _error(self, job: Job, code: int | None, told: dict[str, Event]) -> dict[str, Any]:

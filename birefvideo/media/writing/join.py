@@ -217,8 +217,20 @@ def _window(first: InputContainer, source: VideoInfo, span: Span) -> Window:
     end = None if span.end is None else span.end * source.time_base
     if span.start is not None and span.start > source.start:
         return Window(origin=begin, start=begin, end=end)
-    origin = min([begin, *(audio.start for audio in source.audio)])
-    return Window(origin=max(origin, min(begin, Fraction(0))), start=None, end=end)
+    return Window(origin=beginning(source, begin), start=None, end=end)
+
+
+def beginning(source: VideoInfo, first: Fraction) -> Fraction:
+    """Return the moment of a clip that players take for its 0: its first picture or sound, in seconds on its clock.
+
+    What lies before the container's own 0 is the priming of an audio codec, and is not shown.
+
+    Args:
+        source: the clip, with the sound that counts.
+        first: when its first picture is shown.
+    """
+    origin = min([first, *(audio.start for audio in source.audio)])
+    return max(origin, min(first, Fraction(0)))
 
 
 def _first_time(first: InputContainer, source: VideoInfo) -> Fraction:

@@ -20,8 +20,11 @@ from birefvideo.media.writing.encoders import Encoders
 from birefvideo.media.writing.muxing import abandon, cannot_write, finished, movie_options, open_output, output_clock
 from birefvideo.media.writing.sequence_folder import make_empty
 from birefvideo.own_files import make_anew
+from birefvideo.prefetch import thread_count
 
-ENCODERS = 4
+ENCODERS_LEAST = 4
+"""The least of `ENCODERS`."""
+ENCODERS = thread_count(ENCODERS_LEAST)
 """Encoders that share the pictures of a part, where each stands alone; as many pictures are in memory."""
 
 
