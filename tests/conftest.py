@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -26,6 +27,8 @@ TONE_MAPS = int(av.__version__.split(".")[0]) >= TONE_MAPS_FROM
 GetClip = Callable[[str], Path]
 
 os.environ["XDG_CONFIG_HOME"] = os.devnull  # whoever runs the tests may have a config file
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells start background commands so; some tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
 

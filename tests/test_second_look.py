@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,11 +15,12 @@ import torch
 from predictors import predictor_of
 from torch import nn
 
-from birefvideo.frames import Alpha, Frame, Span, Still
+from birefvideo.directing.masks import Masks
+from birefvideo.frames import Alpha, AlphaFrame, Frame, Span, Still
 from birefvideo.jobs.doubts import Doubt, doubt_lines, find_doubts
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.second_look import APART, UNSURE, Look, SecondLook, compare
+from birefvideo.matting.second_look import APART, UNSURE, KeptLooks, Look, SecondLook, compare
 from birefvideo.matting.smoother import NoSmoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -163,3 +166,16 @@ def test_a_picture_is_told_as_one(clip: Callable[[str], Path]) -> None:
     info = replace(probe(clip("short_gops")), still=Still(depth=8))
     (line,) = doubt_lines(info, [report([0.02])], "talk")
     assert line.startswith("the picture: ")
+
+
+def test_what_a_mark_has_decided_is_no_longer_in_doubt() -> None:
+    before = [Look(0, 0.05, 0.3, place=(0.9, 0.1)), Look(24, 0.05, 0.3, place=(0.2, 0.8))]
+    frame = cast(AlphaFrame, SimpleNamespace(alpha=drawn(BODY), core=True))
+    removed = np.full((18, 32), 255, np.uint8)
+    removed[:6, 24:] = 0
+    cases = ((Masks(stays=removed), [True, False]), (Masks(added=removed), [False, True]), (Masks(), [False, False]))
+    for masks, settled in cases:
+        kept = KeptLooks(before, lambda look, masks=masks: masks.decide(look.place))  # type: ignore[misc]
+        assert len(list(kept.compared([frame] * 25))) == 25
+        assert [look.unsure == 0 for look in kept.looks] == settled
+        assert all(look.subject == pytest.approx(drawn(BODY).mean(), abs=1e-3) for look in kept.looks)

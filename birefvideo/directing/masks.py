@@ -26,6 +26,13 @@ class Masks:
     added: Codes | None = None
     """What alpha is raised to. None is 0 everywhere."""
 
+    def decide(self, place: tuple[float, float]) -> bool:
+        """Return whether they say what alpha is at a place, (across, down) in parts of the picture."""
+        return any(
+            codes is not None and abs(int(_at(codes, place)) - idle) > 127
+            for codes, idle in ((self.stays, 255), (self.added, 0))
+        )
+
     def then(self, later: Masks) -> Masks:
         """Return the masks that do what these do, and after it what `later` ones do."""
         kept = None if self.added is None else _product(self.added, later.stays)
@@ -57,6 +64,12 @@ def _full(codes: Codes | None, alpha: Alpha, picture: av.VideoFrame, *, idle: in
         full: Alpha = cv2.resize(mask, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return full
     return enlarge_alpha(mask, picture)
+
+
+def _at(codes: Codes, place: tuple[float, float]) -> np.uint8:
+    rows, columns = codes.shape
+    value: np.uint8 = codes[min(int(place[1] * rows), rows - 1), min(int(place[0] * columns), columns - 1)]
+    return value
 
 
 def _cuts(codes: Codes, alpha: Alpha) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from birefvideo.directing.coarse import CoarseClip
 from birefvideo.directing.direct import Direction, Director, direct, is_directed
@@ -20,7 +21,7 @@ from birefvideo.jobs.result import Progress
 from birefvideo.jobs.segment_work import looks_at
 from birefvideo.jobs.segments import remembering, run_segments
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.second_look import KeptLooks
+from birefvideo.matting.second_look import KeptLooks, Look
 from birefvideo.paths import writing
 from birefvideo.pipeline import Matter, SegmentReport, predict_segment
 
@@ -35,6 +36,8 @@ class FirstPass:
     """Of the segments."""
     pts: Sequence[int]
     """Of the frames."""
+    direction: Path
+    """Where the masks of the frames are kept."""
     notes: list[str]
     """What the user should know of the directions, one line each."""
     reused: int
@@ -42,7 +45,13 @@ class FirstPass:
 
     def looks(self, segment: Segment) -> KeptLooks:
         """Return what tells of a segment's frames what the network has said of them."""
-        return KeptLooks(self.reports[segment.number].looks)
+        first = sum(len(report.pts) for report in self.reports[: segment.number])
+
+        def is_settled(look: Look) -> bool:
+            with closing(Direction(self.direction)) as direction:
+                return direction.masks(first + look.frame).decide(look.place)
+
+        return KeptLooks(self.reports[segment.number].looks, is_settled)
 
 
 def first_pass(
@@ -76,10 +85,10 @@ def first_pass(
         with CoarseClip(files, pts, seconds, (info.width, info.height)) as clip, writing(folder.path):
             direct(clip, directors(plan), folder.direction)
     stored = [StoredSegment(cache.part(segment, ALPHA), report.pts) for segment, report in with_frames]
-    direction = Direction(folder.direction)
-    direction.close()
+    with closing(Direction(folder.direction)) as direction:
+        notes = direction.notes
     progress.stage(2, 2)
-    return FirstPass(StoredAlpha(stored, folder.direction), reports, pts, direction.notes, reused)
+    return FirstPass(StoredAlpha(stored, folder.direction), reports, pts, folder.direction, notes, reused)
 
 
 def directors(plan: Plan) -> list[Director]:

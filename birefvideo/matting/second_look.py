@@ -11,7 +11,7 @@ Nothing of it feeds back into the mattes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import av
@@ -96,10 +96,16 @@ class SecondLook:
 
 
 class KeptLooks:
-    """Takes what two looks at a segment's frames have said before, and looks anew at what stands apart by now."""
+    """Takes what two looks at a segment's frames have said before, and looks anew at what stands apart by now.
 
-    def __init__(self, before: Sequence[Look]) -> None:
+    Args:
+        before: what they said.
+        is_settled: tells of one of them whether somebody has decided since what was most in doubt.
+    """
+
+    def __init__(self, before: Sequence[Look], is_settled: Callable[[Look], bool]) -> None:
         self._before = {look.frame: look for look in before}
+        self._is_settled = is_settled
         self.looks: list[Look] = []
         """In order of their frames."""
 
@@ -115,8 +121,8 @@ class KeptLooks:
             if frame.core and number in self._before:
                 small = _small(frame.alpha)
                 share, place = _apart(small)
-                subject = round(float(small.mean()), 5)
-                self.looks.append(replace(self._before[number], subject=subject, apart=share, apart_at=place))
+                look = replace(self._before[number], subject=round(float(small.mean()), 5), apart=share, apart_at=place)
+                self.looks.append(replace(look, unsure=0.0) if self._is_settled(look) else look)
             yield frame
 
 
