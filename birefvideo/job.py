@@ -52,6 +52,7 @@ class Job:
         receipts: bool = True,
         overwrite: bool = False,
         strict: bool = False,
+        keep_cache: bool = False,
         progress: OnFrame | None = None,
         **choices: Unpack[JobArguments],
     ) -> None:
@@ -68,6 +69,7 @@ class Job:
             "receipts": receipts,
             "overwrite": overwrite,
             "strict": strict,
+            "keep_cache": keep_cache,
             **choices,
         }
         self._source, self._out, self._to = source, out, to

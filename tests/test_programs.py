@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import shutil
@@ -184,6 +185,10 @@ class TestProgress:
 
 
 class TestJob:
+    def test_it_takes_what_matte_takes(self) -> None:
+        taken = [set(inspect.signature(one).parameters) for one in (birefvideo.Job, birefvideo.matte)]
+        assert taken[0] == taken[1]
+
     def test_it_runs_in_a_thread_and_gives_its_result(self, copy: GetClip, session: birefvideo.Session) -> None:
         job = birefvideo.Job(copy("plain"), to="matte", model=session)
         assert (job.done, job.progress) == (False, None)

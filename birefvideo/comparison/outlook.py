@@ -78,9 +78,7 @@ class Outlook:
             "frames_done": self.frames_done,
             "seconds": None if seconds is None else round(seconds, 1),
             "seconds_a_frame": None if measured is None else measured.seconds,
-            "disk": None
-            if disk is None
-            else {"needed": disk.needed, "free": disk.free, "short": disk.is_short, "alpha": disk.alpha},
+            "disk": None if disk is None else disk.as_dict(),
         }
 
 
