@@ -291,7 +291,7 @@ def _halve(plane: Plane) -> Plane:
 
 def _is_soft(alpha: Alpha) -> Plane:
     """Mark the 2x2 blocks with a pixel whose alpha is not 255 in 8 bits."""
-    mask = _even((alpha < _OPAQUE).view(np.uint8))
+    mask = _even(np.less(alpha, _OPAQUE, order="C").view(np.uint8))
     # Two columns are one number of twice the size: looking at every other one takes NumPy three times as long.
     soft: Plane = ((mask[0::2] | mask[1::2]).view(np.uint16) != 0).view(np.uint8)
     return soft
