@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from test_network import fill
 from torch import Tensor, nn
 
-from birefvideo.network import fast_decoder, folding
+from birefvideo.network import fast_conv, fast_decoder, folding
 from birefvideo.network.birefnet import BiRefNet, Geometry, resize
 from birefvideo.network.fuse import fuse, resized_through
 
@@ -134,6 +134,28 @@ def test_context_blocks_are_kept_as_they_are() -> None:
     with torch.inference_mode():
         for expected, result in zip(model.bb(image), cast(Any, fused).bb(image), strict=True):
             assert (result - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(16, 32, 2), (40, 40, 1)])
+def test_convolutions_with_what_follows_fused_in_give_the_same_bits(inputs: int, outputs: int, stride: int) -> None:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1).requires_grad_(False)
+    x = noise(1, inputs, 40, 56).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        plain = conv(x)
+        other = noise(*plain.shape)
+        assert torch.equal(fast_conv.conv_relu(x, conv), F.relu(plain))
+        assert torch.equal(fast_conv.add_conv_relu(other, x, conv), F.relu(other + plain))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN has nothing to fuse with")
+def test_a_backbone_takes_few_steps() -> None:
+    fused: Any = fuse(filled(replace(TALK, backbone="conv_m")))
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        fused.bb(noise(1, 3, 64, 96))
+    steps = [
+        event.name for event in profile.events() if event.name.startswith(("aten::relu", "aten::add", "aten::conv2d"))
+    ]
+    assert not steps
 
 
 @pytest.mark.parametrize(
