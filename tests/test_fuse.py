@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,8 +14,9 @@ import torch.nn.functional as F
 from test_network import fill
 from torch import Tensor, nn
 
-from birefvideo.network import fast_conv, fast_decoder, folding
+from birefvideo.network import fast_decoder, folding
 from birefvideo.network.birefnet import BiRefNet, Geometry, resize
+from birefvideo.network.fast_conv import FusedConv
 from birefvideo.network.fuse import fuse, resized_through
 
 LITE = Geometry("swin_v1_t")
@@ -140,18 +142,22 @@ def test_context_blocks_are_kept_as_they_are() -> None:
 def test_convolutions_with_what_follows_fused_in_give_the_same_bits(inputs: int, outputs: int, stride: int) -> None:
     conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1).requires_grad_(False)
     x = noise(1, inputs, 40, 56).contiguous(memory_format=torch.channels_last)
+    fused = FusedConv(copy.deepcopy(conv))
     with torch.inference_mode():
-        plain = conv(x)
-        other = noise(*plain.shape)
-        assert torch.equal(fast_conv.conv_relu(x, conv), F.relu(plain))
-        assert torch.equal(fast_conv.add_conv_relu(other, x, conv), F.relu(other + plain))
+        for image in (x, x[:, :, 3:]):  # the weight is laid out for the first size
+            plain = conv(image)
+            other = noise(*plain.shape)
+            assert torch.equal(fused(image), F.relu(plain))
+            assert torch.equal(fused.added(other, image), F.relu(other + plain))
+        assert torch.equal(copy.deepcopy(fused)(x), fused(x))
+        assert torch.equal(fused.double()(x.double()), F.relu(conv.double()(x.double())))
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN has nothing to fuse with")
 def test_a_backbone_takes_few_steps() -> None:
     fused: Any = fuse(filled(replace(TALK, backbone="conv_m")))
     with torch.inference_mode(), torch.profiler.profile() as profile:
-        fused.bb(noise(1, 3, 64, 96))
+        fused.bb(noise(1, 3, 320, 384))
     steps = [
         event.name for event in profile.events() if event.name.startswith(("aten::relu", "aten::add", "aten::conv2d"))
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,46 +17,54 @@ from birefvideo.network.folding import fold_norm
 _FUSED: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 """oneDNN's convolution with what follows fused in, which torch's own compiler calls; None if torch was built without.
 Each step less is a pass over the map less, and a point less at which all threads wait for each other."""
-
 _SMALL = 20480
 """Numbers in a map up to which torch takes another way than oneDNN, with other roundings."""
 
 
-def conv_relu(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`F.relu(conv(x))`: (N, C, H, W) -> (N, C', H', W')."""
-    if not _can_fuse(x):
-        return F.relu(conv(x))
-    out: Tensor = _FUSED(x, conv.weight, conv.bias, *_geometry(conv), "relu", [], "")
-    return out
+class FusedConv(nn.Module):
+    """A convolution and what follows it."""
 
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert not isinstance(conv.padding, str)
+        self.conv = conv
+        self._geometry = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        self._packed: Tensor | None = None
+        """The weight as oneDNN lays it out, which it would else do anew for every map."""
 
-def add_conv_relu(other: Tensor, x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`F.relu(other + conv(x))`: (N, C, H, W) -> (N, C', H', W'), in bf16 with one rounding less."""
-    if not _can_fuse(x) or other.dtype != x.dtype:
-        return F.relu(other + conv(x))
-    out: Tensor = _FUSED.binary(x, other, conv.weight, conv.bias, *_geometry(conv), "add", None, "relu", [], None)
-    return out
+    def forward(self, x: Tensor) -> Tensor:
+        """`F.relu(conv(x))`: (N, C, H, W) -> (N, C', H', W')."""
+        if not _can_fuse(x):
+            return F.relu(self.conv(x))
+        out: Tensor = _FUSED(x, self._weight(x), self.conv.bias, *self._geometry, "relu", [], "")
+        return out
+
+    def added(self, other: Tensor, x: Tensor) -> Tensor:
+        """`F.relu(other + conv(x))`: (N, C, H, W) -> (N, C', H', W'), in bf16 with one rounding less."""
+        if not _can_fuse(x) or other.dtype != x.dtype:
+            return F.relu(other + self.conv(x))
+        after = ("add", None, "relu", [], None)
+        out: Tensor = _FUSED.binary(x, other, self._weight(x), self.conv.bias, *self._geometry, *after)
+        return out
+
+    def _weight(self, x: Tensor) -> Tensor:
+        packed = self._packed
+        if packed is None:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(self.conv.weight, *self._geometry, list(x.shape))
+            self._packed = packed
+        return packed
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FusedConv:
+        self._packed = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_packed": None}  # nothing copies oneDNN's tensors
 
 
 def _can_fuse(x: Tensor) -> bool:
     return _FUSED is not None and x.numel() > _SMALL and can_fuse(x)
-
-
-def _geometry(conv: nn.Conv2d) -> tuple[object, ...]:
-    assert not isinstance(conv.padding, str)
-    return conv.padding, conv.stride, conv.dilation, conv.groups
-
-
-class ConvRelu(nn.Module):
-    """A convolution followed by a ReLU."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H', W')."""
-        return conv_relu(x, self.conv)
 
 
 class FastResidualBlock(nn.Module):
@@ -64,11 +72,11 @@ class FastResidualBlock(nn.Module):
 
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
-        self.conv1, self.conv2 = fold_norm(*block.conv1), fold_norm(*block.conv2)
+        self.conv1, self.conv2 = (FusedConv(fold_norm(*conv)) for conv in (block.conv1, block.conv2))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> same."""
-        return add_conv_relu(x, conv_relu(x, self.conv1), self.conv2)
+        return self.conv2.added(x, self.conv1(x))
 
 
 class FastConvNet(nn.Module):
@@ -77,11 +85,11 @@ class FastConvNet(nn.Module):
     def __init__(self, net: ConvNet) -> None:
         super().__init__()
         self.channels = list(net.channels)
-        self.stem = ConvRelu(fold_norm(*net.stem))
+        self.stem = FusedConv(fold_norm(*net.stem))
         self.stages = nn.ModuleList()
         for down, stage in zip(net.downs, net.stages, strict=True):
             assert isinstance(down, nn.Sequential) and isinstance(stage, nn.Sequential)
-            self.stages.append(nn.Sequential(ConvRelu(fold_norm(*down)), *(_fast(block) for block in stage)))
+            self.stages.append(nn.Sequential(FusedConv(fold_norm(*down)), *(_fast(block) for block in stage)))
 
     def forward(self, x: Tensor) -> Sequence[Tensor]:
         """(N, 3, H, W) -> four maps (N, channels[i], H/2^(i+2), W/2^(i+2))."""

@@ -25,7 +25,7 @@ from birefvideo.network.birefnet import (
     fold,
     resize,
 )
-from birefvideo.network.fast_conv import ConvRelu, add_conv_relu, conv_relu
+from birefvideo.network.fast_conv import FusedConv
 from birefvideo.network.fast_deform import FastAsppDeformable
 from birefvideo.network.fast_swin import Unrounded
 from birefvideo.network.folding import (
@@ -102,13 +102,13 @@ class GatedOut(nn.Module):
     def __init__(self, out: nn.Conv2d, gate: tuple[nn.Conv2d, nn.Module], lateral: Lateral) -> None:
         super().__init__()
         self.out = out
-        self.edges, self.gate = gate
+        self.edges, self.gate = FusedConv(gate[0]), gate[1]
         self.small = SmallSkip(lateral.small, lateral.bias)
 
     def forward(self, x: Tensor, small: Tensor | None) -> Tensor:
         """(N, width, h, w) and perhaps (N, C', h, w) -> (N, C, h, w)."""
         out = self.out(x)
-        return torch.addcmul(self.small(small), out, self.gate(conv_relu(out, self.edges)))
+        return torch.addcmul(self.small(small), out, self.gate(self.edges(out)))
 
 
 class TapBridge(nn.Module):
@@ -202,14 +202,15 @@ class AddedReference(nn.Module):
 
     def __init__(self, first: nn.Conv2d, second: nn.Module) -> None:
         super().__init__()
-        *before, self.last = second if isinstance(second, nn.Sequential) else [second]
+        *before, last = second if isinstance(second, nn.Sequential) else [second]
         self.first = nn.Sequential(first, *before)
+        self.last = FusedConv(last) if isinstance(last, nn.Conv2d) else last
 
     def forward(self, folded: Tensor, inward: Tensor) -> Tensor:
         """Folded image (N, inputs, h, w) and (N, width, h, w) -> the latter's shape; `inward` may be overwritten."""
         x = self.first(folded)
-        if isinstance(self.last, nn.Conv2d):
-            return add_conv_relu(inward, x, self.last)
+        if isinstance(self.last, FusedConv):
+            return self.last.added(inward, x)
         return F.relu_(inward.add_(self.last(x)))
 
 
@@ -219,14 +220,16 @@ class SubpixelTail(nn.Module):
     def __init__(self, out: nn.Conv2d, head: SubpixelHead) -> None:
         super().__init__()
         self.out = out
-        self.conv1, self.conv2 = fold_norm(head.conv1, head.bn1), fold_norm(head.conv2, head.bn2)
+        self.conv1, self.conv2 = (
+            FusedConv(fold_norm(conv, norm)) for conv, norm in ((head.conv1, head.bn1), (head.conv2, head.bn2))
+        )
         self.conv_out = conv_like(head.conv_out.weight, head.conv_out.bias)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """As `LinearHead`."""
         features = self.out(x)
         x = SubpixelHead.joined(features, image.to(features.dtype))
-        return F.pixel_shuffle(self.conv_out(conv_relu(conv_relu(x, self.conv1), self.conv2)), 2)
+        return F.pixel_shuffle(self.conv_out(self.conv2(self.conv1(x))), 2)
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,7 @@ class FastDecoder(nn.Module):
 
     def __init__(self, squeeze: DecoderBlock, decoder: Decoder, geometry: Geometry, parts: DecoderParts) -> None:
         super().__init__()
-        self.squeeze = nn.Sequential(ConvRelu(fold_norm(squeeze.conv_in, squeeze.bn_in)), parts.attention(squeeze))
+        self.squeeze = nn.Sequential(FusedConv(fold_norm(squeeze.conv_in, squeeze.bn_in)), parts.attention(squeeze))
         self.references, self.attentions = nn.ModuleList(), nn.ModuleList()
         self.bridges = nn.ModuleList()
         before = squeeze
