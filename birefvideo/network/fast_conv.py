@@ -64,7 +64,7 @@ class FusedConv(nn.Module):
 
 
 def _can_fuse(x: Tensor) -> bool:
-    return _FUSED is not None and x.numel() > _SMALL and can_fuse(x)
+    return _FUSED is not None and can_fuse(x) and x.numel() > _SMALL
 
 
 class FastResidualBlock(nn.Module):
