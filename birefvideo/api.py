@@ -20,6 +20,7 @@ from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.job_model import JobModels
 from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
@@ -95,18 +96,20 @@ def matte(
     path = possible_path(source)
     targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
     callbacks = Progress(frame=told) if told else None
-    result = run(
-        path,
-        targets,
-        chosen,
-        overwrite=overwrite,
-        receipts=receipts,
-        review=review,
-        timeline=get_kinds(timeline),
-        strict=strict,
-        keep_cache=keep_cache,
-        progress=callbacks,
-    )
+    with JobModels() as load:
+        result = run(
+            path,
+            targets,
+            chosen,
+            overwrite=overwrite,
+            receipts=receipts,
+            review=review,
+            timeline=get_kinds(timeline),
+            strict=strict,
+            keep_cache=keep_cache,
+            load=load,
+            progress=callbacks,
+        )
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 

@@ -21,7 +21,7 @@ from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
-    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.engines import JobModel
     from birefvideo.jobs.plan import Target
     from birefvideo.jobs.result import Progress, Result
 
@@ -67,19 +67,19 @@ class Work:
         Raises:
             Exit: after Ctrl-C; what is finished of the jobs that ran is kept.
         """
+        from birefvideo.jobs.job_model import JobModels
+
         try:
-            if at_once == 1:
-                self._run_in_turn(jobs)
-            else:
-                self._run_in_threads(jobs, at_once)
+            with JobModels() as load:
+                if at_once == 1:
+                    self._run_in_turn(jobs, load)
+                else:
+                    self._run_in_threads(jobs, at_once, OneNetwork(load, self.stop))
         except KeyboardInterrupt as error:
             self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
 
-    def _run_in_turn(self, jobs: Iterable[Job]) -> None:
-        from birefvideo.jobs.loaded_model import LastModel
-
-        load = LastModel()
+    def _run_in_turn(self, jobs: Iterable[Job], load: Callable[[Options], JobModel]) -> None:
         for clip, targets in jobs:
             self._running = {clip: targets}
             with self._told(clip):
@@ -90,9 +90,8 @@ class Work:
                 self._print(clip, result)
             self._running = {}
 
-    def _run_in_threads(self, jobs: Iterable[Job], at_once: int) -> None:
+    def _run_in_threads(self, jobs: Iterable[Job], at_once: int, load: OneNetwork) -> None:
         threads = Threads(self.stop)
-        load = OneNetwork(self.stop)
         places = Places()
 
         def run(job: Job) -> None:
@@ -112,7 +111,7 @@ class Work:
         threads.run(jobs, run, at_once)
 
     def _run(
-        self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], LoadedModel], progress: Progress
+        self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], JobModel], progress: Progress
     ) -> Result:
         from birefvideo.jobs.run import run
 
