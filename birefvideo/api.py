@@ -13,16 +13,16 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.job_model import JobModels
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import check_machine, loaded_model
+from birefvideo.jobs.loaded_model import check_machine, check_one_device, loaded_model
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
@@ -96,20 +96,16 @@ def matte(
     path = possible_path(source)
     targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
     callbacks = Progress(frame=told) if told else None
+    delivery = Delivery(
+        receipts=receipts,
+        review=review,
+        timeline=timeline,
+        overwrite=overwrite,
+        strict=strict,
+        keep_cache=keep_cache,
+    )
     with JobModels() as load:
-        result = run(
-            path,
-            targets,
-            chosen,
-            overwrite=overwrite,
-            receipts=receipts,
-            review=review,
-            timeline=get_kinds(timeline),
-            strict=strict,
-            keep_cache=keep_cache,
-            load=load,
-            progress=callbacks,
-        )
+        result = run(path, targets, chosen, delivery, load=load, progress=callbacks)
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
@@ -134,6 +130,7 @@ def mattes(
     chosen = (options or Options()).changed(**choices)
     for name in chosen.directions:
         raise OptionError(f"{named(name)} needs the whole clip before its first frame: pass it to birefvideo.matte")
+    check_one_device(chosen)
     return _frames(possible_path(source), chosen)
 
 
@@ -162,6 +159,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
 
     about_to_compute()
     chosen = Options(model=name, device=device)
+    check_one_device(chosen)
     target = find_device(chosen.device)
     checkpoint = checkpoints.find(str(chosen.model), has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?

@@ -12,13 +12,13 @@ from birefvideo.api import matte, mattes
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Alpha, Frame
-from birefvideo.jobs.arguments import EdgeArguments, FrameArguments, JobArguments
+from birefvideo.jobs.arguments import EdgeArguments, FrameArguments
 from birefvideo.jobs.cut_picture import cut_picture
+from birefvideo.jobs.delivery import MatteArguments
 from birefvideo.jobs.given_picture import Picture, as_file
-from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
+from birefvideo.jobs.loaded_model import LoadedModel, check_machine, check_one_device, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.progress import OnFrame
 from birefvideo.jobs.result import Result
 from birefvideo.matting.devices import find_device
 
@@ -83,6 +83,7 @@ class Session(KeptModel):
         options = Options(model=model, device=device, dtype=dtype, size=size, batch=batch)
         if isinstance(options.model, KeptModel):
             raise OptionError(f"{named('model')} is a Session, which is loaded already: use it itself")
+        check_one_device(options)
         check_machine(options)
         self._kept = LoadedModel(options)
 
@@ -131,31 +132,10 @@ class Session(KeptModel):
         source: str | PathLike[str],
         out: str | PathLike[str] | None = None,
         to: str | Sequence[str] | None = None,
-        *,
-        options: Options | None = None,
-        review: bool = False,
-        timeline: str | Sequence[str] = (),
-        receipts: bool = True,
-        overwrite: bool = False,
-        strict: bool = False,
-        keep_cache: bool = False,
-        progress: OnFrame | None = None,
-        **choices: Unpack[JobArguments],
+        **arguments: Unpack[MatteArguments],
     ) -> Result:
         """Matte one clip into files with this model; see `birefvideo.matte`."""
-        return matte(
-            source,
-            out,
-            to,
-            options=self._options(options, choices),
-            review=review,
-            timeline=timeline,
-            receipts=receipts,
-            overwrite=overwrite,
-            strict=strict,
-            keep_cache=keep_cache,
-            progress=progress,
-        )
+        return matte(source, out, to, **_with_model(arguments, self))
 
     def mattes(
         self, source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]
@@ -234,6 +214,7 @@ def _cutout(image: Picture, output: Output, options: Options) -> Image | NDArray
         raise OptionError(f"{named('output')} is {output!r}: give one of {', '.join(get_args(Output))}")
     for name in options.directions:
         raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte, which takes pictures too")
+    check_one_device(options)
     check_machine(options)
     with as_file(image) as path:
         model = _model_for(options)

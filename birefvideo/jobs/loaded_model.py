@@ -166,6 +166,20 @@ def loaded_model(options: Options) -> LoadedModel:
     return LoadedModel(options)
 
 
+def check_one_device(options: Options) -> None:
+    """Refuse several devices where there is no job to share out.
+
+    Raises:
+        OptionError: as above.
+    """
+    if len(device_names(options.device)) > 1:
+        one = device_names(options.device)[0]
+        raise OptionError(
+            f"{named('device')} is {options.device!r}, and several devices share jobs that make files: give {one!r}, or "
+            "call birefvideo.matte"
+        )
+
+
 def threads_each(options: Options) -> int:
     """Return how many threads compute in each of the processes that options ask for."""
     return max(1, torch.get_num_threads() // len(device_names(options.device)))

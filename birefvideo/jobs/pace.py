@@ -6,8 +6,11 @@ taken from the network's shape and the sizes of pictures: the same command has t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.engines import JobModel
+from birefvideo.media.output_format import Format
 
 _WORK = 30.0
 """Seconds of work in a segment."""
@@ -29,6 +32,11 @@ def segment_frames(model: JobModel, info: VideoInfo) -> int | None:
     width, height = model.size.network_size(info.width, info.height, info.sample_aspect_ratio)
     network = _SECONDS.get(model.identity.backbone, _LIGHT) * width * height / 1e6
     return max(_FEWEST, int(_WORK / (network + _REST * info.width * info.height / 1e6)))
+
+
+def can_share(formats: Iterable[Format]) -> bool:
+    """Return whether the bytes of outputs do not depend on where segments begin, so that these may be shorter."""
+    return all(format.stands_alone or format.is_in_folder for format in formats)
 
 
 def shared_frames(most: int | None, total: int, workers: int) -> int | None:
