@@ -175,7 +175,7 @@ def check_one_device(options: Options) -> None:
     if len(device_names(options.device)) > 1:
         one = device_names(options.device)[0]
         raise OptionError(
-            f"{named('device')} is {options.device!r}, and several devices share jobs that make files: give {one!r}, or "
+            f"{named('device')} is {options.device!r}, and several share jobs that make files: give {one!r}, or "
             "call birefvideo.matte"
         )
 
