@@ -78,6 +78,9 @@ class Players:
     def end(self, hands: Sequence[Player]) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 class Counts:
     """Stands for a Meter."""
@@ -109,7 +112,7 @@ def test_whoever_is_free_takes_the_next_segment() -> None:
 
 
 def test_the_segment_of_a_worker_that_dies_is_the_next_of_another() -> None:
-    dies = Player("a", (Frames(1), Frames(1), Lost("was ended by SIGKILL")))
+    dies = Player("a", (Frames(1), Lost("was ended by SIGKILL")))
     other = Player("b")
     found = dealt(dies, other)
     assert other.did == [1, 0, 2, 3, 4, 5]
@@ -189,10 +192,13 @@ def test_two_processes_give_the_bytes_of_one_though_they_are_stopped_and_one_is_
     try:
         whole = birefvideo.matte(source, tmp_path / "whole", device="cpu", **wishes)
         seen: list[birefvideo.FrameProgress] = []
+
+        def stop(at: birefvideo.FrameProgress) -> bool:
+            seen.append(at)
+            return len(seen) < 15
+
         with pytest.raises(CancelledError):
-            birefvideo.matte(
-                source, tmp_path, device="cpu:2", progress=lambda at: seen.append(at) or len(seen) < 15, **wishes
-            )
+            birefvideo.matte(source, tmp_path, device="cpu:2", progress=stop, **wishes)
         deadline = time.monotonic() + 5
         while multiprocessing.active_children() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -22,6 +22,7 @@ from birefvideo.jobs.options import Options
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
     from birefvideo.jobs.delivery import Delivery
+    from birefvideo.jobs.engine_wish import EngineWish
     from birefvideo.jobs.engines import JobModel
     from birefvideo.jobs.plan import Target
     from birefvideo.jobs.result import Progress, Result
@@ -43,6 +44,7 @@ class Work:
         outcomes: takes what became of every input.
         quiet: print errors and losses only.
         command: what words the command for one job, for its review page; None: it is not told.
+        engine: what computes; None: this machine.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Work:
         *,
         quiet: bool,
         command: Again | None = None,
+        engine: EngineWish | None = None,
     ) -> None:
         self._options, self._delivery = options, delivery
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
         self._command = command
+        self._engine = engine
         self.stop = threading.Event()
         """Ends the jobs of several threads after their next frame."""
         self._running: dict[Path, tuple[Target, ...]] = {}
@@ -71,7 +75,7 @@ class Work:
         from birefvideo.jobs.job_model import JobModels
 
         try:
-            with JobModels() as load:
+            with JobModels(self._engine) as load:
                 if at_once == 1:
                     self._run_in_turn(jobs, load)
                 else:

@@ -41,7 +41,7 @@ class Crew(Generic[H]):
         try:
             facts: Facts = self._started(makers.count)[0].ask("facts")
         except BaseException:
-            self.end()
+            self.close()
             raise
         self.identity, self.size, self.kind = facts.identity, facts.size, facts.kind
 
@@ -79,6 +79,11 @@ class Crew(Generic[H]):
         with self._starting:
             hands, self._hands = list(self._hands.values()), {}
         self._makers.end(hands)
+
+    def close(self) -> None:
+        """End all workers, and give back what else was taken."""
+        self.end()
+        self._makers.close()
 
     def _asked(self, method: str, *arguments: Any) -> Any:
         return self._first().ask(method, *arguments)

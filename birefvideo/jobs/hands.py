@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -92,6 +93,7 @@ class Hand(Protocol):
 
 
 H = TypeVar("H", bound=Hand)
+T = TypeVar("T")
 
 
 class Hands(Protocol[H]):
@@ -113,3 +115,17 @@ class Hands(Protocol[H]):
 
     def end(self, hands: Sequence[H]) -> None:
         """End workers at once, whatever they do, and wait until they are gone."""
+
+    def close(self) -> None:
+        """Give back what else was taken; no worker is started any more."""
+
+
+def answered(use: Callable[[], T]) -> T | Failed:
+    """Return what a function returns, or its error as another process can be sent it."""
+    try:
+        return use()
+    except BaseException as error:
+        try:
+            return Failed(pickle.loads(pickle.dumps(error)))
+        except Exception:
+            return Failed(RuntimeError(f"{type(error).__name__}: {error}"))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
-import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -18,9 +16,10 @@ from typing import Any
 
 from birefvideo.errors import DeviceError, named
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready
+from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, Ready, answered
 from birefvideo.jobs.loaded_model import threads_each
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.worker import Worker
 from birefvideo.matting.devices import device_names
 
 _GONE = (EOFError, OSError)
@@ -131,6 +130,9 @@ class Processes:
         for hand in hands:
             hand.end()
 
+    def close(self) -> None:
+        """See `Hands`."""
+
 
 @contextmanager
 def _without_main() -> Iterator[None]:
@@ -161,58 +163,36 @@ def _serve(asks: Connection, orders: Connection, options: Options, name: str, th
     import av.logging
     import torch
 
-    from birefvideo.jobs.worker import Worker
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     av.logging.set_level(av.logging.PANIC)  # what matters comes as our own words
     torch.set_num_threads(threads)
-    ready: Future[Worker] = Future()
-    threading.Thread(target=_answer, args=(asks, ready), daemon=True, name="answers").start()
-    try:
-        ready.set_result(Worker(options, name))
-    except BaseException as error:
-        ready.set_exception(error)
+    loaded: Future[Worker | Failed] = Future()
+    threading.Thread(target=_answer, args=(asks, loaded), daemon=True, name="answers").start()
+    loaded.set_result(answered(lambda: Worker(options, name)))
     while True:
         try:
             what, argument = orders.recv()
         except _GONE:
             os._exit(0)
-        orders.send(_done(ready, what, argument, orders))
+        orders.send(_done(loaded.result(), what, argument, lambda: orders.send(Frames(1))))
 
 
-def _done(ready: Future[Any], what: str, argument: Any, orders: Connection) -> Answer:
-    try:
-        worker = ready.result()
-        if what == "begin":
-            work, number = argument
-            worker.begin(work)
-            return Ready(number)
-        done: Done = worker.do(argument, lambda: orders.send(Frames(1)))
-        return done
-    except BaseException as error:
-        return Failed(_sendable(error))
+def _done(worker: Worker | Failed, what: str, argument: Any, on_frame: Callable[[], object]) -> Answer:
+    if isinstance(worker, Failed):
+        return worker
+    if what == "begin":
+        work, number = argument
+        return answered(lambda: worker.begin(work)) or Ready(number)
+    return answered(lambda: worker.do(argument, on_frame))
 
 
-def _answer(asks: Connection, ready: Future[Any]) -> None:
+def _answer(asks: Connection, loaded: Future[Worker | Failed]) -> None:
     """Answer questions while segments are done; end with the parent, whatever is under way."""
     while True:
         try:
             method, arguments = asks.recv()
+            worker = loaded.result()
+            is_there = not isinstance(worker, Failed)
+            asks.send(answered(lambda: getattr(worker, method)(*arguments)) if is_there else worker)  # noqa: B023
         except _GONE:
             os._exit(0)
-        try:
-            answer = getattr(ready.result(), method)(*arguments)
-        except BaseException as error:
-            answer = Failed(_sendable(error))
-        try:
-            asks.send(answer)
-        except _GONE:
-            os._exit(0)
-
-
-def _sendable(error: BaseException) -> BaseException:
-    """Return an error as another process can be sent it, with where it was raised where it is not one of ours."""
-    try:
-        return pickle.loads(pickle.dumps(error))  # type: ignore[no-any-return]
-    except Exception:
-        return RuntimeError("".join(traceback.format_exception_only(type(error), error)).strip())
