@@ -111,10 +111,10 @@ class NoMeter:
     """Counts nothing."""
 
     def frame(self, segment: int) -> None:
-        """A frame is done."""
+        """Take note of a frame."""
 
     def lost(self, segment: int) -> None:
-        """A segment is lost."""
+        """Take note of a loss."""
 
 
 def overhead(arguments: argparse.Namespace) -> None:
@@ -138,12 +138,9 @@ def overhead(arguments: argparse.Namespace) -> None:
     run(arguments.workers)  # until all processes are there
     took = run(arguments.segments)
     least = arguments.seconds * -(-arguments.segments // arguments.workers)
-    print(
-        f"{arguments.segments} segments that sleep {arguments.seconds:g} s on {arguments.workers} workers: {took:.2f} s"
-    )
-    print(
-        f"at least {least:.2f} s; {1e3 * (took - least) / arguments.segments:.1f} ms a segment, {took / least - 1:.1%}"
-    )
+    each = 1e3 * (took - least) / arguments.segments
+    print(f"{arguments.segments} segments of {arguments.seconds:g} s asleep, {arguments.workers} workers: {took:.2f} s")
+    print(f"that is {took - least:.2f} s ({took / least - 1:.1%}) more than {least:.2f} s, {each:.1f} ms a segment")
     ray.shutdown()
 
 
