@@ -60,7 +60,7 @@ class Player:
 class Players:
     """Hears players in turn."""
 
-    count, place = 2, "here"
+    count, beside, place = 2, 2, "here"
 
     def start(self, number: int) -> Player:
         raise NotImplementedError
@@ -205,9 +205,12 @@ def test_two_processes_give_the_bytes_of_one_though_they_are_stopped_and_one_is_
         assert multiprocessing.active_children() == []
         assert len({at.segment for at in seen}) > 2
 
+        killed: list[int] = []
+
         def kill(at: birefvideo.FrameProgress) -> None:
-            if at.frame == 20 and multiprocessing.active_children():
-                os.kill(multiprocessing.active_children()[0].pid or 0, getattr(signal, "SIGKILL", signal.SIGTERM))
+            if at.frame >= 20 and not killed:
+                killed.append(multiprocessing.active_children()[0].pid or 0)
+                os.kill(killed[0], getattr(signal, "SIGKILL", signal.SIGTERM))
 
         made = birefvideo.matte(source, tmp_path, device="cpu:2", progress=kill, **wishes)
     finally:

@@ -39,7 +39,7 @@ class Crew(Generic[H]):
         self._turn = threading.Lock()
         self._starting = threading.Lock()
         try:
-            facts: Facts = self._started(makers.count)[0].ask("facts")
+            facts: Facts = self._first().ask("facts")
         except BaseException:
             self.close()
             raise
@@ -56,8 +56,9 @@ class Crew(Generic[H]):
         return self._makers.count
 
     def check_fits(self, info: VideoInfo) -> None:
-        """Refuse what memory cannot hold, all workers together; see `LoadedModel`."""
-        self._asked("check_fits", info, self.workers)
+        """Refuse what memory cannot hold, all workers together; else those load that have not; see `LoadedModel`."""
+        self._asked("check_fits", info, self._makers.beside)
+        self._started(self.workers)
 
     def settings(self, info: VideoInfo) -> dict[str, Any]:
         """Return what decides the bytes of a clip's alpha, for the manifest."""

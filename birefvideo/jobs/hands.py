@@ -101,6 +101,8 @@ class Hands(Protocol[H]):
 
     count: int
     """How many workers there can be."""
+    beside: int
+    """How many of them share a machine's memory."""
     place: str
     """Where they are, for people."""
 

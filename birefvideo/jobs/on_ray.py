@@ -96,6 +96,7 @@ class RayHands:
         if not gpus and not cpus:
             raise DeviceError("the Ray cluster has neither CPUs nor GPUs for workers: add nodes to it")
         self.count = workers or gpus or len(cpus)
+        self.beside = -(-self.count // len(nodes))
         self._threads = 1 if gpus else max(1, min(cpus) // -(-self.count // len(cpus)))
         self._gpus = 1 / -(-self.count // gpus) if gpus else 0
         if not gpus and self.count > sum(cpu // self._threads for cpu in cpus):

@@ -102,7 +102,7 @@ class Processes:
         self._options = options
         self._devices = device_names(options.device)
         self._threads = threads_each(options)
-        self.count = len(self._devices)
+        self.count = self.beside = len(self._devices)
         self.place = options.device
 
     def start(self, number: int) -> Process:
