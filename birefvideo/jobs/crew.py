@@ -38,6 +38,7 @@ class Crew(Generic[H]):
         self._hands: dict[int, H] = {}
         self._turn = threading.Lock()
         self._starting = threading.Lock()
+        self._is_stopped = False
         try:
             facts: Facts = self._first().ask("facts")
         except BaseException:
@@ -71,7 +72,8 @@ class Crew(Generic[H]):
         with self._turn:
             try:
                 yield Together(plan, self.place, self._makers, self._started)
-            except BaseException:
+            except BaseException as error:
+                self._is_stopped = not isinstance(error, Exception)  # Ctrl-C: jobs in other threads begin no more
                 self.end()
                 raise
 
@@ -95,6 +97,8 @@ class Crew(Generic[H]):
     def _started(self, count: int) -> list[H]:
         """Return so many workers, or as many as there can be; those that are missing are started."""
         with self._starting:
+            if self._is_stopped:
+                raise KeyboardInterrupt
             self._hands = {number: hand for number, hand in self._hands.items() if self._makers.is_alive(hand)}
             for number in range(self._makers.count):
                 if number not in self._hands and len(self._hands) < count:

@@ -193,10 +193,10 @@ def _joined(address: str | None) -> tuple[Any, bool]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     with _own_signals():
         try:
-            if address is not None or os.environ.get("RAY_ADDRESS"):
-                ray.init(address=address, **quiet)
+            if address == "local" or (address is None and not os.environ.get("RAY_ADDRESS")):
+                ray.init(address="local", include_dashboard=False, object_store_memory=_STORE, **quiet)
             else:
-                ray.init(include_dashboard=False, object_store_memory=_STORE, **quiet)
+                ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise DeviceError(f"Ray does not answer: {_first_line(error)}") from error
     return ray, True

@@ -51,7 +51,7 @@ class Process:
                 self._asks.send((method, arguments))
                 answer = self._asks.recv()
             except _GONE:
-                raise DeviceError(f"the worker on {self.name} {self.end()}: choose another {named('device')}") from None
+                raise DeviceError(f"the worker on {self.name} {self.why()}: choose another {named('device')}") from None
             except BaseException:  # Ctrl-C: its answer would be taken for that to another question
                 self.process.kill()
                 raise
@@ -76,17 +76,14 @@ class Process:
         try:
             found: Answer = self.orders.recv()
         except _GONE:
-            return Lost(self.end())
+            return Lost(self.why())
         return found
 
-    def end(self) -> str:
-        """End it, and return how it had ended by itself, if it did."""
+    def why(self) -> str:
+        """Return how it ended, whose pipes are closed."""
         self.process.join(_PATIENCE)
         code = self.process.exitcode
         self.process.kill()
-        self.process.join()
-        self._asks.close()
-        self.orders.close()
         if code is None:
             return "does not answer"
         if code >= 0:
@@ -96,9 +93,18 @@ class Process:
 
 
 class Processes:
-    """Starts a process for each of the devices that options name; see `Hands`."""
+    """Starts a process for each of the devices that options name; see `Hands`.
+
+    Raises:
+        DeviceError: this process may start none.
+    """
 
     def __init__(self, options: Options) -> None:
+        if multiprocessing.current_process().daemon:
+            raise DeviceError(
+                f"{named('device')} is {options.device!r}, and a daemonic process of multiprocessing may start no others: "
+                "name one device there"
+            )
         self._options = options
         self._devices = device_names(options.device)
         self._threads = threads_each(options)
@@ -128,7 +134,7 @@ class Processes:
         for hand in hands:
             hand.process.kill()
         for hand in hands:
-            hand.end()
+            hand.process.join()
 
     def close(self) -> None:
         """See `Hands`."""
@@ -166,6 +172,13 @@ def _serve(asks: Connection, orders: Connection, options: Options, name: str, th
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     av.logging.set_level(av.logging.PANIC)  # what matters comes as our own words
     torch.set_num_threads(threads)
+
+    def tell(answer: Answer) -> None:
+        try:
+            orders.send(answer)
+        except _GONE:
+            os._exit(0)
+
     loaded: Future[Worker | Failed] = Future()
     threading.Thread(target=_answer, args=(asks, loaded), daemon=True, name="answers").start()
     loaded.set_result(answered(lambda: Worker(options, name)))
@@ -174,7 +187,7 @@ def _serve(asks: Connection, orders: Connection, options: Options, name: str, th
             what, argument = orders.recv()
         except _GONE:
             os._exit(0)
-        orders.send(_done(loaded.result(), what, argument, lambda: orders.send(Frames(1))))
+        tell(_done(loaded.result(), what, argument, lambda: tell(Frames(1))))
 
 
 def _done(worker: Worker | Failed, what: str, argument: Any, on_frame: Callable[[], object]) -> Answer:
