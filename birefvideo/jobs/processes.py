@@ -102,8 +102,8 @@ class Processes:
     def __init__(self, options: Options) -> None:
         if multiprocessing.current_process().daemon:
             raise DeviceError(
-                f"{named('device')} is {options.device!r}, and a daemonic process of multiprocessing may start no others: "
-                "name one device there"
+                f"{named('device')} is {options.device!r}, and a daemonic process of multiprocessing may start no "
+                "others: name one device there"
             )
         self._options = options
         self._devices = device_names(options.device)
