@@ -42,7 +42,9 @@ def timed_job(arguments: argparse.Namespace, device: str, threads: int) -> tuple
         words += ["--size", arguments.size] if arguments.size else []
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, "-m", "birefvideo", *words]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
             for line in process.stderr or ():
                 event = json.loads(line)
                 now = time.perf_counter()

@@ -22,13 +22,18 @@ from birefvideo.errors import CancelledError, DeviceError, InputError, OptionErr
 from birefvideo.frames import Span
 from birefvideo.jobs import plan
 from birefvideo.jobs.deal import Deal
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import Work
 from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready
-from birefvideo.jobs.loaded_model import LoadedModel
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import shared_frames
-from birefvideo.jobs.plan import Segment
+from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.plan import Segment, Target
+from birefvideo.jobs.run import planned
+from birefvideo.jobs.write_parts import WriteParts
 from birefvideo.matting.predict import PredictReport
+from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.probe import probe
 from birefvideo.pipeline import SegmentReport
 
@@ -173,6 +178,28 @@ def test_memory_is_asked_for_all_processes(clip: GetClip, network: Path, monkeyp
     LoadedModel(Options(model=str(network), device="cpu:2")).check_fits(info)
     with pytest.raises(OptionError, match=r"100 processes at 64×32 take about 44.1 GB .* choose fewer with device"):
         LoadedModel(Options(model=str(network), device="cpu:100")).check_fits(info)
+
+
+def test_a_segment_is_begun_anew_over_what_a_lost_worker_has_left(copy: GetClip, network: Path, tmp_path: Path) -> None:
+    options = Options(model=str(network), device="cpu")
+    targets = [Target(get_format(name), tmp_path / f"clip{get_format(name).suffix}") for name in ("png", "matte")]
+    made, model = planned(copy("plain"), targets, options, Delivery(), loaded_model)
+    made.folder.mkdir()
+    do = WriteParts(made, None).begun(model.predictor(1))
+    places = PartPlaces(made.folder)
+    seen: list[int] = []
+
+    def stop() -> None:
+        seen.append(1)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        do(made.segments[0], stop)
+    png = places.part(made.segments[0], targets[0], finished=False)
+    assert 0 < len(list(png.glob("*.png"))) < 12
+    do(made.segments[0], lambda: None)
+    assert len(list(png.glob("*.png"))) == 12
 
 
 def parts_of(paths: Sequence[Path]) -> list[bytes]:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from birefvideo.jobs.engines import DoSegment
+from birefvideo.jobs.folder_files import remove_part
 from birefvideo.jobs.part_places import PartPlaces
 from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.segment_work import looks_at, remembering, write_parts
 from birefvideo.jobs.two_passes import FirstPass
+from birefvideo.paths import writing
 from birefvideo.pipeline import Looks, Matter, SegmentReport
 
 
@@ -33,12 +35,16 @@ class WriteParts:
         holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
         def do(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
+            parts = [(target, places.part(segment, target, finished=False)) for target in plan.targets]
+            with writing(places.path):
+                for _, part in parts:
+                    remove_part(part)  # of a worker that was lost
             matter = first.matter if first else remembering(plan, segment, predictor)
             looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
             return write_parts(
                 plan.source,
                 segment.span,
-                [(target, places.part(segment, target, finished=False)) for target in plan.targets],
+                parts,
                 plan.options,
                 matter,
                 on_frame,
