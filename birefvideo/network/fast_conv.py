@@ -43,8 +43,8 @@ class FusedConv(nn.Module):
         """`F.relu(other + conv(x))`: (N, C, H, W) -> (N, C', H', W'), in bf16 with one rounding less."""
         if not _can_fuse(x) or other.dtype != x.dtype:
             return F.relu(other + self.conv(x))
-        after = ("add", None, "relu", [], None)
-        out: Tensor = _FUSED.binary(x, other, self._weight(x), self.conv.bias, *self._geometry, *after)
+        weight, bias = self._weight(x), self.conv.bias
+        out: Tensor = _FUSED.binary(x, other, weight, bias, *self._geometry, "add", None, "relu", [], None)
         return out
 
     def _weight(self, x: Tensor) -> Tensor:
