@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_VIDEOS = ".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv .vob"
-VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
-"""What a folder given as input is searched for."""
+from birefvideo.media.endings import VIDEO_SUFFIXES
 
 
 def clips_in(folder: Path) -> list[Path]:

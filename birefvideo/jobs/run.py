@@ -50,6 +50,7 @@ from birefvideo.media.notes import merged
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
+from birefvideo.own_files import size_of
 from birefvideo.paths import writing
 from birefvideo.pipeline import Looks, Matter, SegmentReport
 
@@ -264,6 +265,7 @@ def _run_planned(
         timelines=made.timelines,
         reused=computed.reused,
         cache=kept.folder if kept and keep_cache else None,
+        sizes=tuple(size_of(target.path) for target in plan.delivered),
     )
 
 

@@ -117,11 +117,31 @@ class Store:
             self.fs.invalidate_cache()
             return dict(self.fs.info(self.path))
 
-    def ticking(self, tick: Callable[[], object] | None) -> Any:
-        """Return what fsspec calls as bytes pass: it ends the transfer where `tick` raises."""
-        callbacks = importlib.import_module("fsspec.callbacks")
-        kind = type("Ticking", (callbacks.Callback,), {"relative_update": lambda self, inc=1: tick() if tick else None})
-        return kind()
+    @contextmanager
+    def passing(self, doing: str, tick: Callable[[], object] | None) -> Iterator[Any]:
+        """Give a transfer what fsspec calls as bytes pass; what `tick` raises ends it.
+
+        Raises:
+            BaseException: what `tick` raised, or as `told`.
+        """
+        raised: list[BaseException] = []
+
+        def update(*_: object, **__: object) -> None:
+            try:
+                if tick is not None and not raised:
+                    tick()
+            except BaseException as error:  # which would end fsspec's own thread if it were Ctrl-C
+                raised.append(error)
+                raise RuntimeError("the transfer is to end") from None
+
+        kind = importlib.import_module("fsspec.callbacks").Callback
+        try:
+            with self.told(doing):
+                yield type("Ticking", (kind,), {"relative_update": update, "absolute_update": update})()
+        except BirefvideoError:
+            if raised:
+                raise raised[0] from None
+            raise
 
 
 def identity(info: dict[str, Any]) -> Identity:

@@ -55,8 +55,8 @@ def bring(url: str, folder: Path, *, name: str | None = None, tick: Tick | None 
         place.unlink(missing_ok=True)
     part = place.with_name(f"{place.name}{TEMPORARY}")
     try:
-        with store.told("read"):
-            store.fs.get_file(store.path, str(part), callback=store.ticking(tick))
+        with store.passing("read", tick) as callback:
+            store.fs.get_file(store.path, str(part), callback=callback)
     except BaseException:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -152,7 +152,8 @@ class Delivery:
             with suppress(NotImplementedError, FileExistsError):
                 if not target.fs.async_impl and not target.fs.exists(parent):  # a bucket's "folders" need no making
                     target.fs.makedirs(parent, exist_ok=True)
-            target.fs.put_file(str(file), target.path, callback=target.ticking(tick))
+        with target.passing("written", tick) as callback:
+            target.fs.put_file(str(file), target.path, callback=callback)
         info = target.needed_info()
         if info.get("size") != file.stat().st_size:
             raise OutputError(f"{shown(url)} did not arrive whole: run the same command again")
