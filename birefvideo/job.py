@@ -16,6 +16,7 @@ from birefvideo.jobs.arguments import JobArguments
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.progress import FrameProgress, OnFrame, cancelled, on_frame
 from birefvideo.jobs.result import Result
+from birefvideo.remote.places import shown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,13 +77,15 @@ class Job:
 
     def __repr__(self) -> str:
         state = "done" if self.done else "running" if self._thread else "not started"
-        return f"Job({str(self._source)!r}, {state})"
+        return f"Job({shown(str(self._source))!r}, {state})"
 
     def start(self) -> Job:
         """Begin, unless it has begun; return the job itself."""
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"birefvideo {Path(self._source).name}")
+                self._thread = threading.Thread(
+                    target=self._run, name=f"birefvideo {Path(shown(str(self._source))).name}"
+                )
                 self._future.set_running_or_notify_cancel()
                 self._thread.start()
         return self

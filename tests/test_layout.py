@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "comparison": {"editing", "jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
     "api": {"remote", "editing", "jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
-    "job": {"api", "jobs", *BASE},
+    "job": {"remote", "api", "jobs", *BASE},
     "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
     "with_parent": set(),
     "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},

@@ -15,7 +15,7 @@ from birefvideo.cli.events import events_asked_for
 from birefvideo.cli.inputs import can_begin
 from birefvideo.cli.look_ahead import look_ahead
 from birefvideo.cli.outcomes import Outcomes, closing
-from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_settings, with_options
+from birefvideo.cli.parse import checked_jobs, path_or_stream, use_settings, with_options
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import tell
@@ -33,11 +33,10 @@ from birefvideo.media.format_table import get_formats
 def matte(
     ctx: typer.Context,
     inputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            parser=path,
-            help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png.",
+            help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png; also at URLs: s3://, https://.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +46,7 @@ def matte(
             "-o",
             "--out",
             metavar="PATH",
-            help="File or folder to write; default: beside each input.",
+            help="File or folder to write, also at a URL; default: beside each input.",
             rich_help_panel=COMMON,
         ),
     ] = None,

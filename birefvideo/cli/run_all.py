@@ -114,10 +114,12 @@ class Work:
     def _run(
         self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], LoadedModel], progress: Progress
     ) -> Result:
-        from birefvideo.jobs.run import run
+        from birefvideo.jobs.elsewhere import run_anywhere
 
         command = self._command(clip, targets) if self._command else None
-        result = run(clip, targets, self._options, command=command, load=load, progress=progress, **self._choices)
+        result = run_anywhere(
+            clip, targets, self._options, command=command, load=load, progress=progress, **self._choices
+        )
         self._outcomes.add(of_result(clip, result))
         if self._failures.events:
             self._failures.events.of(clip).finished(result)
@@ -160,8 +162,8 @@ class Work:
                 tell(f"{short(clip)}: begun")
 
         if told_to is not None:
-            return replace(told_to, frame=frame)
-        return Progress(planned=planned, frame=frame, told=told)
+            return replace(told_to, frame=frame, bytes=frame)
+        return Progress(planned=planned, frame=frame, told=told, bytes=frame)
 
     def _tell_stopped(self, error: KeyboardInterrupt) -> None:
         from birefvideo.jobs.alpha_cache import cache_folder

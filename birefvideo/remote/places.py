@@ -7,7 +7,9 @@ import os
 import re
 import sys
 import threading
+from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from birefvideo.errors import InputError
@@ -25,7 +27,7 @@ _KNOWN: dict[Path, str] = {}
 _KEEPING = threading.Lock()
 
 
-def is_url(name: object) -> bool:
+def is_url(name: object) -> TypeGuard[str]:
     """Return whether a name is one of a file elsewhere: a scheme of several letters, '://', and the rest."""
     found = _URL.match(name) if isinstance(name, str) else None
     return found is not None and found[1].lower() not in _ON_THIS_MACHINE
@@ -70,6 +72,21 @@ def place_of_folder(url: str, job: str = "") -> Path:
     return _keep(_folder_of(shown(bare), job), bare)
 
 
+def out_place(out: str) -> Path:
+    """Return where what goes to a URL is to lie: a file's or a folder's, as of a path of this machine.
+
+    Raises:
+        InputError: it is in an archive, or no file here can be called so.
+    """
+    is_bucket = "/" not in out[out.index("://") + 3 :]
+    return place_of_folder(out) if out.endswith("/") or is_bucket else place_of(out)
+
+
+def job_of(out: str | PathLike[str] | None) -> str:
+    """Return what tells apart jobs that fetch one clip at once: where their outputs go."""
+    return "" if out is None else shown(out) if is_url(out) else str(Path(out).absolute())
+
+
 def place_below(folder: Path, names: PurePosixPath, url: str) -> Path:
     """Return where a file is to lie that was found below a folder, whose tree is kept.
 
@@ -94,6 +111,12 @@ def url_of(place: Path) -> str | None:
         if folder in _KNOWN:
             return f"{_KNOWN[folder].rstrip('/')}/{place.relative_to(folder).as_posix()}"
     return None
+
+
+def address_of(place: Path) -> str | None:
+    """Return the URL that a place stands for, without credentials; None of a file of this machine."""
+    url = url_of(place)
+    return None if url is None else shown(url)
 
 
 def called(place: Path) -> str:
@@ -125,6 +148,15 @@ def in_words(text: str) -> str:
     for place, url in known:
         text = text.replace(str(place), shown(url)).replace(url, shown(url))
     return text
+
+
+def worded(value: Any) -> Any:
+    """Return a value as JSON has them with `in_words` said of every text in it."""
+    if isinstance(value, str):
+        return in_words(value)
+    if isinstance(value, dict):
+        return {key: worded(one) for key, one in value.items()}
+    return [worded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def without_secrets(text: str, url: str) -> str:
