@@ -13,13 +13,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.elsewhere import fetch_unless_film, run_anywhere
 from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import check_machine, loaded_model
@@ -100,18 +100,15 @@ def matte(
     fetch_unless_film(path)
     targets = plan_targets(path, where, names, chosen, into=is_url(out) and out.endswith("/"))
     callbacks = Progress(frame=told) if told else None
-    result = run_anywhere(
-        path,
-        targets,
-        chosen,
-        overwrite=overwrite,
+    delivery = Delivery(
         receipts=receipts,
         review=review,
-        timeline=get_kinds(timeline),
+        timeline=timeline,
+        overwrite=overwrite,
         strict=strict,
         keep_cache=keep_cache,
-        progress=callbacks,
     )
+    result = run_anywhere(path, targets, chosen, delivery, progress=callbacks)
     if result.urls:
         result = replace(result, outputs=(), receipts=(), review=None, timelines=())
     idle = without_effect(chosen, [target.format for target in targets], choices)

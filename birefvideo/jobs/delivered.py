@@ -12,6 +12,7 @@ from typing import Any
 from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError, OutputError, named
 from birefvideo.family import checkpoints
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.manifest import fingerprint, options_as_text, versions
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
@@ -24,7 +25,7 @@ from birefvideo.matting.devices import find_device
 from birefvideo.own_files import make_folders
 from birefvideo.remote.places import place_of_folder, url_of
 from birefvideo.remote.store import Identity, Store, identity
-from birefvideo.remote.transfer import Delivery
+from birefvideo.remote.transfer import Upload
 
 OBJECT = "object"
 """Key of a receipt's entry that holds what is true of an output, or of its clip, at a URL."""
@@ -68,18 +69,18 @@ class Delivered:
     Args:
         source: the clip.
         targets: its outputs.
-        review: whether a review page is made.
-        timeline: kinds of timeline files.
+        delivery: what else the job makes, and what it may replace.
 
     Raises:
         OutputError: the store cannot be asked.
     """
 
-    def __init__(self, source: Path, targets: Sequence[Target], *, review: bool, timeline: Sequence[str]) -> None:
+    def __init__(self, source: Path, targets: Sequence[Target], delivery: Delivery) -> None:
         self._source = source
         self._outputs = [target.path for target in targets]
-        self._page = [review_page(source, targets)] if review else []
-        self._timelines = timeline_paths(source, targets, timeline)
+        self._page = [review_page(source, targets)] if delivery.review else []
+        self._timelines = timeline_paths(source, targets, delivery.timeline)
+        self._overwrite, self._renew = delivery.overwrite, delivery.renew
         folder = targets[0].path.parent
         base = url_of(folder)
         self._is_there = base is not None
@@ -143,7 +144,7 @@ class Delivered:
         names = [(one.get("name"), one.get("sha256")) for one in used if isinstance(one, dict)]
         return set(names) == {(self._source.name, digest)}
 
-    def check(self, delivery: Delivery, *, overwrite: bool, renew: bool) -> list[str]:
+    def check(self, upload: Upload) -> list[str]:
         """Refuse what must not be replaced; return the URLs of what is to be kept under another name.
 
         Raises:
@@ -155,14 +156,14 @@ class Delivered:
             if theirs.exists() and not is_timeline(theirs):
                 raise OutputError(f"{path} is in the way and is no timeline of birefvideo: move it")
         aside = []
-        for path in () if overwrite else (*self._outputs, *self._page):
+        for path in () if self._overwrite else (*self._outputs, *self._page):
             store = _store(path)
-            if store.info() is None or delivery.is_ours(store.url):
+            if store.info() is None or upload.is_ours(store.url):
                 continue
             entry = self.entry(path)
             is_known = is_review(self._theirs / path.name) if path in self._page else entry is not None
-            if not renew or not is_known:
-                why = ", without a receipt" if renew else ""
+            if not self._renew or not is_known:
+                why = ", without a receipt" if self._renew else ""
                 replaces = f"pass {named('overwrite', True)} to replace it"
                 raise OutputError(f"{path} exists already{why}: {replaces}, or choose another {named('out')}")
             if entry is not None and not self._is_as_told(path, entry):

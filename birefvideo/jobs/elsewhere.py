@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from birefvideo.errors import BirefvideoError, InputError, OptionError, named
+from birefvideo.errors import BirefvideoError, InputError, OptionError, OutputError, named
 from birefvideo.jobs.delivered import OBJECT, Delivered, input_identity, object_of, request_of
+from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target, job_folder, review_targets
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path, receipt_text
@@ -27,14 +28,20 @@ from birefvideo.own_files import remove_if_empty, size_of, write_whole
 from birefvideo.paths import writing
 from birefvideo.remote.places import in_words, shown, url_of
 from birefvideo.remote.store import Identity, Store
-from birefvideo.remote.transfer import Delivery, bring, check_writable, forget, set_aside
+from birefvideo.remote.transfer import Upload, bring, check_writable, forget, set_aside
 
-DELIVERY = ".birefvideo-delivery.json"
-"""Ending of what says how far the delivery of a job's files is."""
+RECORD = ".birefvideo-upload.json"
+"""Ending of what says how far the upload of a job's files is."""
 
 
 def run_anywhere(
-    source: Path, targets: Sequence[Target], options: Options, *, progress: Progress | None = None, **choices: Any
+    source: Path,
+    targets: Sequence[Target],
+    options: Options,
+    delivery: Delivery,
+    *,
+    load: Callable[[Options], LoadedModel] = loaded_model,
+    progress: Progress | None = None,
 ) -> Result:
     """Matte one clip as `jobs.run.run` does, wherever the clip is and the outputs go.
 
@@ -45,9 +52,9 @@ def run_anywhere(
         BirefvideoError: as `run`; what is at a URL is called by it.
     """
     if url_of(source) is None and url_of(targets[0].path) is None:
-        return run(source, targets, options, progress=progress, **choices)
+        return run(source, targets, options, delivery, load=load, progress=progress)
     with urls_in_errors():
-        result = _Elsewhere(source, targets, options, progress or Progress(), choices).run()
+        result = _Elsewhere(source, targets, options, delivery, load, progress or Progress()).run()
     return replace(result, warnings=list(map(in_words, result.warnings)), losses=list(map(in_words, result.losses)))
 
 
@@ -110,32 +117,37 @@ class _Elsewhere:
     """One such job."""
 
     def __init__(
-        self, source: Path, targets: Sequence[Target], options: Options, progress: Progress, choices: dict[str, Any]
+        self,
+        source: Path,
+        targets: Sequence[Target],
+        options: Options,
+        delivery: Delivery,
+        load: Callable[[Options], LoadedModel],
+        progress: Progress,
     ) -> None:
         self._source, self._targets, self._options = source, targets, options
-        self._progress, self._choices = progress, choices
+        self._delivery, self._load, self._progress = delivery, load, progress
         self._to_urls = url_of(targets[0].path) is not None
-        if self._to_urls and choices.get("keep_cache"):
+        if self._to_urls and delivery.keep_cache:
             raise OptionError(
                 f"{named('keep_cache')} keeps a folder beside the outputs, and these go to a URL: leave it out, or "
                 f"choose a folder of this machine with {named('out')}"
             )
-        self._review, self._timeline = bool(choices.get("review")), choices.get("timeline", ())
-        self._overwrite, self._receipts = bool(choices.get("overwrite")), choices.get("receipts", True)
-        skip, self._renew = choices.get("skip_done"), bool(choices.get("renew"))
-        self._skips = skip if skip is not None else not self._overwrite
-        self._record = targets[0].path.parent / f"{stem_of(source)}{DELIVERY}"
-        self._delivery = Delivery(self._record)
+        for target in targets if self._to_urls else ():
+            if url_of(target.path) == url_of(source):
+                raise OutputError(f"{target.path} is the input itself: choose another {named('out')}")
+        self._record = targets[0].path.parent / f"{stem_of(source)}{RECORD}"
+        self._upload = Upload(self._record)
 
     def run(self) -> Result:
         """Do all of it."""
-        there = Delivered(self._source, self._targets, review=self._review, timeline=self._timeline)
+        there = Delivered(self._source, self._targets, self._delivery)
         request = request_of(self._options, self._targets)
-        if self._skips and (entries := there.finished(request)):
+        if self._delivery.skips_done and (entries := there.finished(request)):
             return self._done_before(entries)
         aside: list[str] = []
         if self._to_urls:
-            aside = there.check(self._delivery, overwrite=self._overwrite, renew=self._renew)
+            aside = there.check(self._upload)
             check_writable(_url(self._targets[0].path))
         fetch(self._source, self._progress)
         origin = input_identity(self._source)
@@ -143,7 +155,7 @@ class _Elsewhere:
         if self._to_urls:
             result.warnings += [self._set_aside(url) for url in aside]
             result = self._deliver(result, there, request, origin)
-        elif self._receipts:
+        elif self._delivery.receipts:
             self._note(result.receipts, request, origin)
         if url_of(self._source) is not None:
             forget(self._source)
@@ -151,11 +163,11 @@ class _Elsewhere:
         return result
 
     def _run_here(self) -> Result:
-        choices = self._choices
+        delivery = self._delivery
         if self._to_urls:  # what lies here is ours, of a run whose upload was interrupted
-            choices = {**choices, "skip_done": True, "renew": True, "receipts": True}
+            delivery = replace(delivery, skip_done=True, renew=True, receipts=True)
         try:
-            return run(self._source, self._targets, self._options, progress=self._progress, **choices)
+            return run(self._source, self._targets, self._options, delivery, load=self._load, progress=self._progress)
         except InputError:
             if url_of(self._source) is not None and not job_folder(self._targets, self._source).exists():
                 forget(self._source)
@@ -164,25 +176,28 @@ class _Elsewhere:
     def _deliver(self, result: Result, there: Delivered, request: str, origin: Identity | None) -> Result:
         files = [pair for path in result.outputs for pair in _files(path)]
         copies = (
-            [one.path for one in review_targets(self._source, self._targets, self._options)] if self._review else []
+            [one.path for one in review_targets(self._source, self._targets, self._options)]
+            if self._delivery.review
+            else []
         )
         side = [*filter(Path.exists, copies), *([result.review] if result.review else []), *result.timelines]
         files += [(path, _url(path)) for path in side]
         self._progress.transfer("uploading", [shown(url) for _, url in files], sum(size_of(file) for file, _ in files))
-        self._delivery.deliver(files, overwrite=self._overwrite or self._renew, tick=self._progress.bytes)
+        may_replace = self._delivery.overwrite or self._delivery.renew
+        self._upload.put(files, overwrite=may_replace, tick=self._progress.bytes)
         for path in result.outputs:
             _drop_others(path)
-        if self._receipts:
+        if self._delivery.receipts:
             self._note(result.receipts, request, origin, there)
             receipts = [(path, _url(path)) for path in result.receipts]
-            self._delivery.deliver(receipts, overwrite=True, tick=self._progress.bytes)
-        made = [*result.outputs, *side, *(result.receipts if self._receipts else ())]
-        self._delivery.end()
+            self._upload.put(receipts, overwrite=True, tick=self._progress.bytes)
+        made = [*result.outputs, *side, *(result.receipts if self._delivery.receipts else ())]
+        self._upload.end()
         for path in (*result.outputs, *side, *result.receipts):
             _remove(path)
         remove_if_empty(self._record.parent)
         urls = tuple(shown(_url(path)) for path in made)
-        receipts_there = result.receipts if self._receipts else ()
+        receipts_there = result.receipts if self._delivery.receipts else ()
         return replace(result, urls=urls, was_done=False, receipts=receipts_there)
 
     def _note(

@@ -88,7 +88,7 @@ def forget(place: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-class Delivery:
+class Upload:
     """Files on their way to URLs: an interrupted one goes on where it was.
 
     All are uploaded under temporary names first; then each gets its own, so that nothing incomplete ever has it.
@@ -113,7 +113,7 @@ class Delivery:
         info = Store(url, OutputError).info()
         return info is not None and info.get("size") == mine.get("size") and _temporary(url).info() is None
 
-    def deliver(self, files: Sequence[tuple[Path, str]], *, overwrite: bool = False, tick: Tick | None = None) -> None:
+    def put(self, files: Sequence[tuple[Path, str]], *, overwrite: bool = False, tick: Tick | None = None) -> None:
         """Put files at URLs; with `overwrite`, in place of what is there.
 
         Raises:
