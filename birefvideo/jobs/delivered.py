@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +101,11 @@ class Delivered:
         make_folders(self._theirs)
         with store.told("read"):
             copy.write_bytes(store.fs.cat_file(store.path, start=0, end=min(most, info.get("size") or most)))
+
+    def forget(self) -> None:
+        """Remove what was brought to be looked at."""
+        if self._is_there:
+            shutil.rmtree(self._theirs, ignore_errors=True)
 
     def entry(self, output: Path) -> Entry | None:
         """Return what the receipt of an output says."""

@@ -28,7 +28,7 @@ from birefvideo.own_files import remove_if_empty, size_of, write_whole
 from birefvideo.paths import writing
 from birefvideo.remote.places import in_words, shown, url_of
 from birefvideo.remote.store import Identity, Store
-from birefvideo.remote.transfer import Upload, bring, check_writable, forget, set_aside
+from birefvideo.remote.transfer import Upload, bring, check_writable, forget, is_brought, set_aside
 
 RECORD = ".birefvideo-upload.json"
 """Ending of what says how far the upload of a job's files is."""
@@ -89,28 +89,27 @@ def fetch(source: Path, progress: Progress) -> None:
     Raises:
         BirefvideoError: as `bring`.
     """
-    if (url := url_of(source)) is None:
+    url, found = url_of(source), to_fetch(source)
+    if url is None or found is None:
         return
-    begun = False
-
-    def tick() -> None:
-        nonlocal begun
-        if not begun:
-            progress.transfer("fetching", [shown(url)], size_at(source))
-            begun = True
-        progress.bytes()
-
-    bring(url, source.parent, name=source.name, tick=tick)
+    progress.transfer("fetching", [shown(url)], size_in(found))
+    bring(url, source.parent, name=source.name, tick=progress.bytes)
 
 
-def size_at(source: Path) -> int | None:
-    """Return the bytes of the clip at a URL; None where its server does not say.
+def to_fetch(source: Path) -> Identity | None:
+    """Return what is to be fetched before a job can begin; None: nothing, the clip or a good copy of it is here.
 
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    size = (input_identity(source) or {}).get("size")
-    return int(size) if size and size.isdecimal() else None
+    found = input_identity(source)
+    return None if found is None or is_brought(source, found) else found
+
+
+def size_in(found: Identity) -> int | None:
+    """Return the bytes of an object; None where its server does not say."""
+    size = found.get("size", "")
+    return int(size) if size.isdecimal() else None
 
 
 class _Elsewhere:
@@ -142,6 +141,12 @@ class _Elsewhere:
     def run(self) -> Result:
         """Do all of it."""
         there = Delivered(self._source, self._targets, self._delivery)
+        try:
+            return self._run(there)
+        finally:
+            there.forget()
+
+    def _run(self, there: Delivered) -> Result:
         request = request_of(self._options, self._targets)
         if self._delivery.skips_done and (entries := there.finished(request)):
             return self._done_before(entries)
@@ -175,12 +180,9 @@ class _Elsewhere:
 
     def _deliver(self, result: Result, there: Delivered, request: str, origin: Identity | None) -> Result:
         files = [pair for path in result.outputs for pair in _files(path)]
-        copies = (
-            [one.path for one in review_targets(self._source, self._targets, self._options)]
-            if self._delivery.review
-            else []
-        )
-        side = [*filter(Path.exists, copies), *([result.review] if result.review else []), *result.timelines]
+        page = [result.review] if result.review else []
+        copies = [one.path for one in review_targets(self._source, self._targets, self._options) if page]
+        side = [*filter(Path.exists, copies), *page, *result.timelines]
         files += [(path, _url(path)) for path in side]
         self._progress.transfer("uploading", [shown(url) for _, url in files], sum(size_of(file) for file, _ in files))
         may_replace = self._delivery.overwrite or self._delivery.renew

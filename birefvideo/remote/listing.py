@@ -20,5 +20,5 @@ def names_below(url: str, *, recursive: bool = False) -> list[PurePosixPath]:
     top = store.fs._strip_protocol(store.path).rstrip("/")
     names = [PurePosixPath(path.removeprefix(top).lstrip("/").partition("?")[0]) for path in found]
     if not names:
-        raise store.fault(f"{shown(url)} holds nothing, or does not exist: check the name and the bucket")
+        raise store.fault(f"{shown(url)} holds nothing, or does not exist: check its name")
     return sorted(name for name in names if name.parts)

@@ -95,7 +95,7 @@ def place_below(folder: Path, names: PurePosixPath, url: str) -> Path:
     """
     for name in names.parts:
         _check_name(name, url)
-    return _keep(folder.joinpath(*names.parts), url)
+    return folder.joinpath(*names.parts)
 
 
 def _folder_of(url: str, job: str) -> Path:
@@ -117,6 +117,11 @@ def address_of(place: Path) -> str | None:
     """Return the URL that a place stands for, without credentials; None of a file of this machine."""
     url = url_of(place)
     return None if url is None else shown(url)
+
+
+def is_read_only(url: str) -> bool:
+    """Return whether nothing can be written to a URL, whatever its server says: a web page's is not a store's."""
+    return url.partition(":")[0].lower() in _WEB
 
 
 def called(place: Path) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError
-from birefvideo.remote.places import shown, without_secrets
+from birefvideo.remote.places import is_read_only, shown, without_secrets
 
 INSTALL = "pip install 'birefvideo[remote]'"
 """What brings the packages for the usual stores."""
@@ -79,14 +79,17 @@ class Store:
             raise self.fault(self._line(error, doing)) from None  # a traceback would show the whole URL
 
     def _line(self, error: Exception, doing: str) -> str:
-        name, kind = shown(self.url), type(error).__name__
+        name = shown(self.url)
+        if is_read_only(self.url) and isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+            error = error.__cause__  # fsspec says so of everything that goes wrong on the web
+        kind = type(error).__name__
         reason = " ".join(without_secrets(str(error) or kind, self.url).split())[:300]
         looked_at = f"{kind} {reason}".lower()
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or getattr(error, "status", None) == 404:
             missing = "" if reason == name or reason.strip("/") in name else f" ({reason})"
-            return f"{name} does not exist{missing}: check the name and the bucket"
+            return f"{name} does not exist{missing}: check its name"
         if isinstance(error, NotImplementedError):
-            return f"{name} cannot be {doing}: its kind of store does not allow it"
+            return f"{name} cannot be {doing}: its kind of store does not allow that, choose another place"
         remedy = "try again"
         if isinstance(error, PermissionError) or any(word in looked_at for word in _DENIED):
             remedy = "check the credentials and what they allow"
@@ -116,6 +119,12 @@ class Store:
         with self.told("read"):
             self.fs.invalidate_cache()
             return dict(self.fs.info(self.path))
+
+    def make_parent(self) -> None:
+        """Make the folder that the object is to be in, where folders need making: a bucket's do not."""
+        parent = self.path.rpartition("/")[0]
+        if not self.fs.async_impl and not self.fs.exists(parent):
+            self.fs.makedirs(parent, exist_ok=True)
 
     @contextmanager
     def passing(self, doing: str, tick: Callable[[], object] | None) -> Iterator[Any]:

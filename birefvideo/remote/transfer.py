@@ -16,7 +16,7 @@ from birefvideo.errors import InputError, OutputError, named
 from birefvideo.json_files import read_json_object
 from birefvideo.own_files import TEMPORARY, make_folders, write_whole
 from birefvideo.paths import writing
-from birefvideo.remote.places import ROOT, name_in, shown
+from birefvideo.remote.places import ROOT, is_read_only, name_in, shown
 from birefvideo.remote.store import Identity, Store, identity, modified
 
 OBJECT = ".birefvideo-object.json"
@@ -148,10 +148,7 @@ class Upload:
             if info is not None and identity(info) == self._state[shown(url)].get("there"):
                 return
         with target.told("written"):
-            parent = target.path.rpartition("/")[0]
-            with suppress(NotImplementedError, FileExistsError):
-                if not target.fs.async_impl and not target.fs.exists(parent):  # a bucket's "folders" need no making
-                    target.fs.makedirs(parent, exist_ok=True)
+            target.make_parent()
         with target.passing("written", tick) as callback:
             target.fs.put_file(str(file), target.path, callback=callback)
         info = target.needed_info()
@@ -185,10 +182,14 @@ def check_writable(url: str) -> None:
     Raises:
         OutputError: as above.
     """
-    probe = Store(f"{url}-probe{TEMPORARY}", OutputError)
-    with probe.told("written"):
-        probe.fs.pipe_file(probe.path, b"")
-        probe.fs.rm_file(probe.path)
+    if is_read_only(url):
+        raise OutputError(f"{shown(url)} would be on the web, which can only be read: choose another {named('out')}")
+    store = Store(url, OutputError)
+    probe = f"{store.path}-probe{TEMPORARY}"
+    with store.told("written"):
+        store.make_parent()
+        store.fs.pipe_file(probe, b"")
+        store.fs.rm_file(probe)
 
 
 def set_aside(url: str) -> str:
