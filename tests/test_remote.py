@@ -146,9 +146,7 @@ def test_a_failure_is_one_line_without_secrets(error: Exception, line: str, memo
     store.url = "sftp://me:secret@host/plain.mp4"
     with pytest.raises(InputError) as caught, store.told("read"):
         raise error
-    assert str(caught.value).startswith(f"sftp://host/plain.mp4 {line}") and "secret" not in str(caught.value)[
-        20:
-    ].replace("secrets", "")
+    assert str(caught.value).startswith(f"sftp://host/plain.mp4 {line}") and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
