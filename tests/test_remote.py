@@ -176,13 +176,9 @@ class TestJobs:
         assert sorted({name.split("/")[0] for name in files}) == sorted([*names, *receipts]) and left(cache) == []
         here = birefvideo.matte(clip("plain"), tmp_path / "local/", to="webm", model=network)
         assert here.outputs[0].read_bytes() == memory.cat_file("/bucket/out/plain_alpha.webm")
-        assert (
-            'src="memory://bucket/out/plain_alpha.webm"'
-            in memory.cat_file("/bucket/out/plain_timeline.fcpxml").decode()
-        )
-        assert all(
-            str(cache) not in memory.cat_file(path).decode(errors="replace") for path in memory.find("/bucket/out")
-        )
+        text = {path: memory.cat_file(path).decode(errors="replace") for path in memory.find("/bucket/out")}
+        assert 'src="memory://bucket/out/plain_alpha.webm"' in text["/bucket/out/plain_timeline.fcpxml"]
+        assert not any(str(cache) in one for one in text.values())
 
     def test_what_exists_is_refused_before_anything_is_fetched(
         self, memory: Any, network: Path, monkeypatch: pytest.MonkeyPatch
@@ -246,9 +242,9 @@ class TestJobs:
 
         with pytest.raises(birefvideo.CancelledError):
             matte(network, progress=stop)
-        memory.pipe_file("/bucket/in/plain.mp4", clip("long").read_bytes())
+        memory.pipe_file("/bucket/in/plain.mp4", clip("one_frame").read_bytes())
         made = matte(network)
-        assert made.computed == made.frames > 12
+        assert (made.computed, made.frames) == (1, 1)
 
     def test_events_name_urls_and_what_is_fetched(self, memory: Any, network: Path) -> None:
         told = invoke(network, "memory://bucket/in/", "-o", "memory://bucket/out/", "-r", "--json")

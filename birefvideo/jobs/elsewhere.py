@@ -26,7 +26,7 @@ from birefvideo.media.reading.numbered_pictures import stem_of
 from birefvideo.media.sequence_json import is_picture_file, own_files
 from birefvideo.own_files import remove_if_empty, size_of, write_whole
 from birefvideo.paths import writing
-from birefvideo.remote.places import in_words, shown, url_of
+from birefvideo.remote.places import in_words, is_read_only, shown, url_of
 from birefvideo.remote.store import Identity, Store
 from birefvideo.remote.transfer import Upload, bring, check_writable, forget, is_brought, set_aside
 
@@ -133,6 +133,8 @@ class _Elsewhere:
                 f"choose a folder of this machine with {named('out')}"
             )
         for target in targets if self._to_urls else ():
+            if is_read_only(_url(target.path)):
+                raise OutputError(f"{target.path} is on the web, which can only be read: choose another {named('out')}")
             if url_of(target.path) == url_of(source):
                 raise OutputError(f"{target.path} is the input itself: choose another {named('out')}")
         self._record = targets[0].path.parent / f"{stem_of(source)}{RECORD}"

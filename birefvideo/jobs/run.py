@@ -30,6 +30,7 @@ from birefvideo.jobs.plan import (
     plan_segments,
     review_page,
     review_targets,
+    timeline_paths,
     with_earlier_batch,
 )
 from birefvideo.jobs.progress import cancelled
@@ -40,6 +41,7 @@ from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segment_work import looks_at, write_parts
 from birefvideo.jobs.segments import Work, remembering, run_segments
+from birefvideo.jobs.stale import stale_page_note, stale_timelines
 from birefvideo.jobs.timelines import check_timelines, timeline_note
 from birefvideo.jobs.two_passes import FirstPass, first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
@@ -92,9 +94,15 @@ def run(
         renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
     if not delivery.overwrite and not delivery.renew and not folder.was_renaming():
         check_free(plan.targets, page)
+    stale = tuple(kind for kind in stale_timelines(plan) if kind not in delivery.timeline)
+    delivery = replace(delivery, timeline=(*delivery.timeline, *stale))
     there = bytes_there(plan.folder) if folder.resumes() else 0
     folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(plan, model, folder, delivery, renewal, progress or Progress())
+    if stale:
+        names = ", ".join(path.name for path in timeline_paths(source, targets, stale))
+        result.warnings.append(f"{names} of an earlier job showed what is now replaced, and is made anew")
+    result.warnings += filter(None, ["" if delivery.review else stale_page_note(plan)])
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
     result.seconds = time.monotonic() - started

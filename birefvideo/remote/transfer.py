@@ -16,7 +16,7 @@ from birefvideo.errors import InputError, OutputError, named
 from birefvideo.json_files import read_json_object
 from birefvideo.own_files import TEMPORARY, make_folders, write_whole
 from birefvideo.paths import writing
-from birefvideo.remote.places import ROOT, is_read_only, name_in, shown
+from birefvideo.remote.places import ROOT, name_in, shown
 from birefvideo.remote.store import Identity, Store, identity, modified
 
 OBJECT = ".birefvideo-object.json"
@@ -182,8 +182,6 @@ def check_writable(url: str) -> None:
     Raises:
         OutputError: as above.
     """
-    if is_read_only(url):
-        raise OutputError(f"{shown(url)} would be on the web, which can only be read: choose another {named('out')}")
     store = Store(url, OutputError)
     probe = f"{store.path}-probe{TEMPORARY}"
     with store.told("written"):
