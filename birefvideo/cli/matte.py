@@ -215,8 +215,8 @@ def matte(
         tell_what_is_idle(planned, chosen, options, quiet, events)
         total = len(found.clips) + len(found.missing)
         outcomes = Outcomes(wanted.report(report, several=watch or total > 1))
-    for line in found.missing.values():
-        print_missing(line, events)
+    for name, line in found.missing.items():
+        print_missing(name, line, events)
     if preview:
         preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review, timeline=kinds)
         end(failures, len(found.missing), total)

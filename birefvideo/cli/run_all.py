@@ -18,6 +18,7 @@ from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import JobBar, print_note, print_result, short
 from birefvideo.errors import with_flags
 from birefvideo.jobs.options import Options
+from birefvideo.remote.places import url_of
 
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
@@ -76,6 +77,10 @@ class Work:
         except KeyboardInterrupt as error:
             self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
+        except Exception:  # with --debug, which ends the jobs beside the one that failed
+            for clip in self._running:
+                self._failures.stopped(clip, KeyboardInterrupt(), "stopped: another input failed", silent=True)
+            raise
 
     def _run_in_turn(self, jobs: Iterable[Job]) -> None:
         from birefvideo.jobs.loaded_model import LastModel
@@ -128,8 +133,12 @@ class Work:
     def _told(self, clip: Path) -> Iterator[None]:
         """Print an error of a job, and keep it as what became of its input."""
         self._failures.lines.pop(str(clip), None)
-        with self._failures.caught(clip):
-            yield
+        try:
+            with self._failures.caught(clip):
+                yield
+        except Exception:
+            self._running.pop(clip, None)  # it is told
+            raise
         if line := self._failures.lines.get(str(clip)):
             self._outcomes.add(Outcome(str(clip), "failed", message=line))
 
@@ -171,10 +180,13 @@ class Work:
         folders = [
             place(targets, clip) for clip, targets in self._running.items() for place in (job_folder, cache_folder)
         ]
-        kept = any(folder.exists() for folder in folders)
+        waiting = [t.path for targets in self._running.values() for t in targets if url_of(t.path) is not None]
+        kept = any(place.exists() for place in (*folders, *waiting))
         again = "the same command goes on from there" if kept else "nothing was finished yet"
-        self._failures.stopped(next(iter(self._running), None), error, f"stopped; {again}")
-        for clip in self._running:
+        if not self._running:
+            self._failures.stopped(None, error, "stopped")
+        for number, clip in enumerate(self._running):
+            self._failures.stopped(clip, error, f"stopped; {again}", silent=number > 0)
             self._outcomes.add(Outcome(str(clip), "stopped", message=again))
 
 

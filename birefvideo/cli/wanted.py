@@ -138,5 +138,5 @@ class Coming:
 
     def _refused(self, clip: Path, error: BirefvideoError) -> None:
         line = f"{error.for_terminal()} (it is taken when it has changed)"
-        print_missing(line, self._failures.events)
+        print_missing(clip, line, self._failures.events)
         self._outcomes.add(Outcome(str(clip), "failed", message=line))

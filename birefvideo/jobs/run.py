@@ -101,7 +101,7 @@ def run(
     result = _run_planned(plan, model, folder, delivery, renewal, progress or Progress())
     if stale:
         names = ", ".join(path.name for path in timeline_paths(source, targets, stale))
-        result.warnings.append(f"{names} of an earlier job showed what is now replaced, and is made anew")
+        result.warnings.append(f"{names} of an earlier job showed what is now replaced: made anew")
     result.warnings += filter(None, ["" if delivery.review else stale_page_note(plan)])
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
