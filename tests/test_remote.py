@@ -152,7 +152,7 @@ def test_a_failure_is_one_line_without_secrets(error: Exception, line: str, memo
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("nothing://host/clip.mp4", "no kind of store that is known"),
+        ("nothing://host/clip.mp4", "no kind of store: download it first"),
         ("memory://bucket/in/none.mp4", "memory://bucket/in/none.mp4 does not exist: check its name"),
         ("memory://bucket/in/", "give the whole URL"),
     ],

@@ -48,7 +48,9 @@ class Store:
         try:
             core, registry = importlib.import_module("fsspec.core"), importlib.import_module("fsspec.registry")
             if scheme not in registry.known_implementations and scheme not in registry.registry:
-                raise self.fault(f"{shown(self.url)} begins with {scheme}://, which is no kind of store that is known")
+                raise self.fault(
+                    f"{shown(self.url)} begins with {scheme}://, which is no kind of store: download it first"
+                )
             more: dict[str, Any] = {}
             if scheme in ("http", "https"):
                 aiohttp = importlib.import_module("aiohttp")
