@@ -15,7 +15,6 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import BirefvideoError, InputError, OutputError
 from birefvideo.jobs import elsewhere
-from birefvideo.remote import transfer
 from birefvideo.remote.places import in_words, is_url, name_in, out_place, place_of, shown, url_of
 from birefvideo.remote.store import Store
 from birefvideo.remote.transfer import Upload, bring
@@ -107,7 +106,7 @@ class TestBring:
     def test_what_does_not_fit_is_refused_before_it_is_fetched(
         self, memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: type("", (), {"free": 10}))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": 10}))
         with pytest.raises(OutputError, match=r"plain\.mp4 has \d+ bytes, and 10 are free"):
             bring("memory://bucket/in/plain.mp4", tmp_path / "here")
         assert not (tmp_path / "here").exists()

@@ -1,4 +1,4 @@
-"""Clips and outputs in a bucket, against moto's server on this machine; skipped where moto and s3fs are not installed."""
+"""Clips and outputs in a bucket, against moto's server; skipped where moto or s3fs is not installed."""
 
 from __future__ import annotations
 
