@@ -14,7 +14,7 @@ from birefvideo.cli.printing import errors_go_to, event_line
 from birefvideo.errors import OptionError, named, with_flags
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.loaded_model import ModelIdentity
+    from birefvideo.jobs.model_identity import ModelIdentity
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Progress, Result

@@ -15,7 +15,8 @@ from pathlib import Path
 from birefvideo.errors import BirefvideoError, InputError, OptionError, OutputError, named
 from birefvideo.jobs.delivered import OBJECT, Delivered, input_identity, object_of, request_of
 from birefvideo.jobs.delivery import Delivery
-from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
+from birefvideo.jobs.engines import JobModel
+from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target, job_folder, review_targets
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path, receipt_text
@@ -40,7 +41,7 @@ def run_anywhere(
     options: Options,
     delivery: Delivery,
     *,
-    load: Callable[[Options], LoadedModel] = loaded_model,
+    load: Callable[[Options], JobModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip as `jobs.run.run` does, wherever the clip is and the outputs go.
@@ -121,7 +122,7 @@ class _Elsewhere:
         targets: Sequence[Target],
         options: Options,
         delivery: Delivery,
-        load: Callable[[Options], LoadedModel],
+        load: Callable[[Options], JobModel],
         progress: Progress,
     ) -> None:
         self._source, self._targets, self._options = source, targets, options
