@@ -31,6 +31,7 @@ from birefvideo.jobs.plan import (
     plan_segments,
     review_page,
     review_targets,
+    timeline_paths,
     with_earlier_batch,
 )
 from birefvideo.jobs.progress import cancelled
@@ -40,6 +41,7 @@ from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segments import run_segments
+from birefvideo.jobs.stale import stale_page_note, stale_timelines
 from birefvideo.jobs.timelines import check_timelines, timeline_note
 from birefvideo.jobs.two_passes import first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
@@ -51,6 +53,7 @@ from birefvideo.media.notes import merged
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
+from birefvideo.own_files import size_of
 from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport
 
@@ -95,9 +98,15 @@ def run(
         renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
     if not delivery.overwrite and not delivery.renew and not folder.was_renaming():
         check_free(plan.targets, page)
+    stale = tuple(kind for kind in stale_timelines(plan) if kind not in delivery.timeline)
+    delivery = replace(delivery, timeline=(*delivery.timeline, *stale))
     there = bytes_there(plan.folder) if folder.resumes() else 0
     folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(plan, model, folder, delivery, renewal, progress or Progress())
+    if stale:
+        names = ", ".join(path.name for path in timeline_paths(source, targets, stale))
+        result.warnings.append(f"{names} of an earlier job showed what is now replaced: made anew")
+    result.warnings += filter(None, ["" if delivery.review else stale_page_note(plan)])
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
     result.seconds = time.monotonic() - started
@@ -208,6 +217,7 @@ def _run_planned(
         timelines=made.timelines,
         reused=computed.reused,
         cache=kept.folder if kept and delivery.keep_cache else None,
+        sizes=tuple(size_of(target.path) for target in plan.delivered),
     )
 
 
