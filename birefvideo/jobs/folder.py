@@ -146,7 +146,7 @@ class JobFolder:
         """Whether another run could use what is here, or a user would look at it."""
         if self._keeps_joined:
             return True
-        found = (read_report(self._report_path(segment)) for segment in self._plan.segments)
+        found = (read_report(self.report(segment)) for segment in self._plan.segments)
         is_begun = any(one and one[0].pts for one in found) or any(self.path.glob(f"part_*{SUFFIX}"))
         return is_begun and same_job(read_manifest(self._manifest), self._wanted)
 
@@ -176,6 +176,10 @@ class JobFolder:
     def mattes(self, segment: Segment) -> Path:
         """Return where the mattes of a segment are kept while it is computed."""
         return self.path / f"part_{segment.number:05d}{SUFFIX}"
+
+    def report(self, segment: Segment) -> Path:
+        """Return where the report of a finished segment lies."""
+        return self.path / f"part_{segment.number:05d}.json"
 
     @property
     def direction(self) -> Path:
@@ -212,12 +216,12 @@ class JobFolder:
                 written.replace(part)
             if part.exists():
                 parts.append(part)
-        write_report(self._report_path(segment), report, parts)
+        write_report(self.report(segment), report, parts)
         self.mattes(segment).unlink(missing_ok=True)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
         """Return the report of a segment that an earlier run finished, or None if it or a part is damaged."""
-        found = read_report(self._report_path(segment))
+        found = read_report(self.report(segment))
         if found is None:
             return None
         report, seals = found
@@ -229,7 +233,7 @@ class JobFolder:
         self.check_held()
         self._keeps_joined = keep_joined
         for segment in self._plan.segments:
-            self._report_path(segment).unlink(missing_ok=True)
+            self.report(segment).unlink(missing_ok=True)
             self.mattes(segment).unlink(missing_ok=True)
             for target in self._plan.targets:
                 remove_part(self.part(segment, target))
@@ -275,9 +279,6 @@ class JobFolder:
     @property
     def _manifest(self) -> Path:
         return self.path / MANIFEST
-
-    def _report_path(self, segment: Segment) -> Path:
-        return self.path / f"part_{segment.number:05d}.json"
 
 
 def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from birefvideo.directing.holds import Holds
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
@@ -17,6 +18,7 @@ from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.kept_parts import KeptParts
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
@@ -152,16 +154,17 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         kept = cache_plan(plan) if has_two_passes(plan) else None
-        cache = None
-        if kept is not None:
-            with writing(kept.folder):
-                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
+        cache = _cache(kept, delivery, stack) if kept else None
         stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
         first = first_pass(plan, kept, cache, folder, predictor, progress) if kept and cache else None
-        reports, earlier = run_segments(plan, folder, _work(plan, folder, predictor, first), progress)
+        holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
+        parts = KeptParts(plan, folder, cache, first, holds) if first and cache else None
+        if parts:
+            parts.take()
+        reports, earlier = run_segments(plan, folder, _work(plan, folder, predictor, first, holds), progress)
         if progress.finishing() is False:
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
         losses = job_losses(plan.source, plan.span, reports)
@@ -173,11 +176,14 @@ def _run_planned(
         if delivery.strict:
             _check_whole(source, losses)
         computed = replace(predictor.report, reused=first.reused if first else 0)
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
-        warnings += first.notes if first else []
-        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
-        warnings += [note.line for note in notes if not note.is_loss]
-        warnings += filter(None, [timeline_note(plan, reports) if delivery.timeline else ""])
+        warnings = [
+            *losses,
+            *job_warnings(plan.source, plan.span, reports, computed, model.identity.name),
+            *(first.notes if first else []),
+            *filter(None, [tags.left_out([target.format for target in plan.delivered])]),
+            *(note.line for note in notes if not note.is_loss),
+            *filter(None, [timeline_note(plan, reports) if delivery.timeline else ""]),
+        ]
         with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, delivery, timecode=tags.timecode
@@ -186,6 +192,8 @@ def _run_planned(
         with writing(plan.folder):
             warnings += renewal.make_way() if renewal else []
             folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
+        if parts and delivery.keep_cache:
+            parts.keep()
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -201,6 +209,12 @@ def _run_planned(
         reused=computed.reused,
         cache=kept.folder if kept and delivery.keep_cache else None,
     )
+
+
+def _cache(kept: Plan, delivery: Delivery, stack: ExitStack) -> JobFolder:
+    """Return the folder of a first pass, held until the end of a block."""
+    with writing(kept.folder):
+        return stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
 
 
 @contextmanager
@@ -228,9 +242,8 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
 
 
-def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | None) -> Work:
+def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | None, holds: Holds) -> Work:
     """Return what writes the parts of the outputs of a segment."""
-    holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
     def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
         matter = first.matter if first else remembering(plan, folder, segment, predictor)

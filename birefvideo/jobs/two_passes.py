@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from birefvideo.directing.coarse import CoarseClip
@@ -43,9 +44,21 @@ class FirstPass:
     reused: int
     """Frames whose alpha an earlier run had kept."""
 
+    def digest(self, segment: Segment, around: int) -> str:
+        """Return what tells the masks of a segment's frames, and of some frames around it, from others."""
+        first = self._number_of(segment)
+        numbers = range(max(0, first - around), first + len(self.reports[segment.number].pts) + around)
+        with closing(Direction(self.direction)) as direction:
+            digests = [direction.masks(number).digest() for number in numbers if number < len(self.pts)]
+        return sha256(b"".join(digests)).hexdigest()
+
+    def _number_of(self, segment: Segment) -> int:
+        """Return the number of a segment's first frame."""
+        return sum(len(report.pts) for report in self.reports[: segment.number])
+
     def looks(self, segment: Segment) -> KeptLooks:
         """Return what tells of a segment's frames what the network has said of them."""
-        first = sum(len(report.pts) for report in self.reports[: segment.number])
+        first = self._number_of(segment)
 
         def is_settled(look: Look) -> bool:
             with closing(Direction(self.direction)) as direction:
