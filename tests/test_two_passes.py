@@ -284,7 +284,7 @@ def test_another_mark_has_only_the_segments_made_again_that_it_reaches(
             return (Masks() if 8 <= n < 10 else masks for n, masks in enumerate(super().masks(clip)))
 
     segments_of(monkeypatch, Fraction(1, 6))  # four frames
-    wanted = {"to": ["png", "matte"], "smooth": 1, "overwrite": True}
+    wanted: dict[str, Any] = {"to": ["png", "matte"], "smooth": 1, "overwrite": True}
     matte(source, network, keep_cache=True, **wanted)
     assert matte(source, network, keep_cache=True, **wanted).computed == 0
     monkeypatch.setattr(two_passes, "directors", lambda options: [Cut()])

@@ -13,6 +13,9 @@ from birefvideo.directing.mend import read_alpha
 from birefvideo.directing.regions import covered
 from birefvideo.frames import Alpha, AlphaFrame
 
+_DECIDED = 0.5
+"""Difference that the network's answer makes, under which they decide."""
+
 
 @dataclass(frozen=True)
 class Holds:
@@ -36,6 +39,20 @@ class Holds:
         times = [(time - self.start) * self.time_base for time in pts]
         marks = [mark for mark in self.marks.marks if _is_plain(mark) and any(map(mark.acts_at, times))]
         return repr((marks, self.marks.garbage, [(time, self.mends[time]) for time in pts if time in self.mends]))
+
+    def decide(self, pts: int, place: tuple[float, float], size: tuple[int, ...]) -> bool:
+        """Return whether they say what alpha is in the frame at a time, at a place (across, down) in parts of it.
+
+        Args:
+            pts: of the frame.
+            place: where.
+            size: rows and columns of the picture.
+        """
+        if not self:
+            return False
+        row, column = (min(int(share * count), count - 1) for share, count in zip(place[::-1], size, strict=True))
+        lowest, highest = (self.on(np.full(size, alpha, np.float32), pts)[row, column] for alpha in (0, 1))
+        return bool(highest - lowest < _DECIDED)
 
     def held(self, frame: AlphaFrame) -> AlphaFrame:
         """Return a frame with its alpha as it is held.

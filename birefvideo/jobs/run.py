@@ -45,6 +45,7 @@ from birefvideo.jobs.segments import Work, remembering, run_segments
 from birefvideo.jobs.timelines import check_timelines, timeline_note
 from birefvideo.jobs.two_passes import FirstPass, first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
+from birefvideo.matting.second_look import settled
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
@@ -248,7 +249,7 @@ def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | N
     def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
         matter = first.matter if first else remembering(plan, folder, segment, predictor)
         looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
-        return write_parts(
+        report = write_parts(
             plan.source,
             segment.span,
             [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
@@ -259,6 +260,14 @@ def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | N
             holds=holds,
             first=plan.span.start,
         )
+
+        def decides(frame: int, place: tuple[float, float]) -> bool:
+            size = (plan.source.height, plan.source.width)
+            is_masked = first is not None and first.decides(segment, frame, place)
+            return is_masked or holds.decide(report.pts[frame], place, size)
+
+        report.looks = settled(report.looks, decides)
+        return report
 
     return work
 

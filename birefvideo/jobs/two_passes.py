@@ -22,7 +22,7 @@ from birefvideo.jobs.result import Progress
 from birefvideo.jobs.segment_work import looks_at
 from birefvideo.jobs.segments import remembering, run_segments
 from birefvideo.matting.predict import Predictor
-from birefvideo.matting.second_look import KeptLooks, Look
+from birefvideo.matting.second_look import KeptLooks
 from birefvideo.paths import writing
 from birefvideo.pipeline import Matter, SegmentReport, predict_segment
 
@@ -58,13 +58,12 @@ class FirstPass:
 
     def looks(self, segment: Segment) -> KeptLooks:
         """Return what tells of a segment's frames what the network has said of them."""
-        first = self._number_of(segment)
+        return KeptLooks(self.reports[segment.number].looks)
 
-        def is_settled(look: Look) -> bool:
-            with closing(Direction(self.direction)) as direction:
-                return direction.masks(first + look.frame).decide(look.place)
-
-        return KeptLooks(self.reports[segment.number].looks, is_settled)
+    def decides(self, segment: Segment, frame: int, place: tuple[float, float]) -> bool:
+        """Return whether the masks of one of a segment's frames say what alpha is at a place; see `Masks.decide`."""
+        with closing(Direction(self.direction)) as direction:
+            return direction.masks(self._number_of(segment) + frame).decide(place)
 
 
 def first_pass(
