@@ -6,10 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from birefvideo.directing.holds import Holds
 from birefvideo.jobs.alpha_cache import ALPHA, COARSE
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.folder_files import remove_part
+from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.segment_file import is_whole, read_report
 from birefvideo.jobs.two_passes import FirstPass
@@ -29,12 +29,12 @@ class KeptParts:
         folder: its folder.
         cache: the folder of its first pass.
         first: what that gave.
-        holds: what is marked in single frames.
     """
 
-    def __init__(self, plan: Plan, folder: JobFolder, cache: JobFolder, first: FirstPass, holds: Holds) -> None:
+    def __init__(self, plan: Plan, folder: JobFolder, cache: JobFolder, first: FirstPass) -> None:
         self._plan, self._folder, self._cache = plan, folder, cache
-        self._first, self._holds = first, holds
+        self._first = first
+        self._holds = holds_of(plan.source, plan.span, plan.options, first.pts)
         manifest = plan.manifest()
         options = {name: value for name, value in manifest["options"].items() if name not in _WISHES}
         same = {name: value for name, value in manifest.items() if name not in ("targets", "places")}
