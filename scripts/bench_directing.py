@@ -2,6 +2,7 @@
 """Measure directing against exact truth: clips of real cut-outs that move over real rooms, at 1280×720.
 
     python scripts/bench_directing.py DATA [--frames 100] [--seeds 3] [--sheets FOLDER]
+    python scripts/bench_directing.py CLIP --cost [--rounds 3]     # what directing adds to a job, by turns
 
 DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
 index.csv releases is used. Each clip is composed, encoded as H.264 with noise, decoded, and kept as a job keeps it. In
@@ -18,7 +19,9 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import birefvideo
 from birefvideo.directing.coarse import CoarseClip
 from birefvideo.directing.direct import Direction, Director, direct
 from birefvideo.directing.marked import Marked
@@ -40,6 +44,7 @@ from birefvideo.directing.wishes import Subject
 from birefvideo.frames import Alpha
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
+from birefvideo.memory import reuse_memory
 
 WIDTH, HEIGHT, RATE = 1280, 720, 25
 NOISE = 2.0
@@ -271,14 +276,36 @@ def scenes(data: Path, seed: int, frames: int) -> list[Scene]:
     return found
 
 
+def print_cost(clip: Path, rounds: int) -> None:
+    """Print what a job takes without and with a subject, one after the other, and how much more that is: medians."""
+    taken: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
+    for number in range(rounds + 1):
+        for name, wish in (("without", {}), ("with", {"subject": "largest"})):
+            with tempfile.TemporaryDirectory() as folder:
+                wall, cpu = time.perf_counter(), time.process_time()
+                birefvideo.matte(clip, folder, end=2.0 if number else 0.3, **wish)  # type: ignore[arg-type]
+                if number:  # the first ones warm up
+                    taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    walls, cpus = ({name: statistics.median(one[i] for one in taken[name]) for name in taken} for i in range(2))
+    for kind, found in (("wall", walls), ("CPU", cpus)):
+        more = 100 * (found["with"] / found["without"] - 1)
+        print(f"{kind}: {found['without']:.2f} s without, {found['with']:.2f} s with: {more:+.1f} %")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sheets", type=Path)
+    parser.add_argument("--cost", action="store_true", help="DATA is a clip: time jobs of its first two seconds")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    reuse_memory()  # this and the next as the command does
     cv2.setNumThreads(1)
+    if options.cost:
+        print_cost(options.data, options.rounds)
+        return
     if options.sheets:
         options.sheets.mkdir(parents=True, exist_ok=True)
     print(
