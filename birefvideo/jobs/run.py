@@ -20,6 +20,7 @@ from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.kept_parts import KeptParts
 from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
@@ -168,16 +169,16 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         kept = cache_plan(plan) if has_two_passes(plan) else None
-        cache = None
-        if kept is not None:
-            with writing(kept.folder):
-                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
+        cache = _cache(kept, delivery, stack) if kept else None
         stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
         with model.at_work(plan) as engine:
             first = first_pass(plan, kept, cache, folder, engine, progress) if kept and cache else None
+            parts = KeptParts(plan, folder, cache, first) if first and cache else None
+            if parts:
+                parts.take()
             reports, earlier = run_segments(WriteParts(plan, first), folder, engine, progress)
         if progress.finishing() is False:
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
@@ -190,11 +191,14 @@ def _run_planned(
         if delivery.strict:
             _check_whole(source, losses)
         computed = replace(engine.report, reused=first.reused if first else 0)
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
-        warnings += first.notes if first else []
-        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
-        warnings += [note.line for note in notes if not note.is_loss]
-        warnings += filter(None, [timeline_note(plan, reports) if delivery.timeline else ""])
+        warnings = [
+            *losses,
+            *job_warnings(plan.source, plan.span, reports, computed, model.identity.name),
+            *(first.notes if first else []),
+            *filter(None, [tags.left_out([target.format for target in plan.delivered])]),
+            *(note.line for note in notes if not note.is_loss),
+            *filter(None, [timeline_note(plan, reports) if delivery.timeline else ""]),
+        ]
         with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, delivery, timecode=tags.timecode
@@ -203,6 +207,8 @@ def _run_planned(
         with writing(plan.folder):
             warnings += renewal.make_way() if renewal else []
             folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
+        if parts and delivery.keep_cache:
+            parts.keep()
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -219,6 +225,12 @@ def _run_planned(
         cache=kept.folder if kept and delivery.keep_cache else None,
         sizes=tuple(size_of(target.path) for target in plan.delivered),
     )
+
+
+def _cache(kept: Plan, delivery: Delivery, stack: ExitStack) -> JobFolder:
+    """Return the folder of a first pass, held until the end of a block."""
+    with writing(kept.folder):
+        return stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
 
 
 @contextmanager
