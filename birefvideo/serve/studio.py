@@ -23,6 +23,7 @@ from birefvideo.serve.live import Changes
 from birefvideo.serve.names import clean_name, is_id, new_id
 from birefvideo.serve.order import Order
 from birefvideo.serve.queue import Queue
+from birefvideo.serve.secret import Secret
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.store import QUEUED, Job, Store, Upload
 
@@ -41,6 +42,7 @@ class Studio:
         self.settings = settings
         self.data = DataFolder(settings.data)
         self.store = Store(self.data.database)
+        self.secret = Secret(self.data.secret)
         self.changes = Changes()
         self.is_closing = False
         """Whether the server is about to end, so that nobody is to wait for anything any more."""

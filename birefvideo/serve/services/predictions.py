@@ -111,7 +111,8 @@ class Predictions:
                 taken[name] = await take(self._studio, request, name, options[name], is_clip=False)
                 options[name] = f"{UPLOAD}{taken[name].id}"
         order = Order.of(options)
-        taken["video"] = upload = await take(self._studio, request, "video", given["video"])
+        source = program.source
+        taken[source] = upload = await take(self._studio, request, source, given[source])
         base = base_of(request)
         places = {name: f"{base}/v1/files/{one.id}" for name, one in taken.items()}
         notes = {"program": program.name, "input": {**given, **places}, "base": base, "webhook": hook}
