@@ -26,6 +26,7 @@ function changed(said) {
   say(said);
   listMarks();
   paintMarks();
+  document.dispatchEvent(new Event("marks"));
 }
 function add(mark) {
   const before = mark.do === "subject" ? doc.marks.filter(one => one.do !== "subject") : doc.marks;

@@ -209,7 +209,10 @@ class Api:
         kind = content_type(request)
         if kind == "application/json":
             values = await read_json(request)
-            return await self._named(values), values
+            upload = await self._named(values)
+            if isinstance(values.get("marks"), dict):
+                values["marks"] = f"{UPLOAD}{(await self._kept(values['marks'])).id}"
+            return upload, values
         if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
             form = await read_form(self._studio, request)
             clips = [form.files.pop(name) for name in _CLIP if name in form.files]
@@ -219,6 +222,14 @@ class Api:
         values.pop("name", None)
         Order.of(values)  # before a large file is sent for nothing
         return await receive_raw(self._studio, request), values
+
+    async def _kept(self, marks: dict[str, Any]) -> Upload:
+        """Return the upload that marks inside a body become."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield json.dumps(marks).encode()
+
+        return await self._studio.receive("marks.json", whole(), is_clip=False)
 
     async def _named(self, values: dict[str, Any]) -> Upload:
         key, url = values.pop("upload", None), values.pop("video_url", None)

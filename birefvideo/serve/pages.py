@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from birefvideo.jobs import review
 from birefvideo.serve.bodies import read_body
 from birefvideo.serve.guard import COOKIE, same
 from birefvideo.serve.openapi import description
@@ -17,6 +18,9 @@ from birefvideo.serve.services.cog import with_cog
 from birefvideo.serve.settings import Settings
 
 _PAGE = Path(__file__).parent / "page"
+_REVIEW = Path(review.__file__).parent
+_DRAWING = {slot: _REVIEW / name for slot, name in review.DRAWING.items()}
+"""What marks are drawn with, which lies beside the review page."""
 _MONTH = 30 * 86400
 
 
@@ -31,6 +35,13 @@ def pages(settings: Settings) -> list[BaseRoute]:
 
     async def openapi(request: Request) -> Response:
         return JSONResponse(with_cog(description()))
+
+    async def marks(request: Request) -> Response:
+        page = (_PAGE / "marks.html").read_text(encoding="utf-8")
+        return HTMLResponse(page.replace("{{draw_tools}}", _DRAWING["draw_tools"].read_text(encoding="utf-8")))
+
+    async def drawing(request: Request) -> Response:
+        return FileResponse(_REVIEW / request.url.path.rpartition("/")[2])
 
     async def icon(request: Request) -> Response:
         return FileResponse(_PAGE / "icon.svg", media_type="image/svg+xml")
@@ -54,6 +65,8 @@ def pages(settings: Settings) -> list[BaseRoute]:
         Route("/favicon.ico", icon),
         Route("/login", door),
         Route("/login", login, methods=["POST"]),
+        Route("/page/marks.html", marks),
+        *(Route(f"/page/{path.name}", drawing) for path in _DRAWING.values()),
         Mount("/page", StaticFiles(directory=_PAGE)),
     ]
 
