@@ -84,7 +84,7 @@ def draw(browser: Browser) -> None:
     """Begins to draw."""
     browser.run("document.querySelector('.draw').click()")
     browser.until(
-        f"document.querySelector('iframe.marks') && {INNER}.marking && {INNER}.document.fonts.status === 'loaded'"
+        f"document.querySelector('iframe.marks') && {INNER}.marksPage && {INNER}.document.fonts.status === 'loaded'"
     )
     browser.until(f"{INNER}.document.getElementById('source').naturalWidth === 96")
 
@@ -120,7 +120,7 @@ def test_marks_are_seen_at_once_go_with_the_job_and_come_back(
     browser.run(f"{INNER}.document.getElementById('canvas').focus()")
     for key in ("Enter", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown", "Enter"):
         browser.key(key)
-    marks = json.loads(browser.run(f"JSON.stringify({INNER}.marking.marks())"))
+    marks = json.loads(browser.run(f"JSON.stringify({INNER}.marksPage.marks())"))
     stroke, box = marks["marks"]
     assert (stroke["do"], stroke["time"], box["do"]) == ("keep", 1.0, "remove")
     assert stroke["stroke"][0] == pytest.approx([0.25, 0.25], abs=0.01)
@@ -137,8 +137,8 @@ def test_marks_are_seen_at_once_go_with_the_job_and_come_back(
     ]
     browser.run("document.querySelector('.job .watch').click()")
     browser.run("document.querySelector('#player .correct').click()")
-    browser.until(f"document.querySelector('iframe.marks') && {INNER}.marking?.marks() != null")
-    assert json.loads(browser.run(f"JSON.stringify({INNER}.marking.marks())")) == marks
+    browser.until(f"document.querySelector('iframe.marks') && {INNER}.marksPage?.marks() != null")
+    assert json.loads(browser.run(f"JSON.stringify({INNER}.marksPage.marks())")) == marks
     assert browser.run("document.querySelector('[name=grow]').value") == "3"
     assert browser.run("document.querySelector('.out').value") == "1.5"
     assert not [e for e in browser.events if e.get("method") == "Runtime.exceptionThrown"]

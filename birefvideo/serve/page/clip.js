@@ -2,7 +2,7 @@
 
 import { Marking } from "/page/marking.js";
 import { fill } from "/page/fill.js";
-import { ask, duration, post, say, send, size } from "/page/talk.js";
+import { ask, asked, duration, post, say, send, size } from "/page/talk.js";
 
 const USUAL = ["prores", "green", "webm"];
 let catalogue = null;
@@ -71,7 +71,7 @@ export class Clip {
     this.find(".set-out").onclick = () => (this.find(".out").value = this.at());
     for (const button of this.card.querySelectorAll("[data-back]")) button.onclick = () => this.over(button);
     this.find(".zoom select").onchange = () => this.zoom();
-    this.find(".full").onclick = () => this.find(".stage").requestFullscreen();
+    this.find(".full").onclick = () => (this.marking.isOpen ? this.marking.frame : this.find(".stage")).requestFullscreen();
     this.find("img").onload = () => this.zoom();
     for (const slider of this.card.querySelectorAll(".edge input, .edge select")) {
       slider.addEventListener("input", () => (this.figures(), later()));
@@ -79,8 +79,8 @@ export class Clip {
     this.find("[name=kind]").onchange = () => this.kind();
     this.find("[name=file]").onchange = () => this.own(this.find("[name=file]").files[0]);
     this.find(".choices").onsubmit = event => (event.preventDefault(), this.cut());
-    this.marking = new Marking(this.card, this.upload, later, seconds => this.go(seconds));
-    this.find(".draw").addEventListener("click", () => (this.marking.at = Number(time.value)), { capture: true });
+    const at = () => Number(time.value), onGo = seconds => this.go(seconds);
+    this.marking = new Marking(this.card, this.upload, { at, onGo, onChange: later });
     this.over(this.find("[data-back=checker]"));
     this.figures();
   }
@@ -99,7 +99,7 @@ export class Clip {
     this.kept = fill(this.find(".choices"), this.card, options);
     this.kind();
     this.figures();
-    if (isToDraw) this.marking.turn(true, Number(this.find(".time").value));
+    if (isToDraw) this.marking.turn(true);
     else this.look();
     this.find(isToDraw ? "iframe" : "h2").scrollIntoView({ block: "center" });
   }
@@ -167,8 +167,9 @@ export class Clip {
     this.looking = true;
     this.find(".wait").hidden = false;
     try {
+      const time = asked(Number(this.find(".time").value), this.upload.fps);
       const { marks } = this.marking, { smooth, ...edge } = this.edge();
-      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { time: this.at(), ...edge, ...(marks && { marks }) });
+      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { time, ...edge, ...(marks && { marks }) });
       const url = URL.createObjectURL(await answer.blob());
       const image = this.find("img"), before = image.src;
       image.src = url;

@@ -1,13 +1,12 @@
 // Marks on a clip: the page they are drawn in, inside this one, while the user draws.
 
+import { asked } from "/page/talk.js";
+
 export class Marking {
-  // `onChange` is called when marks have changed, `onGo` with the seconds of a frame that is to be shown.
-  constructor(card, upload, onChange, onGo) {
-    this.card = card;
-    this.upload = upload;
-    this.onChange = onChange;
-    this.onGo = onGo;
-    this.given = null;
+  // `at` returns the seconds of the frame that is shown, `onGo` gets those of one that is to be; `onChange` is called
+  // when marks have changed.
+  constructor(card, upload, { at, onGo, onChange }) {
+    Object.assign(this, { card, upload, at, onGo, onChange, given: null });
     this.button = card.querySelector(".draw");
     this.button.onclick = () => this.turn(!this.isOpen);
   }
@@ -21,8 +20,7 @@ export class Marking {
     return this.inner ? this.inner.marks() : this.given;
   }
 
-  turn(isOpen, at = this.at) {
-    this.at = at;
+  turn(isOpen) {
     this.button.setAttribute("aria-expanded", String(isOpen));
     this.card.querySelector(".stage").hidden = isOpen;
     if (isOpen && !this.frame) this.open();
@@ -37,7 +35,7 @@ export class Marking {
     this.frame.title = `Marks on ${name}`;
     this.frame.className = "marks";
     this.frame.given = {
-      job: id, title: name, width, height, at: this.at ?? 0, marks: this.given,
+      job: id, title: name, width, height, at: this.at(), marks: this.given,
       times: Array.from({ length: count + 1 }, (_, index) => index / rate),
       tall: () => Math.min(0.6 * innerHeight, 460),
       show: this.onGo,
@@ -48,7 +46,7 @@ export class Marking {
   }
 
   ready() {
-    this.inner = this.frame.contentWindow.marking;
+    this.inner = this.frame.contentWindow.marksPage;
     this.frame.contentDocument.addEventListener("marks", () => this.onChange());
     this.onChange();
   }
@@ -58,7 +56,7 @@ export class Marking {
     if (!this.isOpen || !this.inner) return;
     this.inner.cut(cut);
     this.inner.at(seconds);
-    const picture = `/v1/uploads/${this.upload.id}/picture?time=${seconds.toFixed(6)}`;
+    const picture = `/v1/uploads/${this.upload.id}/picture?time=${asked(seconds, this.upload.fps)}`;
     if (picture !== this.picture) this.inner.source(picture);
     this.picture = picture;
   }

@@ -1,5 +1,5 @@
 /* What the page around this one calls. */
-window.marking = {
+window.marksPage = {
   marks: () => (doc.marks.length || doc.garbage ? marksFile() : null),
   // The frame at a time is shown now; its own time is known exactly.
   at(seconds) {

@@ -45,6 +45,11 @@ export function send(file, onProgress = () => {}) {
   });
 }
 
+// What to ask for to get the frame at a time: the server takes the first one from there on, and seconds are rounded.
+export function asked(seconds, fps) {
+  return Math.max(0, seconds - 0.1 / (fps || 25)).toFixed(6);
+}
+
 export function say(text) {
   document.getElementById("said").textContent = text;
 }
