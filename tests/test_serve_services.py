@@ -357,7 +357,8 @@ def test_remove_bgs_scripts_get_the_picture_itself(server: Served) -> None:
 
 def test_cogs_interface_answers_at_once_later_and_by_the_clients_own_id(server: Served, clip: str) -> None:
     video = f"data:video/mp4;base64,{'AAAA' * 10}"
-    assert httpx.get(f"{server.base}/health-check").json()["status"] == "READY"
+    places = httpx.get(f"{server.base}/", headers={"Accept": "application/json"}).json()
+    assert httpx.get(server.base + places["healthcheck_url"]).json()["status"] == "READY"
     done = httpx.post(f"{server.base}/predictions", json={"input": {"video": video, "to": "webm"}}).json()
     assert (done["status"], httpx.get(done["output"][0]).content) == ("succeeded", b"webm")
     wall = "data:image/png;base64,AAAA"

@@ -14,7 +14,7 @@ from birefvideo.jobs import review
 from birefvideo.serve.bodies import read_body
 from birefvideo.serve.guard import COOKIE, same
 from birefvideo.serve.openapi import description
-from birefvideo.serve.services.cog import with_cog
+from birefvideo.serve.services.cog import PLACES, with_cog
 from birefvideo.serve.settings import Settings
 
 _PAGE = Path(__file__).parent / "page"
@@ -28,6 +28,8 @@ def pages(settings: Settings) -> list[BaseRoute]:
     """Return where they are."""
 
     async def index(request: Request) -> Response:
+        if request.headers.get("accept", "").startswith("application/json"):
+            return JSONResponse(PLACES)  # which is what clients of Cog's find at /
         return _page("index.html")
 
     async def docs(request: Request) -> Response:
