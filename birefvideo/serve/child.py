@@ -22,8 +22,6 @@ Event = dict[str, Any]
 PROGRAM = (sys.executable, "-m", "birefvideo")
 """What runs a command line."""
 _LINE = 16 << 20
-_NICE = 5
-"""Unix's niceness of a job."""
 _TO_STOP = 40.0
 """Seconds that a job has to stop cleanly: a batch of a large network on a CPU takes that long."""
 
@@ -62,7 +60,6 @@ class Child:
             start_new_session=True,  # Ctrl-C in a terminal is for the server alone, which stops it
             pass_fds=(self._held,) if os.name == "posix" else (),
         )
-        _let_others_go_first(process.pid)
         assert process.stdout is not None
         assert process.stderr is not None
         reading = asyncio.gather(self._read(process.stdout, _event), self._read(process.stderr, _log))
@@ -112,13 +109,6 @@ def environment() -> dict[str, str]:
     if root.name not in ("site-packages", "dist-packages"):  # the source, which may lie in the current folder
         values["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), values.get("PYTHONPATH"))))
     return values
-
-
-def _let_others_go_first(pid: int) -> None:
-    """Have a process compute when nothing else wants to: what a job takes is the server's answers' otherwise."""
-    if sys.platform != "win32":
-        with suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, pid, _NICE)
 
 
 def _event(text: str) -> Event:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -32,9 +34,6 @@ def pages(settings: Settings) -> list[BaseRoute]:
             return JSONResponse(PLACES)  # which is what clients of Cog's find at /
         return _page("index.html")
 
-    async def docs(request: Request) -> Response:
-        return _page("docs.html")
-
     async def openapi(request: Request) -> Response:
         return JSONResponse(with_cog(description()))
 
@@ -44,12 +43,6 @@ def pages(settings: Settings) -> list[BaseRoute]:
 
     async def drawing(request: Request) -> Response:
         return FileResponse(_REVIEW / request.url.path.rpartition("/")[2])
-
-    async def icon(request: Request) -> Response:
-        return FileResponse(_PAGE / "icon.svg", media_type="image/svg+xml")
-
-    async def door(request: Request) -> Response:
-        return _page("login.html")
 
     async def login(request: Request) -> Response:
         given = parse_qs((await read_body(request, 4096)).decode(errors="replace")).get("token", [""])[0]
@@ -62,10 +55,10 @@ def pages(settings: Settings) -> list[BaseRoute]:
 
     return [
         Route("/", index),
-        Route("/docs", docs),
+        Route("/docs", _always("docs.html")),
         Route("/openapi.json", openapi),
-        Route("/favicon.ico", icon),
-        Route("/login", door),
+        Route("/favicon.ico", _always("icon.svg", "image/svg+xml")),
+        Route("/login", _always("login.html")),
         Route("/login", login, methods=["POST"]),
         Route("/page/marks.html", marks),
         *(Route(f"/page/{path.name}", drawing) for path in _DRAWING.values()),
@@ -73,5 +66,14 @@ def pages(settings: Settings) -> list[BaseRoute]:
     ]
 
 
-def _page(name: str) -> Response:
-    return FileResponse(_PAGE / name, media_type="text/html", headers={"cache-control": "no-cache"})
+def _always(name: str, kind: str = "text/html") -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """Return what answers every request with a file."""
+
+    async def answer(request: Request) -> Response:
+        return _page(name, kind)
+
+    return answer
+
+
+def _page(name: str, kind: str = "text/html") -> Response:
+    return FileResponse(_PAGE / name, media_type=kind, headers={"cache-control": "no-cache"})
