@@ -11,7 +11,7 @@ import pytest
 
 from birefvideo.errors import InputError
 from birefvideo.frames import AlphaFrame, DecodedFrame
-from birefvideo.jobs.look import look
+from birefvideo.jobs.look import Looker
 from birefvideo.jobs.options import Options
 from birefvideo.media.reading.probe import probe
 
@@ -36,7 +36,7 @@ class Half:
 def seen(path: Path, *marks: dict[str, Any]) -> Any:
     options = Options(start=AT / 24 - 0.001, marks={"birefvideo_marks": 1, "units": "fraction", "marks": list(marks)})
     model: Any = Half()
-    found = look(probe(path), model, options)
+    found = Looker(model).look(probe(path), options)
     assert found is not None
     return found.alpha
 

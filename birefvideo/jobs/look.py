@@ -19,47 +19,71 @@ from birefvideo.jobs.placed_marks import placed_marks
 from birefvideo.jobs.plan import trimmed_span
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
-from birefvideo.pipeline import Matter, matted_frames, spill_light
+from birefvideo.pipeline import matted_frames, spill_light
 
 
-def look(info: VideoInfo, model: LoadedModel, options: Options) -> Frame | None:
-    """Return the first frame of the clip's span that `options` want, or None where there is none.
+class Looker:
+    """Looks at frames with one network, and remembers what it said of the last one: marks and edges are then quick.
 
-    Of marks those act that a single frame can show: areas, and what is drawn on this frame. Who the subject is, mended
-    frames, and what is drawn on others and would be carried to this one, need the whole clip.
-
-    Raises:
-        BirefvideoError: the clip, the options or a mark do not allow it.
+    Args:
+        model: the network; of batches of one frame, more would be for nothing.
     """
-    span = trimmed_span(info, options.start, options.end)
-    marks = placed_marks(info, replace(span, start=None), options)
-    matter, spill = _Marking(model.predictor(), info, marks), spill_light(options.despill, info.colour)
-    frames = matted_frames(info, span, matter, make_smoother(0), DecodeReport(), spill, edge=options.edge)
-    with closing(frames):
-        return next(frames, None)
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._last: tuple[object, AlphaFrame] | None = None
+
+    def look(self, info: VideoInfo, options: Options) -> Frame | None:
+        """Return the first frame of the clip's span that `options` want, or None where there is none.
+
+        Of marks those act that a single frame can show: areas, and what is drawn on this frame. Who the subject is,
+        mended frames, and what is drawn on others and would be carried to this one, need the whole clip.
+
+        Raises:
+            BirefvideoError: the clip, the options or a mark do not allow it.
+        """
+        span = trimmed_span(info, options.start, options.end)
+        marks = placed_marks(info, replace(span, start=None), options)
+        matter, spill = _Marking(self, info, marks), spill_light(options.despill, info.colour)
+        frames = matted_frames(info, span, matter, make_smoother(0), DecodeReport(), spill, edge=options.edge)
+        with closing(frames):
+            return next(frames, None)
+
+    def predicted(self, info: VideoInfo, frame: DecodedFrame) -> AlphaFrame:
+        """Return a frame with the network's alpha."""
+        key = (info, frame.pts)
+        if self._last is None or self._last[0] != key:
+            (found,) = self._model.predictor().predict([frame])
+            self._last = key, found
+        return self._last[1]
 
 
 class _Marking:
-    """A `Matter` that does what is drawn on each frame to its alpha."""
+    """A `Matter` for the first frame of a span alone, which does what is drawn on it to its alpha."""
 
-    def __init__(self, matter: Matter, info: VideoInfo, marks: Marks) -> None:
-        self._matter = matter
+    def __init__(self, looker: Looker, info: VideoInfo, marks: Marks) -> None:
+        self._looker = looker
         self._info = info
         self._marks = marks
 
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
-        """Yield each frame, in order, with its alpha at its picture's size.
+        """Yield the first of the frames that counts, with its alpha at its picture's size.
 
         Raises:
             InputError: a mark is drawn on nothing that can be told from what is around it.
         """
-        for frame in self._matter.predict(frames):
-            time = (frame.pts - self._info.start) * self._info.time_base
-            drawn = [_on_frame(mark, time, frame.duration * frame.time_base) for mark in self._marks.marks]
-            marks = replace(self._marks, marks=tuple(mark for mark in drawn if mark is not None), mends=())
-            (masks,) = Marked(marks).masks(_OneFrame(frame, time))
-            alpha = directed(frame.alpha, masks, frame.picture)
-            yield replace(frame, alpha=Holds(marks, self._info.start, self._info.time_base).on(alpha, frame.pts))
+        for one in frames:
+            if one.core:
+                yield self._marked(self._looker.predicted(self._info, one))
+                return
+
+    def _marked(self, frame: AlphaFrame) -> AlphaFrame:
+        time = (frame.pts - self._info.start) * self._info.time_base
+        drawn = [_on_frame(mark, time, frame.duration * frame.time_base) for mark in self._marks.marks]
+        marks = replace(self._marks, marks=tuple(mark for mark in drawn if mark is not None), mends=())
+        (masks,) = Marked(marks).masks(_OneFrame(frame, time))
+        alpha = directed(frame.alpha, masks, frame.picture)
+        return replace(frame, alpha=Holds(marks, self._info.start, self._info.time_base).on(alpha, frame.pts))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from birefvideo.json_files import read_json_object
 
 if TYPE_CHECKING:
     from birefvideo.frames import VideoInfo
-    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.look import Looker
 
 Values = dict[str, Any]
 
@@ -59,11 +59,10 @@ def check(path: str, options: Values, to: list[str], folder: str, uploads: list[
 def frame(path: str, time: str | None, options: Values, marks: Values | None, most_pixels: int) -> Values:
     """Return one frame as PNG, cut out with the built-in model: R'G'B' and alpha, and when it is in the clip.
 
-    Of `marks`, those act that this frame alone can show; see `jobs.look`.
+    Of `marks`, those act that this frame alone can show; see `jobs.look.Looker`.
     """
     import cv2
 
-    from birefvideo.jobs.look import look
     from birefvideo.media.reading.probe import probe
 
     _check_marks(marks or {})
@@ -71,7 +70,7 @@ def frame(path: str, time: str | None, options: Values, marks: Values | None, mo
     begin: Any = {} if time is None else {"start": time}
     chosen = Options(**begin, **wanted, marks=marks)
     info = _allowed(as_asked(probe(Path(path)), chosen), most_pixels)
-    found = look(info, _model(), chosen if info.still is None else chosen.changed(start=None))
+    found = _looker().look(info, chosen if info.still is None else chosen.changed(start=None))
     if found is None:
         raise InputError(f"there is no frame at {time} s: give a time before the end")
     rgba = found.rgba()
@@ -124,11 +123,12 @@ def picture(**values: Any) -> Values:
 
 
 @lru_cache(maxsize=1)
-def _model() -> LoadedModel:
+def _looker() -> Looker:
     from birefvideo.family.variants import EMBEDDED
     from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.look import Looker
 
-    return LoadedModel(Options(model=EMBEDDED))
+    return Looker(LoadedModel(Options(model=EMBEDDED, batch=1)))
 
 
 def _allowed(info: VideoInfo, most_pixels: int) -> VideoInfo:
