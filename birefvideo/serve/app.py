@@ -79,7 +79,7 @@ async def _wrong(request: Request, error: Exception) -> Response:
 
 
 async def _no_disk(request: Request, error: Exception) -> Response:
-    _LOGGER.error("%s %s: %s", request.method, request.url.path, error)
+    _LOGGER.warning("%s %s: %s", request.method, request.url.path, error)
     why = getattr(error, "strerror", None) or error
     return error_answer(RefusedError(507, "no_disk", f"the server's folder cannot be used ({why}): look at its disk"))
 

@@ -119,7 +119,7 @@ class Queue:
             try:
                 await self._run(job)
             except Exception as error:  # the disk is full or gone, or an earlier version wrote what nobody reads
-                _LOGGER.exception("a job that could not be run")
+                _LOGGER.warning("a job could not be run", exc_info=True)
                 self._give_up(job, error)
                 await asyncio.sleep(_AFTER_TROUBLE)
 
