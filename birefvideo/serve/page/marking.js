@@ -22,6 +22,7 @@ export class Marking {
 
   turn(isOpen) {
     this.button.setAttribute("aria-expanded", String(isOpen));
+    this.button.textContent = isOpen ? "Stop drawing" : "Draw marks";
     this.card.querySelector(".stage").hidden = isOpen;
     if (isOpen && !this.frame) this.open();
     if (this.frame) this.frame.hidden = !isOpen;

@@ -34,5 +34,5 @@ function fit() {
   stage.style.width = `${wide}px`;
   stage.style.height = `${(wide * data.height) / data.width}px`;
   $("window").style.maxHeight = `${tall + 2}px`;
-  window.frameElement.style.height = `${document.documentElement.scrollHeight}px`;
+  window.frameElement.style.height = `${document.querySelector("main").offsetHeight}px`;
 }
