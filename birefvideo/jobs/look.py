@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy as np
+
 from birefvideo.directing.coarse import Picture, coarse_alpha, coarse_picture
 from birefvideo.directing.holds import Holds
 from birefvideo.directing.marked import Marked
@@ -108,7 +110,8 @@ class _OneFrame:
         return coarse_picture(self.frame.picture)
 
     def alpha(self, number: int) -> Alpha:
-        return coarse_alpha(self.frame.alpha).astype("float32") / 255
+        alpha: Alpha = coarse_alpha(self.frame.alpha).astype(np.float32) / np.float32(255)
+        return alpha
 
 
 def _on_frame(mark: Mark, time: Fraction, length: Fraction) -> Mark | None:
