@@ -144,6 +144,34 @@ def test_marks_are_seen_at_once_go_with_the_job_and_come_back(
     assert not [e for e in browser.events if e.get("method") == "Runtime.exceptionThrown"]
 
 
+_FOCUSED = """(() => {
+  let one = document.activeElement;
+  if (one.tagName === 'IFRAME') one = one.contentDocument.activeElement;
+  const shown = one.id === 'pick' || one.type === 'file' ? one.parentElement : one;
+  one.dataset.seen = getComputedStyle(shown).outlineStyle;
+  return one.textContent.trim();
+})()"""
+_UNSEEN = """[document, document.querySelector('iframe.marks').contentDocument].flatMap(page =>
+  [...page.querySelectorAll('button, select, input, summary, a[href], [tabindex="0"]')]
+    .filter(one => one.checkVisibility() && !one.disabled && (one.dataset.seen ?? 'none') === 'none')
+    .map(one => one.outerHTML.slice(0, 100)))"""
+
+
+def test_every_control_is_reached_by_tab_and_shows_that_it_is(browser: Browser, server: Served, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"a clip")
+    choose(browser, server, tmp_path / "clip.mp4")
+    draw(browser)
+    browser.run("document.getElementById('pick').focus()")
+    texts = []
+    for _ in range(70):
+        texts.append(browser.run(_FOCUSED))
+        for kind in ("rawKeyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+    assert browser.run(_UNSEEN) == []
+    order = ["Keep", "Stroke", "Undo", "Checkerboard", "Stop drawing", "Begin here", "Cut out"]
+    assert [text for text in dict.fromkeys(texts) if text in order] == order
+
+
 def test_marks_that_name_files_are_refused(tmp_path: Path) -> None:
     from birefvideo.errors import OptionError
     from birefvideo.serve.helper import check
