@@ -12,7 +12,6 @@ import os
 import random
 import resource
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -135,7 +134,9 @@ def trouble(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> 
     kinds = [kind for kind in KINDS if kind.name in _NAMES]
     jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(kinds)]
     troubles = [one for one in TROUBLES if os.geteuid() == 0 or not one.needs_root]
-    pairs = {number: (jobs[number // len(troubles) % len(jobs)], troubles[number % len(troubles)]) for number in missing}
+    pairs = {
+        number: (jobs[number // len(troubles) % len(jobs)], troubles[number % len(troubles)]) for number in missing
+    }
     for job in {id(job): job for job, _ in pairs.values()}.values():
         job.prepare()
 

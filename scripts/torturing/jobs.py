@@ -33,8 +33,10 @@ _SEGMENTS = Fraction(1, 6), Fraction(1, 12)  # seconds of one, and of the shorte
 _SLOWNESS = 0.04
 """Seconds that a slow network takes for a frame besides its own."""
 _WRITING = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
-_CHANGES = "written"
-"""What a receipt says that differs from run to run: when."""
+_CHANGES = {"written", "frames_of_kept_alpha"}
+"""What a receipt says that differs from run to run: when, and what was there already."""
+_SAYS_WHERE = {".html", ".fcpxml", ".otio", ".edl"}
+"""Endings of files that say where the outputs lie."""
 _MARKS = {
     "birefvideo_marks": 1,
     "marks": [{"do": "keep", "stroke": [[4, 4], [16, 12]], "width": 4, "time": 0.25}],
@@ -144,7 +146,7 @@ class Job:
                 if steps_file is not None:
                     steps_file.write_text("\n".join(done))
 
-        return Child(work, delay, number)
+        return Child(work, delay, number, has_group=True)
 
 
 def save_network(folder: Path) -> Path:
@@ -240,13 +242,16 @@ def contents(folder: Path) -> dict[str, object]:
         elif path.suffix == ".json" and path.name != "sequence.json":
             found[name] = _lasting(json.loads(path.read_text()))
         else:
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            data = path.read_bytes()
+            if path.suffix in _SAYS_WHERE:
+                data = data.replace(str(folder).encode(), b"").replace(folder.name.encode(), b"")
+            found[name] = hashlib.sha256(data).hexdigest()
     return found
 
 
 def _lasting(values: Any) -> Any:
     if isinstance(values, dict):
-        return {name: _lasting(value) for name, value in values.items() if name != _CHANGES}
+        return {name: _lasting(value) for name, value in values.items() if name not in _CHANGES}
     return [_lasting(value) for value in values] if isinstance(values, list) else values
 
 

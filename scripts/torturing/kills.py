@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from torturing.ledger import Found, Ledger
 PART = "kills"
 _LIMIT = 240
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+_BETWEEN_STEPS = 0.15
 _STOPPED = 130
 
 
@@ -40,10 +42,19 @@ class Death:
 
     signal: int
     """Its number."""
-    step: int = -1
-    """Before the writing step of this number, counted from 0; -1: at a moment."""
-    share: float = 0.0
-    """That moment, as a share of the time that the whole job takes."""
+    step: int
+    """Before the writing step of this number, counted from 0."""
+    after: float = 0.0
+    """Seconds behind it: so that it comes at any moment of a job, however fast the machine is just then."""
+
+    def come(self) -> None:
+        """Let it come, to this process and to all that it has started."""
+        if not self.after:
+            os.kill(os.getpid(), self.signal)
+            return
+        timer = threading.Timer(self.after, os.killpg, (os.getpgrp(), self.signal))
+        timer.daemon = True
+        timer.start()
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,9 @@ class Killed:
 
 def deaths(steps: int, turn: int, rng: random.Random) -> tuple[Death, ...]:
     """Return how a job with so many writing steps is killed for the time `turn`: at a moment, at a step, or twice."""
-    at_moment = Death(signal.SIGKILL, share=rng.random())
+    at_moment = Death(signal.SIGKILL, rng.randrange(steps), rng.uniform(0.001, _BETWEEN_STEPS))
     at_step = Death(rng.choice(_SIGNALS), rng.randrange(steps))
-    return ((at_moment,), (at_step,), (at_moment, at_step))[turn % 3]
+    return ((at_moment,), (at_moment,), (at_step,), (at_moment, at_step))[turn % 4]
 
 
 def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
@@ -80,14 +91,13 @@ def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
     elif segments and not told_of_reuse(ending):
         faults.append(f"{segments} segments were finished, and the next run used none")
     faults += differences(contents(out), job.whole, whole=True)
-    return Killed(" then ".join(_named(job, death) for death in ways), segments, mattes, "; ".join(dict.fromkeys(faults)))
+    return Killed(
+        " then ".join(_named(job, death) for death in ways), segments, mattes, "; ".join(dict.fromkeys(faults))
+    )
 
 
 def _kill(job: Job, out: Path, death: Death) -> list[str]:
-    if death.step >= 0:
-        ending = job.start(out, strike=(death.step, lambda: os.kill(os.getpid(), death.signal))).wait()
-    else:
-        ending = job.start(out, delay=death.share * job.seconds, number=death.signal).wait()
+    ending = job.start(out, strike=(death.step, death.come)).wait()
     ways = {-death.signal, 0} if death.signal == signal.SIGKILL else {_STOPPED, 0}
     if death.signal != signal.SIGKILL and not ending.told:  # before the program has said what a signal does
         ways.add(-death.signal)
@@ -99,9 +109,8 @@ def _kill(job: Job, out: Path, death: Death) -> list[str]:
 
 def _named(job: Job, death: Death) -> str:
     name = signal.Signals(death.signal).name
-    if death.step < 0:
-        return f"{name} at {death.share:.0%}"
-    return f"{name} before {job.steps[death.step]} ({death.step + 1}/{len(job.steps)})"
+    when = f"{1000 * death.after:.0f} ms after" if death.after else "before"
+    return f"{name} {when} {job.steps[death.step]} ({death.step + 1}/{len(job.steps)})"
 
 
 def kill(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> None:
@@ -126,7 +135,9 @@ def kill(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> Non
         facts = f"{killed.segments} segments, {killed.mattes} mattes"
         if killed.fault:
             print(f"{PART} {number}, {kind}, {killed.how}: {killed.fault}", flush=True)
-        ledger.add(Found(PART, number, f"{kind}: {killed.how}", "find" if killed.fault else "same", killed.fault, facts))
+        ledger.add(
+            Found(PART, number, f"{kind}: {killed.how}", "find" if killed.fault else "same", killed.fault, facts)
+        )
 
 
 def _tell(job: Job, number: int, ways: Sequence[Death]) -> None:

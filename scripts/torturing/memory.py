@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -106,7 +105,9 @@ def _many(number: int, folder: Path, network: Path) -> Found:
     settled, last = states[_SETTLED], states[-1]
     growth = last["rss"] / settled["rss"] - 1
     faults = [f"RSS grows by {growth:.1%}"] if growth > _MOST_GROWTH else []
-    faults += [f"{name}: {settled[name]}, later {last[name]}" for name in ("threads", "files") if last[name] > settled[name]]
+    faults += [
+        f"{name}: {settled[name]}, later {last[name]}" for name in ("threads", "files") if last[name] > settled[name]
+    ]
     said = "; ".join(
         f"after {after}: {one['rss'] / 1e6:.0f} MB, {one['threads']} threads, {one['files']} descriptors"
         for after, one in ((_SETTLED, settled), (_JOBS, last))
@@ -143,7 +144,11 @@ def _run_many(clip: Path, folder: Path, network: Path) -> None:
 
 
 def _state() -> dict[str, int]:
-    return {"rss": _status("VmRSS"), "threads": _status("Threads", 1), "files": len(os.listdir("/proc/self/fd"))}
+    return {
+        "rss": _status("VmRSS"),
+        "threads": _status("Threads", 1),
+        "files": len(list(Path("/proc/self/fd").iterdir())),
+    }
 
 
 def _peak() -> int:

@@ -1,7 +1,7 @@
 """The runs of scripts/torture.py: a sound file of each kind, how it is spoilt, and what then reads it.
 
-A run's `read` may raise a BirefvideoError, or bear the file. Media are in `media_runs`; to add a run of another kind, add
-a function to `runs`.
+A run's `read` may raise a BirefvideoError, or bear the file. Media are in `media_runs`; to add a run of another
+kind, add a function to `runs`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import cast
 
-import av
 import torch
-from clips import CLIPS, HEIGHT, WIDTH, picture, yuv_frame
+from clips import CLIPS
 from huggingface_hub import constants
 from safetensors.torch import save
 
@@ -29,27 +24,22 @@ from birefvideo.family.locks import lock_path
 from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.manifest import fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
-    as_asked,
     job_folder,
     plan_segments,
     plan_targets,
-    trimmed_span,
     with_earlier_batch,
 )
 from birefvideo.jobs.receipt import claims_of, merged, read, receipt_path, still_the_same
 from birefvideo.media.format_table import get_format
-from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.sequence_json import SIDECAR, is_sequence
 from birefvideo.media.verification.verify_later import prove
-from birefvideo.scoring.read_mattes import open_mattes
 from torturing.mutations import spoil_bytes, spoil_json, spoil_text
+
 
 @dataclass(frozen=True)
 class Run:

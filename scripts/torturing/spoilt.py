@@ -1,4 +1,4 @@
-"""Spoilt files of every kind, each given to what reads it in a process of its own: no other end than a result or one line."""
+"""Spoilt files of every kind, each read in a process of its own: no other end than a result or one line."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def spoil_clips(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path)
         for number in ledger.missing("media", range(count)):
             medium, data = spoilt_medium(kinds, number, seed)
             place = folder / f"case{number}"
-            yield Case(number, medium.name, data, medium.file), partial(told, partial(_read_medium, medium, data, place))
+            yield (
+                Case(number, medium.name, data, medium.file),
+                partial(told, partial(_read_medium, medium, data, place)),
+            )
 
     for case, ending in endings(works(), TIMEOUT):
         shutil.rmtree(folder / f"case{case.number}", ignore_errors=True)

@@ -154,13 +154,17 @@ def _with_size(data: bytes, piece: Piece, size: int) -> bytes:
         bits = 7 * piece.size_bytes
         written = (size % (1 << bits) | 1 << bits).to_bytes(piece.size_bytes, "big")
     else:
-        written = (size % 256**piece.size_bytes).to_bytes(piece.size_bytes, "little" if piece.order == "little" else "big")
+        written = (size % 256**piece.size_bytes).to_bytes(
+            piece.size_bytes, "little" if piece.order == "little" else "big"
+        )
     return data[: piece.size_at] + written + data[end:]
 
 
 def _with_number(data: bytes, piece: Piece, rng: random.Random) -> bytes:
     """Return a file with a number of a piece made extreme: counts, timescales, sizes of pictures, times."""
-    width = rng.choice((piece.end - piece.body,) if piece.order == "ebml" and piece.end - piece.body <= 8 else (1, 2, 4, 4, 4, 8))
+    width = rng.choice(
+        (piece.end - piece.body,) if piece.order == "ebml" and piece.end - piece.body <= 8 else (1, 2, 4, 4, 4, 8)
+    )
     place = piece.body + width * rng.randrange(max(1, (piece.end - piece.body) // max(1, width)))
     if place + width > piece.end or not width:
         return _with_size(data, piece, rng.choice(_NUMBERS))
