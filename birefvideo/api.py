@@ -13,13 +13,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Frame
 from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.loaded_model import check_machine, loaded_model
 from birefvideo.jobs.no_effect import without_effect
@@ -95,18 +95,15 @@ def matte(
     path = possible_path(source)
     targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
     callbacks = Progress(frame=told) if told else None
-    result = run(
-        path,
-        targets,
-        chosen,
-        overwrite=overwrite,
+    delivery = Delivery(
         receipts=receipts,
         review=review,
-        timeline=get_kinds(timeline),
+        timeline=timeline,
+        overwrite=overwrite,
         strict=strict,
         keep_cache=keep_cache,
-        progress=callbacks,
     )
+    result = run(path, targets, chosen, delivery, progress=callbacks)
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from birefvideo.api import matte
 from birefvideo.hints import possible_path
-from birefvideo.jobs.arguments import JobArguments
-from birefvideo.jobs.options import Options
-from birefvideo.jobs.progress import FrameProgress, OnFrame, cancelled, on_frame
+from birefvideo.jobs.delivery import MatteArguments
+from birefvideo.jobs.progress import FrameProgress, cancelled, on_frame
 from birefvideo.jobs.result import Result
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ class Job:
         source: as of `birefvideo.matte`, and so are all others.
         out: likewise.
         to: likewise.
-        progress: called in the job's thread.
-        **choices: options and other arguments of `birefvideo.matte`.
+        **arguments: likewise; `progress` is called in the job's thread.
 
     Raises:
         OptionError: `progress` cannot be called; any other error comes with the result.
@@ -45,33 +43,15 @@ class Job:
         source: str | PathLike[str],
         out: str | PathLike[str] | None = None,
         to: str | Sequence[str] | None = None,
-        *,
-        options: Options | None = None,
-        review: bool = False,
-        timeline: str | Sequence[str] = (),
-        receipts: bool = True,
-        overwrite: bool = False,
-        strict: bool = False,
-        keep_cache: bool = False,
-        progress: OnFrame | None = None,
-        **choices: Unpack[JobArguments],
+        **arguments: Unpack[MatteArguments],
     ) -> None:
-        self._tell = on_frame(progress)
+        self._tell = on_frame(arguments.get("progress"))
         self._progress: FrameProgress | None = None
         self._cancelled = threading.Event()
         self._future: Future[Result] = Future()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._arguments: dict[str, Any] = {
-            "options": options,
-            "review": review,
-            "timeline": timeline,
-            "receipts": receipts,
-            "overwrite": overwrite,
-            "strict": strict,
-            "keep_cache": keep_cache,
-            **choices,
-        }
+        self._arguments: MatteArguments = {**arguments, "progress": self._frame}
         self._source, self._out, self._to = source, out, to
 
     def __repr__(self) -> str:
@@ -153,7 +133,7 @@ class Job:
         try:
             if self._cancelled.is_set():
                 raise cancelled(possible_path(self._source), 0)
-            result = matte(self._source, self._out, self._to, progress=self._frame, **self._arguments)
+            result = matte(self._source, self._out, self._to, **self._arguments)
         except BaseException as error:
             self._future.set_exception(error)
         else:

@@ -12,13 +12,13 @@ from birefvideo.api import matte, mattes
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Alpha, Frame
-from birefvideo.jobs.arguments import EdgeArguments, FrameArguments, JobArguments
+from birefvideo.jobs.arguments import EdgeArguments, FrameArguments
 from birefvideo.jobs.cut_picture import cut_picture
+from birefvideo.jobs.delivery import MatteArguments
 from birefvideo.jobs.given_picture import Picture, as_file
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.progress import OnFrame
 from birefvideo.jobs.result import Result
 from birefvideo.matting.devices import find_device
 
@@ -131,31 +131,10 @@ class Session(KeptModel):
         source: str | PathLike[str],
         out: str | PathLike[str] | None = None,
         to: str | Sequence[str] | None = None,
-        *,
-        options: Options | None = None,
-        review: bool = False,
-        timeline: str | Sequence[str] = (),
-        receipts: bool = True,
-        overwrite: bool = False,
-        strict: bool = False,
-        keep_cache: bool = False,
-        progress: OnFrame | None = None,
-        **choices: Unpack[JobArguments],
+        **arguments: Unpack[MatteArguments],
     ) -> Result:
         """Matte one clip into files with this model; see `birefvideo.matte`."""
-        return matte(
-            source,
-            out,
-            to,
-            options=self._options(options, choices),
-            review=review,
-            timeline=timeline,
-            receipts=receipts,
-            overwrite=overwrite,
-            strict=strict,
-            keep_cache=keep_cache,
-            progress=progress,
-        )
+        return matte(source, out, to, **_with_model(arguments, self))
 
     def mattes(
         self, source: str | PathLike[str], *, options: Options | None = None, **choices: Unpack[FrameArguments]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from birefvideo.cli import app
 from birefvideo.cli.settings import CONFIG
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target
 from birefvideo.jobs.result import Result
@@ -23,10 +23,10 @@ class Told:
         self.jobs: dict[str, tuple[Options, list[Path]]] = {}
         self.commands: dict[str, list[str]] = {}
 
-    def run(self, source: Path, targets: Sequence[Target], options: Options, **choices: Any) -> Result:
+    def run(self, source: Path, targets: Sequence[Target], options: Options, delivery: Delivery, **_: object) -> Result:
         paths = [target.path for target in targets]
         self.jobs[str(source)] = options, paths
-        self.commands[str(source)] = [word for words in choices["command"] or () for word in words]
+        self.commands[str(source)] = [word for words in delivery.command or () for word in words]
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -46,7 +46,7 @@ class Jobs:
         self.outputs: list[Path] = []
 
     def __call__(
-        self, source: Path, targets: Sequence[Target], options: object, *, progress: Any, **choices: object
+        self, source: Path, targets: Sequence[Target], *given: object, progress: Any, **_: object
     ) -> results.Result:
         self.sources.append(source)
         self.act(source, progress)

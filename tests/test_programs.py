@@ -25,6 +25,8 @@ from birefvideo.cli import app
 from birefvideo.comparison.outlook import outlook
 from birefvideo.errors import OutputError
 from birefvideo.jobs import disk, plan
+from birefvideo.jobs.arguments import JobArguments
+from birefvideo.jobs.delivery import Delivery, MatteArguments
 from birefvideo.jobs.loaded_model import LastModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
@@ -186,8 +188,9 @@ class TestProgress:
 
 class TestJob:
     def test_it_takes_what_matte_takes(self) -> None:
-        taken = [set(inspect.signature(one).parameters) for one in (birefvideo.Job, birefvideo.matte)]
-        assert taken[0] == taken[1]
+        parameters = inspect.signature(birefvideo.matte).parameters.values()
+        own = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+        assert own == set(MatteArguments.__annotations__) - set(JobArguments.__annotations__)
 
     def test_it_runs_in_a_thread_and_gives_its_result(self, copy: GetClip, session: birefvideo.Session) -> None:
         job = birefvideo.Job(copy("plain"), to="matte", model=session)
@@ -293,7 +296,9 @@ class TestPlan:
 
     def test_sizes_count_parts_outputs_and_sound(self, copy: GetClip, network: Path) -> None:
         source, options = copy("plain"), Options(model=str(network))
-        found = outlook(source, plan_targets(source, None, ["prores", "png"], options), options, load=LastModel())
+        found = outlook(
+            source, plan_targets(source, None, ["prores", "png"], options), options, Delivery(), load=LastModel()
+        )
         assert found.disk is not None and found.trial is not None
         pictures = [cost.bytes for cost in found.trial.outputs]
         prores, png = found.disk.outputs
@@ -319,7 +324,9 @@ class TestPlan:
             birefvideo.matte(source, model=str(network))
         assert [path.name for path in source.parent.iterdir()] == ["plain.mp4"]
         assert "needs about" in invoke(source, "--model", network, "--plan").stdout
-        needed = disk.usual_disk(outlook(source, _targets(source, network), Options(model=str(network))).plan).needed
+        needed = disk.usual_disk(
+            outlook(source, _targets(source, network), Options(model=str(network)), Delivery()).plan
+        ).needed
         monkeypatch.setattr("birefvideo.jobs.disk.shutil.disk_usage", lambda path: usage._replace(free=needed - 1))
         result = invoke(source, "--model", network)
         assert result.exit_code == 0 and "it may do" in result.stdout

@@ -15,6 +15,7 @@ from birefvideo.cli import app
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.settings import CONFIG
 from birefvideo.jobs import result as results
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target
 
@@ -35,8 +36,10 @@ def given(monkeypatch: pytest.MonkeyPatch, user: Path) -> list[dict[str, Any]]:
     """What each job of `clip.mp4` in the current folder is given; nothing is computed."""
     found: list[dict[str, Any]] = []
 
-    def run(source: Path, targets: Sequence[Target], options: Options, **choices: Any) -> results.Result:
-        found.append({"options": options, "targets": targets, **choices})
+    def run(
+        source: Path, targets: Sequence[Target], options: Options, delivery: Delivery, **_: object
+    ) -> results.Result:
+        found.append({"options": options, "targets": targets, **vars(delivery)})
         for target in targets:
             target.path.parent.mkdir(exist_ok=True)
             target.path.touch()

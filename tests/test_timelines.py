@@ -295,6 +295,15 @@ def test_pictures_have_no_timeline(tmp_path: Path, network: Path) -> None:
             birefvideo.matte(source, tmp_path / "out", to="prores" if source is tmp_path else None, timeline="edl")
 
 
+def test_only_a_timeline_that_is_asked_for_needs_a_name_that_a_file_can_have(copy: GetClip, network: Path) -> None:
+    source = copy("one_frame")
+    source = source.rename(source.with_name("x" * 240 + ".mp4"))
+    with pytest.raises(OutputError, match="is too long: 256 bytes"):
+        birefvideo.matte(source, to="prores", model=str(network), timeline="fcpxml")
+    assert [*source.parent.iterdir()] == [source]
+    assert birefvideo.matte(source, to="prores", model=str(network)).frames == 1
+
+
 def test_a_file_of_someone_else_is_in_the_way_and_ours_is_replaced(copy: GetClip, network: Path) -> None:
     source = copy("one_frame")
     place = source.with_name("one_frame_timeline.edl")

@@ -21,6 +21,7 @@ from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import COMMON, Debug, Overwrite, Receipt
 from birefvideo.errors import InputError, OptionError, named, with_flags
 from birefvideo.jobs.arguments import EDGE
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def cutout(
         tell_what_is_idle(jobs, chosen, options, quiet)
     for line in found.missing.values():
         print_error(line)
-    choices = {"receipts": receipt, "overwrite": overwrite, "skip_done": len(found.clips) > 1 or not overwrite}
-    Work(chosen, choices, failures, Outcomes(), quiet=quiet).run(jobs.items())
+    delivery = Delivery(receipts=receipt, overwrite=overwrite, skip_done=len(found.clips) > 1 or not overwrite)
+    Work(chosen, delivery, failures, Outcomes(), quiet=quiet).run(jobs.items())
     end(failures, len(found.missing), len(found.clips) + len(found.missing))
 
 
@@ -138,7 +139,7 @@ def _through(photos: list[Path], out: Path | None, options: Options, overwrite: 
 def _run(photo: Path, targets: tuple[Target, ...], options: Options, overwrite: bool) -> None:
     from birefvideo.jobs.run import run
 
-    result = run(photo, targets, options, overwrite=overwrite, skip_done=False, receipts=False)
+    result = run(photo, targets, options, Delivery(overwrite=overwrite, skip_done=False, receipts=False))
     for warning in result.warnings:
         print_error(f"note: {with_flags(warning)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from birefvideo.cli.errors import Failures
 from birefvideo.cli.printing import answer_lines
@@ -12,11 +12,12 @@ from birefvideo.cli.report import print_note, short
 
 if TYPE_CHECKING:
     from birefvideo.comparison.outlook import Outlook
+    from birefvideo.jobs.delivery import Delivery
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.plan import Target
 
 
-def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, **choices: Any) -> None:
+def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, delivery: Delivery) -> None:
     """Tell of one job after another what it would do; an error of one stops no other."""
     from birefvideo.comparison.outlook import outlook
     from birefvideo.jobs.loaded_model import LastModel
@@ -24,7 +25,7 @@ def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures
     load = LastModel()
     for clip, targets in jobs.items():
         with failures.caught(clip):
-            found = outlook(clip, targets, options, load=load, **choices)
+            found = outlook(clip, targets, options, delivery, load=load)
             if failures.events is not None:
                 for note in found.notes:
                     failures.events.warned(clip, note)

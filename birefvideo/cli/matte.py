@@ -25,6 +25,7 @@ from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
 from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.editing.kinds import get_kinds
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
 
@@ -223,24 +224,23 @@ def matte(
         return
     outcomes.add_missing(found.missing)
     outcomes.add_failed(found.clips, failures)
-    choices = {
-        "review": review,
-        "timeline": kinds,
-        "receipts": receipt,
-        "overwrite": overwrite,
-        # A stopped command goes on; a clip named by itself is meant.
-        "skip_done": total > 1 or skip_existing or watch or not overwrite,
-        "renew": skip_existing or watch,
-        "strict": strict,
-        "keep_cache": keep_cache,
-    }
+    delivery = Delivery(
+        receipts=receipt,
+        review=review,
+        timeline=kinds,
+        overwrite=overwrite,
+        skip_done=total > 1 or skip_existing or watch or not overwrite,  # a stopped command goes on; one clip is meant
+        renew=skip_existing or watch,
+        strict=strict,
+        keep_cache=keep_cache,
+    )
     if plan:
-        look_ahead(planned, chosen, failures, **choices)
+        look_ahead(planned, chosen, failures, delivery)
         end(failures, len(found.missing), total)
         return
     # To whoever reads what a program had made, the program's own paths say nothing.
     command = again(ctx) if events is None else None
-    work = Work(chosen, choices, failures, outcomes, quiet=quiet, command=command)
+    work = Work(chosen, delivery, failures, outcomes, quiet=quiet, command=command)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)

@@ -21,6 +21,7 @@ from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
+    from birefvideo.jobs.delivery import Delivery
     from birefvideo.jobs.loaded_model import LoadedModel
     from birefvideo.jobs.plan import Target
     from birefvideo.jobs.result import Progress, Result
@@ -37,7 +38,7 @@ class Work:
 
     Args:
         options: the jobs' options.
-        choices: what `jobs.run.run` takes besides.
+        delivery: what is asked of each besides.
         failures: takes the errors.
         outcomes: takes what became of every input.
         quiet: print errors and losses only.
@@ -47,14 +48,14 @@ class Work:
     def __init__(
         self,
         options: Options,
-        choices: dict[str, Any],
+        delivery: Delivery,
         failures: Failures,
         outcomes: Outcomes,
         *,
         quiet: bool,
         command: Again | None = None,
     ) -> None:
-        self._options, self._choices = options, choices
+        self._options, self._delivery = options, delivery
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
         self._command = command
         self.stop = threading.Event()
@@ -116,8 +117,8 @@ class Work:
     ) -> Result:
         from birefvideo.jobs.run import run
 
-        command = self._command(clip, targets) if self._command else None
-        result = run(clip, targets, self._options, command=command, load=load, progress=progress, **self._choices)
+        delivery = replace(self._delivery, command=self._command(clip, targets) if self._command else None)
+        result = run(clip, targets, self._options, delivery, load=load, progress=progress)
         self._outcomes.add(of_result(clip, result))
         if self._failures.events:
             self._failures.events.of(clip).finished(result)

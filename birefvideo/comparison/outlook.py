@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from birefvideo.comparison.trial import Run, Trial, trial
-from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span
 from birefvideo.jobs.check_targets import check_free
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.disk import Disk, bytes_there, disk_of
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder
@@ -86,15 +86,8 @@ def outlook(
     source: Path,
     targets: Sequence[Target],
     options: Options,
+    delivery: Delivery,
     *,
-    overwrite: bool = False,
-    skip_done: bool | None = None,
-    renew: bool = False,
-    receipts: bool = True,
-    review: bool = False,
-    timeline: Sequence[str] = (),
-    strict: bool = False,
-    keep_cache: bool = False,
     load: Callable[[Options], LoadedModel] = loaded_model,
 ) -> Outlook:
     """Return what `jobs.run.run` would do with the same arguments; nothing is written where the outputs would go.
@@ -102,26 +95,14 @@ def outlook(
     Raises:
         BirefvideoError: as the job would, as far as that is known before it runs.
     """
-    timeline = get_kinds(timeline)
-    plan, model = planned(
-        source,
-        targets,
-        options,
-        load,
-        receipts=receipts,
-        review=review,
-        timeline=timeline,
-        strict=strict,
-        keep_cache=keep_cache,
-    )
+    plan, model = planned(source, targets, options, delivery, load)
     why = plan.why_model
-    skips = skip_done if skip_done is not None else not overwrite
-    if skips and finished_earlier(plan, review=review, timeline=timeline):
+    if delivery.skips_done and finished_earlier(plan, delivery):
         return Outlook(plan, why, was_done=True)
-    folder = JobFolder(plan, overwrite)
+    folder = JobFolder(plan, delivery.overwrite)
     folder.check()
-    if not overwrite and not renew and not folder.was_renaming():
-        check_free(plan.targets, review_page(source, targets) if review else None)
+    if not delivery.overwrite and not delivery.renew and not folder.was_renaming():
+        check_free(plan.targets, review_page(source, targets) if delivery.review else None)
     earlier = [report for s in plan.segments if folder.resumes() and (report := folder.finished(s))]
     measured = _tried(plan, model)
     there = bytes_there(plan.folder) if earlier else 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from birefvideo.editing.cut import MADE_BY
 from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.plan import Plan, clip_with_alpha, review_page, timeline_paths
 from birefvideo.jobs.receipt import Entry, read
@@ -37,13 +37,10 @@ def timeline_mark(plan: Plan) -> str:
     return f"{MADE_BY}, job {digest.hexdigest()[:16]}"
 
 
-def finished_earlier(plan: Plan, *, review: bool, timeline: Sequence[str] = ()) -> list[Entry] | None:
+def finished_earlier(plan: Plan, delivery: Delivery) -> list[Entry] | None:
     """Return the receipts' entries of a job's outputs if an earlier run made all of them and nothing has changed since.
 
-    Args:
-        plan: the job.
-        review: whether its review page belongs to it.
-        timeline: kinds of timeline files that do.
+    The review page and timeline files that are asked for have to be there too.
     """
     key, source = job_key(plan), plan.source.path
     found: list[Entry] = []
@@ -54,11 +51,11 @@ def finished_earlier(plan: Plan, *, review: bool, timeline: Sequence[str] = ()) 
         if not is_same or not isinstance(used, dict) or used.get("name") != source.name or not target.path.exists():
             return None
         found.append(entry)
-    if review and not review_page(source, plan.targets).exists():
+    if delivery.review and not review_page(source, plan.targets).exists():
         return None
-    if timeline:
+    if delivery.timeline:
         mark = timeline_mark(plan)
-        if not all(is_timeline(path, mark) for path in timeline_paths(source, plan.targets, timeline)):
+        if not all(is_timeline(path, mark) for path in timeline_paths(source, plan.targets, delivery.timeline)):
             return None
     try:
         with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock

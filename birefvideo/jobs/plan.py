@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from birefvideo.editing.kinds import KINDS, SUFFIX
+from birefvideo.editing.kinds import SUFFIX
 from birefvideo.errors import OptionError, named
 from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs.choose_formats import default_formats, endings, format_for_name, formats_asked_for, written_of
@@ -171,7 +171,6 @@ def plan_targets(
     targets = _named_targets(source, out, is_folder, names, options or Options())
     paths = [target.path for target in targets]
     beside = (*map(receipt_path, paths), review_page(source, targets), job_folder(targets, source))
-    beside += timeline_paths(source, targets, KINDS)
     for path in (*paths, *beside):
         check_name(path, "rename the input")
     return targets

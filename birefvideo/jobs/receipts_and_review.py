@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birefvideo.errors import InputError
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.digests import content_digest, input_digest
 from birefvideo.jobs.doubts import Doubt, doubtful_frames, find_doubts
 from birefvideo.jobs.folder import JobFolder
@@ -50,40 +51,34 @@ def write_side_files(
     computed: PredictReport,
     warnings: Sequence[str],
     losses: Sequence[str],
+    delivery: Delivery,
     *,
-    receipts: bool,
-    review: bool,
-    timeline: Sequence[str],
     timecode: Timecode | None,
-    command: Sequence[Sequence[str]] | None,
 ) -> SideFiles:
-    """Write receipts, timelines and the review page, as asked, into the job's folder beside the proven outputs.
-
-    The page tells the job's `command`, if one was given, to run it with marks.
-    """
+    """Write receipts, timelines and the review page, as asked, into the job's folder beside the proven outputs."""
     coverage, flicker = joined([report.curve for report in reports])
     doubts = find_doubts(reports)
     outputs = [target.path for target in plan.delivered]
     entries: dict[str, Entry] = {}
-    if receipts or review:
+    if delivery.receipts or delivery.review:
         entries = _entries(plan, folder, finished, computed, warnings, losses)
         facts = matte_facts(coverage, flicker, doubts)
         entries = {name: {**entry, "matte": facts} for name, entry in entries.items()}
     written: list[Path] = []
-    if receipts:
+    if delivery.receipts:
         for path in dict.fromkeys(map(receipt_path, outputs)):
             mine = {output.name: entries[output.name] for output in outputs if receipt_path(output) == path}
             write_whole(folder.joined(path), merged(path, mine))
             written.append(path)
     found = suspects(coverage, flicker)
-    timelines = timeline_texts(plan, timeline, finished, reports, timecode, doubts, found)
+    timelines = timeline_texts(plan, delivery.timeline, finished, reports, timecode, doubts, found)
     for path, text in timelines.items():
         write_whole(folder.joined(path), text)
-    if not review:
+    if not delivery.review:
         return SideFiles(tuple(outputs), tuple(written), None, tuple(timelines))
     beside = [t.path for t in plan.targets if not t.delivered and _name_beside(folder, t.path)]
     look = _to_look_at(doubts, found)
-    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, look, entries, command))
+    html = render(_reviewable(plan, folder, finished, reports, coverage, flicker, look, entries, delivery.command))
     place = review_page(plan.source.path, plan.targets)
     write_whole(folder.joined(place), html)
     return SideFiles((*outputs, *beside, place), tuple(written), place, tuple(timelines))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.loaded_model import ModelIdentity
 from birefvideo.jobs.plan import Plan, review_page, timeline_paths
 from birefvideo.jobs.progress import FrameProgress
@@ -64,9 +65,7 @@ class Result:
     """Whether an earlier run had made just this, proven by its receipts, so that nothing was left to do."""
 
 
-def done_result(
-    plan: Plan, entries: Sequence[Entry], seconds: float, *, review: bool, timeline: Sequence[str] = ()
-) -> Result:
+def done_result(plan: Plan, entries: Sequence[Entry], seconds: float, delivery: Delivery) -> Result:
     """Return what an earlier run's receipts say of the outputs that it made."""
     paths = [target.path for target in plan.delivered]
     losses = _told(entries, "losses")
@@ -80,8 +79,8 @@ def done_result(
         warnings=list(dict.fromkeys([*losses, *_told(entries, "warnings")])),
         losses=losses,
         receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
-        review=review_page(plan.source.path, plan.targets) if review else None,
-        timelines=timeline_paths(plan.source.path, plan.targets, timeline),
+        review=review_page(plan.source.path, plan.targets) if delivery.review else None,
+        timelines=timeline_paths(plan.source.path, plan.targets, delivery.timeline),
         was_done=True,
     )
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from birefvideo.editing.kinds import get_kinds
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
@@ -58,83 +58,42 @@ def run(
     source: Path,
     targets: Sequence[Target],
     options: Options,
+    delivery: Delivery | None = None,
     *,
-    overwrite: bool = False,
-    skip_done: bool | None = None,
-    renew: bool = False,
-    receipts: bool = True,
-    review: bool = False,
-    timeline: Sequence[str] = (),
-    strict: bool = False,
-    keep_cache: bool = False,
-    command: Sequence[Sequence[str]] | None = None,
     load: Callable[[Options], LoadedModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
 
-    With `receipts`, what is known of an output is written beside it as JSON; with `review`, a page to judge it with;
-    with `timeline`, files for editors of those kinds.
-    With `strict`, a clip that is damaged or cut off, so that frames or sound are missing, is an error, and nothing is
-    delivered.
-    With `keep_cache`, the network's alpha stays beside the outputs, for later jobs that want something else of it.
-    `command` is what the user typed, for the page to tell how to run it with marks.
     `load` returns the network of options that name or hold the model, once input and outputs are known to be good.
-    With `skip_done`, by default unless `overwrite`, outputs that receipts prove to be of this very job are not made
-    again. With `renew`, outputs that are of another job, or damaged, are made again instead of being in the way (see
-    `Renewal`).
 
     Raises:
         BirefvideoError: the input, the outputs or the machine do not allow it; one line says what to do.
     """
     started = time.monotonic()
-    progress = progress or Progress()
-    timeline = get_kinds(timeline)
-    plan, model = planned(
-        source,
-        targets,
-        options,
-        load,
-        receipts=receipts,
-        review=review,
-        timeline=timeline,
-        strict=strict,
-        keep_cache=keep_cache,
-    )
+    delivery = delivery or Delivery()
+    plan, model = planned(source, targets, options, delivery, load)
     clear_remains(plan.folder, plan)
-    if skip_done if skip_done is not None else not overwrite:
-        entries = finished_earlier(plan, review=review, timeline=timeline)
+    if delivery.skips_done:
+        entries = finished_earlier(plan, delivery)
         if entries:
             clear_remains(plan.folder, plan, is_done=True)
-            if has_two_passes(plan) and not keep_cache:
+            if has_two_passes(plan) and not delivery.keep_cache:
                 clear_remains(cache_folder(targets, source), cache_plan(plan), is_done=True)
-            result = done_result(plan, entries, time.monotonic() - started, review=review, timeline=timeline)
-            if strict:
+            result = done_result(plan, entries, time.monotonic() - started, delivery)
+            if delivery.strict:
                 _check_whole(source, result.losses)
             return result
-    folder = JobFolder(plan, overwrite)
+    folder = JobFolder(plan, delivery.overwrite)
+    page = review_page(source, targets) if delivery.review else None
     renewal = None
-    if renew and not overwrite:
-        page = review_page(source, targets) if review else None
+    if delivery.renew and not delivery.overwrite:
         renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
-    if not overwrite and not renew and not folder.was_renaming():
-        check_free(plan.targets, review_page(source, targets) if review else None)
+    if not delivery.overwrite and not delivery.renew and not folder.was_renaming():
+        check_free(plan.targets, page)
     there = bytes_there(plan.folder) if folder.resumes() else 0
     folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
-    result = _run_planned(
-        plan,
-        model,
-        folder,
-        progress,
-        overwrite=overwrite,
-        renewal=renewal,
-        receipts=receipts,
-        review=review,
-        timeline=timeline,
-        strict=strict,
-        keep_cache=keep_cache,
-        command=command,
-    )
+    result = _run_planned(plan, model, folder, delivery, renewal, progress or Progress())
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
     result.seconds = time.monotonic() - started
@@ -145,23 +104,18 @@ def planned(
     source: Path,
     targets: Sequence[Target],
     options: Options,
+    delivery: Delivery,
     load: Callable[[Options], LoadedModel],
-    *,
-    receipts: bool,
-    review: bool,
-    timeline: Sequence[str],
-    strict: bool,
-    keep_cache: bool,
 ) -> tuple[Plan, LoadedModel]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     checked = checked_input(source, targets, options)
     info, span, inputs = checked.info, checked.span, checked.inputs
-    if strict:
+    if delivery.strict:
         _check_whole(source, file_losses(info, span))
-    if receipts:
+    if delivery.receipts:
         check_receipts([target.path for target in targets])
-    check_timelines(info, targets, timeline)
-    copies = review_targets(source, targets, options) if review else ()
+    check_timelines(info, targets, delivery.timeline)
+    copies = review_targets(source, targets, options) if delivery.review else ()
     folder = job_folder(targets, source)
     choice = choose_model(info, span, options, folder, inputs)
     model = load(choice.options)
@@ -179,23 +133,16 @@ def planned(
         advice=choice.advice,
     )
     plan = with_earlier_batch(plan)
-    return in_two_passes(plan) if keep_cache or options.is_directed else plan, model
+    return in_two_passes(plan) if delivery.keep_cache or options.is_directed else plan, model
 
 
 def _run_planned(
     plan: Plan,
     model: LoadedModel,
     folder: JobFolder,
-    progress: Progress,
-    *,
-    overwrite: bool,
+    delivery: Delivery,
     renewal: Renewal | None,
-    receipts: bool,
-    review: bool,
-    timeline: Sequence[str],
-    strict: bool,
-    keep_cache: bool,
-    command: Sequence[Sequence[str]] | None,
+    progress: Progress,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
     predictor = model.predictor(plan.settings["batch"])
@@ -208,7 +155,7 @@ def _run_planned(
         cache = None
         if kept is not None:
             with writing(kept.folder):
-                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=keep_cache))
+                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
         stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in [*folder.notes, *(cache.notes if cache else [])]:
@@ -218,38 +165,27 @@ def _run_planned(
         if progress.finishing() is False:
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
         losses = job_losses(plan.source, plan.span, reports)
-        if strict:
+        if delivery.strict:
             _check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         notes = merged({one.target.path.name: one.joined.notes for one in finished if one.target.delivered})
         losses += [note.line for note in notes if note.is_loss]
-        if strict:
+        if delivery.strict:
             _check_whole(source, losses)
         computed = replace(predictor.report, reused=first.reused if first else 0)
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
         warnings += first.notes if first else []
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
         warnings += [note.line for note in notes if not note.is_loss]
-        warnings += filter(None, [timeline_note(plan, reports) if timeline else ""])
+        warnings += filter(None, [timeline_note(plan, reports) if delivery.timeline else ""])
         with writing(plan.folder):
             made = write_side_files(
-                plan,
-                folder,
-                finished,
-                reports,
-                computed,
-                warnings,
-                losses,
-                receipts=receipts,
-                review=review,
-                timeline=timeline,
-                timecode=tags.timecode,
-                command=command,
+                plan, folder, finished, reports, computed, warnings, losses, delivery, timecode=tags.timecode
             )
         plan.check_inputs()
         with writing(plan.folder):
             warnings += renewal.make_way() if renewal else []
-            folder.rename(overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
+            folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -263,7 +199,7 @@ def _run_planned(
         review=made.page,
         timelines=made.timelines,
         reused=computed.reused,
-        cache=kept.folder if kept and keep_cache else None,
+        cache=kept.folder if kept and delivery.keep_cache else None,
     )
 
 

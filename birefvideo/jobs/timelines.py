@@ -21,6 +21,7 @@ from birefvideo.media.reading.numbered_pictures import stem_of
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.timecode import Timecode
 from birefvideo.media.writing.join import beginning
+from birefvideo.paths import check_name
 from birefvideo.pipeline import SegmentReport
 
 _WORDS = {
@@ -38,7 +39,7 @@ def check_timelines(source: VideoInfo, targets: Sequence[Target], kinds: Sequenc
 
     Raises:
         OptionError: there is no clip with alpha to show, or no video under it.
-        OutputError: a file is in the way.
+        OutputError: a file is in the way, or its name would be too long.
     """
     if not kinds:
         return
@@ -51,6 +52,7 @@ def check_timelines(source: VideoInfo, targets: Sequence[Target], kinds: Sequenc
             "leave it out"
         )
     for path in timeline_paths(source.path, targets, kinds):
+        check_name(path, "rename the input")
         if os.path.lexists(path) and not is_timeline(path):
             raise OutputError(f"{path} is in the way and is no timeline of birefvideo: move it")
 

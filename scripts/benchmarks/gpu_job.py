@@ -19,6 +19,7 @@ from torch import nn
 from benchmarks.networks import default_size, our_model
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import DecodedFrame, Span
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.loaded_model import LoadedModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets
@@ -143,7 +144,8 @@ def timed_frames(run: Callable[[], int], backend: Any) -> tuple[float, float]:
 
 def whole_job(clip: Path, model: LoadedModel) -> int:
     targets = plan_targets(clip, clip.with_suffix(".mov"), ["prores"])
-    return run(clip, targets, model.options, overwrite=True, receipts=False, load=lambda options: model).frames
+    delivery = Delivery(overwrite=True, receipts=False)
+    return run(clip, targets, model.options, delivery, load=lambda options: model).frames
 
 
 def refused(predictor: Predictor) -> str:
