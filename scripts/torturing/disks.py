@@ -23,9 +23,11 @@ from torturing.ledger import Found, Ledger
 
 PART = "disks"
 _LIMIT = 240
+_MOST_TOLD = 500  # letters of a find
 _ROOM = 64 << 20
 """Bytes of a disk that is filled."""
-_NOBODY = 65534
+_CAPABILITIES = 0x20080522
+"""The version of capset that is used."""
 _FILLER = "filler"
 _NAMES = ("four formats", "review, timeline", "--subject", "slow network", "picture folder", "--keep-cache", "photo")
 """The kinds of jobs that meet each trouble."""
@@ -45,8 +47,8 @@ class Trouble:
     """What the looker-on does before the job begins."""
     after: Callable[[Path], object] = lambda out: None
     """What it does when all is over."""
-    as_nobody: bool = False
-    """Whether the job runs as a user with few rights, since nothing is closed to root."""
+    without_rights: bool = False
+    """Whether the job runs without root's rights, to which nothing is closed."""
     needs_root: bool = False
     """Whether only root can bring it about."""
 
@@ -74,7 +76,7 @@ def _make_room(out: Path) -> None:
 
 
 def _limit_files(out: Path, rng: random.Random) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (rng.choice((0, 100, 5000, 60_000)), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (rng.choice((8000, 20_000, 60_000)), resource.RLIM_INFINITY))
 
 
 def _remove_job(out: Path, rng: random.Random) -> None:
@@ -105,21 +107,16 @@ def _open(out: Path) -> None:
         folder.chmod(0o755)
 
 
-def _own(out: Path) -> None:
-    out.mkdir()
-    os.chown(out, _NOBODY, _NOBODY)
-
-
 TROUBLES = (
     Trouble("disk full", _fill, _make_room, _mount, _unmount, needs_root=True),
     Trouble("files limited", _limit_files),
     Trouble("job's folder removed", _remove_job),
     Trouble("job's folder moved", _move_job, _give_back),
     Trouble("outputs' folder removed", lambda out, rng: shutil.rmtree(out, ignore_errors=True)),
-    Trouble("made read-only", partial(_close, 0o555, "."), _open, _own, as_nobody=True, needs_root=True),
-    Trouble("job's read-only", partial(_close, 0o555, "*.birefvideo"), _open, _own, as_nobody=True, needs_root=True),
-    Trouble("all rights lost", partial(_close, 0, "."), _open, _own, as_nobody=True, needs_root=True),
-    Trouble("job's rights lost", partial(_close, 0, "*.birefvideo*"), _open, _own, as_nobody=True, needs_root=True),
+    Trouble("made read-only", partial(_close, 0o555, "."), _open, without_rights=True, needs_root=True),
+    Trouble("job's read-only", partial(_close, 0o555, "*.birefvideo"), _open, without_rights=True, needs_root=True),
+    Trouble("all rights lost", partial(_close, 0, "."), _open, without_rights=True, needs_root=True),
+    Trouble("job's rights lost", partial(_close, 0, "*.birefvideo*"), _open, without_rights=True, needs_root=True),
 )
 
 
@@ -128,8 +125,6 @@ def trouble(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> 
     missing = list(ledger.missing(PART, range(count)))
     if not missing:
         return
-    folder.chmod(0o755)
-    os.environ["HOME"] = str(folder)
     network = save_network(folder / "network")
     kinds = [kind for kind in KINDS if kind.name in _NAMES]
     jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(kinds)]
@@ -166,7 +161,7 @@ def _tell(job: Job, number: int, one: Trouble, rng: random.Random) -> None:
 
 def _suffer(job: Job, out: Path, one: Trouble, step: int, rng: random.Random) -> tuple[str, str]:
     """Return how the run with the trouble ended, and what was wrong."""
-    alone = partial(_become_nobody) if one.as_nobody else None
+    alone = _lose_rights if one.without_rights else None
     met = job.start(out, before=alone, strike=(step, lambda: one.strike(out, rng))).wait()
     faults = fault_of(met)
     one.mend(out)
@@ -175,7 +170,7 @@ def _suffer(job: Job, out: Path, one: Trouble, step: int, rng: random.Random) ->
     if again.code:
         faults.append(f"run again: exit {again.code}: {again.last_line}")
     faults += differences(contents(out), job.whole, whole=True)
-    return "one line" if met.code else "done all the same", "; ".join(dict.fromkeys(faults))
+    return "one line" if met.code else "done all the same", "; ".join(dict.fromkeys(faults))[:_MOST_TOLD]
 
 
 def fault_of(ending: Ending) -> list[str]:
@@ -192,10 +187,14 @@ def fault_of(ending: Ending) -> list[str]:
     return []
 
 
-def _become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(_NOBODY)
-    os.setuid(_NOBODY)
+def _lose_rights() -> None:
+    """Let this process obey the rights of files though it is root's (capset, CAP_DAC_OVERRIDE and _READ_SEARCH)."""
+    header, rights = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    libc = ctypes.CDLL(None)
+    if libc.capget(header, rights) == 0:
+        rights[0] &= ~0b110
+        rights[1] &= ~0b110
+        libc.capset(header, rights)
 
 
 def _told(ending: Ending) -> tuple[str, str, str]:

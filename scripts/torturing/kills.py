@@ -31,6 +31,7 @@ from torturing.ledger import Found, Ledger
 
 PART = "kills"
 _LIMIT = 240
+_MOST_TOLD = 500  # letters of a find
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _BETWEEN_STEPS = 0.15
 _STOPPED = 130
@@ -92,7 +93,10 @@ def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
         faults.append(f"{segments} segments were finished, and the next run used none")
     faults += differences(contents(out), job.whole, whole=True)
     return Killed(
-        " then ".join(_named(job, death) for death in ways), segments, mattes, "; ".join(dict.fromkeys(faults))
+        " then ".join(_named(job, death) for death in ways),
+        segments,
+        mattes,
+        "; ".join(dict.fromkeys(faults))[:_MOST_TOLD],
     )
 
 
