@@ -37,7 +37,7 @@ PARTS: dict[str, tuple[Callable[[Ledger, int, int, Path, Path], None], int]] = {
     "kills": (kill, 50),
     "disks": (trouble, 36),
     "stops": (stop_early, 200),
-    "memory": (remember, 5),
+    "memory": (remember, 4),
 }
 """Each part, and how many cases it has."""
 

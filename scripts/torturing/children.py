@@ -141,6 +141,7 @@ def _as_process(work: Callable[[], object], log: int, has_group: bool) -> int:
         os.setpgid(0, 0)
     for stream in (1, 2):
         os.dup2(log, stream)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
     try:
         work()
     except SystemExit as error:

@@ -49,6 +49,8 @@ class Trouble:
     """What it does when all is over."""
     without_rights: bool = False
     """Whether the job runs without root's rights, to which nothing is closed."""
+    loses_record: bool = False
+    """Whether what is lost with it says which outputs are this job's."""
     needs_root: bool = False
     """Whether only root can bring it about."""
 
@@ -110,7 +112,7 @@ def _open(out: Path) -> None:
 TROUBLES = (
     Trouble("disk full", _fill, _make_room, _mount, _unmount, needs_root=True),
     Trouble("files limited", _limit_files),
-    Trouble("job's folder removed", _remove_job),
+    Trouble("job's folder removed", _remove_job, loses_record=True),
     Trouble("job's folder moved", _move_job, _give_back),
     Trouble("outputs' folder removed", lambda out, rng: shutil.rmtree(out, ignore_errors=True)),
     Trouble("made read-only", partial(_close, 0o555, "."), _open, without_rights=True, needs_root=True),
@@ -167,6 +169,8 @@ def _suffer(job: Job, out: Path, one: Trouble, step: int, rng: random.Random) ->
     one.mend(out)
     faults += differences(contents(out), job.whole, whole=False)
     again = job.start(out, before=alone).wait()
+    if one.loses_record and "exists already: pass --overwrite" in again.told:  # some had their names before
+        again = job.start(out, before=alone, words=("--overwrite",)).wait()
     if again.code:
         faults.append(f"run again: exit {again.code}: {again.last_line}")
     faults += differences(contents(out), job.whole, whole=True)

@@ -29,6 +29,8 @@ from torturing.media_runs import encoded
 
 FORMATS = "prores,webm,png,green"
 """Outputs of several kinds: a file with sound, another codec, a folder of pictures, a composite."""
+_WHOLE = "run_unhurt"
+"""The folder of the run that nobody stops; no page or timeline says this word for another reason."""
 _SEGMENTS = Fraction(1, 6), Fraction(1, 12)  # seconds of one, and of the shortest last one
 _SLOWNESS = 0.04
 """Seconds that a slow network takes for a frame besides its own."""
@@ -101,12 +103,12 @@ class Job:
         self.marks = self.folder / "marks.json"
         self.marks.write_text(json.dumps(_MARKS))
         steps = self.folder / "steps.txt"
-        ending = self.start(self.folder / "whole", steps_file=steps).wait()
+        ending = self.start(self.folder / _WHOLE, steps_file=steps).wait()
         if ending.code:
             raise AssertionError(f"{self.kind.name}: exit {ending.code}: {ending.told}")
         self.seconds = ending.seconds
         self.steps = steps.read_text().splitlines()
-        self.whole = contents(self.folder / "whole")
+        self.whole = contents(self.folder / _WHOLE)
 
     def start(
         self,
@@ -117,6 +119,7 @@ class Job:
         delay: float = 0.0,
         number: int = 0,
         steps_file: Path | None = None,
+        words: tuple[str, ...] = (),
     ) -> Child:
         """Begin to run the job into a folder, in a child.
 
@@ -127,6 +130,7 @@ class Job:
             delay: seconds after which it gets the signal `number`.
             number: 0: none.
             steps_file: where the steps by which it writes are written at its end.
+            words: options besides its own.
         """
 
         def work() -> None:
@@ -138,7 +142,15 @@ class Job:
             if self.kind.is_slow:
                 plan.SEGMENT_SECONDS = Fraction(1, 2)  # type: ignore[assignment]
                 _slow_down()
-            sys.argv = ["birefvideo", "matte", *map(str, self.sources), "-o", f"{out}{os.sep}", *self.kind.words]
+            sys.argv = [
+                "birefvideo",
+                "matte",
+                *map(str, self.sources),
+                "-o",
+                f"{out}{os.sep}",
+                *self.kind.words,
+                *words,
+            ]
             sys.argv += ["--model", str(self.network), *(["--marks", str(self.marks)] if self.kind.has_marks else [])]
             try:
                 main()

@@ -147,7 +147,7 @@ def fault_of(ending: Ending) -> str:
     if ending.code < 0:
         return f"ended by signal {-ending.code}"
     if ending.code not in (0, _REFUSED):
-        return "more than one line" if ending.code == _TWO_LINES else ending.last_line
+        return "more than one line" if ending.code == _TWO_LINES else ending.last_line or f"exit {ending.code}"
     return f"took {ending.taken / 1e9:.1f} GB" if ending.taken > MEMORY else ""
 
 
