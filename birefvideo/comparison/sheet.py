@@ -18,7 +18,7 @@ Canvas = NDArray[np.uint8]
 LONGEST = 4000
 """Pixels that the sheet measures at most, either way."""
 _MOST_PIXELS = 7e6
-"""Pixels of the whole sheet, which bounds the file's size."""
+"""Pixels of all cells together, which bounds the file's size."""
 _LARGEST, _SMALLEST = 440, 24
 """Pixels of a cell's longer side."""
 _MARGIN, _GAP, _HEAD, _LABEL, _SIDE = 28, 3, 80, 48, 132
