@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -176,3 +177,19 @@ def test_the_control_group_of_a_container_counts(tmp_path: Path, monkeypatch: py
     (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 50000\n")
     monkeypatch.setattr(memory, "_CGROUPS", (("", str(tmp_path), "memory.max", "memory.current", "inactive_file"),))
     assert memory._of_cgroup() in (650_000, None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems say nothing of what is resident")
+def test_memory_between_pieces_in_use_goes_back_to_the_system() -> None:
+    pieces = [bytearray(64 << 10) for _ in range(600)]
+    for piece in pieces:
+        piece[::4096] = bytes(b"x" * len(piece[::4096]))
+    del pieces[1::2], pieces[:-1]
+    before = resident()
+    memory.return_memory()
+    assert before - resident() > 20 << 20
+    assert len(pieces) == 1
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

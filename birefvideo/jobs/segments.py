@@ -10,6 +10,7 @@ from birefvideo.jobs.kept_mattes import KeptMattes
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.progress import Meter
 from birefvideo.jobs.result import Progress
+from birefvideo.memory import return_memory
 from birefvideo.paths import writing
 from birefvideo.pipeline import Matter, SegmentReport
 
@@ -54,4 +55,5 @@ def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, work: Work, me
     plan.check_inputs()
     with writing(folder.path):
         folder.finish(segment, report)
+    return_memory()
     return report

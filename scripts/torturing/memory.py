@@ -52,7 +52,7 @@ PAIRS = (
     Pair("720p, 2 fps", (1280, 720), 2, "prores,green"),
     Pair("96×64, 24 fps", (96, 64), 24, "matte"),
 )
-"""Large pictures, a few of which are in memory at a time; and as many frames as can be, each of which may leave a bit."""
+"""Large pictures, a few of which are in memory at a time; and many frames, each of which may leave a bit."""
 
 
 def remember(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> None:

@@ -58,14 +58,14 @@ def stops(clips: list[Path], network: Path, count: int, rng: random.Random) -> N
     for number in range(count):
         clip, after = rng.choice(clips), rng.randrange(1, 6)
         print(f"{number}: {clip.name} after {after} frames", flush=True)
-        kind = number % 4
+        kind = number % 8
         if kind == 0:
             with closing(birefvideo.mattes(clip, model=str(network))) as mattes:
                 list(islice(mattes, after))
-        elif kind == 1:
+        elif kind in (1, 5):
             with closing(read_finished_output(clip, get_format("prores")).pictures()) as pictures:
                 list(islice(pictures, after))
-        elif kind == 2 and clip.name.startswith("with_alpha"):
+        elif kind in (2, 6) and clip.name.startswith("with_alpha"):
             list(islice(open_mattes(clip).mattes(), after))
         else:
             with closing(read_frames(probe(clip), Span(), threads=rng.choice((1, 2, 4)))) as frames:
