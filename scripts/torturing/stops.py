@@ -5,9 +5,11 @@ PyAV is known to hang there where decoders share a picture's work among threads 
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from clips import CLIPS
 
 import birefvideo
+from birefvideo.errors import CancelledError
 from birefvideo.frames import Span
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.decode import read_frames
@@ -62,6 +65,8 @@ def stops(clips: list[Path], network: Path, count: int, rng: random.Random) -> N
         if kind == 0:
             with closing(birefvideo.mattes(clip, model=str(network))) as mattes:
                 list(islice(mattes, after))
+        elif kind == 4:
+            _cancel(clip, network, after)
         elif kind in (1, 5):
             with closing(read_finished_output(clip, get_format("prores")).pictures()) as pictures:
                 list(islice(pictures, after))
@@ -70,3 +75,16 @@ def stops(clips: list[Path], network: Path, count: int, rng: random.Random) -> N
         else:
             with closing(read_frames(probe(clip), Span(), threads=rng.choice((1, 2, 4)))) as frames:
                 list(islice(frames, after))
+
+
+def _cancel(clip: Path, network: Path, after: int) -> None:
+    """Begin a job and cancel it after a few frames, so that encoders stop early too."""
+    seen = 0
+
+    def go_on() -> bool:
+        nonlocal seen
+        seen += 1
+        return seen < after
+
+    with tempfile.TemporaryDirectory() as out, suppress(CancelledError):
+        birefvideo.matte(clip, f"{out}{os.sep}", ("webm", "matte"), model=str(network), progress=go_on)
