@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -39,6 +40,8 @@ _CHANGES = {"written", "frames_of_kept_alpha"}
 """What a receipt says that differs from run to run: when, and what was there already."""
 _SAYS_WHERE = {".html", ".fcpxml", ".otio", ".edl"}
 """Endings of files that say where the outputs lie."""
+_WRITTEN = re.compile(rb'"written":"[^"]*"')
+"""What a page says of when."""
 _MARKS = {
     "birefvideo_marks": 1,
     "marks": [{"do": "keep", "stroke": [[4, 4], [16, 12]], "width": 4, "time": 0.25}],
@@ -256,7 +259,7 @@ def contents(folder: Path) -> dict[str, object]:
         else:
             data = path.read_bytes()
             if path.suffix in _SAYS_WHERE:
-                data = data.replace(str(folder).encode(), b"").replace(folder.name.encode(), b"")
+                data = _WRITTEN.sub(b"", data.replace(str(folder).encode(), b"").replace(folder.name.encode(), b""))
             found[name] = hashlib.sha256(data).hexdigest()
     return found
 
