@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from queue import SimpleQueue
 
 import av
@@ -23,7 +24,7 @@ class Encoders:
         self._free: SimpleQueue[VideoCodecContext] = SimpleQueue()
         for _ in range(count):
             self._free.put(make())
-        self._workers = Workers(self._encode_one, count)
+        self._workers = Workers(partial(_encode_one, self._free), count)  # our own method would keep us alive
 
     def encode(self, picture: av.VideoFrame | None) -> Iterator[Packet[VideoStream]]:
         """Take a picture, or None at the end, and yield the packets that are done.
@@ -38,9 +39,10 @@ class Encoders:
         """Wait for the pictures being worked on; no thread is left."""
         self._workers.close()
 
-    def _encode_one(self, picture: av.VideoFrame) -> list[Packet[VideoStream]]:
-        encoder = self._free.get()
-        try:
-            return encoder.encode(picture)
-        finally:
-            self._free.put(encoder)
+
+def _encode_one(free: SimpleQueue[VideoCodecContext], picture: av.VideoFrame) -> list[Packet[VideoStream]]:
+    encoder = free.get()
+    try:
+        return encoder.encode(picture)
+    finally:
+        free.put(encoder)
