@@ -20,8 +20,10 @@ from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.engine_wish import EngineWish
+from birefvideo.jobs.job_model import JobModels
 from birefvideo.jobs.limits import check_pictures_fit
-from birefvideo.jobs.loaded_model import check_machine, loaded_model
+from birefvideo.jobs.loaded_model import check_machine, check_one_device, loaded_model
 from birefvideo.jobs.no_effect import without_effect
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
@@ -59,6 +61,9 @@ def matte(
     overwrite: bool = False,
     strict: bool = False,
     keep_cache: bool = False,
+    engine: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
     progress: OnFrame | None = None,
     **choices: Unpack[JobArguments],
 ) -> Result:
@@ -78,6 +83,9 @@ def matte(
             it, these are told in `Result.losses`.
         keep_cache: keep the network's alpha in a folder beside the outputs, so that the next job with other wishes,
             edges or outputs is quick, as long as it asks for this too.
+        engine: what computes: 'local', this machine, or 'ray', a Ray cluster (see docs/scale.md).
+        address: of the Ray cluster's head; None: the one that this process belongs to, or one that is started here.
+        workers: how many compute on the Ray cluster; None: one for each GPU, or for each node where there is none.
         progress: called after each frame with a `FrameProgress`, or without arguments if it requires none; where it
             returns False, the job ends as after Ctrl-C. Of a job in two passes, in each of them.
         **choices: options that replace those of `options`; see `Options`.
@@ -89,7 +97,7 @@ def matte(
     names = [to] if isinstance(to, str) else list(to or ())
     if to is not None and not names:
         raise OptionError(f"{named('to')} is empty: name at least one format, such as 'prores'")
-    told = on_frame(progress)
+    wish, told = EngineWish(engine, address, workers), on_frame(progress)
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = possible_path(source)
@@ -103,7 +111,8 @@ def matte(
         strict=strict,
         keep_cache=keep_cache,
     )
-    result = run(path, targets, chosen, delivery, progress=callbacks)
+    with JobModels(wish) as load:
+        result = run(path, targets, chosen, delivery, load=load, progress=callbacks)
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 
@@ -128,6 +137,7 @@ def mattes(
     chosen = (options or Options()).changed(**choices)
     for name in chosen.directions:
         raise OptionError(f"{named(name)} needs the whole clip before its first frame: pass it to birefvideo.matte")
+    check_one_device(chosen)
     return _frames(possible_path(source), chosen)
 
 
@@ -156,6 +166,7 @@ def load_model(name: str | PathLike[str] = "auto", device: str | torch.device = 
 
     about_to_compute()
     chosen = Options(model=name, device=device)
+    check_one_device(chosen)
     target = find_device(chosen.device)
     checkpoint = checkpoints.find(str(chosen.model), has_gpu=target.runs_large_models)
     checkpoint.digest()  # is it still what it was when it came?

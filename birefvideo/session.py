@@ -16,7 +16,7 @@ from birefvideo.jobs.arguments import EdgeArguments, FrameArguments
 from birefvideo.jobs.cut_picture import cut_picture
 from birefvideo.jobs.delivery import MatteArguments
 from birefvideo.jobs.given_picture import Picture, as_file
-from birefvideo.jobs.loaded_model import LoadedModel, check_machine, loaded_model
+from birefvideo.jobs.loaded_model import LoadedModel, check_machine, check_one_device, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.result import Result
@@ -83,6 +83,7 @@ class Session(KeptModel):
         options = Options(model=model, device=device, dtype=dtype, size=size, batch=batch)
         if isinstance(options.model, KeptModel):
             raise OptionError(f"{named('model')} is a Session, which is loaded already: use it itself")
+        check_one_device(options)
         check_machine(options)
         self._kept = LoadedModel(options)
 
@@ -213,6 +214,7 @@ def _cutout(image: Picture, output: Output, options: Options) -> Image | NDArray
         raise OptionError(f"{named('output')} is {output!r}: give one of {', '.join(get_args(Output))}")
     for name in options.directions:
         raise OptionError(f"{named(name)} is for files: pass it to birefvideo.matte, which takes pictures too")
+    check_one_device(options)
     check_machine(options)
     with as_file(image) as path:
         model = _model_for(options)

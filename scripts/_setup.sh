@@ -16,9 +16,9 @@ fail() {
     exit 1
 }
 
-# pip_install ARGUMENT...: pip of .venv, with no output but errors.
+# pip_install ARGUMENT...: pip of .venv, with no output but errors; Python compiles what it imports, which is far from all.
 pip_install() {
-    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet "$@"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-compile "$@"
 }
 
 # make_venv: make .venv if there is none that works, or PYTHON names another interpreter than it was made with.

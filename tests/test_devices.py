@@ -12,6 +12,8 @@ from birefvideo.matting.devices import (
     DTYPES,
     KINDS,
     Device,
+    device_name,
+    device_names,
     find_device,
     fitting_batch,
     is_out_of_memory,
@@ -67,7 +69,23 @@ def test_a_device_that_is_not_there_is_an_error_in_one_line(monkeypatch: pytest.
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps:0", "cpu:1", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpu",
+        "cuda:",
+        "cuda:x",
+        "mps:0",
+        "cpu:0",
+        "cpu:1000",
+        "cpu:2,cpu",
+        "mps,mps",
+        "cuda:0,cpu:2",
+        "auto,cpu",
+        "cuda:0,",
+        "",
+    ],
+)
 def test_an_unknown_device_name_is_a_wrong_option(name: str) -> None:
     with pytest.raises(OptionError):
         find_device(name)
@@ -79,8 +97,30 @@ def test_a_device_is_found_by_pytorchs_own_record(monkeypatch: pytest.MonkeyPatc
         assert str(find_device(torch.device(given))) == device
     with pytest.raises(DeviceError, match="'cuda:1' is not there, PyTorch sees 1 CUDA GPUs: choose auto or cpu"):
         find_device(torch.device("cuda:1"))
-    with pytest.raises(OptionError, match="device is 'meta': give one of auto, cpu, mps, cuda, cuda:N"):
+    with pytest.raises(OptionError, match="device is 'meta': give one of auto, cpu, cpu:N, mps, cuda, cuda:N"):
         find_device(torch.device("meta"))
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "names"),
+    [
+        ("auto", "auto", ("auto",)),
+        ("cpu", "cpu", ("cpu",)),
+        ("cpu:1", "cpu", ("cpu",)),
+        ("cpu:3", "cpu:3", ("cpu", "cpu", "cpu")),
+        ("cuda:1", "cuda:1", ("cuda:1",)),
+        ("cuda:0, cuda:2", "cuda:0,cuda:2", ("cuda:0", "cuda:2")),
+    ],
+)
+def test_one_name_may_stand_for_several_devices(name: str, called: str, names: tuple[str, ...]) -> None:
+    assert device_name(name) == called
+    assert device_names(called) == names
+
+
+def test_what_needs_one_device_takes_the_first_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_devices(monkeypatch, gpus=3)
+    assert str(find_device("cuda:2,cuda:0")) == "cuda:2"
+    assert str(find_device("cpu:4")) == "cpu"
 
 
 def test_manifests_name_the_gpus_model(monkeypatch: pytest.MonkeyPatch) -> None:

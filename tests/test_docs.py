@@ -38,6 +38,7 @@ NETWORK = "needs the network"
 WEIGHTS = "needs weights that are not in the package; tests/test_checkpoints.py runs such models"
 STICK = "needs a file of the user's; tests/test_models_command.py runs imports"
 INSTALLS = "installs into this environment; CI's jobs run it"
+CLUSTER = "needs a Ray cluster"
 NOT_RUN = {
     "find /footage -name '*.mxf' -newer last_week -print0 | birefvideo matte --files-from - -o cut/": "has no shell",
     "pip install .": INSTALLS,
@@ -54,6 +55,13 @@ NOT_RUN = {
     "birefvideo matte clip.mp4 --model portrait": WEIGHTS,
     "birefvideo matte clip.mp4 --model general": WEIGHTS,
     "birefvideo matte clip.mp4 --device cuda": "needs an NVIDIA GPU",
+    "birefvideo matte interviews/anna.mp4 -o cut/ --device cuda:0,cuda:1": "needs NVIDIA GPUs",
+    "pip install 'birefvideo[ray]'": INSTALLS,
+    "birefvideo matte clip.mp4 -o /shared/out/ --engine ray --address HEAD:6379": CLUSTER,
+    (
+        "ray job submit --address http://HEAD:8265 -- birefvideo matte /shared/clip.mp4 -o /shared/out/ --engine ray "
+        "--device cpu --workers 2"
+    ): CLUSTER,
     "/usr/bin/time -v birefvideo matte clip.mp4": "needs GNU time; the job itself runs on other pages",
     'python -c "import torch; print(torch.__version__, torch.cuda.is_available())"': "shows the user's torch",
     'network = BiRefNetForImageSegmentation.from_pretrained("ZhengPeng7/BiRefNet_lite")': NETWORK,

@@ -14,7 +14,7 @@ from birefvideo.errors import OptionError, named, with_flags
 from birefvideo.own_files import size_of
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.loaded_model import ModelIdentity
+    from birefvideo.jobs.model_identity import ModelIdentity
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Progress, Result

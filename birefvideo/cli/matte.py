@@ -26,6 +26,7 @@ from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Recei
 from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.editing.kinds import get_kinds
 from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.options import Options
 from birefvideo.media.format_table import get_formats
 
@@ -155,6 +156,33 @@ def matte(
             rich_help_panel=heading("Direct"),
         ),
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="local|ray",
+            help="What computes: this machine, or a Ray cluster (see docs/scale.md).",
+            rich_help_panel=heading("Machine"),
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Head of the Ray cluster, or auto; default: one that is started here.",
+            rich_help_panel=heading("Machine"),
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Workers on the Ray cluster; default: one a GPU, or one a node without GPUs.",
+            rich_help_panel=heading("Machine"),
+        ),
+    ] = None,
     receipt: Receipt = True,
     overwrite: Overwrite = False,
     strict: Annotated[
@@ -208,6 +236,7 @@ def matte(
         wanted = Wanted(inputs or [], files_from, out, recursive=recursive, watch=watch, looks=preview or plan)
         get_formats(to or [])
         kinds = get_kinds(timeline or [])
+        wish = EngineWish(engine, address, workers)
         chosen = Options(**options)
         found = wanted.find()
         if not quiet and (watch or can_begin(list(found.clips))):
@@ -240,7 +269,7 @@ def matte(
         return
     # To whoever reads what a program had made, the program's own paths say nothing.
     command = again(ctx) if events is None else None
-    work = Work(chosen, delivery, failures, outcomes, quiet=quiet, command=command)
+    work = Work(chosen, delivery, failures, outcomes, quiet=quiet, command=command, engine=wish)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from birefvideo.jobs.options import Options
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.engines import JobModel
 
 _LOOKS_EVERY = 0.2
 """Seconds between two looks whether all was stopped."""
@@ -20,16 +21,14 @@ class OneNetwork:
     So the memory holds one network, however many jobs there are.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
-        from birefvideo.jobs.loaded_model import LastModel
-
-        self._load = LastModel()
+    def __init__(self, load: Callable[[Options], JobModel], stop: threading.Event) -> None:
+        self._load = load
         self._options: Options | None = None
         self._users: set[int] = set()
         self._changed = threading.Condition()
         self._stop = stop
 
-    def __call__(self, options: Options) -> LoadedModel:
+    def __call__(self, options: Options) -> JobModel:
         """Return the model that `options` choose, which is the calling thread's until it calls `leave`.
 
         Raises:

@@ -14,7 +14,7 @@ from birefvideo.errors import with_flags
 from birefvideo.own_files import size_of
 
 if TYPE_CHECKING:
-    from birefvideo.jobs.loaded_model import ModelIdentity
+    from birefvideo.jobs.model_identity import ModelIdentity
     from birefvideo.jobs.plan import Plan
     from birefvideo.jobs.progress import FrameProgress
     from birefvideo.jobs.result import Progress, Result
@@ -74,7 +74,7 @@ class JobBar:
         self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, mininterval=interval, leave=log)
 
     def _frame(self, progress: FrameProgress) -> None:
-        self._bar.update()
+        self._bar.update(progress.frame - self._bar.n)
 
     def _resumed(self, frames: int) -> None:
         with self._bar.external_write_mode():

@@ -22,7 +22,8 @@ from birefvideo.jobs.options import Options
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
     from birefvideo.jobs.delivery import Delivery
-    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.engine_wish import EngineWish
+    from birefvideo.jobs.engines import JobModel
     from birefvideo.jobs.plan import Target
     from birefvideo.jobs.result import Progress, Result
 
@@ -43,6 +44,7 @@ class Work:
         outcomes: takes what became of every input.
         quiet: print errors and losses only.
         command: what words the command for one job, for its review page; None: it is not told.
+        engine: what computes; None: this machine.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Work:
         *,
         quiet: bool,
         command: Again | None = None,
+        engine: EngineWish | None = None,
     ) -> None:
         self._options, self._delivery = options, delivery
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
         self._command = command
+        self._engine = engine
         self.stop = threading.Event()
         """Ends the jobs of several threads after their next frame."""
         self._running: dict[Path, tuple[Target, ...]] = {}
@@ -68,19 +72,19 @@ class Work:
         Raises:
             Exit: after Ctrl-C; what is finished of the jobs that ran is kept.
         """
+        from birefvideo.jobs.job_model import JobModels
+
         try:
-            if at_once == 1:
-                self._run_in_turn(jobs)
-            else:
-                self._run_in_threads(jobs, at_once)
+            with JobModels(self._engine) as load:
+                if at_once == 1:
+                    self._run_in_turn(jobs, load)
+                else:
+                    self._run_in_threads(jobs, at_once, OneNetwork(load, self.stop))
         except KeyboardInterrupt as error:
             self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
 
-    def _run_in_turn(self, jobs: Iterable[Job]) -> None:
-        from birefvideo.jobs.loaded_model import LastModel
-
-        load = LastModel()
+    def _run_in_turn(self, jobs: Iterable[Job], load: Callable[[Options], JobModel]) -> None:
         for clip, targets in jobs:
             self._running = {clip: targets}
             with self._told(clip):
@@ -91,9 +95,8 @@ class Work:
                 self._print(clip, result)
             self._running = {}
 
-    def _run_in_threads(self, jobs: Iterable[Job], at_once: int) -> None:
+    def _run_in_threads(self, jobs: Iterable[Job], at_once: int, load: OneNetwork) -> None:
         threads = Threads(self.stop)
-        load = OneNetwork(self.stop)
         places = Places()
 
         def run(job: Job) -> None:
@@ -113,7 +116,7 @@ class Work:
         threads.run(jobs, run, at_once)
 
     def _run(
-        self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], LoadedModel], progress: Progress
+        self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], JobModel], progress: Progress
     ) -> Result:
         from birefvideo.jobs.run import run
 

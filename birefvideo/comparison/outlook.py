@@ -24,6 +24,7 @@ from birefvideo.jobs.plan import Plan, Target, review_page
 from birefvideo.jobs.plan_facts import plan_facts
 from birefvideo.jobs.progress import total_frames
 from birefvideo.jobs.run import planned
+from birefvideo.matting.devices import device_names
 from birefvideo.media.reading.decode import read_frames
 
 _TIMED_AGAIN = 2.0
@@ -62,7 +63,11 @@ class Outlook:
         """Seconds that the run would take, about, without joining and checking the outputs."""
         if self.was_done:
             return 0.0
-        return None if self.trial is None or self.frames_left is None else self.trial.seconds * self.frames_left
+        if self.trial is None or self.frames_left is None:
+            return None
+        # Processes on a CPU share what one alone was timed with.
+        is_shared = self.plan.settings["device"] == "cpu"
+        return self.trial.seconds * self.frames_left / (1 if is_shared else len(device_names(self.plan.options.device)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""

@@ -53,4 +53,7 @@ class MatteArguments(JobArguments, total=False):
     overwrite: bool
     strict: bool
     keep_cache: bool
+    engine: str
+    address: str | None
+    workers: int | None
     progress: OnFrame | None

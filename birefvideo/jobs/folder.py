@@ -14,7 +14,6 @@ from typing import BinaryIO
 from birefvideo.errors import OutputError, named
 from birefvideo.jobs.folder_files import (
     DELIVERED,
-    DIRECTION,
     LOCK,
     RENAMING,
     Owner,
@@ -30,7 +29,8 @@ from birefvideo.jobs.folder_files import (
 from birefvideo.jobs.folder_lock import is_at, is_busy, locked
 from birefvideo.jobs.kept_mattes import SUFFIX, kept_frames
 from birefvideo.jobs.manifest import MANIFEST, Manifest, could_go_on, differences, read_manifest, same_job
-from birefvideo.jobs.plan import Plan, Segment, Target
+from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.renew import identity
 from birefvideo.jobs.segment_file import is_whole, read_report, write_report
 from birefvideo.json_files import read_json_object
@@ -39,7 +39,7 @@ from birefvideo.own_files import make_folders, remove_if_empty, sync, write_whol
 from birefvideo.pipeline import SegmentReport
 
 
-class JobFolder:
+class JobFolder(PartPlaces):
     """Holds a job's folder while it runs; parts of an earlier run of the very same plan are kept.
 
     Leaving the block on success removes the folder; on an error it stays only if finished segments hold frames, or an
@@ -55,7 +55,7 @@ class JobFolder:
     """
 
     def __init__(self, plan: Plan, overwrite: bool = False, keeps: bool = False) -> None:
-        self.path = plan.folder
+        super().__init__(plan.folder)
         self.notes: list[str] = []
         """What the user should know of an earlier run's parts."""
         self._plan = plan
@@ -167,20 +167,6 @@ class JobFolder:
         """
         if not self._is_held():
             raise OutputError(f"{self.path} was moved or replaced while the job ran: run the same command again")
-
-    def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
-        """Return the media file of one segment and output; another name while it is being written."""
-        name = f"part_{segment.number:05d}_{target.format.name}"
-        return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
-
-    def mattes(self, segment: Segment) -> Path:
-        """Return where the mattes of a segment are kept while it is computed."""
-        return self.path / f"part_{segment.number:05d}{SUFFIX}"
-
-    @property
-    def direction(self) -> Path:
-        """Where a directed job keeps the masks of its frames."""
-        return self.path / DIRECTION
 
     def joined(self, path: Path) -> Path:
         """Return the finished file before it gets its place at `path`; it may be written there."""

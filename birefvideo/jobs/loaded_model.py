@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass
 
 import torch
 
@@ -13,9 +13,12 @@ from birefvideo.errors import ModelError, OptionError, named
 from birefvideo.family import checkpoints
 from birefvideo.family.native_size import PUBLISHED_SIZE
 from birefvideo.frames import VideoInfo
+from birefvideo.jobs.engines import Here
+from birefvideo.jobs.model_identity import ModelIdentity
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.options import Options
-from birefvideo.matting.devices import Device, find_device
+from birefvideo.jobs.plan import Plan
+from birefvideo.matting.devices import Device, device_names, find_device
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.forks import about_to_compute, check_not_forked
 from birefvideo.matting.input_size import InputSize
@@ -27,22 +30,8 @@ _BYTES_A_NETWORK_PIXEL = 180
 """Memory that the smallest network takes for a pixel that it sees, measured on a CPU; larger ones take more."""
 _BYTES_A_WAITING_PIXEL = 8
 """Memory of a picture that waits for its batch to be full, with its alpha."""
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """What a network is, for reports, receipts and the keys by which jobs are known again."""
-
-    name: str
-    """The variant's name, the folder's or file's, or `IN_MEMORY`."""
-    digest: str
-    """SHA-256 in hex: of the weights file, or of the weights that were in memory (see `weights_digest`)."""
-    geometry: str
-    """The network's shape, as far as it is not read off the weights."""
-    reason: str = ""
-    """Why this one, where the choice was left to us."""
-    backbone: str = ""
-    """What it is built on, which says how much work it is."""
+_BYTES_A_PROCESS, _BYTES_A_PIXEL = 400 << 20, 130
+"""Memory of a process that computes, without its network, and what it takes for a pixel of the clip."""
 
 
 class LoadedModel(KeptModel):
@@ -65,6 +54,21 @@ class LoadedModel(KeptModel):
 
     def __str__(self) -> str:
         return str(self.options.model)
+
+    @property
+    def kind(self) -> str:
+        """The kind of device that it runs on, such as 'cpu'."""
+        return self.device.kind.name
+
+    @property
+    def place(self) -> str:
+        """Where it runs, as PyTorch calls it."""
+        return str(self.device)
+
+    @property
+    def workers(self) -> int:
+        """How many processes the options ask for; this is one of them."""
+        return len(device_names(self.options.device))
 
     @property
     def kept(self) -> LoadedModel:
@@ -92,8 +96,13 @@ class LoadedModel(KeptModel):
         """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
         return Predictor(self.engine, batch or self.options.batch)
 
-    def check_fits(self, info: VideoInfo) -> None:
-        """Refuse a batch, or a size of the network's input, that the host's memory cannot hold.
+    @contextmanager
+    def at_work(self, plan: Plan) -> Iterator[Here]:
+        """Give what does the segments of a job."""
+        yield Here(self.predictor(plan.settings["batch"]))
+
+    def check_fits(self, info: VideoInfo, processes: int | None = None) -> None:
+        """Refuse a batch, a size of the network's input, or so many processes, that the host's memory cannot hold.
 
         Raises:
             OptionError: says how much they take, and how much is free.
@@ -103,6 +112,12 @@ class LoadedModel(KeptModel):
         on_device = self.device.kind.scales_pictures
         waiting = info.width * info.height * _BYTES_A_WAITING_PIXEL
         needed = batch * (waiting + width * height * (0 if on_device else _BYTES_A_NETWORK_PIXEL))
+        processes = processes or self.workers
+        if processes > 1:
+            weights = sum(value.nbytes for value in self.engine.network.state_dict().values())
+            others = weights * (not on_device) + info.width * info.height * _BYTES_A_PIXEL + _BYTES_A_PROCESS
+            what, remedy = f"{processes} processes at {width}×{height}", f"choose fewer with {named('device')}"
+            check_memory(processes * needed + (processes - 1) * others, what, remedy, OptionError)
         what = f"batches of {batch} at {width}×{height}" if batch > 1 else f"frames at {width}×{height}"
         name = named("batch") if self.options.batch and batch > 1 else named("size")
         check_memory(needed, what, f"choose a smaller {name}", OptionError)
@@ -120,7 +135,7 @@ class LoadedModel(KeptModel):
             "device": self.device.name,
             "dtype": self.engine.dtype,
             "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
-            "threads": torch.get_num_threads(),
+            "threads": threads_each(self.options),
             **form,
         }
 
@@ -140,7 +155,7 @@ class LastModel:
 
 
 def loaded_model(options: Options) -> LoadedModel:
-    """Return the model that options hold, or load the one that they name.
+    """Return the model that options hold, or load the one that they name, on the first of their devices.
 
     Raises:
         BirefvideoError: as `LoadedModel`.
@@ -149,6 +164,25 @@ def loaded_model(options: Options) -> LoadedModel:
         check_not_forked()
         return options.model.kept.for_job(options)
     return LoadedModel(options)
+
+
+def check_one_device(options: Options) -> None:
+    """Refuse several devices where there is no job to share out.
+
+    Raises:
+        OptionError: as above.
+    """
+    if len(device_names(options.device)) > 1:
+        one = device_names(options.device)[0]
+        raise OptionError(
+            f"{named('device')} is {options.device!r}, and several share jobs that make files: give {one!r}, or "
+            "call birefvideo.matte"
+        )
+
+
+def threads_each(options: Options) -> int:
+    """Return how many threads compute in each of the processes that options ask for."""
+    return max(1, torch.get_num_threads() // len(device_names(options.device)))
 
 
 def check_machine(options: Options) -> None:
@@ -160,8 +194,9 @@ def check_machine(options: Options) -> None:
     check_not_forked()
     if isinstance(options.model, KeptModel):
         return
-    device = find_device(options.device)
-    device.dtype_called(options.dtype)
+    for name in dict.fromkeys(device_names(options.device)):
+        device = find_device(name)
+        device.dtype_called(options.dtype)
     if isinstance(options.model, str):
         checkpoints.find(options.model, has_gpu=device.runs_large_models)
 

@@ -85,6 +85,9 @@ def differences(earlier: Manifest, now: Manifest) -> list[str]:
             one, other = places(earlier).get(key), places(now).get(key)
         if one != other:
             found.append(words)
+    one, other = places(earlier).get("device"), places(now).get("device")
+    if one != other and any(earlier.get(key) != now[key] for key in ("settings", "segments")):
+        found.append(named("device"))
     before, after = earlier.get("options"), now["options"]
     if isinstance(before, dict):
         found += [named(name) for name, value in after.items() if before.get(name) != value]
@@ -149,8 +152,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def options_as_text(options: Options) -> dict[str, str]:
-    """Return every option as a manifest has it."""
-    return {name: str(value) for name, value in options.as_dict().items()}
+    """Return every option as a manifest has it, but for the device: the settings have what it comes to."""
+    return {name: str(value) for name, value in options.as_dict().items() if name != "device"}
 
 
 @cache

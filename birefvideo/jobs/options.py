@@ -225,7 +225,13 @@ class Options:
         None, parse_time, "Begin here: seconds or [h:]mm:ss.", metavar="TIME", group="Common"
     )
     end: Fraction | None = _option(None, parse_time, "End here: seconds or [h:]mm:ss.", metavar="TIME", group="Common")
-    device: str = _option("auto", parse_device, "auto, cuda, cuda:N, mps or cpu.", metavar="DEVICE", group="Machine")
+    device: str = _option(
+        "auto",
+        parse_device,
+        "auto, cuda, cuda:N, mps or cpu; several: cuda:0,cuda:1, or cpu:N for N processes.",
+        metavar="DEVICE",
+        group="Machine",
+    )
     dtype: str = _option(
         "auto",
         parse_dtype,

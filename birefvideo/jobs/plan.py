@@ -114,6 +114,7 @@ class Plan:
             },
             places={
                 "input": str(self.source.path.absolute()),
+                "device": self.options.device,
                 "background": str(background.absolute()) if isinstance(background, Path) else None,
                 **({"advice": self.advice} if self.advice else {}),
             },

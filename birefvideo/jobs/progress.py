@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class FrameProgress:
     source: Path
     """The clip."""
     frame: int
-    """Frames that are done, those of an earlier run that was stopped too."""
+    """Frames that are done, those of an earlier run that was stopped too; fewer than before where a worker was lost."""
     total: int | None
     """Frames of the whole job, about; None where the file does not say."""
     fps: float | None
@@ -75,25 +75,29 @@ class Meter:
 
     def __init__(self, plan: Plan, done: int, tell: Callable[[FrameProgress], object]) -> None:
         self.done = done
-        self.segment = 0
-        """The segment that is computed, counted from 0."""
+        self._of_segments: Counter[int] = Counter()
         self._plan = plan
         self._tell = tell
         self._total = total_frames(plan)
         self._times: deque[float] = deque(maxlen=_LATELY)
 
-    def frame(self) -> None:
-        """Take note of a frame.
+    def frame(self, segment: int) -> None:
+        """Take note of a frame of the segment of that number.
 
         Raises:
             CancelledError: the job is to end.
         """
         self.done += 1
+        self._of_segments[segment] += 1
         self._times.append(time.monotonic())
-        if self._tell(self._now()) is False:
+        if self._tell(self._now(segment)) is False:
             raise cancelled(self._plan.source.path, self.done)
 
-    def _now(self) -> FrameProgress:
+    def lost(self, segment: int) -> None:
+        """Take note that a segment must be begun again."""
+        self.done -= self._of_segments.pop(segment, 0)
+
+    def _now(self, segment: int) -> FrameProgress:
         took = self._times[-1] - self._times[0]
         fps = (len(self._times) - 1) / took if took > 0 else None
         total = None if self._total is None else max(self._total, self.done)
@@ -103,7 +107,7 @@ class Meter:
             total=total,
             fps=fps,
             eta=(total - self.done) / fps if fps and total is not None else None,
-            segment=self.segment + 1,
+            segment=segment + 1,
             segments=len(self._plan.segments),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birefvideo.jobs.delivery import Delivery
-from birefvideo.jobs.loaded_model import ModelIdentity
+from birefvideo.jobs.model_identity import ModelIdentity
 from birefvideo.jobs.plan import Plan, review_page, timeline_paths
 from birefvideo.jobs.progress import FrameProgress
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path

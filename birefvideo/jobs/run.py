@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from birefvideo.advice.advise import frames_of
 from birefvideo.errors import BirefvideoError, InputError, OutputError, named
 from birefvideo.jobs.alpha_cache import cache_folder, cache_plan, has_two_passes, in_two_passes
 from birefvideo.jobs.check_targets import check_free
@@ -15,16 +17,15 @@ from birefvideo.jobs.checked_input import checked_input
 from birefvideo.jobs.choose_model import choose_model
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.disk import bytes_there, check_disk
+from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
-from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
+from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.pace import segment_frames
-from birefvideo.jobs.placed_marks import holds_of
+from birefvideo.jobs.pace import can_share, segment_frames, shared_frames
 from birefvideo.jobs.plan import (
     Plan,
-    Segment,
     Target,
     job_folder,
     plan_segments,
@@ -38,11 +39,11 @@ from birefvideo.jobs.receipt_entry import VerifiedOutput
 from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
-from birefvideo.jobs.segment_work import looks_at, write_parts
-from birefvideo.jobs.segments import Work, remembering, run_segments
+from birefvideo.jobs.segments import run_segments
 from birefvideo.jobs.timelines import check_timelines, timeline_note
-from birefvideo.jobs.two_passes import FirstPass, first_pass
+from birefvideo.jobs.two_passes import first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
+from birefvideo.jobs.write_parts import WriteParts
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.expected import Expected
 from birefvideo.media.metadata import Metadata
@@ -51,7 +52,10 @@ from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
 from birefvideo.paths import writing
-from birefvideo.pipeline import Looks, Matter, SegmentReport
+from birefvideo.pipeline import SegmentReport
+
+M = TypeVar("M", bound=JobModel)
+"""Where a network is."""
 
 
 def run(
@@ -60,7 +64,7 @@ def run(
     options: Options,
     delivery: Delivery | None = None,
     *,
-    load: Callable[[Options], LoadedModel] = loaded_model,
+    load: Callable[[Options], JobModel] = loaded_model,
     progress: Progress | None = None,
 ) -> Result:
     """Matte one clip into its targets; either all of them appear under their names, or none.
@@ -105,8 +109,8 @@ def planned(
     targets: Sequence[Target],
     options: Options,
     delivery: Delivery,
-    load: Callable[[Options], LoadedModel],
-) -> tuple[Plan, LoadedModel]:
+    load: Callable[[Options], M],
+) -> tuple[Plan, M]:
     """Check all that can be checked before the first frame; return the plan, and the network for it."""
     checked = checked_input(source, targets, options)
     info, span, inputs = checked.info, checked.span, checked.inputs
@@ -120,11 +124,15 @@ def planned(
     choice = choose_model(info, span, options, folder, inputs)
     model = load(choice.options)
     model.check_fits(info)
+    all_targets, has_two = (*targets, *copies), delivery.keep_cache or options.is_directed
+    most = segment_frames(model, info)
+    if not has_two and can_share(target.format for target in all_targets):
+        most = shared_frames(most, frames_of(info, span), model.workers)
     plan = Plan(
         source=info,
-        targets=(*targets, *copies),
+        targets=all_targets,
         span=span,
-        segments=plan_segments(info, span, segment_frames(model, info)),
+        segments=plan_segments(info, span, most),
         options=options,
         folder=folder,
         inputs=inputs,
@@ -133,19 +141,18 @@ def planned(
         advice=choice.advice,
     )
     plan = with_earlier_batch(plan)
-    return in_two_passes(plan) if delivery.keep_cache or options.is_directed else plan, model
+    return in_two_passes(plan) if has_two else plan, model
 
 
 def _run_planned(
     plan: Plan,
-    model: LoadedModel,
+    model: JobModel,
     folder: JobFolder,
     delivery: Delivery,
     renewal: Renewal | None,
     progress: Progress,
 ) -> Result:
     """Do the work of a plan, from the first frame to the outputs' names."""
-    predictor = model.predictor(plan.settings["batch"])
     tags = read_metadata(plan.source)
     source = plan.source.path
     with ExitStack() as stack:
@@ -160,8 +167,9 @@ def _run_planned(
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
-        first = first_pass(plan, kept, cache, folder, predictor, progress) if kept and cache else None
-        reports, earlier = run_segments(plan, folder, _work(plan, folder, predictor, first), progress)
+        with model.at_work(plan) as engine:
+            first = first_pass(plan, kept, cache, folder, engine, progress) if kept and cache else None
+            reports, earlier = run_segments(WriteParts(plan, first), folder, engine, progress)
         if progress.finishing() is False:
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
         losses = job_losses(plan.source, plan.span, reports)
@@ -172,7 +180,7 @@ def _run_planned(
         losses += [note.line for note in notes if note.is_loss]
         if delivery.strict:
             _check_whole(source, losses)
-        computed = replace(predictor.report, reused=first.reused if first else 0)
+        computed = replace(engine.report, reused=first.reused if first else 0)
         warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
         warnings += first.notes if first else []
         warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
@@ -192,8 +200,8 @@ def _run_planned(
         computed=sum(len(report.pts) for report in reports) - earlier,
         seconds=0,
         model=model.identity.name,
-        device=str(model.device),
-        warnings=warnings,
+        device=model.place,
+        warnings=[*warnings, *engine.notes],
         losses=losses,
         receipts=made.receipts,
         review=made.page,
@@ -226,28 +234,6 @@ def _check_whole(source: Path, losses: Sequence[str]) -> None:
     if losses:
         how = f"get a whole copy, or leave out {named('strict', True)}"
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")
-
-
-def _work(plan: Plan, folder: JobFolder, predictor: Matter, first: FirstPass | None) -> Work:
-    """Return what writes the parts of the outputs of a segment."""
-    holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
-
-    def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
-        matter = first.matter if first else remembering(plan, folder, segment, predictor)
-        looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
-        return write_parts(
-            plan.source,
-            segment.span,
-            [(target, folder.part(segment, target, finished=False)) for target in plan.targets],
-            plan.options,
-            matter,
-            on_frame,
-            second_look=looks,
-            holds=holds,
-            first=plan.span.start,
-        )
-
-    return work
 
 
 def _finish_all(

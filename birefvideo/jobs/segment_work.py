@@ -9,8 +9,10 @@ from pathlib import Path
 from birefvideo.directing.holds import Holds
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.frames import Span, VideoInfo
+from birefvideo.jobs.kept_mattes import KeptMattes
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import Target
+from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.plan import Plan, Segment, Target
 from birefvideo.matting.second_look import SecondLook
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.writing.composer import EncodeSettings
@@ -21,6 +23,11 @@ from birefvideo.pipeline import NOTHING_HELD, Looks, Matter, SegmentReport, matt
 def looks_at(source: VideoInfo, model: str) -> SecondLook | None:
     """Return what looks twice at some frames; of one picture, it would double the time that a large network takes."""
     return None if source.still and model != EMBEDDED else SecondLook()
+
+
+def remembering(plan: Plan, segment: Segment, matter: Matter) -> Matter:
+    """Return a network that keeps what it says of a segment, while it is slow, until the segment is finished."""
+    return matter if plan.source.still else KeptMattes(matter, PartPlaces(plan.folder).mattes(segment))
 
 
 def write_parts(

@@ -1,59 +1,47 @@
-"""The segments of a plan, one after another: those that an earlier run has finished are taken from its folder."""
+"""The segments of a plan: those that an earlier run has finished are taken from its folder, the others are done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 
 from birefvideo.errors import InputError, named
+from birefvideo.jobs.engines import Engine, Work
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.kept_mattes import KeptMattes
-from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.progress import Meter
 from birefvideo.jobs.result import Progress
 from birefvideo.memory import return_memory
 from birefvideo.paths import writing
-from birefvideo.pipeline import Matter, SegmentReport
-
-Work = Callable[[Segment, Callable[[], object]], SegmentReport]
-"""Writes the unfinished parts of a segment, and calls the function after each frame."""
+from birefvideo.pipeline import SegmentReport
 
 
-def run_segments(plan: Plan, folder: JobFolder, work: Work, progress: Progress) -> tuple[list[SegmentReport], int]:
+def run_segments(work: Work, folder: JobFolder, engine: Engine, progress: Progress) -> tuple[list[SegmentReport], int]:
     """Do the segments that are not finished; return the reports of all, and the frames of those that were.
 
     Args:
-        plan: what the segments are of.
-        folder: where their parts are kept.
-        work: writes the unfinished parts of a segment.
+        work: what is done to the segments of its plan.
+        folder: where their parts are kept; they are sealed here, and nowhere else.
+        engine: does it.
         progress: what is told of the work.
 
     Raises:
         CancelledError: `progress` wants an end.
         InputError: there is no frame in any of them.
     """
-    earlier = {segment.number: folder.finished(segment) for segment in plan.segments}
-    done = sum(len(report.pts) for report in earlier.values() if report)
+    plan = work.plan
+    reports = {s.number: report for s in plan.segments if (report := folder.finished(s))}
+    done = sum(len(report.pts) for report in reports.values())
     if done:
         progress.resumed(done)
-    meter = Meter(plan, done, progress.frame)
-    reports = [earlier[s.number] or _run_segment(plan, s, folder, work, meter) for s in plan.segments]
-    if not any(report.pts for report in reports):
+    folder.check_held()
+    left = [segment for segment in plan.segments if segment.number not in reports]
+    with closing(engine.run(work, left, Meter(plan, done, progress.frame), progress.told)) as finished:
+        for segment, report in finished:
+            plan.check_inputs()
+            with writing(folder.path):
+                folder.finish(segment, report)
+            reports[segment.number] = report
+            return_memory()
+    if not any(report.pts for report in reports.values()):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")
-    return reports, done
-
-
-def remembering(plan: Plan, folder: JobFolder, segment: Segment, matter: Matter) -> Matter:
-    """Return a network that keeps what it says of a segment, while it is slow, until the segment is finished."""
-    return matter if plan.source.still else KeptMattes(matter, folder.mattes(segment))
-
-
-def _run_segment(plan: Plan, segment: Segment, folder: JobFolder, work: Work, meter: Meter) -> SegmentReport:
-    folder.check_held()
-    meter.segment = segment.number
-    report = work(segment, meter.frame)
-    plan.check_inputs()
-    with writing(folder.path):
-        folder.finish(segment, report)
-    return_memory()
-    return report
+    return [reports[segment.number] for segment in plan.segments], done

@@ -14,13 +14,14 @@ from birefvideo.directing.store import StoredAlpha, StoredSegment, storing
 from birefvideo.directing.subject_lock import SubjectLock
 from birefvideo.frames import AlphaFrame
 from birefvideo.jobs.alpha_cache import ALPHA, COARSE
+from birefvideo.jobs.engines import DoSegment, Engine
 from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.part_places import PartPlaces
 from birefvideo.jobs.placed_marks import placed_marks
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.result import Progress
-from birefvideo.jobs.segment_work import looks_at
-from birefvideo.jobs.segments import remembering, run_segments
-from birefvideo.matting.predict import Predictor
+from birefvideo.jobs.segment_work import looks_at, remembering
+from birefvideo.jobs.segments import run_segments
 from birefvideo.matting.second_look import KeptLooks, Look
 from birefvideo.paths import writing
 from birefvideo.pipeline import Matter, SegmentReport, predict_segment
@@ -54,8 +55,35 @@ class FirstPass:
         return KeptLooks(self.reports[segment.number].looks, is_settled)
 
 
+@dataclass(frozen=True)
+class KeepAlpha:
+    """The work of the first pass: the network's alpha of each segment, and small pictures."""
+
+    plan: Plan
+    """The pass, as `alpha_cache.cache_plan` makes it."""
+
+    def begun(self, predictor: Matter) -> DoSegment:
+        """See `Work`."""
+        plan, places = self.plan, PartPlaces(self.plan.folder)
+
+        def do(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
+            with ExitStack() as stack:
+                stack.enter_context(writing(places.path))
+                parts = (places.part(segment, part, finished=False) for part in (ALPHA, COARSE))
+                write = stack.enter_context(storing(*parts))
+
+                def keep(frame: AlphaFrame) -> None:
+                    with writing(places.path):
+                        write(frame)
+
+                matter, look = remembering(plan, segment, predictor), looks_at(plan.source, plan.settings["model"])
+                return predict_segment(plan.source, segment.span, matter, keep, on_frame, look)
+
+        return do
+
+
 def first_pass(
-    plan: Plan, kept: Plan, cache: JobFolder, folder: JobFolder, predictor: Predictor, progress: Progress
+    plan: Plan, kept: Plan, cache: JobFolder, folder: JobFolder, engine: Engine, progress: Progress
 ) -> FirstPass:
     """Keep the network's alpha of a clip, as far as that is not done, and find the masks of its frames.
 
@@ -64,18 +92,14 @@ def first_pass(
         kept: its first pass; see `alpha_cache.cache_plan`.
         cache: the folder of the first pass.
         folder: the folder of the job.
-        predictor: the network.
+        engine: does the segments.
         progress: what is told of the work.
 
     Raises:
         BirefvideoError: the input, the wishes or the machine do not allow it.
     """
     progress.stage(1, 2)
-
-    def work(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
-        return _store(kept, segment, cache, remembering(kept, cache, segment, predictor), on_frame)
-
-    reports, reused = run_segments(kept, cache, work, progress)
+    reports, reused = run_segments(KeepAlpha(kept), cache, engine, progress)
     with_frames = [(s, r) for s, r in zip(kept.segments, reports, strict=True) if r.pts]
     pts = [pts for _, report in with_frames for pts in report.pts]
     if not is_directed(folder.direction, len(pts)):
@@ -99,18 +123,3 @@ def directors(plan: Plan) -> list[Director]:
     if options.marked.need_whole_clip:
         found.append(Marked(placed_marks(plan.source, plan.span, options)))
     return found
-
-
-def _store(
-    plan: Plan, segment: Segment, cache: JobFolder, matter: Matter, on_frame: Callable[[], object]
-) -> SegmentReport:
-    with ExitStack() as stack:
-        stack.enter_context(writing(cache.path))
-        write = stack.enter_context(storing(*(cache.part(segment, part, finished=False) for part in (ALPHA, COARSE))))
-        look = looks_at(plan.source, plan.settings["model"])
-
-        def keep(frame: AlphaFrame) -> None:
-            with writing(cache.path):
-                write(frame)
-
-        return predict_segment(plan.source, segment.span, matter, keep, on_frame, look)

@@ -83,6 +83,8 @@ class Kind:
     """Makes what runs work on a device."""
     triton_from: Level | None = None
     """The least level on which kernels written in Triton are tried; None: on none."""
+    is_shared: bool = False
+    """Whether processes may share it: NAME:N then stands for N of them."""
     full_name: Callable[[torch.device], str] = str
     """What a device is called in manifests: results of another one may differ."""
 
@@ -123,6 +125,7 @@ KINDS = {
             runs_large_models=False,
             scales_pictures=False,
             backend=SerialBackend,
+            is_shared=True,
         ),
         Kind(
             "mps",
@@ -231,6 +234,8 @@ class Device:
 def find_device(name: str | torch.device = "auto") -> Device:
     """Return the device of a name, 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'; 'auto' takes a GPU where there is one.
 
+    Of a name that stands for several (see `device_names`), the first.
+
     Raises:
         OptionError: there is no such kind of device.
         DeviceError: it is not there.
@@ -238,7 +243,7 @@ def find_device(name: str | torch.device = "auto") -> Device:
     if name == "auto":
         name = [kind.name for kind in KINDS.values() if kind.count()][-1]
     try:
-        kind, number = _kind_and_number(name)
+        kind, number = _kind_and_number(name if isinstance(name, torch.device) else _names(name)[0])
     except ValueError as error:
         raise OptionError(f"{named('device')} is {str(name)!r}: {error}") from None
     count = kind.count()
@@ -255,8 +260,39 @@ def device_name(name: str | torch.device) -> str:
     """
     if name == "auto":
         return "auto"
-    kind, _ = _kind_and_number(name)
-    return str(name) if kind.numbered else kind.name
+    if isinstance(name, torch.device):
+        kind, _ = _kind_and_number(name)
+        return str(name) if kind.numbered else kind.name
+    names = _names(name)
+    is_shared = len(names) > 1 and KINDS[names[0].partition(":")[0]].is_shared
+    return f"{names[0]}:{len(names)}" if is_shared else ",".join(names)
+
+
+def device_names(name: str) -> tuple[str, ...]:
+    """Return the names of the devices that one stands for: 'cpu:2' is 'cpu' twice, 'cuda:0,cuda:1' two GPUs.
+
+    Args:
+        name: as `device_name` returns it.
+    """
+    return (name,) if name == "auto" else _names(name)
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """Return the devices of a name that is not 'auto'.
+
+    Raises:
+        ValueError: there is no such kind of device, or several do not go together.
+    """
+    parts = [part.strip() for part in str(name).split(",")]
+    if len(parts) == 1:
+        word, _, digits = parts[0].partition(":")
+        kind = KINDS.get(word)
+        if kind is not None and kind.is_shared and digits.isdecimal() and len(digits) < 4 and int(digits):
+            return (word,) * int(digits)
+    kinds = [_kind_and_number(part)[0] for part in parts]
+    if len(parts) > 1 and not (kinds[0].numbered and all(kind is kinds[0] for kind in kinds)):
+        raise ValueError("several devices are GPUs of one kind (cuda:0,cuda:1), or processes on the CPU (cpu:4)")
+    return tuple(parts)
 
 
 def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
@@ -265,7 +301,9 @@ def _kind_and_number(name: str | torch.device) -> tuple[Kind, int]:
     word, colon, digits = str(name).partition(":")
     kind = KINDS.get(word)
     if kind is None or (colon and not (kind.numbered and digits.isdecimal() and len(digits) < 4)):
-        known = ", ".join(f"{kind.name}, {kind.name}:N" if kind.numbered else kind.name for kind in KINDS.values())
+        known = ", ".join(
+            f"{kind.name}, {kind.name}:N" if kind.numbered or kind.is_shared else kind.name for kind in KINDS.values()
+        )
         raise ValueError(f"give one of auto, {known}{meant(word, ('auto', *KINDS))}")
     return kind, int(digits or 0)
 

@@ -145,6 +145,10 @@ class Format:
     tags_alpha: bool = False
     """Whether players look for Matroska's AlphaMode before they show alpha."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return the fields as another process can be sent them."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
+
     @property
     def asked_by(self) -> str:
         """The name that the user asks for it by, in any of its forms; `name` is the form's own."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ class Kind:
     """Its outputs and options."""
     is_slow: bool = False
     """Whether the network is slow, so that its mattes are kept inside a segment."""
+    tells_of_reuse: bool = True
+    """Whether a run says what it goes on from; of several clips at once, none does."""
+    needs: str = ""
+    """The package that must be installed."""
+    has_workers: bool = False
+    """Whether processes that it starts do the segments."""
     has_marks: bool = False
     """Whether a file of marks goes with it."""
 
@@ -74,8 +81,15 @@ KINDS = (
     Kind("slow, --subject", words=("--to", "matte", "--subject", "largest"), is_slow=True),
     Kind("photo", "photo", ("--to", "png")),
     Kind("picture folder", "series", ("--to", "png,prores")),
-    Kind("two clips, --jobs 2", "clips", ("--to", "prores", "--jobs", "2", "--report", "none")),
+    Kind("two clips, --jobs 2", "clips", ("--to", "prores", "--jobs", "2", "--report", "none"), tells_of_reuse=False),
+    Kind("two workers", words=("--to", "prores,png", "--device", "cpu:2"), has_workers=True),
+    Kind("Ray", words=("--to", "prores", "--engine", "ray", "--device", "cpu", "--workers", "2"), needs="ray"),
 )
+
+
+def kinds() -> list[Kind]:
+    """Return the kinds for which all is installed."""
+    return [kind for kind in KINDS if not kind.needs or find_spec(kind.needs)]
 
 
 @dataclass

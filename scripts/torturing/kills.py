@@ -18,11 +18,11 @@ from pathlib import Path
 
 from torturing.children import Ending, endings
 from torturing.jobs import (
-    KINDS,
     Job,
     contents,
     differences,
     finished_segments,
+    kinds,
     kept_inside,
     save_network,
     told_of_reuse,
@@ -47,9 +47,15 @@ class Death:
     """Before the writing step of this number, counted from 0."""
     after: float = 0.0
     """Seconds behind it: so that it comes at any moment of a job, however fast the machine is just then."""
+    is_workers: bool = False
+    """Whether it comes to one of the workers alone."""
 
     def come(self) -> None:
         """Let it come, to this process and to all that it has started."""
+        if self.is_workers:
+            for worker in _workers()[:1]:
+                os.kill(worker, self.signal)
+            return
         if not self.after:
             os.kill(os.getpid(), self.signal)
             return
@@ -79,6 +85,12 @@ def deaths(steps: int, turn: int, rng: random.Random) -> tuple[Death, ...]:
     return ((at_moment,), (at_moment,), (at_step,), (at_moment, at_step))[turn % 4]
 
 
+def _workers() -> list[int]:
+    """Return the workers of this process."""
+    children = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
+    return [int(pid) for pids in children for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
     """Kill a new job in one way after another, run it to its end, and compare."""
     out = job.folder / f"kill{number}"
@@ -89,7 +101,7 @@ def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
     ending = job.start(out).wait()
     if ending.code != 0:
         faults.append(f"run again: exit {ending.code}: {ending.last_line}")
-    elif segments and not told_of_reuse(ending):
+    elif segments and job.kind.tells_of_reuse and not told_of_reuse(ending):
         faults.append(f"{segments} segments were finished, and the next run used none")
     faults += differences(contents(out), job.whole, whole=True)
     return Killed(
@@ -102,7 +114,7 @@ def die(job: Job, number: int, ways: Sequence[Death]) -> Killed:
 
 def _kill(job: Job, out: Path, death: Death) -> list[str]:
     ending = job.start(out, strike=(death.step, death.come)).wait()
-    ways = {-death.signal, 0} if death.signal == signal.SIGKILL else {_STOPPED, 0}
+    ways = {0} if death.is_workers else {-death.signal, 0} if death.signal == signal.SIGKILL else {_STOPPED, 0}
     if death.signal != signal.SIGKILL and not ending.told:  # before the program has said what a signal does
         ways.add(-death.signal)
     faults = [] if ending.code in ways else [f"killed: exit {ending.code}: {ending.last_line}"]
@@ -113,6 +125,7 @@ def _kill(job: Job, out: Path, death: Death) -> list[str]:
 
 def _named(job: Job, death: Death) -> str:
     name = signal.Signals(death.signal).name
+    name += " to a worker" if death.is_workers else ""
     when = f"{1000 * death.after:.0f} ms after" if death.after else "before"
     return f"{name} {when} {job.steps[death.step]} ({death.step + 1}/{len(job.steps)})"
 
@@ -123,14 +136,17 @@ def kill(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> Non
     if not missing:
         return
     network = save_network(folder / "network")
-    jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(KINDS)]
+    jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(kinds())]
     for index in sorted({number % len(jobs) for number in missing}):
         jobs[index].prepare()
 
     def works() -> Iterator[tuple[int, Callable[[], object]]]:
         for number in missing:
             job = jobs[number % len(jobs)]
-            ways = deaths(len(job.steps), number // len(jobs), random.Random(f"{seed} {number}"))
+            rng, turn = random.Random(f"{seed} {number}"), number // len(jobs)
+            ways = deaths(len(job.steps), turn, rng)
+            if job.kind.has_workers and turn % 2:
+                ways = (Death(signal.SIGKILL, rng.randrange(len(job.steps)), is_workers=True),)
             yield number, partial(_tell, job, number, ways)
 
     for number, ending in endings(works(), _LIMIT):

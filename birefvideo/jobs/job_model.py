@@ -1,0 +1,71 @@
+"""The model of a job: a network in this process, or the workers of several devices."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from birefvideo.errors import OptionError, named
+from birefvideo.jobs.crew import Crew
+from birefvideo.jobs.engine_wish import EngineWish
+from birefvideo.jobs.engines import JobModel
+from birefvideo.jobs.hands import Hands
+from birefvideo.jobs.loaded_model import LastModel, loaded_model
+from birefvideo.jobs.on_ray import RayHands
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.processes import Processes
+from birefvideo.matting.devices import device_names
+
+
+class JobModels:
+    """Loads models for one job after another, and keeps the last; a context manager, which ends what it has started.
+
+    Args:
+        wish: where their workers are; None: on this machine.
+    """
+
+    def __init__(self, wish: EngineWish | None = None) -> None:
+        self._wish = wish or EngineWish()
+        self._one = LastModel()
+        self._crew: Crew[Any] | None = None
+
+    def __enter__(self) -> JobModels:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def __call__(self, options: Options) -> JobModel:
+        """Return the model that options hold, or the one that they name, on the devices that they name.
+
+        Raises:
+            BirefvideoError: as `LoadedModel`; or a network in memory is to run in several processes.
+        """
+        on_ray = self._wish.engine == "ray"
+        is_shared = on_ray or len(device_names(options.device)) > 1
+        if not isinstance(options.model, str):
+            if is_shared:
+                wish = named("engine", "ray") if on_ray else f"{named('device')} {options.device}"
+                raise OptionError(
+                    f"a network in memory is in one process, and {wish} asks for others: save it with save_pretrained, "
+                    "and name that folder"
+                )
+            return loaded_model(options)
+        if not is_shared:
+            return self._one(options)
+        if self._crew is None or self._crew.options != options:
+            self._end()
+            self._crew = Crew(options, self._makers(options))
+        return self._crew
+
+    def _makers(self, options: Options) -> Hands[Any]:
+        if self._wish.engine == "ray":
+            return RayHands(options, self._wish.address, self._wish.workers)
+        return Processes(options)
+
+    def _end(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+        self._crew = None

@@ -1,0 +1,30 @@
+"""Where the pieces of a job lie in its folder: for its owner, and for workers in other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from birefvideo.jobs.folder_files import DIRECTION
+from birefvideo.jobs.kept_mattes import SUFFIX
+from birefvideo.jobs.plan import Segment, Target
+
+
+class PartPlaces:
+    """Names the files of a job's folder, which is `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
+        """Return the media file of one segment and output; another name while it is being written."""
+        name = f"part_{segment.number:05d}_{target.format.name}"
+        return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
+
+    def mattes(self, segment: Segment) -> Path:
+        """Return where the mattes of a segment are kept while it is computed."""
+        return self.path / f"part_{segment.number:05d}{SUFFIX}"
+
+    @property
+    def direction(self) -> Path:
+        """Where a directed job keeps the masks of its frames."""
+        return self.path / DIRECTION

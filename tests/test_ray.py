@@ -1,0 +1,87 @@
+"""The Ray engine: what it says without a cluster, and that no byte depends on a node that is lost."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import birefvideo
+from birefvideo.errors import DeviceError, OptionError
+from birefvideo.jobs import plan
+
+GetClip = Callable[[str], Path]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "line"),
+    [
+        ({"engine": "dask"}, "engine is 'dask': give local or ray"),
+        ({"address": "auto"}, "address is for engine='ray': add it, or leave address out"),
+        ({"workers": 2}, "workers is for engine='ray': add it"),
+        ({"engine": "ray", "workers": 0}, "workers is 0: give a number from 1 to 10000"),
+    ],
+)
+def test_wishes_that_do_not_go_with_an_engine_are_refused(clip: GetClip, wishes: dict[str, Any], line: str) -> None:
+    with pytest.raises(OptionError, match=line):
+        birefvideo.matte(clip("plain"), **wishes)
+
+
+def test_without_ray_a_line_says_how_to_get_it(copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(OptionError, match=r"needs Ray, which is not installed: pip install 'birefvideo\[ray\]'"):
+        birefvideo.matte(copy("plain"), model=str(network), engine="ray")
+
+
+def test_an_address_that_does_not_answer_is_told_at_once(copy: GetClip, network: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DeviceError, match=f"no Ray cluster answers at {address}"):
+            birefvideo.matte(copy("plain"), model=str(network), engine="ray", address=address)
+    with pytest.raises(OptionError, match="give auto, local, or HOST:PORT"):
+        birefvideo.matte(copy("plain"), model=str(network), engine="ray", address="ray://head:10001")
+
+
+@pytest.mark.slow
+def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
+    clip: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 24))
+    source = Path(shutil.copy(clip("short_gops"), tmp_path / "take.mp4"))
+    wishes: dict[str, Any] = {"model": str(network), "to": ["prores", "green"], "device": "cpu"}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        whole = birefvideo.matte(source, tmp_path / "whole", **wishes)
+        nodes = [cluster.add_node(num_cpus=1)]
+        cluster.wait_for_nodes()
+
+        def lose(at: birefvideo.FrameProgress) -> None:
+            if at.frame >= 4 and nodes:
+                cluster.remove_node(nodes.pop(), allow_graceful=False)
+
+        made = birefvideo.matte(
+            source, tmp_path, engine="ray", address=cluster.address, workers=2, progress=lose, **wishes
+        )
+    finally:
+        torch.set_num_threads(threads)
+        cluster.shutdown()
+    assert not nodes
+    assert [path.read_bytes() for path in made.outputs] == [path.read_bytes() for path in whole.outputs]
+    assert made.device == "ray, 2 × cpu"
+    assert any("was lost" in line for line in made.warnings)

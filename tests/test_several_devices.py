@@ -1,0 +1,249 @@
+"""Jobs on several devices: who does which segment, what becomes of those that die, and that no byte depends on it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import birefvideo
+from birefvideo.errors import CancelledError, DeviceError, InputError, OptionError
+from birefvideo.frames import Span
+from birefvideo.jobs import plan
+from birefvideo.jobs.deal import Deal
+from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.engines import Work
+from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready
+from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
+from birefvideo.jobs.options import Options
+from birefvideo.jobs.pace import shared_frames
+from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.plan import Segment, Target
+from birefvideo.jobs.run import planned
+from birefvideo.jobs.write_parts import WriteParts
+from birefvideo.matting.predict import PredictReport
+from birefvideo.media.format_table import get_format
+from birefvideo.media.reading.probe import probe
+from birefvideo.pipeline import SegmentReport
+
+GetClip = Callable[[str], Path]
+SEGMENTS = [Segment(number, Span()) for number in range(6)]
+WORK: Any = None  # these workers do not look at it
+
+
+class Player:
+    """A worker that answers what it was told to, each time it gets a segment; then it does its segments well."""
+
+    def __init__(self, name: str, *script: Sequence[Answer], slow: int = 0) -> None:
+        self.name, self.script, self.slow = name, deque(script), slow
+        self.did: list[int] = []
+        self.answers: deque[Answer | None] = deque()
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        raise NotImplementedError
+
+    def begin(self, work: Work, number: int) -> None:
+        self.answers.append(Ready(number))
+
+    def do(self, number: int) -> None:
+        self.did.append(number)
+        well = (Frames(2), *[None] * self.slow, Done(SegmentReport(pts=[number]), PredictReport(self.name, "float32")))
+        self.answers.extend(self.script.popleft() if self.script else well)
+
+
+class Players:
+    """Hears players in turn."""
+
+    count, beside, place = 2, 2, "here"
+
+    def start(self, number: int) -> Player:
+        raise NotImplementedError
+
+    def wait(self, hands: Sequence[Player]) -> Iterator[tuple[Player, Answer]]:
+        assert any(hand.answers for hand in hands), "waits for ever"
+        for hand in list(hands):
+            answer = hand.answers.popleft() if hand.answers else None
+            if answer is not None:
+                yield hand, answer
+
+    def is_alive(self, hand: Player) -> bool:
+        return True
+
+    def end(self, hands: Sequence[Player]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Counts:
+    """Stands for a Meter."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, int] = {}
+
+    def frame(self, segment: int) -> None:
+        self.of[segment] = self.of.get(segment, 0) + 1
+
+    def lost(self, segment: int) -> None:
+        self.of.pop(segment, None)
+
+
+def dealt(*players: Player) -> SimpleNamespace:
+    meter: Any = Counts()
+    told: list[str] = []
+    deal = Deal(Players(), list(players), meter, told.append)
+    reports = {segment.number: report for segment, report in deal.done(WORK, SEGMENTS)}
+    return SimpleNamespace(reports=reports, told=told, frames=meter.of)
+
+
+def test_whoever_is_free_takes_the_next_segment() -> None:
+    quick, slow = Player("a"), Player("b", slow=12)
+    found = dealt(quick, slow)
+    assert sorted(found.reports) == [0, 1, 2, 3, 4, 5]
+    assert len(slow.did) == 1
+    assert found.frames == dict.fromkeys(range(6), 2)
+
+
+def test_the_segment_of_a_worker_that_dies_is_the_next_of_another() -> None:
+    dies = Player("a", (Frames(1), Lost("was ended by SIGKILL")))
+    other = Player("b")
+    found = dealt(dies, other)
+    assert other.did == [1, 0, 2, 3, 4, 5]
+    assert sorted(found.reports) == [0, 1, 2, 3, 4, 5]
+    assert found.frames == dict.fromkeys(range(6), 2), "the frames that are lost do not count"
+    assert found.told == ["the worker on a was ended by SIGKILL: others do its segment"]
+
+
+def test_where_all_workers_die_the_job_fails_in_one_line() -> None:
+    with pytest.raises(DeviceError, match=r"no worker is left: the one on b ended with exit code 1; the same command"):
+        dealt(Player("a", [Lost("was ended by SIGKILL")]), Player("b", [Lost("ended with exit code 1")]))
+
+
+def test_an_error_of_a_segment_is_the_error_of_the_job() -> None:
+    other = Player("b", slow=12)
+    with pytest.raises(InputError, match="is damaged"):
+        dealt(Player("a", [Failed(InputError("clip.mp4 is damaged"))]), other)
+    assert other.did == [1], "nobody tries it again"
+
+
+def test_an_answer_to_the_last_work_is_none_to_this_one() -> None:
+    late = Player("a")
+    late.answers.append(Ready(-1))  # it was loading its network while others did all of it
+    assert sorted(dealt(late, Player("b")).reports) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_short_clip_is_shared_out_and_a_long_one_is_not_cut_finer() -> None:
+    assert shared_frames(None, 240, 1) is None
+    assert shared_frames(None, 240, 4) == 60
+    assert shared_frames(48, 240, 2) == 48
+    assert shared_frames(None, 20, 4) == 12, "a piece is worth its begin"
+    assert shared_frames(96, 0, 4) == 96, "how long it is nobody says"
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda clip, net: birefvideo.Session(net, device="cpu:2"), "several share jobs that make files: give 'cpu'"),
+        (lambda clip, net: birefvideo.mattes(clip, model=net, device="cpu:2"), "give 'cpu', or call birefvideo.matte"),
+        (lambda clip, net: birefvideo.load_model(net, "cpu:3"), "device is 'cpu:3'"),
+        (lambda clip, net: birefvideo.matte(clip, model=birefvideo.load_model(net), device="cpu:2"), "save_pretrained"),
+        (
+            lambda clip, net: birefvideo.matte(clip, model=birefvideo.Session(net), device="cpu:2"),
+            "the session was made",
+        ),
+    ],
+)
+def test_what_runs_in_one_process_refuses_several_devices(
+    copy: GetClip, network: Path, call: Callable[[Path, str], object], line: str
+) -> None:
+    with pytest.raises(OptionError, match=line):
+        call(copy("plain"), str(network))
+
+
+def test_memory_is_asked_for_all_processes(clip: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = probe(clip("plain"))
+    monkeypatch.setattr("birefvideo.memory.free_memory", lambda: 2 << 30)
+    LoadedModel(Options(model=str(network), device="cpu:2")).check_fits(info)
+    with pytest.raises(OptionError, match=r"100 processes at 64×32 take about 44.1 GB .* choose fewer with device"):
+        LoadedModel(Options(model=str(network), device="cpu:100")).check_fits(info)
+
+
+def test_a_segment_is_begun_anew_over_what_a_lost_worker_has_left(copy: GetClip, network: Path, tmp_path: Path) -> None:
+    options = Options(model=str(network), device="cpu")
+    targets = [Target(get_format(name), tmp_path / f"clip{get_format(name).suffix}") for name in ("png", "matte")]
+    made, model = planned(copy("plain"), targets, options, Delivery(), loaded_model)
+    made.folder.mkdir()
+    do = WriteParts(made, None).begun(model.predictor(1))
+    places = PartPlaces(made.folder)
+    seen: list[int] = []
+
+    def stop() -> None:
+        seen.append(1)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        do(made.segments[0], stop)
+    png = places.part(made.segments[0], targets[0], finished=False)
+    assert 0 < len(list(png.glob("*.png"))) < 12
+    do(made.segments[0], lambda: None)
+    assert len(list(png.glob("*.png"))) == 12
+
+
+def parts_of(paths: Sequence[Path]) -> list[bytes]:
+    return [b"".join(p.read_bytes() for p in sorted(path.glob("*.png"))) or path.read_bytes() for path in paths]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bytes_of_one_though_they_are_stopped_and_one_is_killed(
+    clip: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SEGMENT_SECONDS", Fraction(1, 6))
+    monkeypatch.setattr(plan, "SHORTEST_TAIL", Fraction(1, 24))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    source = Path(shutil.copy(clip("short_gops"), tmp_path / "take.mp4"))
+    wishes: dict[str, Any] = {"model": str(network), "to": ["prores", "green"], "people": 1}
+    try:
+        whole = birefvideo.matte(source, tmp_path / "whole", device="cpu", **wishes)
+        seen: list[birefvideo.FrameProgress] = []
+
+        def stop(at: birefvideo.FrameProgress) -> bool:
+            seen.append(at)
+            return len(seen) < 15
+
+        with pytest.raises(CancelledError):
+            birefvideo.matte(source, tmp_path, device="cpu:2", progress=stop, **wishes)
+        deadline = time.monotonic() + 5
+        while multiprocessing.active_children() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert multiprocessing.active_children() == []
+        assert len({at.segment for at in seen}) > 2
+
+        killed: list[int] = []
+
+        def kill(at: birefvideo.FrameProgress) -> None:
+            if at.frame >= 20 and not killed:
+                killed.append(multiprocessing.active_children()[0].pid or 0)
+                os.kill(killed[0], getattr(signal, "SIGKILL", signal.SIGTERM))
+
+        made = birefvideo.matte(source, tmp_path, device="cpu:2", progress=kill, **wishes)
+    finally:
+        torch.set_num_threads(threads)
+    assert multiprocessing.active_children() == []
+    assert parts_of(made.outputs) == parts_of(whole.outputs)
+    assert made.reused > 0, "what was finished is used"
+    assert made.device == "cpu:2"
+    assert any("the worker on cpu, number" in line and "was ended by SIGKILL" in line for line in made.warnings)
