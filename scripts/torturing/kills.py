@@ -22,8 +22,8 @@ from torturing.jobs import (
     contents,
     differences,
     finished_segments,
-    kinds,
     kept_inside,
+    kinds,
     save_network,
     told_of_reuse,
 )
