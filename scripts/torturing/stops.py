@@ -53,8 +53,8 @@ def stop_early(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) 
         ledger.add(Found(PART, number, how, "find" if fault else "ended", fault, f"{ending.seconds:.0f} s"))
 
 
-def stops(clips: list[Path], network: Path, count: int, rng: random.Random) -> None:
-    """Stop every reader of clips after a few frames, in turn, while PyTorch's threads are there."""
+def stops(clips: list[Path], network: Path | None, count: int, rng: random.Random) -> None:
+    """Stop every reader of clips after a few frames, and with a network jobs too, while PyTorch's threads are there."""
     torch.set_num_threads(2)
     torch.randn(256, 256) @ torch.randn(256, 256)
     torch.nn.functional.conv2d(torch.randn(1, 3, 64, 64), torch.randn(8, 3, 3, 3))
@@ -62,10 +62,10 @@ def stops(clips: list[Path], network: Path, count: int, rng: random.Random) -> N
         clip, after = rng.choice(clips), rng.randrange(1, 6)
         print(f"{number}: {clip.name} after {after} frames", flush=True)
         kind = number % 8
-        if kind == 0:
+        if kind == 0 and network is not None:
             with closing(birefvideo.mattes(clip, model=str(network))) as mattes:
                 list(islice(mattes, after))
-        elif kind == 4:
+        elif kind == 4 and network is not None:
             _cancel(clip, network, after)
         elif kind in (1, 5):
             with closing(read_finished_output(clip, get_format("prores")).pictures()) as pictures:
