@@ -81,7 +81,7 @@ def test_whatever_is_no_error_of_ours_is_a_find() -> None:
     assert ended("from birefvideo.errors import InputError; raise InputError('one line')") == ""
     assert ended("from birefvideo.errors import InputError; raise InputError('two\\nlines')") == "more than one line"
     assert ended("raise KeyError('what')") == "KeyError: 'what'"
-    assert ended("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == "ended by signal 11"
+    assert ended("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") == "ended by signal 9"
     assert ended("import time; time.sleep(60)", limit=0.1).startswith("still at it")
     assert spoilt.fault_of(Ending(0, "", 1.0, 2_100_000_000)) == "took 2.1 GB"
 
