@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from birefvideo.errors import OutputError
+
 TEMPORARY = ".birefvideo-tmp"
 """Ending of a file that is being written: a kill may leave one, and nobody else makes such a name."""
 
@@ -85,8 +87,16 @@ def sync(path: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of the files in a folder."""
-    return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    """Return the bytes of a file, or of the files in a folder.
+
+    Raises:
+        OutputError: it is gone.
+    """
+    try:
+        return sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path} was moved or removed meanwhile ({reason}): run the same command again") from error
 
 
 def is_plain_folder(path: Path) -> bool:

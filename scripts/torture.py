@@ -1,125 +1,81 @@
-"""Spoil files of every kind that birefvideo reads, and look what happens; exit code 1 on a find.
+"""Torture birefvideo, and look what happens; exit code 1 on a find. What is done is not done again.
 
-A find is whatever ends in anything but a result or a BirefvideoError: another exception, a crash, more than TIMEOUT
-seconds or MEMORY bytes. Each case runs in a process of its own. Prints a table; files that were finds are kept.
-With --kills, a job is killed instead, at moments and at steps that write, and run again: see torturing/kills.py.
+Parts: media (spoilt ones, probed and decoded), jobs (of spoilt media), texts (spoilt receipts, manifests, weights,
+options), kills (jobs killed and run again), disks (full, taken away, closed), memory (long clips, many jobs), stops
+(decoding that ends early). A find is whatever ends in anything but what must be: another exception than a
+BirefvideoError, a crash, a hang, more than 2 GB, other bytes, something left over. Files that were finds are kept. A
+run that was stopped goes on with the same command, unless the package has changed since.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import random
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
-from itertools import cycle
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
+os.environ.setdefault("SVT_LOG", "0")
 
 import av.logging  # noqa: E402
+from torturing.disks import trouble  # noqa: E402
 from torturing.kills import kill  # noqa: E402
-from torturing.runs import Run, runs  # noqa: E402
+from torturing.ledger import Ledger  # noqa: E402
+from torturing.memory import remember  # noqa: E402
+from torturing.spoilt import spoil_clips, spoil_jobs, spoil_texts  # noqa: E402
+from torturing.stops import stop_early  # noqa: E402
 
-from birefvideo.errors import BirefvideoError  # noqa: E402
-
-TIMEOUT = 20
-"""Seconds that a case may take."""
-MEMORY = 2_000_000_000
-"""Bytes that a case may take, the program's own included."""
-_BORNE, _REFUSED, _FIND = 0, 10, 11
+PARTS: dict[str, tuple[Callable[[Ledger, int, int, Path, Path], None], int]] = {
+    "media": (spoil_clips, 2000),
+    "jobs": (spoil_jobs, 150),
+    "texts": (spoil_texts, 400),
+    "kills": (kill, 50),
+    "disks": (trouble, 36),
+    "stops": (stop_early, 200),
+    "memory": (remember, 4),
+}
+"""Each part, and how many cases it has."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long to go on, all runs together")
-    parser.add_argument("--seed", type=int, default=0, help="another one gives other files")
-    parser.add_argument("--kills", type=int, default=0, help="instead kill a job in so many ways and run it again")
-    parser.add_argument("--only", default="", help="only the runs whose name holds this")
-    parser.add_argument("--keep", type=Path, default=Path("torture"), help="where files that were finds go")
+    parser.add_argument("--parts", default=",".join(PARTS), help="which of them, in this order")
+    parser.add_argument("--cases", type=int, help="how many of each, instead of its own number")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other cases")
+    parser.add_argument(
+        "--keep", type=Path, default=Path("torture"), help="where results, and files that were finds, go"
+    )
     arguments = parser.parse_args()
     av.logging.set_level(av.logging.PANIC)
-    if arguments.kills:
+    ledger = Ledger(arguments.keep, arguments.seed)
+    parts = arguments.parts.split(",")
+    for part in parts:
+        torture, count = PARTS[part]
+        started = time.monotonic()
         with tempfile.TemporaryDirectory() as scratch:
-            return int(kill(arguments.kills, arguments.seed, arguments.keep, Path(scratch)))
-    rng = random.Random(arguments.seed)
-    counts: dict[str, Counter[int]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        chosen = [run for run in runs(Path(scratch)) if arguments.only in run.name]
-        end = time.monotonic() + arguments.seconds
-        for run in cycle(chosen):
-            if time.monotonic() > end and len(counts) == len(chosen):
-                break
-            spoilt = run.spoil(run.seed, rng)
-            outcome = case(run, spoilt)
-            counts.setdefault(run.name, Counter())[outcome] += 1
-            if outcome == _FIND:
-                arguments.keep.mkdir(parents=True, exist_ok=True)
-                kept = (
-                    arguments.keep / f"{run.name.replace(' ', '_')}-{sum(counts[run.name].values())}-{run.place.name}"
-                )
-                kept.write_bytes(spoilt)
-                print(f"  the file is kept as {kept}")
-    print(f"{'run':24} {'cases':>6} {'borne':>6} {'refused':>8} {'finds':>6}")
-    for name, outcomes in counts.items():
-        borne, refused, finds = outcomes[_BORNE], outcomes[_REFUSED], outcomes[_FIND]
-        print(f"{name:24} {sum(outcomes.values()):6} {borne:6} {refused:8} {finds:6}")
-    return int(any(outcomes[_FIND] for outcomes in counts.values()))
+            torture(ledger, arguments.cases or count, arguments.seed, Path(scratch), arguments.keep)
+        print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
+    return int(print_table(ledger, parts))
 
 
-def case(run: Run, spoilt: bytes) -> int:
-    """Give one spoilt file to what reads it, in a process of its own; return how that ended."""
-    import resource  # which Windows lacks, as it lacks fork
-
-    run.place.write_bytes(spoilt)
-    sys.stdout.flush()
-    held = _peak(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # which the child's own peak begins with
-    child = os.fork()
-    if child == 0:
-        os._exit(_outcome(run))
-    end = time.monotonic() + TIMEOUT
-    while True:
-        done, status, usage = os.wait4(child, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            print(f"{run.name}: still at it after {TIMEOUT} s")
-            return _FIND
-        time.sleep(0.002)
-    if os.WIFSIGNALED(status):
-        print(f"{run.name}: ended by signal {os.WTERMSIG(status)}")
-        return _FIND
-    taken = _peak(usage.ru_maxrss) - held
-    if taken > MEMORY:
-        print(f"{run.name}: took {taken / 1e9:.1f} GB")
-        return _FIND
-    return os.WEXITSTATUS(status)
-
-
-def _peak(maxrss: int) -> int:
-    """Return the most bytes that a process held, of what the system says."""
-    return maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _outcome(run: Run) -> int:
-    try:
-        run.read()
-    except BirefvideoError as error:
-        if "\n" not in error.for_terminal():
-            return _REFUSED
-        print(f"{run.name}: more than one line: {error}", flush=True)
-        return _FIND
-    except BaseException:
-        print(f"{run.name}:\n{traceback.format_exc(limit=-4)}", flush=True)
-        return _FIND
-    return _BORNE
+def print_table(ledger: Ledger, parts: list[str]) -> bool:
+    """Print what became of the cases of each part, then each find; return whether there was one."""
+    print(f"\n{'part':8} {'cases':>5} {'finds':>5}  ended")
+    for part in parts:
+        found = ledger.of(part)
+        ends = ", ".join(f"{count} {end}" for end, count in Counter(one.ended for one in found).most_common())
+        print(f"{part:8} {len(found):5} {sum(bool(one.fault) for one in found):5}  {ends}")
+    for one in (one for part in parts for one in ledger.of(part)):
+        if one.fault:
+            print(f"FIND {one.part} {one.number}, {one.how}: {one.fault}")
+        elif one.part in ("kills", "disks", "memory"):
+            print(f"{one.part:8} {one.number:5}  {one.how}: {one.ended}{f' ({one.facts})' if one.facts else ''}")
+    return any(one.fault for part in parts for one in ledger.of(part))
 
 
 if __name__ == "__main__":

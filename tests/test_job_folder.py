@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from birefvideo import own_files
+from birefvideo.cli import app
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
 from birefvideo.jobs.check_targets import check_targets
@@ -416,3 +418,23 @@ def test_a_file_that_a_user_puts_in_the_place_of_an_output_is_not_taken_for_one(
     with JobFolder(plan) as folder:
         deliver(folder, plan)
     assert mine.read_bytes() == b"frames"
+
+
+def test_an_output_that_is_removed_when_the_job_has_just_ended_is_told_in_one_line(
+    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = copy("plain")
+    output, plain = source.with_name("plain_matte.mp4"), JobFolder.rename
+
+    def rename(folder: JobFolder, *arguments: object) -> None:
+        plain(folder, *arguments)  # type: ignore[arg-type]
+        output.unlink()
+
+    words = ["matte", str(source), "--to", "matte", "--model", str(network), "--end", "0.2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(JobFolder, "rename", rename)
+        ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 1
+    why = "was moved or removed meanwhile (No such file or directory): run the same command again"
+    assert ended.output.splitlines()[-1] == f"birefvideo: {output} {why}"
+    assert CliRunner().invoke(app, words).exit_code == 0 and output.exists()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import struct
+import sys
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +18,7 @@ import torch
 from clips import write_clip
 from conftest import GetClip
 
+import birefvideo
 from birefvideo import memory
 from birefvideo.errors import BirefvideoError, InputError, ModelError, OptionError
 from birefvideo.family.checkpoints import find, load
@@ -176,3 +181,46 @@ def test_the_control_group_of_a_container_counts(tmp_path: Path, monkeypatch: py
     (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 50000\n")
     monkeypatch.setattr(memory, "_CGROUPS", (("", str(tmp_path), "memory.max", "memory.current", "inactive_file"),))
     assert memory._of_cgroup() in (650_000, None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems say nothing of what is resident")
+def test_memory_between_pieces_in_use_goes_back_to_the_system() -> None:
+    pieces = [bytearray(64 << 10) for _ in range(600)]
+    for piece in pieces:
+        piece[::4096] = bytes(b"x" * len(piece[::4096]))
+    del pieces[1::2], pieces[:-1]
+    before = resident()
+    memory.return_memory()
+    assert before - resident() > 20 << 20
+    assert len(pieces) == 1
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def media_objects() -> Counter[str]:
+    """How many decoders, encoders, files, frames and the like there are, whether or not anyone can reach them."""
+    kinds = [type(one) for one in gc.get_objects()]
+    homes = ("av.", "birefvideo.media", "birefvideo.frames", "birefvideo.pipeline", "birefvideo.prefetch")
+    return Counter(f"{kind.__module__}.{kind.__name__}" for kind in kinds if str(kind.__module__).startswith(homes))
+
+
+def test_a_job_leaves_nothing_that_only_the_garbage_collector_would_find(copy: GetClip, network: Path) -> None:
+    source = copy("plain")
+
+    def job(name: str) -> None:
+        out = f"{source.with_name(name)}{os.sep}"
+        birefvideo.matte(source, out, ["prores", "green"], model=str(network), end="0.2", subject="largest")
+
+    job("first")  # what is made once stays
+    gc.collect()
+    gc.disable()
+    try:
+        before = media_objects()
+        job("second")
+        left = media_objects() - before
+    finally:
+        gc.enable()
+    by_pyav = ("av.video.frame.VideoFrame", "av.sidedata.sidedata.SideDataContainer", "av.sidedata.sidedata.SideData")
+    assert left <= Counter(by_pyav)  # the first picture of a clip and its side data, which hold one another

@@ -9,6 +9,7 @@ from birefvideo.jobs.engines import Engine, Work
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.progress import Meter
 from birefvideo.jobs.result import Progress
+from birefvideo.memory import return_memory
 from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport
 
@@ -39,6 +40,7 @@ def run_segments(work: Work, folder: JobFolder, engine: Engine, progress: Progre
             with writing(folder.path):
                 folder.finish(segment, report)
             reports[segment.number] = report
+            return_memory()
     if not any(report.pts for report in reports.values()):
         times = f"{named('start')} and {named('end')}"
         raise InputError(f"{plan.source.path} has no frame between the times asked for: check {times}")

@@ -14,6 +14,7 @@ from birefvideo.jobs.manifest import MANIFEST
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Plan
 from birefvideo.matting.predict import Predictor
+from birefvideo.memory import return_memory
 
 _MUST_AGREE = ("weights", "geometry", "size", "device", "dtype", "threads", "form")
 """Settings that decide bytes, and that a worker resolves for itself."""
@@ -80,4 +81,6 @@ class Worker:
         """
         assert self._work is not None
         plan, predictor, do = self._work
-        return Done(do(plan.segments[number], on_frame), predictor.report)
+        report = do(plan.segments[number], on_frame)
+        return_memory()
+        return Done(report, predictor.report)

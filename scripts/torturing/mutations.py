@@ -1,4 +1,4 @@
-"""Ways to spoil a file: bytes of a header, values of JSON, words of an option."""
+"""Ways to spoil a file: its bytes, its blocks, its head, values of JSON, words of an option."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import copy
 import json
 import random
 from typing import Any
+
+from torturing.structure import spoil_structure
 
 _NUMBERS = (0, 1, -1, 2, 255, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**64 - 1)
 _WORDS = ("", "x", "1/0", "0/1", "-1/25", "1e999999999", "9" * 5000, "NaN", "%999999999d", "%d%d", "%s", "../x", "a\0b")
@@ -38,6 +40,42 @@ def spoil_bytes(data: bytes, rng: random.Random) -> bytes:
         else:
             del changed[rng.randrange(len(changed)) :]
     return bytes(changed)
+
+
+def spoil_media(data: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Return a media file with bytes, blocks, its head or its structure spoilt; `other` is one to take parts from."""
+    kind = rng.randrange(8)
+    if kind == 0:
+        return spoil_blocks(data, rng)
+    if kind == 1:
+        return spliced(data, other, rng)
+    if kind == 2:
+        return data + rng.choice((bytes(1 << 20), rng.randbytes(1 << 16), data, other, data * 8))
+    if kind < 6 and (changed := spoil_structure(data, rng, other)) != data:
+        return changed if rng.random() < 0.7 else spoil_structure(changed, rng, other)
+    return spoil_bytes(data, rng)
+
+
+def spoil_blocks(data: bytes, rng: random.Random) -> bytes:
+    """Return bytes with a few blocks zeroed, exchanged or filled with noise, as a failing disk does."""
+    size = rng.choice((16, 64, 512, 4096))
+    blocks = [data[at : at + size] for at in range(0, len(data), size)]
+    for _ in range(rng.choice((1, 2, 8, 64))):
+        one, two = rng.randrange(len(blocks)), rng.randrange(len(blocks))
+        kind = rng.randrange(3)
+        if kind == 0:
+            blocks[one] = bytes(len(blocks[one]))
+        elif kind == 1:
+            blocks[one], blocks[two] = blocks[two], blocks[one]
+        else:
+            blocks[one] = rng.randbytes(len(blocks[one]))
+    return b"".join(blocks)
+
+
+def spliced(data: bytes, other: bytes, rng: random.Random) -> bytes:
+    """Return the head of one file before the rest of another."""
+    cut = rng.randrange(1, min(len(data), rng.choice((32, _HEAD, 4096, len(data)))) + 1)
+    return data[:cut] + other[rng.choice((cut, rng.randrange(len(other)))) :]
 
 
 def spoil_json(text: bytes, rng: random.Random) -> bytes:

@@ -1,6 +1,7 @@
 """The runs of scripts/torture.py: a sound file of each kind, how it is spoilt, and what then reads it.
 
-A run's `read` may raise a BirefvideoError, or bear the file. To add one, add a function to `runs`.
+A run's `read` may raise a BirefvideoError, or bear the file. Media are in `media_runs`; to add a run of another
+kind, add a function to `runs`.
 """
 
 from __future__ import annotations
@@ -8,18 +9,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import cast
 
-import av
 import torch
-from clips import CLIPS, HEIGHT, WIDTH, picture, yuv_frame
+from clips import CLIPS
 from huggingface_hub import constants
 from safetensors.torch import save
 
@@ -28,41 +24,21 @@ from birefvideo.family.locks import lock_path
 from birefvideo.family.variants import VARIANTS
 from birefvideo.frames import Span
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.limits import check_pictures_fit
 from birefvideo.jobs.manifest import fingerprints
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import (
     Plan,
-    as_asked,
     job_folder,
     plan_segments,
     plan_targets,
-    trimmed_span,
     with_earlier_batch,
 )
 from birefvideo.jobs.receipt import claims_of, merged, read, receipt_path, still_the_same
 from birefvideo.media.format_table import get_format
-from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
-from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.sequence_json import SIDECAR, is_sequence
 from birefvideo.media.verification.verify_later import prove
-from birefvideo.scoring.read_mattes import open_mattes
 from torturing.mutations import spoil_bytes, spoil_json, spoil_text
-
-_FRAMES = 6  # of each clip that are read
-
-_CLIPS = (
-    *("plain", "vfr_mkv", "transport_stream", "raw_h264", "avi", "webm", "open_gop_hevc", "rotated_90", "wide_pixels"),
-    *("interlaced_mpeg2", "with_alpha", "packed_rgb", "two_audio", "with_cover", "twelve_bit", "interlaced_prores"),
-)
-
-
-_PICTURES = (
-    *(("png", "png", "rgb24"), ("jpg", "mjpeg", "yuvj420p"), ("tif", "tiff", "rgb24"), ("webp", "libwebp", "yuva420p")),
-    *(("gif", "gif", "rgb8"), ("exr", "exr", "gbrpf32le"), ("bmp", "bmp", "bgr24"), ("dpx", "dpx", "rgb24")),
-)
-"""Ending, encoder and pixel format of pictures."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +58,7 @@ class Run:
 
 
 def runs(folder: Path) -> Iterator[Run]:
-    """Yield all runs; what they need besides lies in `folder`."""
-    yield from _media(folder)
+    """Yield all runs but those of media; what they need besides lies in `folder`."""
     yield from _texts(folder)
     yield from _outputs(folder)
     yield from _sidecar(folder)
@@ -92,47 +67,6 @@ def runs(folder: Path) -> Iterator[Run]:
     yield from _config(folder)
     yield from _weights(folder)
     yield from _lock(folder)
-
-
-def _media(folder: Path) -> Iterator[Run]:
-    for name in _CLIPS:
-        sound = CLIPS[name](folder)
-        place = folder / f"spoilt_{sound.name}"
-        yield Run(f"clip {name}", sound.read_bytes(), place, spoil_bytes, partial(_read_clip, place))
-    sound = CLIPS["with_alpha"](folder)
-    place = folder / f"matte_{sound.name}"
-    yield Run("matte", sound.read_bytes(), place, spoil_bytes, partial(_read_mattes, place))
-    for suffix, codec, pix_fmt in _PICTURES:
-        place = folder / f"spoilt.{suffix}"
-        yield Run(f"picture {suffix}", _picture(codec, pix_fmt), place, spoil_bytes, partial(_read_clip, place))
-    for number, text in enumerate((b"#EXTM3U\n#EXTINF:2,\nplain.mp4\n", b"ffconcat version 1.0\nfile plain.mp4\n")):
-        place = folder / f"list{number}.mp4"
-        yield Run(f"playlist {number}", text, place, spoil_bytes, partial(_read_clip, place))
-
-
-def _picture(codec: str, pix_fmt: str) -> bytes:
-    encoder = cast(av.VideoCodecContext, av.CodecContext.create(codec, "w"))
-    encoder.width, encoder.height = WIDTH, HEIGHT
-    encoder.pix_fmt, encoder.time_base = pix_fmt, Fraction(1, 25)
-    packets = [*encoder.encode(yuv_frame(picture(0), pix_fmt, None)), *encoder.encode(None)]
-    return b"".join(bytes(packet) for packet in packets)
-
-
-def _read_clip(path: Path) -> None:
-    info = as_asked(probe(path), Options())
-    read_metadata(info)
-    check_pictures_fit(info)
-    span = trimmed_span(info, None, None)
-    segments = plan_segments(info, span)
-    if len(segments) > 1000:
-        raise AssertionError(f"{len(segments)} segments of {path.stat().st_size} bytes")
-    for part in (span, segments[-1].span, Span(info.start + 1, None)):
-        with closing(read_frames(info, part, context=2)) as frames:
-            list(islice(frames, _FRAMES))
-
-
-def _read_mattes(path: Path) -> None:
-    list(islice(open_mattes(path).mattes(), _FRAMES))
 
 
 def _texts(folder: Path) -> Iterator[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -30,7 +31,7 @@ class Encoders:
             self._free.put(encoder)
         # One of several holds nothing back; one alone may, and is asked for it at the end.
         self._alone = encoders[0] if len(encoders) == 1 else None
-        self._workers = Workers(self._encode_one, len(encoders))
+        self._workers = Workers(partial(_encode_one, self._free), len(encoders))  # our own method would keep us alive
 
     def encode(self, picture: av.VideoFrame | None) -> Iterator[Packet[VideoStream]]:
         """Take a picture, or None at the end, and yield the packets that are done.
@@ -47,9 +48,10 @@ class Encoders:
         """Wait for the pictures being worked on; no thread is left."""
         self._workers.close()
 
-    def _encode_one(self, picture: av.VideoFrame) -> list[Packet[VideoStream]]:
-        encoder = self._free.get()
-        try:
-            return encoder.encode(picture)
-        finally:
-            self._free.put(encoder)
+
+def _encode_one(free: SimpleQueue[Encoder], picture: av.VideoFrame) -> list[Packet[VideoStream]]:
+    encoder = free.get()
+    try:
+        return encoder.encode(picture)
+    finally:
+        free.put(encoder)
