@@ -181,6 +181,7 @@ def _joined(address: str | None) -> tuple[Any, bool]:
         DeviceError: the cluster does not answer.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
     except ImportError as error:
@@ -198,7 +199,9 @@ def _joined(address: str | None) -> tuple[Any, bool]:
             else:
                 ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise DeviceError(f"Ray does not answer: {_first_line(error)}") from error
+            raise DeviceError(
+                f"Ray does not answer: {_first_line(error)}; a cluster that asks for a token wants RAY_AUTH_MODE=token"
+            ) from error
     return ray, True
 
 
