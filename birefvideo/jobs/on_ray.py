@@ -181,7 +181,6 @@ def _joined(address: str | None) -> tuple[Any, bool]:
         DeviceError: the cluster does not answer.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
     except ImportError as error:
