@@ -20,6 +20,7 @@ from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.elsewhere import fetch_unless_film, run_anywhere
 from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.job_model import JobModels
 from birefvideo.jobs.limits import check_pictures_fit
@@ -29,13 +30,13 @@ from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
 from birefvideo.jobs.progress import OnFrame, on_frame
 from birefvideo.jobs.result import Progress, Result
-from birefvideo.jobs.run import run
 from birefvideo.matting.devices import find_device
 from birefvideo.matting.forks import about_to_compute
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
 from birefvideo.pipeline import matted_frames, spill_light
+from birefvideo.remote.places import is_url, job_of, out_place, place_of
 
 if TYPE_CHECKING:
     import torch
@@ -70,8 +71,10 @@ def matte(
     """Matte one clip into files, as `birefvideo matte` does.
 
     Args:
-        source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'.
-        out: the file or folder to write; None: beside the source.
+        source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'; or the
+            URL of a video or picture.
+        out: the file or folder to write, or the URL of one; None: beside the source. What goes to URLs is named in
+            `Result.urls`.
         to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green, or of a picture
             png.
         options: the options to start from; None: the defaults.
@@ -100,8 +103,10 @@ def matte(
     wish, told = EngineWish(engine, address, workers), on_frame(progress)
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
-    path = possible_path(source)
-    targets = plan_targets(path, None if out is None else possible_path(out), names, chosen)
+    path = place_of(source, job_of(out)) if is_url(source) else possible_path(source)
+    where = None if out is None else out_place(out) if is_url(out) else possible_path(out)
+    fetch_unless_film(path)
+    targets = plan_targets(path, where, names, chosen, into=is_url(out) and out.endswith("/"))
     callbacks = Progress(frame=told) if told else None
     delivery = Delivery(
         receipts=receipts,
@@ -112,7 +117,9 @@ def matte(
         keep_cache=keep_cache,
     )
     with JobModels(wish) as load:
-        result = run(path, targets, chosen, delivery, load=load, progress=callbacks)
+        result = run_anywhere(path, targets, chosen, delivery, load=load, progress=callbacks)
+    if result.urls:
+        result = replace(result, outputs=(), receipts=(), review=None, timelines=())
     idle = without_effect(chosen, [target.format for target in targets], choices)
     return replace(result, warnings=[with_arguments(warning) for warning in (*idle, *result.warnings)])
 

@@ -91,7 +91,7 @@ def address(name: str) -> str:
         return ""
     if (found[1] or "").lower() == "file":
         return "is an address, not a file's name; leave out what stands before its path"
-    return "is an address on the network, where birefvideo never looks; download it first and name the file"
+    return "is an address on the network, where only `matte` looks, for its clips; download it first and name the file"
 
 
 def nearest_file(path: Path) -> Path | None:

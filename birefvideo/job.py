@@ -15,6 +15,7 @@ from birefvideo.hints import possible_path
 from birefvideo.jobs.delivery import MatteArguments
 from birefvideo.jobs.progress import FrameProgress, cancelled, on_frame
 from birefvideo.jobs.result import Result
+from birefvideo.remote.places import shown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,13 +57,15 @@ class Job:
 
     def __repr__(self) -> str:
         state = "done" if self.done else "running" if self._thread else "not started"
-        return f"Job({str(self._source)!r}, {state})"
+        return f"Job({shown(str(self._source))!r}, {state})"
 
     def start(self) -> Job:
         """Begin, unless it has begun; return the job itself."""
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"birefvideo {Path(self._source).name}")
+                self._thread = threading.Thread(
+                    target=self._run, name=f"birefvideo {Path(shown(str(self._source))).name}"
+                )
                 self._future.set_running_or_notify_cancel()
                 self._thread.start()
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -103,6 +104,25 @@ def is_plain_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def give_second_name(source: Path, target: Path) -> None:
+    """Have a new name lead to a file, or to the files of a folder, too; on file systems that cannot, copy them.
+
+    Raises:
+        OSError: the name is taken, or the disk refuses.
+    """
+    if is_plain_folder(source):
+        target.mkdir()
+        for file in source.iterdir():
+            give_second_name(file, target / file.name)
+        return
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def make_folders(path: Path) -> list[Path]:

@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, find_chromium  # noqa: E402
 
-from birefvideo.cli.folders import VIDEO_SUFFIXES  # noqa: E402
+from birefvideo.media.endings import VIDEO_SUFFIXES  # noqa: E402
 from birefvideo.media.format_table import FORMATS, get_format  # noqa: E402
 from birefvideo.media.reading.alpha import alpha_of  # noqa: E402
 from birefvideo.media.verification.finished_output import read_finished_output  # noqa: E402

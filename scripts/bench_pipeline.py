@@ -7,10 +7,10 @@
 
 CLIP (default: samples/talking_head.mp4) is scaled to --size and looped. The bound is max(pace of the slowest stage,
 CPU-seconds of all stages / cores): what no pipeline on this machine can beat by much. The pace of a stage is its CPU
-time divided by the threads that share its frames, or its wall time where that is less; an output's thread composes its
-pictures too, so that its pace is that of both. Stages and whole alternate in
-every round, medians are printed. --free-network takes mattes that were computed before. --memory also runs `birefvideo
-matte` in processes of their own on 20 s and on 5 min (Linux only).
+time divided by the threads that share its frames, or its wall time where that is less. An encoder's wall time is that
+of its output, pictures being composed beside it. Stages and whole alternate in every round, medians are printed.
+--free-network takes mattes that were computed before. --memory also runs `birefvideo matte` in processes of their own
+on 20 s and on 5 min (Linux only).
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ SHARED_THERE = SHARED | {
     "encode prores": thread_count(ENCODERS_LEAST, CORES),
 }
 """The same on that machine."""
-TOGETHER = {"smoothing and the foreground": ("smooth", "foreground")} | {
-    f"the {name} output": (f"compose {name}", f"encode {name}") for name in FORMATS
-}
+TOGETHER = {"smoothing and the foreground": ("smooth", "foreground")}
 """Stages of which the same threads do one after the other."""
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "talking_head.mp4"
 
@@ -164,7 +162,7 @@ def stages_alone(info: VideoInfo, span: Span, matter: Matter, folder: Path) -> d
         writer = open_writer(folder / f"alone_{name}.mov", get_format(name), info, EncodeSettings())
         both = timed(partial(write_all, writer, frames))
         costs[f"compose {name}"] = compose
-        costs[f"encode {name}"] = Cost(both.wall - compose.wall, both.cpu - compose.cpu)
+        costs[f"encode {name}"] = Cost(both.wall, both.cpu - compose.cpu)
     return costs
 
 

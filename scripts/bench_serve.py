@@ -1,19 +1,23 @@
 """Measure `birefvideo serve`: its overhead over the command, status under many pollers, memory in an upload, kills.
 
-    python scripts/bench_serve.py CLIP [--end 2] [--kills 20] [--pollers 50] [--upload-mb 1000]
+    python scripts/bench_serve.py CLIP [--only overhead|pollers|upload|kills] [--end 2] [--runs 3] [--kills 20]
+                                       [--pollers 50] [--upload-mb 1000]
 
-Needs the extra birefvideo[serve], and Linux for the memory.
+It prints a row of a table for each. Needs the extra birefvideo[serve], and Linux for the memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +36,53 @@ class Server:
     def stop(self, *, kill: bool = False) -> None:
         (self.process.kill if kill else self.process.terminate)()
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     @property
-    def peak_memory(self) -> int:
-        """Peak resident kilobytes so far."""
+    def peak_memory(self) -> float:
+        """Peak resident megabytes so far."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+    def client(self, connections: int = 10) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=connections)
+        return httpx.AsyncClient(base_url=self.at, timeout=120, limits=limits)
+
+
+class Poller:
+    """A connection that asks again and again, and takes next to no time of the machine that is measured."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def to(cls, host: str, port: int) -> Poller:
+        return cls(*await asyncio.open_connection(host, port))
+
+    async def get(self, path: str) -> bytes:
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        assert head.startswith(b"http/1.1 200"), head
+        length = int(head.partition(b"content-length:")[2].split(maxsplit=1)[0])
+        return await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder, "data"))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def row(what: str, found: str) -> None:
+    print(f"| {what} | {found} |", flush=True)
 
 
 async def send(client: httpx.AsyncClient, clip: Path, end: str) -> str:
@@ -56,89 +101,135 @@ async def ended(client: httpx.AsyncClient, key: str) -> dict[str, Any]:
         await asyncio.sleep(0.1)
 
 
-async def overhead(client: httpx.AsyncClient, clip: Path, end: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["matte", "--json", "--to=green", f"--end={end}", f"--out={folder}/", str(clip)]
-        alone, served = [], []
-        await ended(client, await send(client, clip, "0.1"))  # starts the helper
-        for _ in range(3):
+def command(clip: Path, end: str, folder: Path) -> str:
+    """Run the command as a job does; return the hash of what it makes."""
+    words = ["matte", "--json", "--to=green", f"--end={end}", f"--out={folder}/", str(clip), "--overwrite"]
+    subprocess.run([sys.executable, "-m", "birefvideo", *words], check=True, stdout=subprocess.DEVNULL)
+    (made,) = folder.glob("*.mp4")
+    return sha256(made.read_bytes()).hexdigest()
+
+
+async def hash_of(client: httpx.AsyncClient, job: dict[str, Any]) -> str:
+    """Return the hash of a job's first output."""
+    return sha256((await client.get(job["outputs"][0]["url"])).content).hexdigest()
+
+
+async def overhead(arguments: argparse.Namespace) -> None:
+    clip, end, alone, served = arguments.clip, arguments.end, [], []
+    async with serving() as server, server.client() as client:
+        with tempfile.TemporaryDirectory() as folder:
+            await ended(client, await send(client, clip, "0.1"))  # starts the helper
+            for _ in range(arguments.runs):
+                started = time.perf_counter()
+                await asyncio.to_thread(command, clip, end, Path(folder))
+                alone.append(time.perf_counter() - started)
+                started = time.perf_counter()
+                await ended(client, await send(client, clip, end))
+                served.append(time.perf_counter() - started)
+    more = 100 * (min(served) / min(alone) - 1)
+    row(f"one job, best of {arguments.runs}", f"command {min(alone):.2f} s, served {min(served):.2f} s: {more:+.1f} %")
+
+
+async def pollers(arguments: argparse.Namespace) -> None:
+    async with serving() as server, server.client(arguments.pollers + 10) as client:
+        await ended(client, await send(client, arguments.clip, "0.1"))  # starts the helper
+        quiet, busy, times = [], [], list[float]()
+        for _ in range(arguments.runs):
             started = time.perf_counter()
-            again = [sys.executable, "-m", "birefvideo", *words, "--overwrite"]
-            subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
-            alone.append(time.perf_counter() - started)
+            await ended(client, await send(client, arguments.clip, arguments.end))
+            quiet.append(time.perf_counter() - started)
             started = time.perf_counter()
-            await ended(client, await send(client, clip, end))
-            served.append(time.perf_counter() - started)
-    print(f"command {min(alone):.2f} s, served {min(served):.2f} s: {100 * (min(served) / min(alone) - 1):+.1f} %")
+            await polled(client, arguments, times)
+            busy.append(time.perf_counter() - started)
+    p99 = 1000 * sorted(times)[int(0.99 * len(times))]
+    slower = 100 * (min(busy) / min(quiet) - 1)
+    row(f"{arguments.pollers} clients that ask twice a second", f"{len(times)} answers, p99 {p99:.1f} ms")
+    row("the job meanwhile", f"alone {min(quiet):.2f} s, polled {min(busy):.2f} s: {slower:+.1f} %")
 
 
-async def polled(client: httpx.AsyncClient, clip: Path, end: str, pollers: int) -> None:
-    started = time.perf_counter()
-    await ended(client, await send(client, clip, end))
-    quiet = time.perf_counter() - started
-    key, times, is_over = await send(client, clip, end), list[float](), False
+async def polled(client: httpx.AsyncClient, arguments: argparse.Namespace, times: list[float]) -> None:
+    """Run a job while many ask how it is; add the seconds of each answer to `times`."""
+    key, is_over = await send(client, arguments.clip, arguments.end), False
 
-    async def poll() -> None:
+    async def poll(first: float) -> None:
+        poller = await Poller.to(client.base_url.host, client.base_url.port or 80)
+        await asyncio.sleep(first)
         while not is_over:
             asked = time.perf_counter()
-            await client.get(f"/v1/jobs/{key}")
+            await poller.get(f"/v1/jobs/{key}")
             times.append(time.perf_counter() - asked)
             await asyncio.sleep(0.5)
+        poller.close()
 
-    started = time.perf_counter()
-    tasks = [asyncio.create_task(poll()) for _ in range(pollers)]
+    count = arguments.pollers
+    tasks = [asyncio.create_task(poll(0.5 * number / count)) for number in range(count)]
     await ended(client, key)
-    busy, is_over = time.perf_counter() - started, True
+    is_over = True
     await asyncio.gather(*tasks)
-    p99 = sorted(times)[int(0.99 * len(times))]
-    print(f"{pollers} pollers, {len(times)} answers: p99 {1000 * p99:.1f} ms; job {100 * (busy / quiet - 1):+.1f} %")
 
 
-async def upload(client: httpx.AsyncClient, server: Server, megabytes: int) -> None:
+async def upload(arguments: argparse.Namespace) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(megabytes):
+        for _ in range(arguments.upload_mb):
             yield bytes(1 << 20)
 
-    before, started = server.peak_memory, time.perf_counter()
-    answer = await client.post("/v1/uploads?name=x.mp4", content=chunks(), headers={"Content-Type": "video/mp4"})
-    grown = (server.peak_memory - before) / 1024
-    print(
-        f"{megabytes} MB in {time.perf_counter() - started:.1f} s, answer {answer.status_code} (it is no clip); "
-        f"peak memory {server.peak_memory / 1024:.0f} MB, {grown:+.0f} MB"
-    )
+    async with serving() as server, server.client() as client:
+        await client.get("/v1/health")
+        before, started = server.peak_memory, time.perf_counter()
+        raw = {"content-type": "video/mp4"}
+        answer = await client.post("/v1/uploads?name=x.mp4", content=chunks(), headers=raw)
+        seconds, after = time.perf_counter() - started, server.peak_memory
+    assert answer.status_code == 422, answer.text  # zeros are no clip
+    row(f"{arguments.upload_mb} MB sent", f"{seconds:.1f} s; peak memory {before:.0f} MB before, {after:.0f} MB after")
 
 
-async def killed(data: Path, clip: Path, end: str, kills: int) -> None:
-    server = Server(data)
-    async with httpx.AsyncClient(base_url=server.at, timeout=120) as client:
-        key = await send(client, clip, end)
-    for number in range(kills):
-        await asyncio.sleep(0.5 + 0.37 * number % 5)
-        server.stop(kill=True)
+async def kills(arguments: argparse.Namespace) -> None:
+    """Kill the server again and again while it works off three jobs; compare what they make with the command's."""
+    clip, chance = arguments.clip, random.Random(0)
+    ends = [arguments.end, str(float(arguments.end) / 2), arguments.end]
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
         server = Server(data)
-    async with httpx.AsyncClient(base_url=server.at, timeout=120) as client:
-        job = await ended(client, key)
-    server.stop()
-    print(f"{kills} kills: {job['status']}, {job['progress']['done']} of {job['progress']['total']} frames")
+        async with server.client() as client:
+            keys = [await send(client, clip, end) for end in ends]
+        in_job = 0
+        for _ in range(arguments.kills):
+            await asyncio.sleep(chance.uniform(0.3, arguments.longest))
+            async with server.client() as client:
+                in_job += any([(await client.get(f"/v1/jobs/{key}")).json()["status"] == "running" for key in keys])
+            server.stop(kill=True)
+            server = Server(data)
+        async with server.client() as client:
+            made = [await hash_of(client, await ended(client, key)) for key in keys]
+        server.stop()
+        wanted = {end: command(clip, end, Path(folder, end)) for end in set(ends)}
+    same = sum(one == wanted[end] for one, end in zip(made, ends, strict=True))
+    row(f"{arguments.kills} kills, {in_job} in mid-job", f"{same} of {len(keys)} jobs give the command's bytes")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
+    "overhead": overhead,
+    "pollers": pollers,
+    "upload": upload,
+    "kills": kills,
+}
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder, "data"))
-        limits = httpx.Limits(max_connections=arguments.pollers + 10)
-        async with httpx.AsyncClient(base_url=server.at, timeout=120, limits=limits) as client:
-            await upload(client, server, arguments.upload_mb)
-            await overhead(client, arguments.clip, arguments.end)
-            await polled(client, arguments.clip, arguments.end, arguments.pollers)
-        server.stop()
-        await killed(Path(folder, "killed"), arguments.clip, arguments.end, arguments.kills)
+    row("what", "found")
+    row("---", "---")
+    for name in [arguments.only] if arguments.only else PARTS:
+        await PARTS[name](arguments)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--end", default="2")
+    parser.add_argument("--only", choices=sorted(PARTS))
+    parser.add_argument("--end", default="2", help="seconds of the clip")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each kind, of which the fastest counts")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--longest", type=float, default=5.0, help="seconds between two kills at most")
     parser.add_argument("--pollers", type=int, default=50)
     parser.add_argument("--upload-mb", type=int, default=1000)
     asyncio.run(main(parser.parse_args()))

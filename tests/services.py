@@ -106,14 +106,25 @@ def client(module: str, script: str, *words: str, **environment: str) -> Any:
     return json.loads(done.stdout)
 
 
+class Told(dict[str, Any]):
+    """What a webhook was told."""
+
+    def __init__(self, raw: bytes, headers: dict[str, str]) -> None:
+        super().__init__(json.loads(raw))
+        self.raw = raw
+        self.headers = headers
+        """By their names in small letters."""
+
+
 @contextmanager
-def listening() -> Iterator[tuple[str, list[Any]]]:
+def listening() -> Iterator[tuple[str, list[Told]]]:
     """An address that takes webhooks, and what has come."""
-    come: list[Any] = []
+    come: list[Told] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            come.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            come.append(Told(self.rfile.read(int(headers["content-length"])), headers))
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

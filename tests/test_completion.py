@@ -84,3 +84,11 @@ def test_a_clip_without_a_command_suggests_matte(
     Path("clips").mkdir()
     result = CliRunner().invoke(app, words, prog_name="birefvideo")
     assert result.exit_code == 2 and f"(did you mean '{meant}'?)" in result.stderr
+
+
+@pytest.mark.parametrize("words", ["birefvideo nothing cl", "birefvideo matte -- '' cl", "birefvideo verify '' cl"])
+def test_a_wrong_line_prints_nothing_when_it_is_completed(words: str) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": "2", "_TYPER_COMPLETE_ARGS": words}
+    for shell in ("bash", *SHELLS):
+        asked |= {"_BIREFVIDEO_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        assert CliRunner().invoke(app, env=asked, prog_name="birefvideo").stderr == ""

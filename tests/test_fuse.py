@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -13,8 +15,10 @@ import torch.nn.functional as F
 from test_network import fill
 from torch import Tensor, nn
 
-from birefvideo.network import fast_decoder, folding
+from birefvideo.network import fast_conv, fast_decoder, folding
 from birefvideo.network.birefnet import BiRefNet, Geometry, resize
+from birefvideo.network.convnet import CONV_SIZES, ConvNet
+from birefvideo.network.fast_conv import FastConvNet, FusedConv
 from birefvideo.network.fuse import fuse, resized_through
 
 LITE = Geometry("swin_v1_t")
@@ -134,6 +138,34 @@ def test_context_blocks_are_kept_as_they_are() -> None:
     with torch.inference_mode():
         for expected, result in zip(model.bb(image), cast(Any, fused).bb(image), strict=True):
             assert (result - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(16, 32, 2), (40, 40, 1)])
+def test_convolutions_with_what_follows_fused_in_give_the_same_bits(inputs: int, outputs: int, stride: int) -> None:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1).requires_grad_(False)
+    x = noise(1, inputs, 40, 56).contiguous(memory_format=torch.channels_last)
+    fused = FusedConv(copy.deepcopy(conv))
+    with torch.inference_mode():
+        for image in (x, x[:, :, 3:]):  # the weight is laid out for the first size
+            plain = conv(image)
+            other = noise(*plain.shape)
+            assert torch.equal(fused(image), F.relu(plain))
+            assert torch.equal(fused.added(other, image), F.relu(other + plain))
+        assert torch.equal(copy.deepcopy(fused)(x), fused(x))
+        assert torch.equal(fused.double()(x.double()), F.relu(conv.double()(x.double())))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN has nothing to fuse with")
+@pytest.mark.skipif(fast_conv._FUSED is None, reason="torch without oneDNN has nothing to fuse with")
+def test_a_backbone_is_one_step_for_each_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = MagicMock(wraps=fast_conv._FUSED)
+    monkeypatch.setattr(fast_conv, "_FUSED", steps)
+    monkeypatch.setattr(nn.Conv2d, "forward", None)
+    fused = FastConvNet(ConvNet(CONV_SIZES["conv_t"]).eval().requires_grad_(False))
+    with torch.inference_mode():
+        fused(noise(1, 3, 320, 384))
+    assert steps.call_count == 1 + 4 + 8
+    assert steps.binary.call_count == 8
 
 
 @pytest.mark.parametrize(

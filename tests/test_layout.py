@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "paths": {"errors", "own_files"},
     "own_files": set(),
+    "remote": {"errors", "json_files", "own_files", "paths"},
     "colour": {"errors"},
     "frames": {"colour", "rgb", "timeline", "errors"},
     "rgb": {"colour", "planes"},
@@ -37,16 +38,16 @@ MAY_IMPORT = {
     "scoring": {"media", *BASE},
     "advice": {"media", "family", "matting", *BASE},
     "editing": {"media", *BASE},
-    "jobs": {"editing", "directing", "advice", "pipeline", "media", "family", "matting", *BASE},
+    "jobs": {"remote", "editing", "directing", "advice", "pipeline", "media", "family", "matting", *BASE},
     "comparison": {"editing", "jobs", "advice", "pipeline", "media", "family", "matting", *BASE},
-    "api": {"editing", "jobs", "pipeline", "media", "family", "matting", "network", *BASE},
+    "api": {"remote", "editing", "jobs", "pipeline", "media", "family", "matting", "network", *BASE},
     "session": {"api", "jobs", "family", "matting", *BASE},
-    "job": {"api", "jobs", *BASE},
+    "job": {"remote", "api", "jobs", *BASE},
     "birefvideo": {"session", "job", "api", "comparison", "advice", "jobs", "family", *BASE},
     "with_parent": set(),
     "serve": {"birefvideo", "with_parent", "session", "jobs", "family", "media", "matting", *BASE},
     "cli": {"birefvideo", "comparison", "advice", "scoring", "jobs", "pipeline", "media", "family", "matting", *BASE}
-    | {"serve", "with_parent", "editing"},
+    | {"serve", "with_parent", "editing", "remote"},
     "__main__": {"cli"},
 }
 

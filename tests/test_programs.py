@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 import birefvideo
 from birefvideo.cli import app
 from birefvideo.comparison.outlook import outlook
-from birefvideo.errors import OutputError
+from birefvideo.errors import InputError, OutputError
 from birefvideo.jobs import disk, plan
 from birefvideo.jobs.arguments import JobArguments
 from birefvideo.jobs.delivery import Delivery, MatteArguments
@@ -108,6 +108,16 @@ class TestEvents:
         result = invoke(copy("plain"), "--model", network, "--to", "matte", "--json")
         assert [e["done"] for e in events_of(result.stdout) if e["event"] == "frame"] == [1, 12]
 
+    @pytest.mark.parametrize("inputs", [("bad.mp4",), ("none.mp4",)])
+    def test_an_error_that_is_debugged_is_told_too(
+        self, inputs: tuple[str, ...], tmp_path: Path, network: Path
+    ) -> None:
+        (tmp_path / "bad.mp4").write_bytes(b"no video")
+        result = invoke(*[tmp_path / name for name in inputs], "--model", network, "--json", "--debug")
+        (failed,) = events_of(result.stdout)
+        assert (failed["event"], failed["error"], failed["exit_code"]) == ("failed", "InputError", 1)
+        assert isinstance(result.exception, InputError) and failed["message"] == str(result.exception)
+
     def test_a_stopped_input_says_so(
         self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch, short_segments: None
     ) -> None:
@@ -123,6 +133,24 @@ class TestEvents:
         assert (result.exit_code, last["event"], last["error"], last["exit_code"]) == (130, "failed", "Stopped", 130)
         events = events_of(invoke(source, "--model", network, "--to", "matte", "--json").stdout)
         assert [e["done"] for e in events if e["event"] == "frame"] == [12] and events[-1]["computed"] == 0
+
+    def test_every_input_has_one_last_event_also_where_several_run_or_one_is_not_there(
+        self, copy: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = copy("plain")
+        other, gone = Path(shutil.copy(one, tmp_path / "other.mp4")), tmp_path / "gone.mp4"
+        (tmp_path / "list").write_text(f"{one}\n{gone}\n{other}\n")
+        both = threading.Barrier(2)
+
+        def stop(*_: object) -> None:
+            both.wait(30)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("birefvideo.jobs.run.join", stop)
+        result = invoke("--files-from", tmp_path / "list", "--jobs", 2, "--json", "--model", network, "--to", "matte")
+        last = {e["input"]: e["error"] for e in events_of(result.stdout) if e["event"] in ("failed", "finished")}
+        assert last == {str(gone): "InputError", str(one): "Stopped", str(other): "Stopped"}
+        assert result.exit_code == 130 and result.stderr.count("stopped;") == 1
 
     def test_a_reader_that_is_gone_stops_no_job(self, copy: GetClip, network: Path) -> None:
         source = copy("plain")

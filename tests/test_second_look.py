@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,12 +16,15 @@ import torch
 from predictors import predictor_of
 from torch import nn
 
+from birefvideo.directing.holds import Holds
+from birefvideo.directing.marks import Marks
 from birefvideo.directing.masks import Masks
 from birefvideo.frames import Alpha, AlphaFrame, Frame, Span, Still
 from birefvideo.jobs.doubts import Doubt, doubt_lines, find_doubts
+from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_remove
 from birefvideo.matting.flicker import Curve
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.second_look import APART, UNSURE, KeptLooks, Look, SecondLook, compare
+from birefvideo.matting.second_look import APART, UNSURE, KeptLooks, Look, SecondLook, compare, settled
 from birefvideo.matting.smoother import NoSmoother
 from birefvideo.media.reading.decode import DecodeReport
 from birefvideo.media.reading.probe import probe
@@ -170,12 +174,37 @@ def test_a_picture_is_told_as_one(clip: Callable[[str], Path]) -> None:
 
 def test_what_a_mark_has_decided_is_no_longer_in_doubt() -> None:
     before = [Look(0, 0.05, 0.3, place=(0.9, 0.1)), Look(24, 0.05, 0.3, place=(0.2, 0.8))]
-    frame = cast(AlphaFrame, SimpleNamespace(alpha=drawn(BODY), core=True))
     removed = np.full((18, 32), 255, np.uint8)
     removed[:6, 24:] = 0
     cases = ((Masks(stays=removed), [True, False]), (Masks(added=removed), [False, True]), (Masks(), [False, False]))
-    for masks, settled in cases:
-        kept = KeptLooks(before, lambda look, masks=masks: masks.decide(look.place))  # type: ignore[misc]
-        assert len(list(kept.compared([frame] * 25))) == 25
-        assert [look.unsure == 0 for look in kept.looks] == settled
-        assert all(look.subject == pytest.approx(drawn(BODY).mean(), abs=1e-3) for look in kept.looks)
+    for masks, wanted in cases:
+        found = settled(before, lambda _, place, masks=masks: masks.decide(place))  # type: ignore[misc]
+        assert [look.unsure == 0 for look in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("marks", "wanted"),
+    [
+        (parse_remove("80%,0%,100%,20%"), [True, False]),
+        (parse_keep("0%,60%,40%,100%@0.5-2"), [False, True]),
+        (parse_keep("0%,60%,40%,100%@0-0.5"), [False, False]),
+        (parse_garbage("0%,20%,100%,100%"), [True, False]),
+        (None, [False, False]),
+    ],
+    ids=["removed", "kept", "kept at another time", "outside of the garbage box", "nothing"],
+)
+def test_a_plain_area_settles_a_doubt_too(marks: Marks | None, wanted: list[bool]) -> None:
+    before = [Look(0, 0.05, 0.3, place=(0.9, 0.1)), Look(24, 0.05, 0.3, place=(0.2, 0.8), apart=0.02)]
+    placed = (marks or Marks()).placed(480, 270, Fraction(0), None)
+    holds = Holds(placed, time_base=Fraction(1, 24))
+    found = settled(before, lambda frame, place: holds.decide(frame, place, (270, 480)))
+    assert [look.unsure == 0 for look in found] == wanted
+    assert [look.apart for look in found] == [0, 0.02]
+
+
+def test_earlier_looks_are_brought_up_to_what_is_left() -> None:
+    frame = cast(AlphaFrame, SimpleNamespace(alpha=drawn(BODY), core=True))
+    kept = KeptLooks([Look(0, 0.05, 0.3), Look(24, 0.05, 0.3)])
+    assert len(list(kept.compared([frame] * 25))) == 25
+    assert [(look.frame, look.unsure) for look in kept.looks] == [(0, 0.05), (24, 0.05)]
+    assert all(look.subject == pytest.approx(drawn(BODY).mean(), abs=1e-3) for look in kept.looks)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from studios import run, stand_in, studio_at
 
 from birefvideo.errors import OptionError
-from birefvideo.serve import fetch
+from birefvideo.serve import bodies, fetch
 from birefvideo.serve.api import Api
 from birefvideo.serve.names import clean_name
 from birefvideo.serve.openapi import description
@@ -116,6 +116,38 @@ def test_a_damaged_form_is_refused_and_nothing_of_it_stays(
         assert not _files(data)
 
     run(data, use)
+
+
+def test_forms_without_end_and_clients_that_fall_silent_are_refused(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_SILENCE", 0.05)
+    head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"; y="'
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield head
+        while True:
+            yield b"y" * 1000
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield head[:20]
+        await asyncio.sleep(5)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = await client.post("/v1/jobs", content=endless(), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["kind"]) in ((413, "too_large"), (400, "bad_form"))
+        answer = await client.post("/v1/jobs", content=silent(), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (408, "too_slow")
+        plain = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await client.post("/v1/jobs", content=b"&".join([b"end=1"] * 300), headers=plain)
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (400, "bad_form")
+        two = {name: (f"{name}.mp4", bytes(1_500_000)) for name in ("video", "background")}
+        answer = await client.post("/v1/jobs", files=two)
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (413, "too_large")
+        assert not _files(data)
+
+    run(data, use, most_upload=1_600_000)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import httpx
 from studios import run, stand_in, studio_at, until
 
 from birefvideo.errors import OutputError
+from birefvideo.serve import queue
 from birefvideo.serve.data_folder import DataFolder
 from birefvideo.serve.order import Order
 from birefvideo.serve.studio import Studio
@@ -250,3 +251,57 @@ def test_an_order_survives_the_table() -> None:
     )
     assert Order.from_dict(order.as_dict()) == order
     assert order.options == {"end": "2.5", "levels": "0.05,0.9", "premultiplied": "black"}
+
+
+def test_a_job_that_cannot_be_begun_fails_and_the_next_one_runs(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_AFTER_TROUBLE", 0.05)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        slow = await _send(client, "slow.mp4")
+        await until(studio, slow["id"], lambda job: bool(job.progress))
+        bad, old, good = [await _send(client, name) for name in ("bad.mp4", "old.mp4", "good.mp4")]
+        studio.store.change_job(bad["id"], order={"options": {"marks": f"upload:{'a' * 24}"}})
+        studio.store.change_job(old["id"], order={"options": {"end": "1"}, "flags": {"once": True}})
+        shown = (await client.get("/v1/jobs")).json()["jobs"]
+        assert [job["name"] for job in shown] == ["good.mp4", "old.mp4", "bad.mp4", "slow.mp4"]
+        await client.post(f"/v1/jobs/{slow['id']}/cancel")
+        assert (await studio.wait(bad["id"], 20)).error == {
+            "kind": "failed",
+            "message": "the server could not run it (there is no upload of that id: it was deleted, has expired, or "
+            "never was): send it again",
+        }
+        assert (await studio.wait(good["id"], 20)).state == "succeeded"
+
+    run(data, use)
+    assert "start old --end=1 --once" in [
+        " ".join(word for word in line.split() if not word.startswith(("--json", "--out", "matte")))
+        for line in (data / "calls.txt").read_text().splitlines()
+    ]
+
+
+def test_a_clock_that_is_set_back_keeps_no_job_for_ever(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        future = await studio.wait((await _send(client))["id"], 20)
+        studio.store.change_job(future.id, started=future.started + 9e6, ended=future.ended + 9e6)
+        (data / "jobs" / future.id / "big").write_bytes(bytes(5000))
+        await _send(client)
+        assert future.id not in [path.name for path in (data / "jobs").iterdir()]
+
+    run(data, use, most_data=3000)
+
+
+def test_a_data_folder_that_is_gone_is_told_and_stops_nothing(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        await studio.wait((await _send(client))["id"], 20)
+        data.rename(data.with_name("gone"))
+        for path in ("/v1/uploads", "/v1/jobs"):
+            answer = await client.post(path, content=b"a clip", headers={"Content-Type": "video/mp4"})
+            assert (answer.status_code, answer.json()["error"]["kind"]) == (507, "no_disk")
+            assert str(data) not in answer.text
+        assert (await client.get("/v1/health")).status_code == 200
+        data.with_name("gone").rename(data)
+        assert (await studio.wait((await _send(client))["id"], 20)).state == "succeeded"
+
+    run(data, use)

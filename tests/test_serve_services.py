@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import re
@@ -13,6 +14,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not inst
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
 import httpx
-from services import Served, client, listening, served
+from services import Served, Told, client, listening, served
 from studios import stand_in, studio_at, until
 from websockets.sync.client import connect
 
@@ -43,6 +45,31 @@ def clip(tmp_path: Path) -> str:
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
     return _file(tmp_path, "photo.png")
+
+
+def _check_signatures(come: list[Told], secret: str) -> None:
+    """Verifies webhooks as Replicate's client does, and that it notices what is changed."""
+    from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
+
+    key = WebhookSigningSecret(key=secret)
+    ids = set()
+    for one in come:
+        Webhooks.validate(headers=one.headers, body=one.raw.decode(), secret=key, tolerance=60)
+        with pytest.raises(InvalidSignatureError):
+            Webhooks.validate(headers=one.headers, body=one.raw.decode() + " ", secret=key)
+        ids.add(one.headers["webhook-id"])
+    assert len(ids) == len({one.raw for one in come}) > 1
+
+
+def _check_fals_signature(one: Told, public: str) -> None:
+    """Verifies a webhook as fal's documentation says."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(public + "="))
+    parts = [one.headers[f"x-fal-webhook-{name}"] for name in ("request-id", "user-id", "timestamp", "signature")]
+    assert parts[0] == one["request_id"]
+    assert abs(time.time() - int(parts[2])) < 60
+    key.verify(bytes.fromhex(parts[3]), "\n".join([*parts[:3], sha256(one.raw).hexdigest()]).encode())
 
 
 def _file(folder: Path, name: str) -> str:
@@ -67,6 +94,9 @@ inputs = {"video": open(clip, "rb"), "video_output_type": "mp4", "background_col
 one = replicate.predictions.create(model="sprited/birefnet-video", input=inputs, webhook=hook, stream=True)
 found["events"] = [(event.event.value, event.data) for event in one.stream()]
 one.reload()
+bria = {"video_url": open(clip, "rb"), "output_container_and_codec": "mov_proresks", "preserve_audio": False}
+found["bria"] = replicate.run("bria/video-remove-background", input=bria)
+found["secret"] = replicate.webhooks.default.secret().key
 found["one"] = [one.id, one.status, one.output, one.model, one.progress.percentage]
 version = replicate.models.get("birefvideo/matte").latest_version
 found["with version"] = replicate.run(f"birefvideo/matte:{version.id}", input={"video": open(clip, "rb"), "to": "gif"})
@@ -101,6 +131,7 @@ def test_replicates_client_uploads_runs_streams_cancels_and_is_called_back(
         slow = _file(tmp_path, "slow.mp4")
         found = client("replicate", script, clip, slow, hook, REPLICATE_BASE_URL=server.base, REPLICATE_API_TOKEN="any")
         _until(lambda: any(one["status"] == "succeeded" and one["id"] == found["one"][0] for one in come))
+    _check_signatures(come, found["secret"])
     first, second = found["list"]
     assert [first.rpartition("/")[2], second.rpartition("/")[2]] == ["clip_alpha.webm", "clip_matte.mp4"]
     assert httpx.get(first).content == b"webm"
@@ -110,10 +141,11 @@ def test_replicates_client_uploads_runs_streams_cancels_and_is_called_back(
     assert (status, model, done) == ("succeeded", "sprited/birefnet-video", 1.0)
     assert output == f"{server.base}/files/{key}/clip_comp.mp4"
     assert server.words(key) == ["--model=auto", "--background=#ff0000", "--shrink=3", "--dtype=auto", "--to=green"]
+    assert server.words(found["bria"].split("/")[-2]) == ["--audio=none", "--to=prores"]
     assert found["with version"][0].endswith("clip_alpha.gif")
     assert found["inputs"] == ["audio", "background", "batch"]
     assert (found["while it waits"], found["cancelled"]) == ("starting", "canceled")
-    assert found["all"] == ["canceled", "succeeded", "succeeded", "succeeded"]
+    assert found["all"] == ["canceled", *["succeeded"] * 4]
     assert [status for status, _ in found["refused"]] == [400, 422, 422, 422, 404]
     assert "did you mean 'model'?" in found["refused"][0][1]
     assert "birefvideo models --download" in found["refused"][1][1]
@@ -133,6 +165,8 @@ found["logs"] = [line["message"] for line in seen[-1].logs]
 arguments = {"video_url": data, "background_color": [1, 2, 3], "seed": 7}
 handle = fal_client.submit("fal-ai/ben/v2/video", arguments, webhook_url=hook)
 found["ben"] = handle.get()
+found["bria"] = [fal_client.subscribe("bria/video/background-removal", {"video_url": data, **more})["video"]["url"]
+                 for more in ({}, {"background_color": "Transparent"})]
 found["by id"] = fal_client.result("fal-ai/ben/v2/video", handle.request_id)["seed"]
 waits = fal_client.submit(name, {"video_url": SLOW})
 waits.cancel()
@@ -152,7 +186,7 @@ print(json.dumps(found))
 def test_fals_client_submits_follows_gets_results_and_cancels_over_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: str, photo: str
 ) -> None:
-    name = "fal-ai/birefnet/v2/video"
+    name, bria = "fal-ai/birefnet/v2/video", "bria/video/background-removal"
     refused = [
         (name, {"refine_foreground": False}),
         (name, {"model": "General Use (Light)"}),
@@ -160,6 +194,9 @@ def test_fals_client_submits_follows_gets_results_and_cancels_over_tls(
         (name, {"video_quality": "low"}),
         (name, {"operating_resolution": "2304x2304"}),
         (name, {"fps": 12}),
+        (bria, {"output_container_and_codec": "webm_vp9"}),
+        (bria, {"output_container_and_codec": "mkv_h265"}),
+        (bria, {"background_color": "Transparent", "output_container_and_codec": "mp4_h264"}),
         ("fal-ai/flux", {}),
     ]
     with served(tmp_path / "data", monkeypatch, tls=True) as server, listening() as (hook, come):
@@ -176,6 +213,10 @@ def test_fals_client_submits_follows_gets_results_and_cancels_over_tls(
             job = video["url"].split("/")[-2]
             assert server.words(job) == ["--model=auto", "--to=prores-xq", "--to=matte"]
             ben = found["ben"]["video"]["url"].split("/")[-2]
+            black, clear = (server.words(url.split("/")[-2]) for url in found["bria"])
+            assert (black, clear) == (["--background=#000000", "--to=green"], ["--to=webm"])
+            (public,) = own.get(f"{server.base}/.well-known/jwks.json").json()["keys"]
+            _check_fals_signature(come[0], public["x"])
             assert server.words(ben) == ["--background=#010203", "--to=green"]
     facts = {"content_type": "video/quicktime", "file_name": "video_xq.mov", "file_size": 9, "width": 12, "height": 8}
     assert {name: video[name] for name in facts} == facts
@@ -185,9 +226,10 @@ def test_fals_client_submits_follows_gets_results_and_cancels_over_tls(
     assert found["cancelled"] == "request_cancelled"
     assert found["photo"]["image"]["url"].startswith("data:image/webp;base64,UklGR")
     assert (come[0]["status"], come[0]["payload"]["seed"]) == ("OK", 7)
-    assert [status for status, _ in found["refused"]] == [422] * 6 + [404]
+    assert [status for status, _ in found["refused"]] == [422] * 9 + [404]
     fields = [detail[0]["loc"][-1] for status, detail in found["refused"] if status == 422]
-    assert fields == ["refine_foreground", "body", "video_write_mode", "video_quality", "operating_resolution", "fps"]
+    alone = ["refine_foreground", "body", "video_write_mode", "video_quality", "operating_resolution", "fps"]
+    assert fields == [*alone, *["output_container_and_codec"] * 3]
 
 
 def test_fals_proxy_sends_what_its_client_asks_to_where_it_is_answered(server: Served, clip: str) -> None:
@@ -315,7 +357,8 @@ def test_remove_bgs_scripts_get_the_picture_itself(server: Served) -> None:
 
 def test_cogs_interface_answers_at_once_later_and_by_the_clients_own_id(server: Served, clip: str) -> None:
     video = f"data:video/mp4;base64,{'AAAA' * 10}"
-    assert httpx.get(f"{server.base}/health-check").json()["status"] == "READY"
+    places = httpx.get(f"{server.base}/", headers={"Accept": "application/json"}).json()
+    assert httpx.get(server.base + places["healthcheck_url"]).json()["status"] == "READY"
     done = httpx.post(f"{server.base}/predictions", json={"input": {"video": video, "to": "webm"}}).json()
     assert (done["status"], httpx.get(done["output"][0]).content) == ("succeeded", b"webm")
     wall = "data:image/png;base64,AAAA"

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from drawn_crossings import DrawnClip, Walker
 
+from birefvideo.directing.marked import Marked
 from birefvideo.directing.masks import Masks
+from birefvideo.directing.read_marks import parse_marks
 from birefvideo.directing.subject_lock import SubjectLock
 from birefvideo.directing.tracks import Tracks
 from birefvideo.directing.wishes import Subject
@@ -44,6 +46,7 @@ def locked(clip: DrawnClip, subject: Subject | None = None, people: int | None =
     return list(lock.masks(clip)), [with_flags(note) for note in lock.notes]
 
 
+AS_ONE = "people who touch in all frames count as one: draw a remove stroke on who is to go (--marks)"
 APART = DrawnClip([blue(lambda t: 90 + t), red(lambda t: 230 - 0.5 * t, 0.8)], 20)
 
 
@@ -113,13 +116,24 @@ def test_so_many_people_stay_and_no_others() -> None:
         masks, notes = locked(clip, people=count)
         assert wrong(clip, masks, who) < 1e-4
         assert notes == []
-    assert locked(clip, people=4)[1] == ["only 3 in this clip: --people 4 keeps all"]
+    assert locked(clip, people=4)[1] == [f"only 3 in this clip: --people 4 keeps all; {AS_ONE}"]
 
 
 def test_one_person_alone_stays_as_they_are() -> None:
     masks, notes = locked(DrawnClip([blue(lambda t: 90 + t)], 5), LEFT)
     assert all(mask.stays is None for mask in masks)
-    assert notes == ["only one subject is in this clip: --subject left keeps it"]
+    assert notes == [f"only one subject is in this clip: --subject left keeps it; {AS_ONE}"]
+
+
+def test_those_who_always_touch_are_told_as_one_and_a_remove_stroke_parts_them() -> None:
+    clip = DrawnClip([red(lambda t: 130 + 0.5 * t), blue(lambda t: 172 + 0.5 * t)], 6)
+    masks, notes = locked(clip, Subject(x=0.4, y=0.8))
+    assert all(mask.stays is None for mask in masks)
+    assert notes == [f"only one subject is in this clip: --subject 0.4,0.8 keeps it; {AS_ONE}"]
+    stroke = {"do": "remove", "stroke": [[680, 330], [690, 480], [700, 640]], "width": 30, "time": 0}
+    marks = parse_marks({"birefvideo_marks": 1, "marks": [stroke]}, "marks")
+    marked = Marked(marks.placed(*clip.full_size, Fraction(0), None))
+    assert wrong(clip, list(marked.masks(clip)), [0]) < 0.015
 
 
 def test_a_clip_without_anybody_is_told() -> None:

@@ -389,3 +389,21 @@ def test_opentimelineio_reads_what_was_meant(tmp_path: Path, network: Path, monk
     schemas = {part.split('"')[0] for part in upgraded.split('"OTIO_SCHEMA": "')[1:]}
     ours = source.with_name("clip_timeline.otio").read_text(encoding="utf-8")
     assert schemas == {part.split('"')[0] for part in ours.split('"OTIO_SCHEMA": "')[1:]}, "of the newest versions"
+
+
+def test_timelines_of_an_earlier_job_are_made_anew_with_the_output_that_they_show(
+    copy: GetClip, network: Path, other_network: Path
+) -> None:
+    source = copy("one_frame")
+    places = [source.with_name(f"one_frame_timeline.{kind}") for kind in KINDS]
+    first = birefvideo.matte(source, to="webm", model=network, timeline=[*KINDS], review=True)
+    before = [place.read_bytes() for place in places]
+    assert birefvideo.matte(source, to="green", model=other_network).timelines == ()
+    again = birefvideo.matte(source, to="webm", model=network, overwrite=True)
+    assert [place.read_bytes() for place in places] == before
+    assert not any("earlier job" in line for line in again.warnings)
+    new = birefvideo.matte(source, to="webm", model=other_network, overwrite=True)
+    assert new.timelines == first.timelines and not set(before) & {place.read_bytes() for place in places}
+    names = ", ".join(place.name for place in places)
+    assert f"{names} of an earlier job showed what is now replaced: made anew" in new.warnings
+    assert "one_frame_review.html is of an earlier job and shows its matte: review=True makes it anew" in new.warnings

@@ -274,3 +274,24 @@ def test_records_come_back_and_damage_is_seen(tmp_path: Path) -> None:
         assert not is_whole_file(path)
         with pytest.raises(ValueError, match="is not whole"):
             RecordFile(path)
+
+
+def test_another_mark_has_only_the_segments_made_again_that_it_reaches(
+    source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(LeftHalf):
+        def masks(self, clip: CoarseClip) -> Iterator[Masks]:
+            return (Masks() if 8 <= n < 10 else masks for n, masks in enumerate(super().masks(clip)))
+
+    segments_of(monkeypatch, Fraction(1, 6))  # four frames
+    wanted: dict[str, Any] = {"to": ["png", "matte"], "smooth": 1, "overwrite": True}
+    matte(source, network, keep_cache=True, **wanted)
+    assert matte(source, network, keep_cache=True, **wanted).computed == 0
+    monkeypatch.setattr(two_passes, "directors", lambda options: [Cut()])
+    result = matte(source, network, keep_cache=True, **wanted)
+    assert (result.frames, result.computed) == (24, 8)  # its own segment, and the one that smoothing reaches
+    assert matte(source, network, keep_cache=True, remove="0,0,9,9@0.5", **wanted).computed == 4
+    assert matte(source, network, keep_cache=True, **{**wanted, "to": "png"}).computed == 4
+    shutil.rmtree(source.parent / CACHE)
+    anew = matte(source, network, **{**wanted, "to": "png"}, out=source.with_name("anew"))
+    assert pictures(result) == pictures(anew)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from birefvideo.colour import BT709, Colour, rgb_to_yuv
 from birefvideo.frames import Alpha
 from birefvideo.media.colour_names import parse_colour
+from birefvideo.media.writing import yuv_frames
 from birefvideo.media.writing.yuv_frames import composite_420, matte_420, with_alpha_420, with_alpha_444
 from birefvideo.planes import plane_array, to_444
 
@@ -227,3 +228,33 @@ def test_a_matte_is_limited_range_grey(width: int, height: int) -> None:
     y, u, v = planes(matte_420(alpha))
     assert np.abs(y[:height, :width] - (16 + 219.0 * alpha)).max() <= 0.501
     assert y[0, 0] == 16 and y[0, -1] == 235 and (u == 128).all() and (v == 128).all()
+
+
+@pytest.mark.parametrize("background", [None, (145, 54, 34), "planes"])
+@pytest.mark.parametrize("source", [BT709, FULL601])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p10le"])
+def test_strips_of_a_composite_meet_without_a_seam(
+    pix_fmt: str, source: Colour, background: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width, height = 75, 53
+    picture, alpha = noise(pix_fmt, width, height), np.random.default_rng(2).random((height, width), np.float32)
+    foreground = to_444(noise(pix_fmt, width, height, seed=1))
+    if background == "planes":
+        background = [
+            plane[:height, :width] if i == 0 else plane for i, plane in enumerate(planes(noise("yuv420p", 76, 54)))
+        ]
+    composites = []
+    for pixels in (1 << 20, 1):  # all at once, and two rows at a time
+        monkeypatch.setattr(yuv_frames, "_STRIP", pixels)
+        composites.append(planes(composite_420(picture, foreground, alpha, background, source, BT709)))
+    for whole, strips in zip(*composites, strict=True):
+        assert np.array_equal(whole, strips)
+
+
+def test_chroma_is_the_pictures_own_from_the_least_alpha_that_is_255_in_8_bits() -> None:
+    picture, foreground = flat("yuv420p", (100, 90, 80), 2, 2), flat("yuv444p", (100, 200, 210), 2, 2)
+    half_way = np.float32(254.5 / 255)
+    for alpha, u in ((half_way - np.float32(1e-6), 200), (half_way, 200), (half_way + np.float32(1e-6), 90)):
+        frame = with_alpha_420(picture, foreground, np.full((2, 2), alpha, np.float32), BT709, BT709)
+        assert planes(frame)[1][0, 0] == u
+        assert planes(frame)[3][0, 0] == (255 if u == 90 else 254)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birefvideo.cli.parse import path
+from birefvideo.remote.places import called, is_url, out_place, shown
 
 if TYPE_CHECKING:
     from birefvideo.jobs.plan import Target
@@ -34,7 +35,7 @@ def again(ctx: Any) -> Again:
 
     def command(clip: Path, targets: Sequence[Target]) -> list[list[str]]:
         place = [] if out is None else [_option("--out", _place(out, targets))]
-        return [["birefvideo", "matte"], [_no_option(str(clip))], *place, *words]
+        return [["birefvideo", "matte"], [_no_option(called(clip))], *place, *words]
 
     return command
 
@@ -64,4 +65,6 @@ def _no_option(name: str) -> str:
 def _place(out: str, targets: Sequence[Target]) -> str:
     """Return where one job's outputs go: the file that the user named, or the folder."""
     first = targets[0].path
+    if is_url(out):
+        return shown(out) if first == out_place(out) else f"{called(first.parent)}/"
     return out if first == path(out) else f"{first.parent}{os.sep}"

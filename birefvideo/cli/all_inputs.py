@@ -69,6 +69,7 @@ def plan_all(
         BirefvideoError: nothing can be made of any clip, for one reason.
     """
     from birefvideo.jobs.check_targets import clashes
+    from birefvideo.jobs.elsewhere import fetch_unless_film
     from birefvideo.jobs.loaded_model import check_machine
     from birefvideo.jobs.plan import plan_targets
 
@@ -80,6 +81,7 @@ def plan_all(
         is_below = out is not None and below != Path()
         place = out / below if out is not None else None
         try:
+            fetch_unless_film(clip)
             jobs[clip] = plan_targets(clip, place, to, options, into=into or is_below)
         except BirefvideoError as why:
             errors[clip] = why

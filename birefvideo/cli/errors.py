@@ -34,6 +34,7 @@ def reported(debug: bool, stopped: str = "stopped", events: Events | None = None
         yield
     except BirefvideoError as error:
         if debug:
+            _tell_programs(error, events)
             raise
         _tell(error, error.for_terminal(), exit_code(error), events)
         raise typer.Exit(exit_code(error)) from None
@@ -43,15 +44,18 @@ def reported(debug: bool, stopped: str = "stopped", events: Events | None = None
         _tell(error, stopped, STOPPED, events)
         raise typer.Exit(STOPPED) from None
     except Exception as error:
-        if debug or hasattr(error, "format_message"):  # which typer's own have
+        if hasattr(error, "format_message"):  # which typer's own have
+            raise
+        if debug:
+            _tell_programs(error, events)
             raise
         _tell(error, _unexpected(error), 1, events)
         raise typer.Exit(1) from None
 
 
-def print_missing(line: str, events: Events | None = None) -> None:
+def print_missing(item: object, line: str, events: Events | None = None) -> None:
     """Print why an input holds nothing to work on."""
-    _tell(InputError(line), line, 1, events)
+    _tell(InputError(line), line, 1, events, item)
 
 
 def exit_code(error: Exception) -> int:
@@ -79,6 +83,7 @@ class Failures:
             yield
         except kind as error:
             if self.debug:
+                _tell_programs(error, self.events, item)
                 raise
             self.tell(item, error)
 
@@ -89,9 +94,9 @@ class Failures:
         self.errors.append(error)
         self.lines[str(item)] = line
 
-    def stopped(self, item: object, error: KeyboardInterrupt, line: str) -> None:
-        """Print that Ctrl-C ended the work on an item."""
-        _tell(error, line, STOPPED, self.events, item)
+    def stopped(self, item: object, error: KeyboardInterrupt, line: str, *, silent: bool = False) -> None:
+        """Print that Ctrl-C ended the work on an item; where it was printed already, programs alone are told."""
+        _tell(error, line, STOPPED, self.events, item, silent=silent)
 
     @property
     def exit_code(self) -> int:
@@ -107,6 +112,13 @@ def _tell(
         events.failed(item, error, line, code)
     if not silent and (events is None or not events.on_stderr):
         print_error(line)
+
+
+def _tell_programs(error: Exception, events: Events | None, item: object = None) -> None:
+    """Tell programs alone of an error that goes on to whoever debugs."""
+    if events is not None:
+        line = error.for_terminal() if isinstance(error, BirefvideoError) else _unexpected(error)
+        events.failed(item, error, line, exit_code(error))
 
 
 def _unexpected(error: Exception) -> str:

@@ -6,12 +6,12 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birefvideo.cli.printing import errors_go_to, event_line
 from birefvideo.errors import OptionError, named, with_flags
-from birefvideo.own_files import size_of
 
 if TYPE_CHECKING:
     from birefvideo.jobs.model_identity import ModelIdentity
@@ -99,7 +99,15 @@ class JobEvents:
         """The callbacks for jobs.run."""
         from birefvideo.jobs.result import Progress
 
-        return Progress(self._planned, self._frame, self._resumed, self._stage, self._warned, self._finishing)
+        return Progress(
+            self._planned,
+            self._frame,
+            self._resumed,
+            self._stage,
+            self._warned,
+            self._transfer,
+            finishing=self._finishing,
+        )
 
     def finished(self, result: Result) -> None:
         """Say what was made."""
@@ -109,7 +117,7 @@ class JobEvents:
             "finished",
             self._clip,
             is_last=True,
-            outputs=[{"path": str(path), "bytes": size_of(path)} for path in result.outputs],
+            outputs=[{"path": str(p), "bytes": size} for p, size in zip(result.outputs, result.sizes, strict=True)],
             receipts=[str(path) for path in result.receipts],
             review=None if result.review is None else str(result.review),
             timelines=[str(path) for path in result.timelines],
@@ -173,6 +181,10 @@ class JobEvents:
             segment=segment,
             segments=segments,
         )
+
+    def _transfer(self, kind: str, urls: Sequence[str], size: int | None) -> None:
+        self._say_unsaid()
+        self._events.say(kind, self._clip, urls=list(urls), bytes=size)
 
     def _say_unsaid(self) -> None:
         if self._unsaid is not None:

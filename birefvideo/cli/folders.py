@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_VIDEOS = ".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv .vob"
-VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
-"""What a folder given as input is searched for."""
+from birefvideo.errors import InputError
+from birefvideo.media.endings import VIDEO_SUFFIXES
+from birefvideo.remote.listing import names_below
+from birefvideo.remote.places import shown
 
 
 def clips_in(folder: Path) -> list[Path]:
@@ -16,12 +17,9 @@ def clips_in(folder: Path) -> list[Path]:
     Raises:
         OSError: it cannot be read.
     """
-    from birefvideo.media.forms import ALL_FORMS
     from birefvideo.media.reading.numbered_pictures import pictures_in, single_pictures_in
-    from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
 
-    rows = (*ALL_FORMS.values(), MATTE_PROXY, SOURCE_PROXY)
-    ours = tuple(format.suffix for format in rows if not format.is_sequence)
+    ours = _our_endings()
     # Hidden files are no clips: macOS leaves a ._NAME beside each NAME on disks of other systems.
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     videos = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.lower().endswith(ours)]
@@ -30,6 +28,33 @@ def clips_in(folder: Path) -> list[Path]:
     if photos := single_pictures_in(folder):
         return [photo for photo in photos if not _is_known_output(photo)]
     return [folder] if pictures_in(folder) else []
+
+
+def clips_at(url: str, *, recursive: bool) -> list[PurePosixPath]:
+    """Return the videos of a folder at a URL, or of the tree below it, but for our own outputs.
+
+    Raises:
+        InputError: there are none, or it cannot be listed.
+    """
+    ours = _our_endings()
+    videos = [
+        name
+        for name in names_below(url, recursive=recursive)
+        if name.suffix.lower() in VIDEO_SUFFIXES
+        and not name.name.lower().endswith(ours)
+        and not any(part.startswith(".") for part in name.parts)
+    ]
+    if not videos:
+        raise InputError(f"{shown(url)} holds no video: name a clip or another folder")
+    return videos
+
+
+def _our_endings() -> tuple[str, ...]:
+    from birefvideo.media.forms import ALL_FORMS
+    from birefvideo.media.writing.proxy import MATTE_PROXY, SOURCE_PROXY
+
+    rows = (*ALL_FORMS.values(), MATTE_PROXY, SOURCE_PROXY)
+    return tuple(format.suffix for format in rows if not format.is_sequence)
 
 
 def folders_within(top: Path, left_out: Path | None = None) -> list[Path]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from birefvideo.cli.folders import clips_in, folders_within
 from birefvideo.errors import InputError, OptionError, named
@@ -30,6 +31,7 @@ def find_clips(
     out: Path | None = None,
     *,
     listed: Iterable[Path] = (),
+    elsewhere: Mapping[Path, Path] = MappingProxyType({}),
     recursive: bool = False,
     into: bool = False,
 ) -> Inputs:
@@ -39,6 +41,7 @@ def find_clips(
         inputs: what the user names.
         out: where outputs go.
         listed: further inputs, which are known to be there.
+        elsewhere: clips at URLs, as `Inputs.clips`.
         recursive: search the folders in folders as well, but for `out`.
         into: `out` is a folder, whatever its name looks like.
 
@@ -47,7 +50,7 @@ def find_clips(
     """
     check_there(inputs)
     lacks = "holds no video and no picture: name a clip"
-    return _find((*inputs, *listed), out, clips_in, lacks, recursive=recursive, into=into)
+    return _find((*inputs, *listed), out, clips_in, lacks, elsewhere, recursive=recursive, into=into)
 
 
 def find_photos(inputs: Sequence[Path], out: Path | None) -> Inputs:
@@ -68,6 +71,7 @@ def _find(
     out: Path | None,
     within: Callable[[Path], list[Path]],
     lacks: str,
+    elsewhere: Mapping[Path, Path] = MappingProxyType({}),
     *,
     recursive: bool = False,
     into: bool = False,
@@ -89,6 +93,7 @@ def _find(
             below = Path() if clip == item else clip.parent.relative_to(item)
             clips.setdefault(_whole_name(clip), (clip, below))
         missing |= unread if found or unread else {item: f"{item} {lacks} or another folder"}
+    clips.update({str(clip): (clip, below) for clip, below in elsewhere.items()})
     is_tree = recursive and any(item.is_dir() for item in inputs)
     names_file = out is not None and out.suffix and not into and not out.is_dir()
     if names_file and (len(clips) > 1 or is_tree):

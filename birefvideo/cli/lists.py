@@ -9,17 +9,19 @@ from pathlib import Path
 from birefvideo.cli.parse import STREAM
 from birefvideo.errors import InputError
 from birefvideo.hints import why_missing
+from birefvideo.remote.places import is_url, place_of, shown
 
 _MOST = 64 << 20
 """Bytes that a list has at most: half a million long names."""
 _UTF_8, _UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_list(place: Path) -> tuple[list[Path], dict[Path, str]]:
+def read_list(place: Path, job: str = "") -> tuple[list[Path], dict[Path, str]]:
     """Return the inputs that a list names, and one line for each that is not there, by its name.
 
     A name a line, as it is, from the current folder on; empty lines count for nothing. Where the list holds null
-    characters, as `find -print0` writes them, these part the names, and a name may hold a line break.
+    characters, as `find -print0` writes them, these part the names, and a name may hold a line break. Clips may be at
+    URLs; `job` is as of `remote.places.place_of`.
 
     Raises:
         InputError: the list cannot be read, is no list, or names nothing.
@@ -35,6 +37,12 @@ def read_list(place: Path) -> tuple[list[Path], dict[Path, str]]:
     missing: dict[Path, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
+            continue
+        if is_url(url := line.decode(errors="replace").strip()):
+            try:
+                inputs.append(place_of(url, job))
+            except InputError as error:
+                missing[Path(shown(url))] = f"{called}, {unit} {number}: {error.message}"
             continue
         try:
             path = Path(os.fsdecode(line))  # other bytes than UTF-8 may well be a name on this disk

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birefvideo.cli.errors import Failures
-from birefvideo.cli.printing import answer_lines
+from birefvideo.cli.printing import answer, answer_lines
 from birefvideo.cli.report import print_note, short
+from birefvideo.remote.places import called
 
 if TYPE_CHECKING:
+    from birefvideo.cli.events import Events
     from birefvideo.comparison.outlook import Outlook
     from birefvideo.jobs.delivery import Delivery
     from birefvideo.jobs.options import Options
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
 def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, delivery: Delivery) -> None:
     """Tell of one job after another what it would do; an error of one stops no other."""
     from birefvideo.comparison.outlook import outlook
+    from birefvideo.jobs.elsewhere import size_in, to_fetch, urls_in_errors
     from birefvideo.jobs.loaded_model import LastModel
 
     load = LastModel()
     for clip, targets in jobs.items():
-        with failures.caught(clip):
+        with failures.caught(clip), urls_in_errors():
+            if (wanted := to_fetch(clip)) is not None:
+                _tell_of_fetching(clip, size_in(wanted), targets, failures.events)
+                continue
             found = outlook(clip, targets, options, delivery, load=load)
             if failures.events is not None:
                 for note in found.notes:
@@ -34,6 +40,21 @@ def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures
                 answer_lines(_lines(clip, found))
                 for note in found.notes:
                     print_note(note, indent="  ")
+
+
+def _tell_of_fetching(clip: Path, size: int | None, targets: Sequence[Target], events: Events | None) -> None:
+    """Tell what would be fetched first; what comes after depends on what it is."""
+    from birefvideo.jobs.disk import free_at, size_in_words
+
+    free = free_at(clip)
+    outputs = [{"path": str(target.path), "format": target.format.name} for target in targets]
+    if events is not None:
+        events.say("plan", clip, is_last=True, fetch={"bytes": size, "free": free}, outputs=outputs)
+    if events is None or events.on_stderr:
+        answer(f"{called(clip)}: {'size unknown' if size is None else size_in_words(size)} would be fetched first")
+        for target in targets:
+            answer(f"  {short(target.path)}  {target.format.name}")
+        answer(f"  disk: {size_in_words(free)} free for it; the rest is known when it is here")
 
 
 def _lines(clip: Path, found: Outlook) -> Iterator[str]:

@@ -15,7 +15,7 @@ from birefvideo.cli.events import events_asked_for
 from birefvideo.cli.inputs import can_begin
 from birefvideo.cli.look_ahead import look_ahead
 from birefvideo.cli.outcomes import Outcomes, closing
-from birefvideo.cli.parse import checked_jobs, path, path_or_stream, use_settings, with_options
+from birefvideo.cli.parse import checked_jobs, path_or_stream, use_settings, with_options
 from birefvideo.cli.presets import PRESETS
 from birefvideo.cli.preview import preview_all
 from birefvideo.cli.printing import tell
@@ -35,11 +35,10 @@ from birefvideo.media.format_table import get_formats
 def matte(
     ctx: typer.Context,
     inputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            parser=path,
-            help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png.",
+            help="Clips, folders of clips, or pictures: one, a folder, frames/%05d.png; also at URLs: s3://, https://.",
             show_default=False,
         ),
     ] = None,
@@ -49,7 +48,7 @@ def matte(
             "-o",
             "--out",
             metavar="PATH",
-            help="File or folder to write; default: beside each input.",
+            help="File or folder to write, also at a URL; default: beside each input.",
             rich_help_panel=COMMON,
         ),
     ] = None,
@@ -245,8 +244,8 @@ def matte(
         tell_what_is_idle(planned, chosen, options, quiet, events)
         total = len(found.clips) + len(found.missing)
         outcomes = Outcomes(wanted.report(report, several=watch or total > 1))
-    for line in found.missing.values():
-        print_missing(line, events)
+    for name, line in found.missing.items():
+        print_missing(name, line, events)
     if preview:
         preview_all(planned, chosen, failures, overwrite=overwrite, quiet=quiet, review=review, timeline=kinds)
         end(failures, len(found.missing), total)

@@ -19,6 +19,7 @@ from birefvideo.cli.printing import tell
 from birefvideo.cli.report import short
 from birefvideo.cli.table import table
 from birefvideo.errors import OutputError, named, with_flags
+from birefvideo.remote.places import called, url_of, worded
 
 if TYPE_CHECKING:
     from birefvideo.jobs.result import Result
@@ -64,8 +65,8 @@ def of_result(clip: Path, result: Result) -> Outcome:
     return Outcome(
         input=str(clip),
         status=status,
-        outputs=tuple(str(path.absolute()) for path in result.outputs),
-        receipts=tuple(str(path.absolute()) for path in result.receipts),
+        outputs=tuple(_whole_name(path) for path in result.outputs),
+        receipts=tuple(_whole_name(path) for path in result.receipts),
         frames=result.frames,
         seconds=round(result.seconds, 3),
         fps=round(result.computed / result.seconds, 3) if result.computed and result.seconds else None,
@@ -145,7 +146,7 @@ class Outcomes:
             "began": self._began.isoformat(timespec="seconds"),
             "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "counts": {status: counts[status] for status in STATUSES},
-            "inputs": [asdict(outcome) for outcome in self],
+            "inputs": [worded(asdict(outcome)) for outcome in self],
         }
 
 
@@ -195,6 +196,10 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.fps:.1f}" if outcome.fps else "",
         outcome.message if outcome.status in ("failed", "lossy", "stopped") else "",
     )
+
+
+def _whole_name(path: Path) -> str:
+    return called(path) if url_of(path) else str(path.absolute())
 
 
 def _check_ours(report: Path) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from birefvideo.remote.places import in_words, worded
+
 # What a terminal obeys or what makes a text look like another one: control characters of both sets, marks that turn
 # the direction of writing, line and paragraph separators, letters of no width, tags, and the halves of characters that
 # stand for bytes that are no UTF-8. The joiners U+200C and U+200D are left: Persian, Hindi and emoji need them.
@@ -38,7 +40,7 @@ _PIECE = getattr(select, "PIPE_BUF", 512) // len(r"\U00000000")
 
 def printable(text: object) -> str:
     """Return a text in which every character that a terminal would obey, or not show, is a question mark."""
-    return _UNSAFE.sub("?", str(text))
+    return _UNSAFE.sub("?", in_words(str(text)))
 
 
 def tell(line: object = "") -> None:
@@ -80,7 +82,7 @@ def event_line(value: object, stream: TextIO, *, matters: bool, may_drop: bool) 
     """
     if may_drop and isinstance(stream, _Outlet) and not stream.is_ready():
         return
-    text = json.dumps(value, ensure_ascii=not _is_unicode(stream))
+    text = json.dumps(worded(value), ensure_ascii=not _is_unicode(stream))
     _print_line(stream, _escaped(text), matters=matters)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -12,10 +13,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from birefvideo.cli.errors import STOPPED
-from birefvideo.cli.printing import answer_lost, outlets, print_error
+from birefvideo.cli.printing import answer_lost, errors_go_to, outlets, print_error
 from birefvideo.hints import meant
 from birefvideo.jobs.options import GROUPS
 
+COMPLETES = "_BIREFVIDEO_COMPLETE"
+"""What a shell sets when it asks what may follow on its line."""
 _TYPE = re.compile(r" <.*>$")
 """What typer writes behind the name of an argument: its type in Python's words."""
 
@@ -74,6 +77,8 @@ class Program(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def _run(self, *arguments: Any, **more: Any) -> int:
+        if os.environ.get(COMPLETES):  # errors would be printed into the line that is being typed
+            errors_go_to(lambda line: None)
         try:
             more["standalone_mode"] = False
             return super().main(*arguments, **more) or 0

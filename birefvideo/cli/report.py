@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from birefvideo.cli.printing import printable, tell
 from birefvideo.errors import with_flags
 from birefvideo.own_files import size_of
+from birefvideo.remote.places import called, url_of
 
 if TYPE_CHECKING:
     from birefvideo.jobs.model_identity import ModelIdentity
@@ -51,7 +53,7 @@ class JobBar:
 
         if self._quiet:
             return Progress()
-        return Progress(self._planned, self._frame, self._resumed, self._stage, self._told)
+        return Progress(self._planned, self._frame, self._resumed, self._stage, self._told, self._transfer)
 
     def _planned(self, plan: Plan, model: ModelIdentity) -> None:
         from tqdm import tqdm
@@ -88,6 +90,15 @@ class JobBar:
         self._bar.reset()
         self._bar.set_description(f"pass {number} of {count}")
 
+    def _transfer(self, kind: str, urls: Sequence[str], size: int | None) -> None:
+        size_of_it = "" if size is None else f" ({_megabytes(size)} MB)"
+        line = f"{kind} {urls[0]}{f' and {len(urls) - 1} more' if len(urls) > 1 else ''}{size_of_it}"
+        if self._bar is None:
+            tell(line)
+            return
+        with self._bar.external_write_mode():
+            tell(f"  {line}")
+
     def _told(self, line: str) -> None:
         with self._bar.external_write_mode():
             print_note(line, indent="  ")
@@ -117,8 +128,8 @@ def _print_outputs(result: Result) -> None:
     tell(f"  {_pace(result)}")
     names = [short(path) for path in result.outputs]
     width = max(map(len, names))
-    for name, path in zip(names, result.outputs, strict=True):
-        tell(f"  wrote {name:{width}}  {_megabytes(size_of(path)):>6} MB")
+    for name, size in zip(names, result.sizes, strict=True):
+        tell(f"  wrote {name:{width}}  {_megabytes(size):>6} MB")
     if result.cache is not None:
         tell(f"  kept {short(result.cache)} ({_megabytes(size_of(result.cache))} MB) for another run with --keep-cache")
     if result.review is not None:
@@ -152,6 +163,8 @@ def _megabytes(size: int) -> str:
 
 def short(path: Path) -> str:
     """Return a path as the terminal shows it, relative to the working directory where that is shorter."""
+    if url_of(path) is not None:
+        return printable(called(path))
     try:
         relative = os.path.relpath(path)
     except ValueError:  # another drive on Windows

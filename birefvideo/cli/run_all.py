@@ -18,6 +18,7 @@ from birefvideo.cli.printing import print_error, tell
 from birefvideo.cli.report import JobBar, print_note, print_result, short
 from birefvideo.errors import with_flags
 from birefvideo.jobs.options import Options
+from birefvideo.remote.places import url_of
 
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
@@ -83,6 +84,10 @@ class Work:
         except KeyboardInterrupt as error:
             self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
+        except Exception:  # with --debug, which ends the jobs beside the one that failed
+            for clip in self._running:
+                self._failures.stopped(clip, KeyboardInterrupt(), "stopped: another input failed", silent=True)
+            raise
 
     def _run_in_turn(self, jobs: Iterable[Job], load: Callable[[Options], JobModel]) -> None:
         for clip, targets in jobs:
@@ -118,10 +123,10 @@ class Work:
     def _run(
         self, clip: Path, targets: tuple[Target, ...], load: Callable[[Options], JobModel], progress: Progress
     ) -> Result:
-        from birefvideo.jobs.run import run
+        from birefvideo.jobs.elsewhere import run_anywhere
 
         delivery = replace(self._delivery, command=self._command(clip, targets) if self._command else None)
-        result = run(clip, targets, self._options, delivery, load=load, progress=progress)
+        result = run_anywhere(clip, targets, self._options, delivery, load=load, progress=progress)
         self._outcomes.add(of_result(clip, result))
         if self._failures.events:
             self._failures.events.of(clip).finished(result)
@@ -131,8 +136,12 @@ class Work:
     def _told(self, clip: Path) -> Iterator[None]:
         """Print an error of a job, and keep it as what became of its input."""
         self._failures.lines.pop(str(clip), None)
-        with self._failures.caught(clip):
-            yield
+        try:
+            with self._failures.caught(clip):
+                yield
+        except Exception:
+            self._running.pop(clip, None)  # it is told
+            raise
         if line := self._failures.lines.get(str(clip)):
             self._outcomes.add(Outcome(str(clip), "failed", message=line))
 
@@ -164,8 +173,8 @@ class Work:
                 tell(f"{short(clip)}: begun")
 
         if told_to is not None:
-            return replace(told_to, frame=frame)
-        return Progress(planned=planned, frame=frame, told=told)
+            return replace(told_to, frame=frame, bytes=frame)
+        return Progress(planned=planned, frame=frame, told=told, bytes=frame)
 
     def _tell_stopped(self, error: KeyboardInterrupt) -> None:
         from birefvideo.jobs.alpha_cache import cache_folder
@@ -174,10 +183,13 @@ class Work:
         folders = [
             place(targets, clip) for clip, targets in self._running.items() for place in (job_folder, cache_folder)
         ]
-        kept = any(folder.exists() for folder in folders)
+        waiting = [t.path for targets in self._running.values() for t in targets if url_of(t.path) is not None]
+        kept = any(place.exists() for place in (*folders, *waiting))
         again = "the same command goes on from there" if kept else "nothing was finished yet"
-        self._failures.stopped(next(iter(self._running), None), error, f"stopped; {again}")
-        for clip in self._running:
+        if not self._running:
+            self._failures.stopped(None, error, "stopped")
+        for number, clip in enumerate(self._running):
+            self._failures.stopped(clip, error, f"stopped; {again}", silent=number > 0)
             self._outcomes.add(Outcome(str(clip), "stopped", message=again))
 
 

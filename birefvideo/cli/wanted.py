@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from birefvideo.cli.all_inputs import plan_all
 from birefvideo.cli.errors import Failures, print_missing
+from birefvideo.cli.folders import clips_at
 from birefvideo.cli.inputs import Inputs, find_clips
 from birefvideo.cli.lists import read_list
 from birefvideo.cli.outcomes import Outcome, Outcomes, report_place
 from birefvideo.cli.parse import path
 from birefvideo.cli.watch import Watch
-from birefvideo.errors import BirefvideoError, OptionError, named
+from birefvideo.errors import BirefvideoError, InputError, OptionError, named
 from birefvideo.jobs.options import Options
+from birefvideo.remote.places import is_url, job_of, out_place, place_below, place_of, place_of_folder, url_of
 
 if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs
@@ -43,7 +45,7 @@ class Wanted:
 
     def __init__(
         self,
-        inputs: list[Path],
+        inputs: list[str],
         files_from: Path | None,
         out: str | None,
         *,
@@ -51,19 +53,21 @@ class Wanted:
         watch: bool,
         looks: bool,
     ) -> None:
-        self._inputs, self._recursive, self._watch = inputs, recursive, watch
-        self.out = None if out is None else path(out)
+        self._inputs = [path(name) for name in inputs if not is_url(name)]
+        self._urls = [name for name in inputs if is_url(name)]
+        self._recursive, self._watch, self._job = recursive, watch, job_of(out)
+        self.out = None if out is None else out_place(out) if is_url(out) else path(out)
         """Where outputs go; None: beside their inputs."""
-        self.into = out is not None and out.endswith((os.sep, os.altsep or os.sep))
+        self.into = out is not None and out.endswith("/" if is_url(out) else (os.sep, os.altsep or os.sep))
         """Whether that is a folder, whatever its name looks like."""
         if not inputs and files_from is None:
             raise OptionError(f"no input is named: give a clip or a folder, or a list with {named('files_from')}")
         if watch and looks:
             both = f"{named('preview', True)} and {named('plan', True)}"
             raise OptionError(f"{both} look at clips that are there: leave out {named('watch', True)}")
-        if watch and (files_from is not None or not all(item.is_dir() for item in inputs)):
+        if watch and (files_from is not None or self._urls or not all(item.is_dir() for item in self._inputs)):
             raise OptionError(f"{named('watch')} waits for clips that come into folders: give folders that exist only")
-        self._listed, self._missing = ([], {}) if files_from is None else read_list(files_from)
+        self._listed, self._missing = ([], {}) if files_from is None else read_list(files_from, self._job)
 
     def find(self) -> Inputs:
         """Return the clips that are there; none yet where folders are watched.
@@ -79,14 +83,40 @@ class Wanted:
         Raises:
             BirefvideoError: as `find_clips`.
         """
-        found = find_clips(self._inputs, self.out, listed=self._listed, recursive=self._recursive, into=self.into)
-        return Inputs(found.clips, {**self._missing, **found.missing})
+        elsewhere, unlisted = self._elsewhere()
+        found = find_clips(
+            self._inputs,
+            self.out,
+            listed=self._listed,
+            elsewhere=elsewhere,
+            recursive=self._recursive,
+            into=self.into,
+        )
+        return Inputs(found.clips, {**self._missing, **unlisted, **found.missing})
+
+    def _elsewhere(self) -> tuple[dict[Path, Path], dict[Path, str]]:
+        """Return the clips at URLs, and of folders there that hold none a line that says why."""
+        clips: dict[Path, Path] = {}
+        missing: dict[Path, str] = {}
+        for url in self._urls:
+            if not url.endswith("/"):
+                clips[place_of(url, self._job)] = Path()
+                continue
+            top = place_of_folder(url, self._job)
+            try:
+                for name in clips_at(url, recursive=self._recursive):
+                    clips[place_below(top, name, url)] = Path(*name.parent.parts)
+            except InputError as error:
+                missing[top] = error.for_terminal()
+        return clips, missing
 
     def report(self, wanted: str | None, *, several: bool) -> Path | None:
         """Return where the report goes that the user wants at `wanted`; None where there is to be none."""
         if wanted is not None:
             return None if wanted == NO_REPORT else path(wanted)
-        return report_place([*self._inputs, *self._listed], self.out) if several else None
+        here = [place for place in (*self._inputs, *self._listed) if url_of(place) is None]
+        is_elsewhere = not here if self.out is None else url_of(self.out) is not None
+        return report_place(here, self.out) if several and not is_elsewhere else None
 
 
 class Coming:
@@ -108,5 +138,5 @@ class Coming:
 
     def _refused(self, clip: Path, error: BirefvideoError) -> None:
         line = f"{error.for_terminal()} (it is taken when it has changed)"
-        print_missing(line, self._failures.events)
+        print_missing(clip, line, self._failures.events)
         self._outcomes.add(Outcome(str(clip), "failed", message=line))

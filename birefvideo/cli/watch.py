@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from birefvideo.cli.folders import VIDEO_SUFFIXES
 from birefvideo.cli.inputs import Inputs
 from birefvideo.cli.printing import print_error
 from birefvideo.errors import BirefvideoError
+from birefvideo.media.endings import VIDEO_SUFFIXES
 
 LOOKS_EVERY = 1.0
 """Seconds between two looks at a folder."""

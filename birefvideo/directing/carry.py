@@ -28,8 +28,9 @@ _TRACE, _SOLID = 0.03, 0.8
 class Clip(Protocol):
     """What is looked at: a `CoarseClip`."""
 
-    full_size: tuple[int, int]
-    """(width, height) of the clip's own pictures."""
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """(width, height) of the clip's own pictures."""
 
     def __len__(self) -> int:
         """Return how many frames there are."""

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from birefvideo.directing.carry import Carried, claimed
+from birefvideo.directing.carry import Carried, Clip, claimed
 from birefvideo.directing.marks import KEEP, REMOVE, Mark, Marks
 from birefvideo.directing.masks import Codes, Masks
 from birefvideo.directing.mend import pulled
 from birefvideo.directing.records import packed, unpacked
 from birefvideo.errors import InputError
 from birefvideo.matting.grid import Map
-
-if TYPE_CHECKING:
-    from birefvideo.directing.coarse import CoarseClip
 
 _LEAST = 0.01
 
@@ -33,7 +29,7 @@ class Marked:
         self._marks = marks
         self.notes: list[str] = []
 
-    def masks(self, clip: CoarseClip) -> Iterator[Masks]:
+    def masks(self, clip: Clip) -> Iterator[Masks]:
         """Yield the masks of every frame, in order.
 
         Raises:
@@ -51,7 +47,7 @@ class Marked:
                 masks = masks.then(layer.take(number))
             yield masks
 
-    def _layer(self, mark: Mark, marks: list[Mark], clip: CoarseClip, times: list[Fraction]) -> _Layer:
+    def _layer(self, mark: Mark, marks: list[Mark], clip: Clip, times: list[Fraction]) -> _Layer:
         carried = Carried(mark, marks, clip, times)
         layer = _Layer(carried.anchors(), _as_masks(carried, mark, clip))
         for number in carried.missed:
@@ -88,7 +84,7 @@ def _record(mask: Codes | None) -> bytes:
     return b"" if mask is None else packed(mask)
 
 
-def _as_masks(carried: Carried, mark: Mark, clip: CoarseClip) -> Iterator[tuple[int, Masks]]:
+def _as_masks(carried: Carried, mark: Mark, clip: Clip) -> Iterator[tuple[int, Masks]]:
     for number, mask in carried.masks():
         if mask.max() < _LEAST:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeAlias
 
 import av
@@ -32,6 +33,13 @@ class Masks:
             codes is not None and abs(int(_at(codes, place)) - idle) > 127
             for codes, idle in ((self.stays, 255), (self.added, 0))
         )
+
+    def digest(self) -> bytes:
+        """Return what tells these masks from others that do something else."""
+        found = sha256()
+        for codes, idle in ((self.stays, 255), (self.added, 0)):
+            found.update(b"-" if codes is None or not (codes != idle).any() else codes.tobytes())
+        return found.digest()
 
     def then(self, later: Masks) -> Masks:
         """Return the masks that do what these do, and after it what `later` ones do."""

@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +20,10 @@ from birefvideo.own_files import make_anew
 _TAIL = struct.Struct("<Q32s8s")
 """Bytes of the index before it, SHA-256 of all that comes before the tail, mark."""
 _MARK = b"bvrecord"
-_SHAPE = struct.Struct("<BII")
-"""Bytes a sample, rows, columns."""
+_HEAD = struct.Struct("<BIII")
+"""Bytes a sample, rows, columns, bytes of the runs' lengths."""
 _LEVEL = 1
-"""zlib's fastest: mattes are mostly flat, and their edges are noise that no level makes much smaller."""
+"""zlib's fastest."""
 
 Plane = NDArray[Any]
 """Codes, uint8 or uint16 (rows, columns)."""
@@ -120,13 +120,26 @@ def is_whole_file(path: Path) -> bool:
 
 
 def packed(plane: Plane) -> bytes:
-    """Return a plane as a record."""
-    rows, columns = plane.shape
-    return _SHAPE.pack(plane.itemsize, rows, columns) + zlib.compress(plane.tobytes(), _LEVEL)
+    """Return a plane as a record: the runs of equal codes along its rows, of which a matte has few."""
+    flat = plane.ravel()
+    begins = np.empty(flat.size, np.bool_)
+    begins[:1] = True
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    starts = np.flatnonzero(begins)
+    lengths = zlib.compress(np.diff(starts, append=flat.size).astype(np.uint32).tobytes(), _LEVEL)
+    # The codes are an edge's own noise, which no level makes much smaller.
+    return _HEAD.pack(plane.itemsize, *plane.shape, len(lengths)) + lengths + flat[starts].tobytes()
 
 
-def unpacked(record: bytes) -> Plane:
-    """Return the plane of a record."""
-    itemsize, rows, columns = _SHAPE.unpack_from(record)
-    codes = np.frombuffer(zlib.decompress(record[_SHAPE.size :]), np.uint16 if itemsize == 2 else np.uint8)
-    return codes.reshape(rows, columns)
+def unpacked(record: bytes, as_type: Callable[[Plane], Plane] = np.asarray) -> Plane:
+    """Return the plane of a record.
+
+    Args:
+        record: what `packed` gave.
+        as_type: what is done to each code, by itself.
+    """
+    itemsize, rows, columns, size = _HEAD.unpack_from(record)
+    lengths = np.frombuffer(zlib.decompress(record[_HEAD.size : _HEAD.size + size]), np.uint32)
+    codes = np.frombuffer(record, np.uint16 if itemsize == 2 else np.uint8, offset=_HEAD.size + size)
+    plane: Plane = np.repeat(as_type(codes), lengths).reshape(rows, columns)
+    return plane

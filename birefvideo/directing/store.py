@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import write_coarse
 from birefvideo.directing.direct import Direction
@@ -76,14 +77,14 @@ class StoredAlpha:
                     if index not in opened:
                         opened[index] = RecordFile(self._segments[index].path)
                         stack.callback(opened[index].close)
-                    alpha = _alpha(opened[index].read(number - int(self._starts[index])))
+                    alpha = unpacked(opened[index].read(number - int(self._starts[index])), _alpha)
                     yield frame.with_alpha(directed(alpha, direction.masks(number), frame.picture))
                 elif frame.core:
                     at = f"{float(frame.seconds):.3f} s"
                     raise InputError(f"the frame at {at} was not read before: run the same command again")
 
 
-def _alpha(record: bytes) -> Alpha:
-    alpha: Alpha = unpacked(record).astype(np.float32)
+def _alpha(codes: NDArray[np.uint16]) -> Alpha:
+    alpha: Alpha = codes.astype(np.float32)
     alpha *= np.float32(1 / _PEAK)
     return np.minimum(alpha, 1, out=alpha)

@@ -47,13 +47,13 @@ class SubjectLock:
             return set()
         if self._people is not None:
             if self._people > len(by_area):
-                self.notes.append(f"only {len(by_area)} in this clip: {self._wish()} keeps all")
+                self.notes.append(f"only {len(by_area)} in this clip: {self._wish()} keeps all; {_as_one()}")
             return set(by_area[: self._people])
         assert self._subject is not None
+        if len(by_area) == 1:
+            self.notes.append(f"only one subject is in this clip: {self._wish()} keeps it; {_as_one()}")
         if not self._subject.word:
             return {self._at_point(clip, tracks, self._subject)}
-        if len(by_area) == 1:
-            self.notes.append(f"only one subject is in this clip: {self._wish()} keeps it")
         return {by_area[0] if self._subject.word == "largest" else _by_place(tracks, self._subject.word, len(clip))}
 
     def _at_point(self, clip: CoarseClip, tracks: Tracks, subject: Subject) -> int:
@@ -85,6 +85,11 @@ class SubjectLock:
 
     def _wish(self) -> str:
         return named("people", self._people) if self._subject is None else named("subject", str(self._subject))
+
+
+def _as_one() -> str:
+    """Return why fewer may be found than a viewer counts, and what to do."""
+    return f"people who touch in all frames count as one: draw a remove stroke on who is to go ({named('marks')})"
 
 
 def _by_place(tracks: Tracks, word: str, frames: int) -> int:

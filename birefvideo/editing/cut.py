@@ -59,6 +59,8 @@ class Media:
     """Frames of it before the part that is used."""
     sound: Sound | None
     """Its sound, if it has any."""
+    address: str | None = None
+    """Its URL, where it is not on this machine."""
 
     @property
     def begin(self) -> int:
@@ -72,8 +74,8 @@ class Media:
 
     @property
     def url(self) -> str:
-        """Its absolute file:// address, percent-encoded."""
-        return (self.path.parent.resolve() / self.path.name).as_uri()
+        """Its URL; of a file of this machine an absolute file:// address, percent-encoded."""
+        return self.address or (self.path.parent.resolve() / self.path.name).as_uri()
 
 
 @dataclass(frozen=True)

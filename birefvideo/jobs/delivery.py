@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from birefvideo.editing.kinds import get_kinds
 from birefvideo.jobs.arguments import JobArguments
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.progress import OnFrame
+
+if TYPE_CHECKING:
+    from birefvideo.jobs.progress import OnFrame  # which loads torch
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,16 @@ def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0) -> Disk:
     """Return what a job takes whose outputs have so many bytes of pictures each."""
     length = _seconds(plan)
     sounds = (_sound_bytes(target.format, plan.source.audio, length) for target in plan.targets)
-    nearest = next(folder for folder in plan.folder.absolute().parents if folder.exists())
     sizes = tuple(picture + sound for picture, sound in zip(pictures, sounds, strict=True))
     frames = (total_frames(plan) or 0) if has_two_passes(plan) else 0
     alpha = round(_ALPHA * plan.source.width * plan.source.height * frames)
-    return Disk(sizes, there, shutil.disk_usage(nearest).free, alpha)
+    return Disk(sizes, there, free_at(plan.folder), alpha)
+
+
+def free_at(path: Path) -> int:
+    """Return the bytes that are free where a file or folder is to lie, whose parents may be missing."""
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(nearest).free
 
 
 def usual_disk(plan: Plan, there: int = 0) -> Disk:

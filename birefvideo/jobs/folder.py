@@ -146,7 +146,7 @@ class JobFolder(PartPlaces):
         """Whether another run could use what is here, or a user would look at it."""
         if self._keeps_joined:
             return True
-        found = (read_report(self._report_path(segment)) for segment in self._plan.segments)
+        found = (read_report(self.report(segment)) for segment in self._plan.segments)
         is_begun = any(one and one[0].pts for one in found) or any(self.path.glob(f"part_*{SUFFIX}"))
         return is_begun and same_job(read_manifest(self._manifest), self._wanted)
 
@@ -198,12 +198,12 @@ class JobFolder(PartPlaces):
                 written.replace(part)
             if part.exists():
                 parts.append(part)
-        write_report(self._report_path(segment), report, parts)
+        write_report(self.report(segment), report, parts)
         self.mattes(segment).unlink(missing_ok=True)
 
     def finished(self, segment: Segment) -> SegmentReport | None:
         """Return the report of a segment that an earlier run finished, or None if it or a part is damaged."""
-        found = read_report(self._report_path(segment))
+        found = read_report(self.report(segment))
         if found is None:
             return None
         report, seals = found
@@ -215,7 +215,7 @@ class JobFolder(PartPlaces):
         self.check_held()
         self._keeps_joined = keep_joined
         for segment in self._plan.segments:
-            self._report_path(segment).unlink(missing_ok=True)
+            self.report(segment).unlink(missing_ok=True)
             self.mattes(segment).unlink(missing_ok=True)
             for target in self._plan.targets:
                 remove_part(self.part(segment, target))
@@ -261,9 +261,6 @@ class JobFolder(PartPlaces):
     @property
     def _manifest(self) -> Path:
         return self.path / MANIFEST
-
-    def _report_path(self, segment: Segment) -> Path:
-        return self.path / f"part_{segment.number:05d}.json"
 
 
 def clear_remains(folder: Path, plan: Plan, *, is_done: bool = False) -> None:

@@ -24,6 +24,10 @@ class PartPlaces:
         """Return where the mattes of a segment are kept while it is computed."""
         return self.path / f"part_{segment.number:05d}{SUFFIX}"
 
+    def report(self, segment: Segment) -> Path:
+        """Return where the report of a finished segment lies."""
+        return self.path / f"part_{segment.number:05d}.json"
+
     @property
     def direction(self) -> Path:
         """Where a directed job keeps the masks of its frames."""

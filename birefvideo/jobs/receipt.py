@@ -136,7 +136,12 @@ def merged(path: Path, entries: Mapping[str, Entry]) -> str:
     Entries of files that are no longer there are dropped.
     """
     kept = {name: entry for name, entry in (_outputs(path) or {}).items() if (path.parent / name).exists()}
-    return json.dumps({_MARK: _VERSION, "outputs": kept | dict(entries)}, indent=1, ensure_ascii=False) + "\n"
+    return receipt_text(kept | dict(entries))
+
+
+def receipt_text(entries: Mapping[str, Entry]) -> str:
+    """Return the text of a receipt."""
+    return json.dumps({_MARK: _VERSION, "outputs": dict(entries)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _outputs(path: Path) -> dict[str, Entry] | None:

@@ -17,6 +17,13 @@ from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import Suspect
 
 _TEMPLATE = Path(__file__).with_name("review.html")
+DRAWING = {
+    "draw_style": "review_draw.css",
+    "draw_tools": "review_draw.html",
+    "marks_script": "review_marks.js",
+    "draw_script": "review_draw.js",
+}
+"""Files beside this one by their slots in the page: what marks are drawn with, which the server's page has too."""
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 _TITLE = ": matte review</title>"
@@ -114,9 +121,8 @@ def script() -> str:
 def _template() -> str:
     """Return the page with its whole script and with slots for what is shown."""
     html = _TEMPLATE.read_text(encoding="utf-8")
-    for name in ("marks", "draw"):
-        script = _TEMPLATE.with_name(f"review_{name}.js").read_text(encoding="utf-8")
-        html = html.replace(f"{{{{{name}_script}}}}", script)
+    for slot, name in DRAWING.items():
+        html = html.replace(f"{{{{{slot}}}}}", _TEMPLATE.with_name(name).read_text(encoding="utf-8"))
     return html
 
 

@@ -26,6 +26,7 @@ function changed(said) {
   say(said);
   listMarks();
   paintMarks();
+  document.dispatchEvent(new Event("marks"));
 }
 function add(mark) {
   const before = mark.do === "subject" ? doc.marks.filter(one => one.do !== "subject") : doc.marks;
@@ -335,7 +336,7 @@ function ends(index, mark, name) {
     const value = (mark[field] ?? null) === null ? "" : rounded(mark[field] - data.lead, 3) || 0;
     const input = control("input", index, field, {type: "number", step: "any", value});
     input.onchange = () => alter(index, {[field]: input.value === "" ? undefined : rounded(Number(input.value) + data.lead, 4)});
-    const button = control("button", index, `${field}-here`, {textContent: "here", ariaLabel: `${name}: ${field} this frame`});
+    const button = control("button", index, `${field}-here`, {textContent: "here", ariaLabel: `here: ${name}, ${field} this frame`});
     button.onclick = () => alter(index, {[field]: field === "from" ? edgeBefore(frame) : edgeAfter(frame)});
     return [labelled(`${field} (s) `, input), button];
   });
@@ -343,7 +344,7 @@ function ends(index, mark, name) {
 function row(mark, index) {
   const item = document.createElement("li"), name = `mark ${index + 1}, ${nameOf(mark)}`, at = whenDrawn(mark);
   item.className = index === chosen ? "chosen" : "";
-  const go = control("button", index, "go", {ariaLabel: `Go to ${name}, drawn at ${clock(at)}`});
+  const go = control("button", index, "go", {ariaLabel: `${nameOf(mark)} · ${clock(at)}: go to mark ${index + 1}`});
   const dot = document.createElement("i");
   dot.className = mark.do;
   go.append(dot, `${nameOf(mark)} · ${clock(at)}`);

@@ -20,6 +20,7 @@ from birefvideo.jobs.disk import bytes_there, check_disk
 from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder, clear_remains
+from birefvideo.jobs.kept_parts import KeptParts
 from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
@@ -31,6 +32,7 @@ from birefvideo.jobs.plan import (
     plan_segments,
     review_page,
     review_targets,
+    timeline_paths,
     with_earlier_batch,
 )
 from birefvideo.jobs.progress import cancelled
@@ -40,6 +42,7 @@ from birefvideo.jobs.receipts_and_review import write_side_files
 from birefvideo.jobs.renew import Renewal
 from birefvideo.jobs.result import Progress, Result, done_result
 from birefvideo.jobs.segments import run_segments
+from birefvideo.jobs.stale import stale_page_note, stale_timelines
 from birefvideo.jobs.timelines import check_timelines, timeline_note
 from birefvideo.jobs.two_passes import first_pass
 from birefvideo.jobs.warnings import job_losses, job_warnings
@@ -51,6 +54,7 @@ from birefvideo.media.notes import merged
 from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.verification.verify_in_job import verify
 from birefvideo.media.writing.join import join
+from birefvideo.own_files import size_of
 from birefvideo.paths import writing
 from birefvideo.pipeline import SegmentReport
 
@@ -95,9 +99,15 @@ def run(
         renewal = Renewal(plan, page, folder.delivered_before() if folder.was_renaming() else [])
     if not delivery.overwrite and not delivery.renew and not folder.was_renaming():
         check_free(plan.targets, page)
+    stale = tuple(kind for kind in stale_timelines(plan) if kind not in delivery.timeline)
+    delivery = replace(delivery, timeline=(*delivery.timeline, *stale))
     there = bytes_there(plan.folder) if folder.resumes() else 0
     folder.notes += [] if folder.was_renaming() else check_disk(plan, there)
     result = _run_planned(plan, model, folder, delivery, renewal, progress or Progress())
+    if stale:
+        names = ", ".join(path.name for path in timeline_paths(source, targets, stale))
+        result.warnings.append(f"{names} of an earlier job showed what is now replaced: made anew")
+    result.warnings += filter(None, ["" if delivery.review else stale_page_note(plan)])
     if plan.folder.exists():
         result.warnings.append(f"{plan.folder} stays: it holds files that birefvideo did not make")
     result.seconds = time.monotonic() - started
@@ -159,16 +169,16 @@ def _run_planned(
         with writing(plan.folder):
             stack.enter_context(folder)
         kept = cache_plan(plan) if has_two_passes(plan) else None
-        cache = None
-        if kept is not None:
-            with writing(kept.folder):
-                cache = stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
+        cache = _cache(kept, delivery, stack) if kept else None
         stack.enter_context(_same_inputs(plan, [folder, *([cache] if cache else [])]))
         progress.planned(plan, replace(model.identity, reason=plan.why_model))
         for note in [*folder.notes, *(cache.notes if cache else [])]:
             progress.told(note)
         with model.at_work(plan) as engine:
             first = first_pass(plan, kept, cache, folder, engine, progress) if kept and cache else None
+            parts = KeptParts(plan, folder, cache, first) if first and cache else None
+            if parts:
+                parts.take()
             reports, earlier = run_segments(WriteParts(plan, first), folder, engine, progress)
         if progress.finishing() is False:
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
@@ -181,11 +191,14 @@ def _run_planned(
         if delivery.strict:
             _check_whole(source, losses)
         computed = replace(engine.report, reused=first.reused if first else 0)
-        warnings = [*losses, *job_warnings(plan.source, plan.span, reports, computed, model.identity.name)]
-        warnings += first.notes if first else []
-        warnings += filter(None, [tags.left_out([target.format for target in plan.delivered])])
-        warnings += [note.line for note in notes if not note.is_loss]
-        warnings += filter(None, [timeline_note(plan, reports) if delivery.timeline else ""])
+        warnings = [
+            *losses,
+            *job_warnings(plan.source, plan.span, reports, computed, model.identity.name),
+            *(first.notes if first else []),
+            *filter(None, [tags.left_out([target.format for target in plan.delivered])]),
+            *(note.line for note in notes if not note.is_loss),
+            *filter(None, [timeline_note(plan, reports) if delivery.timeline else ""]),
+        ]
         with writing(plan.folder):
             made = write_side_files(
                 plan, folder, finished, reports, computed, warnings, losses, delivery, timecode=tags.timecode
@@ -194,6 +207,8 @@ def _run_planned(
         with writing(plan.folder):
             warnings += renewal.make_way() if renewal else []
             folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
+        if parts and delivery.keep_cache:
+            parts.keep()
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -208,7 +223,14 @@ def _run_planned(
         timelines=made.timelines,
         reused=computed.reused,
         cache=kept.folder if kept and delivery.keep_cache else None,
+        sizes=tuple(size_of(target.path) for target in plan.delivered),
     )
+
+
+def _cache(kept: Plan, delivery: Delivery, stack: ExitStack) -> JobFolder:
+    """Return the folder of a first pass, held until the end of a block."""
+    with writing(kept.folder):
+        return stack.enter_context(JobFolder(kept, overwrite=True, keeps=delivery.keep_cache))
 
 
 @contextmanager

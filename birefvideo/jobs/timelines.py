@@ -23,6 +23,7 @@ from birefvideo.media.timecode import Timecode
 from birefvideo.media.writing.join import beginning
 from birefvideo.paths import check_name
 from birefvideo.pipeline import SegmentReport
+from birefvideo.remote.places import address_of
 
 _WORDS = {
     "dropout": "the subject is gone for a moment",
@@ -134,6 +135,7 @@ def _source(plan: Plan, rate: Fraction, origin: Fraction, length: int, timecode:
         length=max(round((first + info.duration - zero) * rate), before + length),
         first=before,
         sound=Sound(len(info.audio), info.audio[0].channels, info.audio[0].rate) if info.audio else None,
+        address=address_of(info.path),
     )
 
 
@@ -151,6 +153,7 @@ def _alpha(plan: Plan, one: VerifiedOutput, rate: Fraction, length: int, timecod
         length=length,
         first=0,
         sound=Sound(len(sounds), sounds[0].channels, rate_of_sound) if sounds else None,
+        address=address_of(one.target.path),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from birefvideo.directing.coarse import CoarseClip
@@ -22,7 +23,7 @@ from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.result import Progress
 from birefvideo.jobs.segment_work import looks_at, remembering
 from birefvideo.jobs.segments import run_segments
-from birefvideo.matting.second_look import KeptLooks, Look
+from birefvideo.matting.second_look import KeptLooks
 from birefvideo.paths import writing
 from birefvideo.pipeline import Matter, SegmentReport, predict_segment
 
@@ -44,15 +45,26 @@ class FirstPass:
     reused: int
     """Frames whose alpha an earlier run had kept."""
 
+    def digest(self, segment: Segment, around: int) -> str:
+        """Return what tells the masks of a segment's frames, and of some frames around it, from others."""
+        first = self._number_of(segment)
+        numbers = range(max(0, first - around), first + len(self.reports[segment.number].pts) + around)
+        with closing(Direction(self.direction)) as direction:
+            digests = [direction.masks(number).digest() for number in numbers if number < len(self.pts)]
+        return sha256(b"".join(digests)).hexdigest()
+
+    def _number_of(self, segment: Segment) -> int:
+        """Return the number of a segment's first frame."""
+        return sum(len(report.pts) for report in self.reports[: segment.number])
+
     def looks(self, segment: Segment) -> KeptLooks:
         """Return what tells of a segment's frames what the network has said of them."""
-        first = sum(len(report.pts) for report in self.reports[: segment.number])
+        return KeptLooks(self.reports[segment.number].looks)
 
-        def is_settled(look: Look) -> bool:
-            with closing(Direction(self.direction)) as direction:
-                return direction.masks(first + look.frame).decide(look.place)
-
-        return KeptLooks(self.reports[segment.number].looks, is_settled)
+    def decides(self, segment: Segment, frame: int, place: tuple[float, float]) -> bool:
+        """Return whether the masks of one of a segment's frames say what alpha is at a place; see `Masks.decide`."""
+        with closing(Direction(self.direction)) as direction:
+            return direction.masks(self._number_of(segment) + frame).decide(place)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.segment_work import looks_at, remembering, write_parts
 from birefvideo.jobs.two_passes import FirstPass
+from birefvideo.matting.second_look import settled
 from birefvideo.paths import writing
 from birefvideo.pipeline import Looks, Matter, SegmentReport
 
@@ -41,7 +42,7 @@ class WriteParts:
                     remove_part(part)  # of a worker that was lost
             matter = first.matter if first else remembering(plan, segment, predictor)
             looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
-            return write_parts(
+            report = write_parts(
                 plan.source,
                 segment.span,
                 parts,
@@ -52,5 +53,12 @@ class WriteParts:
                 holds=holds,
                 first=plan.span.start,
             )
+
+            def decides(frame: int, place: tuple[float, float]) -> bool:
+                is_masked = first is not None and first.decides(segment, frame, place)
+                return is_masked or holds.decide(report.pts[frame], place, (plan.source.height, plan.source.width))
+
+            report.looks = settled(report.looks, decides)
+            return report
 
         return do

@@ -100,12 +100,10 @@ class KeptLooks:
 
     Args:
         before: what they said.
-        is_settled: tells of one of them whether somebody has decided since what was most in doubt.
     """
 
-    def __init__(self, before: Sequence[Look], is_settled: Callable[[Look], bool]) -> None:
+    def __init__(self, before: Sequence[Look]) -> None:
         self._before = {look.frame: look for look in before}
-        self._is_settled = is_settled
         self.looks: list[Look] = []
         """In order of their frames."""
 
@@ -122,8 +120,25 @@ class KeptLooks:
                 small = _small(frame.alpha)
                 share, place = _apart(small)
                 look = replace(self._before[number], subject=round(float(small.mean()), 5), apart=share, apart_at=place)
-                self.looks.append(replace(look, unsure=0.0) if self._is_settled(look) else look)
+                self.looks.append(look)
             yield frame
+
+
+def settled(looks: Sequence[Look], decides: Callable[[int, tuple[float, float]], bool]) -> list[Look]:
+    """Return looks without the doubt in what somebody has decided since.
+
+    Args:
+        looks: at frames of a segment.
+        decides: tells of a frame's number in the segment, and of a place as a `Look` has it, whether they have there.
+    """
+    return [
+        replace(
+            look,
+            unsure=0.0 if look.unsure and decides(look.frame, look.place) else look.unsure,
+            apart=0.0 if look.apart and decides(look.frame, look.apart_at) else look.apart,
+        )
+        for look in looks
+    ]
 
 
 def compare(number: int, alpha: Alpha, again: Alpha) -> Look:

@@ -213,11 +213,15 @@ class SubpixelHead(nn.Module):
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Features (N, C, H/4, W/4) and image (N, 3, H, W) -> logits (N, 1, H, W)."""
-        half = F.pixel_unshuffle(image, 2)
-        x = torch.cat((F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False), half), dim=1)
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self.conv1(self.joined(features, image))))
         x = F.relu(self.bn2(self.conv2(x)))
         return F.pixel_shuffle(self.conv_out(x), 2)
+
+    @staticmethod
+    def joined(features: Tensor, image: Tensor) -> Tensor:
+        """Return the features at half the image's size beside the image's 2×2 pixels: (N, C + 12, H/2, W/2)."""
+        half = F.pixel_unshuffle(image, 2)
+        return torch.cat((F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False), half), dim=1)
 
 
 class Decoder(nn.Module):

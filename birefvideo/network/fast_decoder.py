@@ -21,9 +21,11 @@ from birefvideo.network.birefnet import (
     Geometry,
     LateralBlock,
     ReferenceBlock,
+    SubpixelHead,
     fold,
     resize,
 )
+from birefvideo.network.fast_conv import FusedConv
 from birefvideo.network.fast_deform import FastAsppDeformable
 from birefvideo.network.fast_swin import Unrounded
 from birefvideo.network.folding import (
@@ -73,10 +75,10 @@ class SmallSkip(nn.Module):
 
 
 def edge_gate(decoder: Decoder, stage: int) -> tuple[nn.Conv2d, nn.Module]:
-    """Return a stage's gradient attention: its convolution C -> 16 with the norm folded, and the layers of the gate."""
+    """Return a stage's gradient attention: its convolution C -> 16 with the norm folded, and what follows the ReLU."""
     convs, gate = decoder.get_submodule(f"gdt_convs_{stage}"), decoder.get_submodule(f"gdt_convs_attn_{stage}")
     assert isinstance(convs, nn.Sequential)
-    return fold_norm(convs[0], convs[1]), nn.Sequential(nn.ReLU(), without_norms(gate), nn.Sigmoid())
+    return fold_norm(convs[0], convs[1]), nn.Sequential(without_norms(gate), nn.Sigmoid())
 
 
 class PlainBridge(nn.Module):
@@ -100,7 +102,7 @@ class GatedOut(nn.Module):
     def __init__(self, out: nn.Conv2d, gate: tuple[nn.Conv2d, nn.Module], lateral: Lateral) -> None:
         super().__init__()
         self.out = out
-        self.edges, self.gate = gate
+        self.edges, self.gate = FusedConv(gate[0]), gate[1]
         self.small = SmallSkip(lateral.small, lateral.bias)
 
     def forward(self, x: Tensor, small: Tensor | None) -> Tensor:
@@ -152,7 +154,8 @@ class NarrowBridge(nn.Module):
     def forward(self, x: Tensor, full: Tensor, small: Tensor | None) -> Tensor:
         """As `PlainBridge`."""
         taps, edge_taps = torch.split(self.out(x), self.split, dim=1)
-        gate = self.gate(upsampled_conv(edge_taps.permute(0, 2, 3, 1), _size(x)) + self.edge_bias)
+        edges = upsampled_conv(edge_taps.permute(0, 2, 3, 1), _size(x)) + self.edge_bias
+        gate = self.gate(F.relu_(edges))
         taps = torch.addcmul(self.small(small), taps, gate).permute(0, 2, 3, 1)
         inward: Tensor = self.full(full)
         return inward.add_(upsampled_conv(taps, _size(full)))
@@ -194,19 +197,39 @@ class LinearHead(nn.Module):
         return logits.add_(resize(self.out(x), image))
 
 
+class AddedReference(nn.Module):
+    """The image's references for a decoder block, added to what comes from the block before, and the ReLU."""
+
+    def __init__(self, first: nn.Conv2d, second: nn.Module) -> None:
+        super().__init__()
+        *before, last = second if isinstance(second, nn.Sequential) else [second]
+        self.first = nn.Sequential(first, *before)
+        self.last = FusedConv(last) if isinstance(last, nn.Conv2d) else last
+
+    def forward(self, folded: Tensor, inward: Tensor) -> Tensor:
+        """Folded image (N, inputs, h, w) and (N, width, h, w) -> the latter's shape; `inward` may be overwritten."""
+        x = self.first(folded)
+        if isinstance(self.last, FusedConv):
+            return self.last.added(inward, x)
+        return F.relu_(inward.add_(self.last(x)))
+
+
 class SubpixelTail(nn.Module):
     """The last block's way out and the subpixel head, norms folded."""
 
-    def __init__(self, out: nn.Conv2d, head: nn.Module) -> None:
+    def __init__(self, out: nn.Conv2d, head: SubpixelHead) -> None:
         super().__init__()
         self.out = out
-        self.head = without_norms(head)
+        self.conv1, self.conv2 = (
+            FusedConv(fold_norm(conv, norm)) for conv, norm in ((head.conv1, head.bn1), (head.conv2, head.bn2))
+        )
+        self.conv_out = conv_like(head.conv_out.weight, head.conv_out.bias)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """As `LinearHead`."""
         features = self.out(x)
-        logits: Tensor = self.head(features, image.to(features.dtype))
-        return logits
+        x = SubpixelHead.joined(features, image.to(features.dtype))
+        return F.pixel_shuffle(self.conv_out(self.conv2(self.conv1(x))), 2)
 
 
 @dataclass(frozen=True)
@@ -231,7 +254,7 @@ class FastDecoder(nn.Module):
 
     def __init__(self, squeeze: DecoderBlock, decoder: Decoder, geometry: Geometry, parts: DecoderParts) -> None:
         super().__init__()
-        self.squeeze = nn.Sequential(fold_norm(squeeze.conv_in, squeeze.bn_in), nn.ReLU(), parts.attention(squeeze))
+        self.squeeze = nn.Sequential(FusedConv(fold_norm(squeeze.conv_in, squeeze.bn_in)), parts.attention(squeeze))
         self.references, self.attentions = nn.ModuleList(), nn.ModuleList()
         self.bridges = nn.ModuleList()
         before = squeeze
@@ -242,7 +265,7 @@ class FastDecoder(nn.Module):
             # The block's input is the features beside the reference: its convolution is a sum of two.
             features, image = torch.split(inward.weight, [out.out_channels, reference.conv_out.out_channels], dim=1)
             second = parts.joined(reference.conv_out, conv_like(image, inward.bias))
-            self.references.append(nn.Sequential(_from_fold(reference.conv1), second))
+            self.references.append(AddedReference(_from_fold(reference.conv1), second))
             self.attentions.append(parts.attention(block))
             if stage == 4:
                 self.entry = parts.joined(out, conv_like(features, None))
@@ -255,6 +278,7 @@ class FastDecoder(nn.Module):
         out = fold_norm(before.conv_out, before.bn_out)
         self.head: nn.Module
         if decoder.subpixel:
+            assert isinstance(decoder.head, SubpixelHead)
             self.head = SubpixelTail(out, decoder.head)
         else:
             last = decoder.conv_out1[0]
@@ -265,7 +289,7 @@ class FastDecoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype in which the maps are computed."""
-        return self.get_parameter("squeeze.0.weight").dtype
+        return self.get_parameter("squeeze.0.conv.weight").dtype
 
     def forward(self, image: Tensor, deepest: Tensor, full: list[Tensor], small: list[Tensor | None]) -> Tensor:
         """Logits (N, 1, H, W) of an image (N, 3, H, W), which may be of higher precision than the maps.
@@ -277,7 +301,7 @@ class FastDecoder(nn.Module):
         inward = self.entry(self.squeeze(deepest))
         logits: Tensor
         for i, (reference, attention) in enumerate(zip(self.references, self.attentions, strict=True)):
-            inside = attention(F.relu_(inward.add_(reference(fold(reduced, inward)))))
+            inside = attention(reference(fold(reduced, inward), inward))
             if i < len(self.bridges):
                 inward = self.bridges[i](inside, full[i], small[i])
         logits = self.head(inside, image)

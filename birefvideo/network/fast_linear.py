@@ -20,24 +20,25 @@ if _FUSED is not None and torch.ops.mkldnn._is_mkldnn_bf16_supported():
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """`layer(x)`: (n, inputs) -> (n, outputs)."""
-    out: Tensor = _FUSED(x, layer.weight, layer.bias, "none", [], "") if _can_fuse(x) else layer(x)
+    out: Tensor = _FUSED(x, layer.weight, layer.bias, "none", [], "") if can_fuse(x) else layer(x)
     return out
 
 
 def linear_gelu(x: Tensor, layer: nn.Linear) -> Tensor:
     """`F.gelu(layer(x))`: (n, inputs) -> (n, outputs)."""
-    return _FUSED(x, layer.weight, layer.bias, "gelu", [], "none") if _can_fuse(x) else F.gelu(layer(x))
+    return _FUSED(x, layer.weight, layer.bias, "gelu", [], "none") if can_fuse(x) else F.gelu(layer(x))
 
 
 def add_linear(other: Tensor, x: Tensor, layer: nn.Linear) -> Tensor:
     """`other + layer(x)`: (n, inputs) -> (n, outputs), in the finer of the two dtypes."""
-    if _can_fuse(x) and other.dtype == x.dtype:
+    if can_fuse(x) and other.dtype == x.dtype:
         out: Tensor = _FUSED.binary(x, other, layer.weight, layer.bias, "add")
         return out
     return other + linear(x, layer)
 
 
-def _can_fuse(x: Tensor) -> bool:
+def can_fuse(x: Tensor) -> bool:
+    """Return whether oneDNN's fused operations take `x` and are worth calling by name."""
     if _FUSED is None or x.device.type != "cpu" or x.dtype not in _DTYPES:
         return False
     # Compilers fuse on their own, fake tensors have no values, and oneDNN's form has no gradient.

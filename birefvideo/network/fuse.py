@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from birefvideo.network.birefnet import BiRefNet, DecoderBlock, resize
+from birefvideo.network.fast_conv import FastConvNet
 from birefvideo.network.fast_decoder import DecoderParts, FastDecoder
 from birefvideo.network.fast_swin import FastStage, FastSwin, fast_swin
-from birefvideo.network.folding import without_norms
 from birefvideo.network.swin import SwinTransformer
 
 
@@ -55,7 +55,7 @@ class _FusedBiRefNet(nn.Module):
     def __init__(self, model: BiRefNet, parts: Parts) -> None:
         super().__init__()
         self.geometry = model.geometry
-        self.bb = parts.swin(model.bb) if isinstance(model.bb, SwinTransformer) else without_norms(model.bb)
+        self.bb = parts.swin(model.bb) if isinstance(model.bb, SwinTransformer) else FastConvNet(model.bb)
         squeeze = model.squeeze_module[0]
         assert isinstance(squeeze, DecoderBlock)
         self.decoder = FastDecoder(squeeze, model.decoder, model.geometry, parts.decoder)

@@ -52,6 +52,8 @@ class Api:
             Route(upload, self.remove_upload, methods=["DELETE"]),
             Route(f"{upload}/file", self.upload_file),
             Route(f"{upload}/frame", self.frame),
+            Route(f"{upload}/frame", self.marked_frame, methods=["POST"]),
+            Route(f"{upload}/picture", self.picture),
             Route(f"{upload}/advice", self.advice),
             Route("/v1/jobs", self.jobs),
             Route("/v1/jobs", self.add_job, methods=["POST"]),
@@ -105,15 +107,31 @@ class Api:
 
     async def frame(self, request: Request) -> Response:
         """Return one frame as PNG with alpha, cut out with the built-in model at once."""
-        key, query = request.path_params["key"], dict(request.query_params)
+        return await self._frame(request, dict(request.query_params))
+
+    async def marked_frame(self, request: Request) -> Response:
+        """Return one frame likewise, with the marks of the body done to it."""
+        return await self._frame(request, await read_json(request))
+
+    async def picture(self, request: Request) -> Response:
+        """Return one frame as it is, as JPEG."""
+        found = await self._look(request, "source", time=request.query_params.get("time"))
+        return _picture(found, "jpeg")
+
+    async def _frame(self, request: Request, values: dict[str, Any]) -> Response:
+        time, marks = values.pop("time", None), values.pop("marks", None)
+        if not (time is None or isinstance(time, str | int | float)) or not (marks is None or isinstance(marks, dict)):
+            raise OptionError("time is to be a number, and marks what a file of marks holds")
+        options = Order.of(values).options
+        at = None if time is None else str(time)
+        found = await self._look(request, "frame", time=at, options=options, marks=marks)
+        return _picture(found, "png")
+
+    async def _look(self, request: Request, do: str, **values: Any) -> dict[str, Any]:
+        key, pixels = request.path_params["key"], self._studio.settings.most_pixels
         path = str(self._studio.upload_path(key))
-        time = query.pop("time", None)
-        options = Order.of(query).options
-        pixels = self._studio.settings.most_pixels
         self._studio.store.touch_upload(key)
-        found = await self._studio.ask("frame", path=path, time=time, options=options, most_pixels=pixels)
-        headers = {"cache-control": "private, max-age=3600", "x-frame-time": str(found["time"])}
-        return Response(b64decode(found["png"]), media_type="image/png", headers=headers)
+        return await self._studio.ask(do, path=path, most_pixels=pixels, **values)
 
     async def advice(self, request: Request) -> Response:
         """Return which model the clip asks for, and why."""
@@ -191,7 +209,10 @@ class Api:
         kind = content_type(request)
         if kind == "application/json":
             values = await read_json(request)
-            return await self._named(values), values
+            upload = await self._named(values)
+            if isinstance(values.get("marks"), dict):
+                values["marks"] = f"{UPLOAD}{(await self._kept(values['marks'])).id}"
+            return upload, values
         if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
             form = await read_form(self._studio, request)
             clips = [form.files.pop(name) for name in _CLIP if name in form.files]
@@ -201,6 +222,14 @@ class Api:
         values.pop("name", None)
         Order.of(values)  # before a large file is sent for nothing
         return await receive_raw(self._studio, request), values
+
+    async def _kept(self, marks: dict[str, Any]) -> Upload:
+        """Return the upload that marks inside a body become."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield json.dumps(marks).encode()
+
+        return await self._studio.receive("marks.json", whole(), is_clip=False)
 
     async def _named(self, values: dict[str, Any]) -> Upload:
         key, url = values.pop("upload", None), values.pop("video_url", None)
@@ -227,6 +256,11 @@ class Api:
             while await self._studio.changes.after(key, seen, _BEAT) == seen:
                 yield ": still here\n\n"
             await asyncio.sleep(0.05)  # a job tells of each frame, which is more than anybody watches
+
+
+def _picture(found: dict[str, Any], kind: str) -> Response:
+    headers = {"cache-control": "private, max-age=3600", "x-frame-time": str(found["time"])}
+    return Response(b64decode(found[kind]), media_type=f"image/{kind}", headers=headers)
 
 
 def _option(option: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,6 +23,8 @@ from birefvideo.serve.services import SERVICES
 from birefvideo.serve.services.webhooks import Messenger
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def make_app(settings: Settings, studio: Studio) -> Starlette:
@@ -44,7 +48,13 @@ def make_app(settings: Settings, studio: Studio) -> Starlette:
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(Guard, settings=settings)],
-        exception_handlers={BirefvideoError: _refused, HTTPException: _wrong, Exception: _failed},
+        exception_handlers={
+            BirefvideoError: _refused,
+            HTTPException: _wrong,
+            OSError: _no_disk,
+            sqlite3.Error: _no_disk,
+            Exception: _failed,
+        },
     )
 
 
@@ -66,6 +76,12 @@ async def _wrong(request: Request, error: Exception) -> Response:
     answer = error_answer(RefusedError(error.status_code, kind, f"{request.method} {request.url.path}: {error.detail}"))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _no_disk(request: Request, error: Exception) -> Response:
+    _LOGGER.warning("%s %s: %s", request.method, request.url.path, error)
+    why = getattr(error, "strerror", None) or error
+    return error_answer(RefusedError(507, "no_disk", f"the server's folder cannot be used ({why}): look at its disk"))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -25,6 +26,10 @@ MOST_JSON = 8 << 20
 MOST_FIELD = 64 << 10
 """Bytes of all texts of a form, where an interface says nothing else."""
 _MOST_PARTS = 200
+_MOST_HEADER = 8 << 10
+"""Bytes of the headers of a form's part."""
+_SILENCE = 60.0
+"""Seconds that may pass without a byte."""
 
 
 @dataclass
@@ -73,13 +78,18 @@ async def chunks_of(request: Request) -> AsyncIterator[bytes]:
     """Yield a body as it arrives.
 
     Raises:
-        RefusedError: the client is gone before its end.
+        RefusedError: the client is gone before its end, or sends nothing any more.
     """
+    chunks = request.stream()
     try:
-        async for chunk in request.stream():
-            yield chunk
+        while True:
+            yield await asyncio.wait_for(anext(chunks), _SILENCE)
+    except StopAsyncIteration:
+        return
     except ClientDisconnect:
         raise RefusedError(400, "cut_off", "the body ended before it was whole: send it again") from None
+    except (TimeoutError, asyncio.TimeoutError):
+        raise RefusedError(408, "too_slow", f"nothing has come for {_SILENCE:g} s: send it again") from None
 
 
 async def receive_raw(studio: Studio, request: Request) -> Upload:
@@ -104,7 +114,9 @@ async def read_form(studio: Studio, request: Request, *, most_texts: int = MOST_
     if content_type(request) == "application/x-www-form-urlencoded":
         text = (await read_body(request, most_texts)).decode(errors="replace")
         form = Form()
-        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARTS):
+        if text.count("&") >= _MOST_PARTS:
+            raise RefusedError(400, "bad_form", f"the form has more than {_MOST_PARTS} parts")
+        for name, value in parse_qsl(text, keep_blank_values=True):
             _add(form, name, value)
         return form
     _, options = parse_options_header(request.headers.get("content-type", ""))
@@ -173,10 +185,8 @@ class _Reader:
                 raise RefusedError(400, "bad_form", f"the form has more than {_MOST_PARTS} parts")
             self._name = self._file_name = ""
             self._incoming, self._text = None, bytearray()
-        elif kind == "header_field":
-            self._field += data
-        elif kind == "header_value":
-            self._value += data
+        elif kind in ("header_field", "header_value"):
+            self._header_part(kind, data)
         elif kind == "header_end":
             self._header()
         elif kind == "headers_finished":
@@ -185,6 +195,14 @@ class _Reader:
             _add(self._form, self._name, self._text.decode(errors="replace"))
         elif kind == "end":
             self._is_whole = True
+
+    def _header_part(self, kind: str, data: bytes) -> None:
+        if kind == "header_field":
+            self._field += data
+        else:
+            self._value += data
+        if len(self._field) + len(self._value) > _MOST_HEADER:
+            raise RefusedError(413, "too_large", f"a part of the form has a header of more than {_MOST_HEADER:,} bytes")
 
     def _header(self) -> None:
         if self._field.lower() == b"content-disposition":
@@ -207,6 +225,7 @@ class _Reader:
 
     async def _part_data(self, data: bytes) -> None:
         if self._incoming is not None:
+            self._studio.check_length(sum(incoming.size for _, _, incoming in self._files) + len(data))
             await self._incoming.write(data)
             return
         self._left -= len(data)

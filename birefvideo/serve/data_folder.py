@@ -3,6 +3,7 @@
 DATA/birefvideo-serve.json   the mark
 DATA/lock                    held by the server and by the jobs that it started
 DATA/jobs.sqlite3            what was asked for, and what became of it
+DATA/webhooks.key            what webhooks are signed with
 DATA/incoming/               files that are still arriving; what a killed server left there goes at the next start
 DATA/uploads/ID/NAME         files that clients sent
 DATA/jobs/ID/                outputs of a job, and its log.txt
@@ -108,6 +109,11 @@ class DataFolder:
     def database(self) -> Path:
         """Where the table of jobs is."""
         return self.path / "jobs.sqlite3"
+
+    @property
+    def secret(self) -> Path:
+        """Where the secret is that webhooks are signed with."""
+        return self.path / "webhooks.key"
 
     def incoming(self) -> Path:
         """Return a new place for a file that arrives."""

@@ -23,7 +23,7 @@ from birefvideo.serve.settings import Settings
 COOKIE = "birefvideo_token"
 """Cookie that holds the token: what plays a video in a page sends no other header."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_OPEN_PATHS = ("/login", "/favicon.ico")
+_OPEN_PATHS = ("/login", "/favicon.ico", "/.well-known/jwks.json")
 """What may be asked without a token."""
 _OPEN_FOLDERS = ("/page/", "/files/")
 """What is below these too: files whose address, which nobody guesses, is the key to them, as with hosted services."""

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, fields, is_dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -22,10 +22,11 @@ from birefvideo.errors import BirefvideoError, InputError, OptionError, with_arg
 from birefvideo.jobs.arguments import EDGE
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import as_asked, plan_targets, trimmed_span
+from birefvideo.json_files import read_json_object
 
 if TYPE_CHECKING:
     from birefvideo.frames import VideoInfo
-    from birefvideo.session import Session
+    from birefvideo.jobs.look import Looker
 
 Values = dict[str, Any]
 
@@ -45,6 +46,7 @@ def check(path: str, options: Values, to: list[str], folder: str, uploads: list[
     from birefvideo.media.reading.probe import probe
 
     get_formats(to)
+    _check_marks(_marks_of(options))
     chosen = Options(**options)
     _check_paths(chosen, {Path(upload) for upload in uploads})
     check_machine(chosen)
@@ -54,22 +56,47 @@ def check(path: str, options: Values, to: list[str], folder: str, uploads: list[
     return {"device": str(find_device(chosen.device)), "outputs": [target.path.name for target in targets]}
 
 
-def frame(path: str, time: str | None, options: Values, most_pixels: int) -> Values:
-    """Return one frame as PNG, cut out with the built-in model: R'G'B' and alpha, and its time."""
+def frame(path: str, time: str | None, options: Values, marks: Values | None, most_pixels: int) -> Values:
+    """Return one frame as PNG, cut out with the built-in model: R'G'B' and alpha, and when it is in the clip.
+
+    Of `marks`, those act that this frame alone can show; see `jobs.look.Looker`.
+    """
     import cv2
 
     from birefvideo.media.reading.probe import probe
 
-    info = _allowed(probe(Path(path)), most_pixels)
+    _check_marks(marks or {})
     wanted: Any = {name: value for name, value in options.items() if name in (*EDGE, "despill", "deinterlace")}
-    begin: Any = {} if info.still or time is None else {"start": time}
-    with closing(_session().mattes(path, smooth=0, **begin, **wanted)) as frames:
-        found = next(frames, None)
+    begin: Any = {} if time is None else {"start": time}
+    chosen = Options(**begin, **wanted, marks=marks)
+    info = _allowed(as_asked(probe(Path(path)), chosen), most_pixels)
+    found = _looker().look(info, chosen if info.still is None else chosen.changed(start=None))
     if found is None:
         raise InputError(f"there is no frame at {time} s: give a time before the end")
     rgba = found.rgba()
     _, png = cv2.imencode(".png", rgba[..., [2, 1, 0, 3]], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    return {"png": base64.b64encode(png.tobytes()).decode(), "time": float(found.seconds)}
+    seconds = (found.pts - info.start) * info.time_base
+    return {"png": base64.b64encode(png.tobytes()).decode(), "time": float(seconds)}
+
+
+def source(path: str, time: str | None, most_pixels: int) -> Values:
+    """Return one frame as it is, as JPEG, and when it is in the clip."""
+    import cv2
+
+    from birefvideo.media.reading.decode import read_frames
+    from birefvideo.media.reading.probe import probe
+    from birefvideo.planes import to_444
+    from birefvideo.rgb import rgb_codes
+
+    info = _allowed(probe(Path(path)), most_pixels)
+    start = None if info.still or time is None else Options(start=time).start
+    with closing(read_frames(info, trimmed_span(info, start, None))) as frames:
+        found = next(frames, None)
+    if found is None:
+        raise InputError(f"there is no frame at {time} s: give a time before the end")
+    _, jpeg = cv2.imencode(".jpg", rgb_codes(to_444(found.picture))[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    seconds = (found.pts - info.start) * info.time_base
+    return {"jpeg": base64.b64encode(jpeg.tobytes()).decode(), "time": float(seconds)}
 
 
 def advise(path: str, start: str | None, end: str | None) -> Values:
@@ -96,11 +123,12 @@ def picture(**values: Any) -> Values:
 
 
 @lru_cache(maxsize=1)
-def _session() -> Session:
+def _looker() -> Looker:
     from birefvideo.family.variants import EMBEDDED
-    from birefvideo.session import Session
+    from birefvideo.jobs.loaded_model import LoadedModel
+    from birefvideo.jobs.look import Looker
 
-    return Session(EMBEDDED)
+    return Looker(LoadedModel(Options(model=EMBEDDED, batch=1)))
 
 
 def _allowed(info: VideoInfo, most_pixels: int) -> VideoInfo:
@@ -123,6 +151,25 @@ def _facts(info: VideoInfo) -> Values:
         "has_sound": bool(info.audio),
         "doubts": list(info.doubts),
     }
+
+
+def _marks_of(options: Values) -> Values:
+    """Return what the file of marks of a job holds; nothing where it is no such file, which its reader then says."""
+    with suppress(OSError, ValueError):
+        return read_json_object(Path(str(options["marks"]))) if "marks" in options else {}
+    return {}
+
+
+def _check_marks(marks: Values) -> None:
+    """Refuse marks that name files, before one is read or even looked for.
+
+    Raises:
+        OptionError: they do.
+    """
+    if marks.get("mend"):
+        raise OptionError(
+            "marks has mend, which names files on your own machine: send the picture as a file of the option mend"
+        )
 
 
 def _check_paths(chosen: Options, allowed: set[Path]) -> None:
@@ -150,6 +197,7 @@ _TASKS: dict[str, Callable[..., Values]] = {
     "probe": probe_facts,
     "check": check,
     "frame": frame,
+    "source": source,
     "advise": advise,
     "catalogue": catalogue,
     "picture": picture,

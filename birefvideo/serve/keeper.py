@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from birefvideo.serve.data_folder import DataFolder
@@ -48,7 +49,7 @@ class Keeper:
             RefusedError: there is none even so.
         """
         while (size := await asyncio.to_thread(self._data.size)) > self._settings.most_data:
-            oldest = next(iter(self._store.ended(before=time.time())), None)
+            oldest = next(iter(self._store.ended(before=math.inf)), None)
             if oldest is None:
                 raise RefusedError(
                     507,

@@ -89,6 +89,20 @@ def _paths() -> Schema:
                 {"200": _binary("The frame.", "image/png")},
                 key,
                 _parameter("time", "query", _TEXT),
+            ),
+            "post": _does(
+                "The same with marks, of which those act that one frame can show",
+                {"200": _binary("The frame.", "image/png")},
+                key,
+                body=_marked_look(),
+            ),
+        },
+        "/v1/uploads/{id}/picture": {
+            "get": _does(
+                "One frame as it is",
+                {"200": _binary("The frame.", "image/jpeg")},
+                key,
+                _parameter("time", "query", _TEXT),
             )
         },
         "/v1/uploads/{id}/advice": {
@@ -140,6 +154,12 @@ def _clip_body(*, with_options: bool) -> Schema:
             },
         },
     }
+
+
+def _marked_look() -> Schema:
+    marks = {"type": "object", "description": "What a file of marks holds."}
+    wanted = _object({"time": {"type": ["number", "string"]}, "marks": marks})
+    return {"required": True, "content": {"application/json": {"schema": wanted}}}
 
 
 def option_schemas() -> Schema:

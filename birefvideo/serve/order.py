@@ -76,8 +76,8 @@ class Order:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Order:
-        """Return the order that `as_dict` was made of."""
-        return cls(dict(values["options"]), tuple(values["to"]), dict(values["flags"]))
+        """Return the order that `as_dict` was made of, be it by an earlier version."""
+        return cls(dict(values.get("options", {})), tuple(values.get("to", ())), dict(values.get("flags", {})))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -108,7 +108,7 @@ class Order:
             else:
                 words.append(f"--{flag}={value}")
         words += [f"--to={name}" for name in self.to]
-        changed = {name: value for name, value in self.flags.items() if value != _FLAGS[name]}
+        changed = {name: value for name, value in self.flags.items() if value != _FLAGS.get(name)}
         words += [f"--{name}" if value else f"--no-{name}" for name, value in changed.items()]
         return words
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import sqlite3
 import time
 from collections import deque
 from contextlib import suppress
@@ -13,6 +15,7 @@ from typing import Any
 
 from birefvideo.serve.child import Child, Event
 from birefvideo.serve.data_folder import DataFolder
+from birefvideo.serve.faults import not_found
 from birefvideo.serve.live import Changes
 from birefvideo.serve.order import Order
 from birefvideo.serve.settings import Settings
@@ -23,6 +26,9 @@ _MOST_LOG = 1 << 20
 """Bytes of a job's log from which on it is not continued."""
 _GOOD = (0, 3)
 """Exit codes of a job that has made what was asked: 3 where the input lacks something."""
+_AFTER_TROUBLE = 1.0
+"""Seconds before the next job, where one could not be begun."""
+_LOGGER = logging.getLogger(__name__)
 _PROGRESS = ("done", "total", "fps", "eta")
 
 
@@ -110,10 +116,25 @@ class Queue:
 
     async def _run_lane(self, lane: str) -> None:
         while (job := self._store.next_in(lane)) is not None:
-            await self._run(job)
+            try:
+                await self._run(job)
+            except Exception as error:  # the disk is full or gone, or an earlier version wrote what nobody reads
+                _LOGGER.warning("a job could not be run", exc_info=True)
+                self._give_up(job, error)
+                await asyncio.sleep(_AFTER_TROUBLE)
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        """Let a job fail that cannot even be begun; what there is of it stays."""
+        why = str(getattr(error, "strerror", None) or error) or type(error).__name__
+        told = {"kind": "failed", "message": f"the server could not run it ({self.without_places(why)}): send it again"}
+        self._progress.pop(job.id, None)
+        with suppress(sqlite3.Error):
+            self._store.change_job(job.id, state=FAILED, ended=time.time(), error=told)
+        self._changes.tell(job.id)
 
     async def _run(self, job: Job) -> None:
-        self._store.change_job(job.id, state=RUNNING, started=job.started or time.time())
+        job = replace(job, state=RUNNING, started=job.started or time.time())
+        self._store.change_job(job.id, state=job.state, started=job.started)
         self._changes.tell(job.id)
         told: dict[str, Event] = {}
         child = Child(self._words(job), self._folder, self._data.lock, lambda event: self._take(job, event, told))
@@ -137,7 +158,8 @@ class Queue:
 
     def _place_of(self, key: str) -> Path:
         upload = self._store.upload(key)
-        assert upload is not None, "an upload that a job has is never removed"
+        if upload is None:
+            raise not_found("upload of that id")
         return self._data.upload(upload.id, upload.name)
 
     def _take(self, job: Job, event: Event, told: dict[str, Event]) -> None:
@@ -164,7 +186,8 @@ class Queue:
         progress = self._progress.pop(job.id, {})
         if state != SUCCEEDED:
             self._drop_outputs(job)
-        self._store.change_job(job.id, state=state, ended=time.time(), progress=progress, **values)
+        ended = max(time.time(), job.started or 0.0)  # the clock may have been set back
+        self._store.change_job(job.id, state=state, ended=ended, progress=progress, **values)
         self._changes.tell(job.id)
 
     def _drop_outputs(self, job: Job) -> None:

@@ -82,6 +82,9 @@ create table if not exists jobs (
     notes text);
 create index if not exists by_state on jobs (state, lane, number);
 create index if not exists by_upload on jobs (upload);
+create index if not exists by_service on jobs (service, number);
+create index if not exists untold on jobs (number)
+    where json_extract(notes, '$.webhook') is not null and json_extract(notes, '$.told') is null;
 """
 
 

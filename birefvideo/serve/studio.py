@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.serve.data_folder import DataFolder
@@ -23,9 +23,11 @@ from birefvideo.serve.live import Changes
 from birefvideo.serve.names import clean_name, is_id, new_id
 from birefvideo.serve.order import Order
 from birefvideo.serve.queue import Queue
+from birefvideo.serve.secret import Secret
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.store import QUEUED, Job, Store, Upload
 
+_Kept = TypeVar("_Kept", Upload, Job)
 _FORM = 1 << 20
 """Bytes that a form may have besides its file."""
 
@@ -41,6 +43,7 @@ class Studio:
         self.settings = settings
         self.data = DataFolder(settings.data)
         self.store = Store(self.data.database)
+        self.secret = Secret(self.data.secret)
         self.changes = Changes()
         self.is_closing = False
         """Whether the server is about to end, so that nobody is to wait for anything any more."""
@@ -103,8 +106,17 @@ class Studio:
         Raises:
             RefusedError: it is.
         """
+        if length is not None and length.isdecimal():
+            self.check_length(int(length[:30]))
+
+    def check_length(self, length: int) -> None:
+        """Refuse a body of so many bytes, if it is too large.
+
+        Raises:
+            RefusedError: it is.
+        """
         most = self.settings.most_upload + _FORM
-        if length is not None and length.isdecimal() and int(length[:30]) > most:
+        if length > most:
             raise RefusedError(413, "too_large", f"the body is larger than {most:,} bytes: make the clip smaller first")
 
     async def keep(self, incoming: Incoming, name: str, key: str = "", *, is_clip: bool = True) -> Upload:
@@ -136,10 +148,7 @@ class Studio:
         Raises:
             RefusedError: there is none of that id.
         """
-        found = self.store.upload(key) if is_id(key) else None
-        if found is None:
-            raise not_found("upload of that id")
-        return found
+        return _found(self.store.upload, key, "upload")
 
     def upload_path(self, key: str) -> Path:
         """Return where the file of an upload is."""
@@ -198,10 +207,7 @@ class Studio:
         Raises:
             RefusedError: there is none of that id.
         """
-        found = self.store.job(key) if is_id(key) else None
-        if found is None:
-            raise not_found("job of that id")
-        return self._queue.with_progress(found)
+        return self._queue.with_progress(_found(self.store.job, key, "job"))
 
     def jobs(self, most: int = 100, before: int | None = None, service: str | None = None) -> list[Job]:
         """Return the newest jobs; `before` is the number of the last one of an earlier call."""
@@ -269,3 +275,15 @@ class Studio:
                 f"{waiting} jobs wait already: send it again later",
                 retry_after=self._queue.seconds_left(),
             )
+
+
+def _found(get: Callable[[str], _Kept | None], key: str, what: str) -> _Kept:
+    """Return what the table has under an id of a client's.
+
+    Raises:
+        RefusedError: it has nothing.
+    """
+    found = get(key) if is_id(key) else None
+    if found is None:
+        raise not_found(f"{what} of that id")
+    return found

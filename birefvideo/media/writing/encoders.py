@@ -1,9 +1,10 @@
-"""Several encoders that share the pictures of one output, where each picture is encoded without regard to others."""
+"""Encoders at work beside the thread that makes their pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
+from typing import TypeAlias
 
 import av
 from av.packet import Packet
@@ -12,18 +13,24 @@ from av.video.stream import VideoStream
 
 from birefvideo.prefetch import Workers
 
+Encoder: TypeAlias = "VideoCodecContext | VideoStream"
+"""What encodes one picture after another."""
+
 
 class Encoders:
-    """Equal encoders that take turns in threads of their own; packets come in the order of the pictures.
+    """Encoders of one output in threads of their own; packets come in the order of the pictures.
 
-    Which of them gets a picture, and how many there are, changes no byte.
+    One works while the next picture is made. Several take turns where each picture is encoded without regard to others:
+    which of them gets a picture, and how many there are, then changes no byte.
     """
 
-    def __init__(self, make: Callable[[], VideoCodecContext], count: int) -> None:
-        self._free: SimpleQueue[VideoCodecContext] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(make())
-        self._workers = Workers(self._encode_one, count)
+    def __init__(self, encoders: Sequence[Encoder]) -> None:
+        self._free: SimpleQueue[Encoder] = SimpleQueue()
+        for encoder in encoders:
+            self._free.put(encoder)
+        # One of several holds nothing back; one alone may, and is asked for it at the end.
+        self._alone = encoders[0] if len(encoders) == 1 else None
+        self._workers = Workers(self._encode_one, len(encoders))
 
     def encode(self, picture: av.VideoFrame | None) -> Iterator[Packet[VideoStream]]:
         """Take a picture, or None at the end, and yield the packets that are done.
@@ -33,6 +40,8 @@ class Encoders:
         """
         for packets in self._workers.rest() if picture is None else self._workers.put(picture):
             yield from packets
+        if picture is None and self._alone is not None:
+            yield from self._alone.encode(None)
 
     def close(self) -> None:
         """Wait for the pictures being worked on; no thread is left."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +22,7 @@ from birefvideo.media.sequence_json import (
     write_sidecar,
 )
 from birefvideo.media.writing.muxing import cannot_write
-from birefvideo.own_files import is_plain_folder, remove_files
+from birefvideo.own_files import give_second_name, is_plain_folder, remove_files
 
 
 def join_folders(
@@ -47,7 +46,9 @@ def join_folders(
         for part in parts:
             times = read_part(part)
             for index in range(len(times.pts)):
-                _take(part / part_name(index, format), output / picture_name(output, len(pts) + index, format))
+                give_second_name(
+                    part / part_name(index, format), output / picture_name(output, len(pts) + index, format)
+                )
             pts += times.pts
             last_duration = times.last_duration
         first = (info.start + pts[0]) * info.time_base
@@ -120,11 +121,3 @@ def deliver(made: Path, place: Path) -> None:
     for picture in sorted(made.iterdir()):
         picture.replace(place / picture.name)
     made.rmdir()
-
-
-def _take(source: Path, target: Path) -> None:
-    """Give a picture a second name, so that the part stays whole; on file systems that cannot, copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

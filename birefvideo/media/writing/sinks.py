@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -69,7 +68,8 @@ class FileSink:
             self._stream.time_base = output_clock(info)
             self._ticks = info.time_base / output_clock(info)
             _set_up(self._stream.codec_context, format, info, threads)
-            self._encoders = Encoders(partial(_encoder, format, info), ENCODERS) if format.stands_alone else None
+            shared = [_encoder(format, info) for _ in range(ENCODERS)] if format.stands_alone else []
+            self._encoders = Encoders(shared or [self._stream])
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -84,20 +84,16 @@ class FileSink:
             try:
                 self._encode(None)
             finally:
-                self._end_threads()
+                self._encoders.close()
 
     def abandon(self) -> None:
         """Leave an unfinished file; see `Sink`."""
-        self._end_threads()
+        self._encoders.close()
         abandon(self._container)
-
-    def _end_threads(self) -> None:
-        if self._encoders is not None:
-            self._encoders.close()
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         try:
-            for packet in (self._encoders or self._stream).encode(picture):
+            for packet in self._encoders.encode(picture):
                 packet.stream = self._stream
                 # No encoder here reorders, and none passes durations on: packets come in the order of the frames.
                 packet.duration = self._durations.popleft()

@@ -1,6 +1,8 @@
 // One clip before it is cut out: a look at it, and the choices.
 
-import { ask, duration, say, send, size } from "/page/talk.js";
+import { Marking } from "/page/marking.js";
+import { fill } from "/page/fill.js";
+import { ask, asked, duration, post, say, send, size } from "/page/talk.js";
 
 const USUAL = ["prores", "green", "webm"];
 let catalogue = null;
@@ -25,8 +27,8 @@ export class Clip {
     return this.card.querySelector(selector);
   }
 
-  // Uploads a file, or takes an upload that is there already, and shows it.
-  async begin(file, upload = null) {
+  // Uploads a file, or takes an upload that is there already, and shows it; `before` is what an earlier job of it had.
+  async begin(file, upload = null, before = null) {
     this.find("h2").textContent = file.name;
     const bar = this.find("progress");
     try {
@@ -41,8 +43,10 @@ export class Clip {
     this.find(".body").hidden = false;
     this.facts();
     this.wire();
-    this.look();
-    await Promise.all([this.formats(), this.advise()]);
+    const known = Promise.all([this.formats(), this.advise()]);
+    if (before) await this.restore(before, known);
+    else this.look();
+    await known;
   }
 
   get ready() {
@@ -67,7 +71,7 @@ export class Clip {
     this.find(".set-out").onclick = () => (this.find(".out").value = this.at());
     for (const button of this.card.querySelectorAll("[data-back]")) button.onclick = () => this.over(button);
     this.find(".zoom select").onchange = () => this.zoom();
-    this.find(".full").onclick = () => this.find(".stage").requestFullscreen();
+    this.find(".full").onclick = () => (this.marking.isOpen ? this.marking.frame : this.find(".stage")).requestFullscreen();
     this.find("img").onload = () => this.zoom();
     for (const slider of this.card.querySelectorAll(".edge input, .edge select")) {
       slider.addEventListener("input", () => (this.figures(), later()));
@@ -75,8 +79,29 @@ export class Clip {
     this.find("[name=kind]").onchange = () => this.kind();
     this.find("[name=file]").onchange = () => this.own(this.find("[name=file]").files[0]);
     this.find(".choices").onsubmit = event => (event.preventDefault(), this.cut());
+    const at = () => Number(time.value), onGo = seconds => this.go(seconds);
+    this.marking = new Marking(this.card, this.upload, { at, onGo, onChange: later });
     this.over(this.find("[data-back=checker]"));
     this.figures();
+  }
+
+  // Shows the frame at a time.
+  go(seconds) {
+    this.find(".time").value = seconds;
+    this.later();
+  }
+
+  // Fills in what an earlier job had: its options, its marks, and the frame that was looked at.
+  async restore({ options, marks, at, isToDraw }, known) {
+    this.marking.given = marks;
+    if (at !== null) this.find(".time").value = at;
+    await known;
+    this.kept = fill(this.find(".choices"), this.card, options);
+    this.kind();
+    this.figures();
+    if (isToDraw) this.marking.turn(true);
+    else this.look();
+    this.find(isToDraw ? "iframe" : "h2").scrollIntoView({ block: "center" });
   }
 
   at() {
@@ -95,6 +120,7 @@ export class Clip {
     const back = button.dataset.back;
     this.find(".picture").className = `picture ${back === "checker" ? "checker" : `back-${back}`}`;
     this.find(".picture").style.backgroundImage = back === "own" ? `url(${this.ownUrl})` : "";
+    this.marking.over(this.find(".picture").className.replace("picture ", ""), this.find(".picture").style.backgroundImage);
   }
 
   // Shows the user's own background under the look too.
@@ -115,6 +141,7 @@ export class Clip {
   zoom() {
     const factor = Number(this.find(".zoom select").value), image = this.find("img");
     this.find(".stage").classList.toggle("fit", factor === 0);
+    this.marking.zoom(factor);
     image.style.width = factor ? `${(image.naturalWidth * factor) / devicePixelRatio}px` : "";
   }
 
@@ -139,17 +166,18 @@ export class Clip {
     }
     this.looking = true;
     this.find(".wait").hidden = false;
-    const query = new URLSearchParams({ time: this.at(), ...this.edge() });
-    query.delete("smooth");
     try {
-      const answer = await fetch(`/v1/uploads/${this.upload.id}/frame?${query}`);
-      if (!answer.ok) throw new Error((await answer.json()).error.message);
+      const time = asked(Number(this.find(".time").value), this.upload.fps);
+      const { marks } = this.marking, { smooth, ...edge } = this.edge();
+      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { time, ...edge, ...(marks && { marks }) });
       const url = URL.createObjectURL(await answer.blob());
       const image = this.find("img"), before = image.src;
       image.src = url;
+      this.marking.show(url, Number(answer.headers.get("x-frame-time")));
       if (before) URL.revokeObjectURL(before);
+      this.find(".seen").textContent = "";
     } catch (error) {
-      this.find(".wrong").textContent = error.message;
+      this.find(".seen").textContent = error.message;
     }
     this.looking = false;
     this.find(".wait").hidden = true;
@@ -199,6 +227,7 @@ export class Clip {
   async background() {
     const form = this.find(".choices"), kind = form.elements.kind.value;
     if (kind === "colour") return form.elements.colour.value;
+    if (kind === "kept") return this.kept;
     if (kind !== "file") return kind;
     const file = form.elements.file.files[0];
     if (!file) throw new Error("choose the picture or video that is to be the background");
@@ -215,12 +244,14 @@ export class Clip {
       if (to.length) values.to = to;
       const background = await this.background();
       if (background) values.background = background;
+      if (this.marking.marks) values.marks = this.marking.marks;
       if (form.elements.review.checked && !this.upload.is_picture) values.review = true;
       for (const [name, place] of [["start", ".in"], ["end", ".out"]]) {
         if (this.find(place).value.trim()) values[name] = this.find(place).value.trim();
       }
       const job = await ask("POST", "/v1/jobs", values);
       say(`${this.upload.name} is in the queue`);
+      this.marking.forget();
       this.card.remove();
       this.onGone(this);
       this.onJob(job);

@@ -59,6 +59,27 @@ export class Jobs {
     find(".delete").hidden = find(".again").hidden = !ended;
   }
 
+  // Brings a job's clip back to the form, with the job's options and marks.
+  async again(job, at = null) {
+    const { marks } = job.options;
+    const before = { options: job.options, at, isToDraw: at !== null, marks: null };
+    if (marks) before.marks = await ask("GET", `/v1/uploads/${marks.replace("upload:", "")}/file`);
+    await this.onAgain(await ask("GET", `/v1/uploads/${job.upload}`), before);
+  }
+
+  watch(job) {
+    const dialog = document.getElementById("player"), { url } = player(job), frame = dialog.querySelector("iframe");
+    dialog.querySelector("strong").textContent = job.name;
+    frame.src = url;
+    dialog.querySelector("a").href = url;
+    dialog.querySelector(".correct").onclick = () => {
+      const at = seen(frame.contentDocument) ?? 0;
+      dialog.close();
+      this.again(job, at).catch(error => say(error.message));
+    };
+    dialog.showModal();
+  }
+
   progress(card, job, find) {
     const { done, total, fps, eta } = job.progress;
     find(".run").hidden = job.status !== "running";
@@ -98,8 +119,8 @@ export class Jobs {
     };
     on(".cancel", () => ask("POST", `/v1/jobs/${id}/cancel`));
     on(".open", () => ask("POST", `/v1/jobs/${id}/open`));
-    on(".again", async () => this.onAgain(await ask("GET", `/v1/uploads/${card.job.upload}`)));
-    on(".watch", () => watch(card.job));
+    on(".again", () => this.again(card.job));
+    on(".watch", () => this.watch(card.job));
     on(".delete", async () => {
       if (confirm(`Delete ${card.job.name} with all its files?`)) await ask("DELETE", `/v1/jobs/${id}`);
     });
@@ -111,12 +132,11 @@ function player(job) {
   return found ?? job.outputs.find(output => /\.(webm|mp4|png|webp|gif)$/.test(output.name));
 }
 
-function watch(job) {
-  const dialog = document.getElementById("player"), url = player(job).url;
-  dialog.querySelector("strong").textContent = job.name;
-  dialog.querySelector("iframe").src = url;
-  dialog.querySelector("a").href = url;
-  dialog.showModal();
+// When in the clip, in seconds, the frame is that a player shows.
+function seen(page) {
+  const data = page?.getElementById("data"), film = page?.querySelector("video");
+  if (!film) return null;
+  return film.currentTime + (data ? JSON.parse(data.textContent).lead : 0);
 }
 
 function file(job, output) {

@@ -7,12 +7,12 @@ import { say } from "/page/talk.js";
 const drop = document.getElementById("drop"), pick = document.getElementById("pick");
 const clips = new Set();
 
-function add(file, upload = null) {
+function add(file, upload = null, before = null) {
   const clip = new Clip(() => jobs.refresh(), gone);
   clips.add(clip);
   document.getElementById("clips").append(clip.card);
   document.getElementById("all").hidden = clips.size < 2;
-  return clip.begin(file, upload);
+  return clip.begin(file, upload, before);
 }
 
 function gone(clip) {
@@ -25,7 +25,10 @@ async function addAll(files) {
   for (const file of files) await add(file); // one upload at a time is as fast, and the first is ready sooner
 }
 
-const jobs = new Jobs(upload => add(upload, upload).then(() => say(`${upload.name} is ready to be cut out again`)));
+const jobs = new Jobs(async (upload, before) => {
+  await add(upload, upload, before);
+  say(`${upload.name} is ready to be cut out again`);
+});
 
 pick.onchange = () => {
   addAll([...pick.files]);

@@ -1,6 +1,6 @@
 // Talks to the server: every answer that is no success becomes an Error with the server's own line.
 
-export async function ask(method, path, values) {
+async function answerTo(method, path, values) {
   const options = { method };
   if (values !== undefined) {
     options.headers = { "Content-Type": "application/json" };
@@ -13,10 +13,19 @@ export async function ask(method, path, values) {
     throw new Error("the server does not answer: is it still running?");
   }
   if (answer.status === 401) location.assign("/login");
-  if (answer.status === 204) return null;
+  if (answer.ok) return answer;
   const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(found.error?.message ?? `the server answers ${answer.status}`);
-  return found;
+  throw new Error(found.error?.message ?? `the server answers ${answer.status}`);
+}
+
+export async function ask(method, path, values) {
+  const answer = await answerTo(method, path, values);
+  return answer.status === 204 ? null : answer.json();
+}
+
+// Returns the answer itself, which is no JSON.
+export function post(path, values) {
+  return answerTo("POST", path, values);
 }
 
 // Sends a file as it is; onProgress gets the share that has gone.
@@ -34,6 +43,11 @@ export function send(file, onProgress = () => {}) {
     request.onerror = () => reject(new Error("the upload broke off: is the server still running?"));
     request.send(file);
   });
+}
+
+// What to ask for to get the frame at a time: the server takes the first one from there on, and seconds are rounded.
+export function asked(seconds, fps) {
+  return Math.max(0, seconds - 0.1 / (fps || 25)).toFixed(6);
 }
 
 export function say(text) {

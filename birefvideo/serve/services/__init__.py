@@ -27,7 +27,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from birefvideo.serve.services import cog, fal, places, remove_bg, replicate, runware, unscreen
+from birefvideo.serve.services import cog, fal, places, remove_bg, replicate, runware, signatures, unscreen
 from birefvideo.serve.services.webhooks import nothing
 from birefvideo.serve.store import Job
 from birefvideo.serve.studio import Studio
@@ -41,13 +41,15 @@ class Service:
     """Where it answers."""
     news: Callable[[Studio, Job, str], Coroutine[Any, Any, dict[str, Any]]] = nothing
     """What a webhook is told of a job of this service at an event."""
+    sign: Callable[[Studio, Job, bytes], dict[str, str]] = signatures.none
+    """Headers that show who sent a webhook, for its body; with _ for -."""
 
 
 SERVICES = {
     "files": Service(places.routes),
-    "replicate": Service(replicate.routes, replicate.news),
+    "replicate": Service(replicate.routes, replicate.news, signatures.replicates),
     "cog": Service(cog.routes, cog.news),
-    "fal": Service(fal.routes, fal.news),
+    "fal": Service(fal.routes, fal.news, signatures.fals),
     "runware": Service(runware.routes, runware.news),
     "unscreen": Service(unscreen.routes, unscreen.news),
     "remove.bg": Service(remove_bg.routes),

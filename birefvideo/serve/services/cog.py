@@ -28,6 +28,15 @@ _SHOWN = (
     *("id", "version", "status", "input", "output", "logs", "error"),
     *("created_at", "started_at", "completed_at", "metrics"),
 )
+PLACES = {
+    "docs_url": "/docs",
+    "openapi_url": "/openapi.json",
+    "healthcheck_url": "/health-check",
+    "predictions_url": "/predictions",
+    "predictions_idempotent_url": "/predictions/{prediction_id}",
+    "predictions_cancel_url": "/predictions/{prediction_id}/cancel",
+}
+"""What is at / for who asks for JSON."""
 _KEY = re.compile(r"[\w.-]{1,64}")
 
 

@@ -22,6 +22,7 @@ from birefvideo.serve.services.fal_endpoints import ENDPOINTS
 from birefvideo.serve.services.fields import FieldError, read, shown
 from birefvideo.serve.services.places import InlineBodies, base_of, take
 from birefvideo.serve.services.results import file_view, progress_line, results, warnings_of, why_failed
+from birefvideo.serve.services.signatures import JWKS, fals_public_keys
 from birefvideo.serve.services.webhooks import check_webhook
 from birefvideo.serve.store import CANCELED, QUEUED, SUCCEEDED, Job
 from birefvideo.serve.studio import Studio
@@ -56,6 +57,7 @@ def routes(studio: Studio) -> list[BaseRoute]:
     found += [
         Route("/fal/rest/storage/upload/initiate", it.begin_upload, methods=["POST"]),
         Route("/files/new/{key}", it.upload, methods=["PUT"]),
+        *(Route(f"{before}{JWKS}", it.keys) for before in ("", "/fal/rest")),
     ]
     inner = Router(found)
     return [*found, Route("/fal/proxy", _Proxy(inner))]
@@ -164,6 +166,9 @@ class _Fal:
         self._studio.check_announced(request.headers.get("content-length"))
         upload = await self._studio.receive(self._begun.pop(key), chunks_of(request), key)
         return JSONResponse({"file_url": f"{base_of(request)}/files/new/{upload.id}"})
+
+    async def keys(self, request: Request) -> Response:
+        return JSONResponse(fals_public_keys(self._studio.secret))
 
     def _job(self, request: Request) -> Job:
         job = self._studio.job(request.path_params["key"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from birefvideo.serve.services import bria
 from birefvideo.serve.services.fields import Field, FieldError, colour_of_codes
 from birefvideo.serve.services.names import model
 
@@ -151,6 +152,12 @@ _ROWS = {
             _SYNC,
         ),
         _ben_video,
+    ),
+    "bria/video/background-removal": Endpoint(
+        "bria/video",
+        "video_url",
+        (*bria.fields(background="Black"), _SYNC),
+        lambda values: Wish(bria.options(values), {"video": 0}),
     ),
 }
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(_ROWS)

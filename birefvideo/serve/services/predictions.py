@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from birefvideo.errors import BirefvideoError
 from birefvideo.serve.faults import RefusedError, refusal
+from birefvideo.serve.names import is_id
 from birefvideo.serve.order import UPLOAD, Order, file_options
 from birefvideo.serve.services.fields import Field, FieldError, read, shown
 from birefvideo.serve.services.places import InlineBodies, base_of, output_address, take
-from birefvideo.serve.services.programs import PROGRAMS, Program, is_place
+from birefvideo.serve.services.programs import MATTE, PROGRAMS, Program, is_place
 from birefvideo.serve.services.results import progress_line, why_failed
 from birefvideo.serve.services.webhooks import EVENTS, check_webhook
 from birefvideo.serve.store import QUEUED, RUNNING, SUCCEEDED, Job
@@ -111,7 +112,8 @@ class Predictions:
                 taken[name] = await take(self._studio, request, name, options[name], is_clip=False)
                 options[name] = f"{UPLOAD}{taken[name].id}"
         order = Order.of(options)
-        taken["video"] = upload = await take(self._studio, request, "video", given["video"])
+        source = program.source
+        taken[source] = upload = await take(self._studio, request, source, given[source])
         base = base_of(request)
         places = {name: f"{base}/v1/files/{one.id}" for name, one in taken.items()}
         notes = {"program": program.name, "input": {**given, **places}, "base": base, "webhook": hook}
@@ -124,6 +126,8 @@ class Predictions:
         Raises:
             RefusedError: there is none of that id.
         """
+        if is_id(key) and self._studio.store.job(key):
+            return self._studio.job(key)
         own = self._studio.store.noted(self._service, "key", key)
         return self._studio.job(own.id if own else key)
 
@@ -140,7 +144,7 @@ class Predictions:
             is_still_starting: whether the client would take anything but `starting` for the end.
         """
         base = base or str(job.notes.get("base", ""))
-        program = PROGRAMS[job.notes.get("program", "birefvideo/matte")]
+        program = PROGRAMS.get(job.notes.get("program", MATTE), PROGRAMS[MATTE])
         key = job.notes.get("key") or job.id
         at = f"{base}/v1/predictions/{key}"
         urls = {"get": at, "cancel": f"{at}/cancel", "stream": f"{at}/stream", "web": f"{base}/"}

@@ -11,6 +11,7 @@ from typing import Any
 from birefvideo import __version__
 from birefvideo.serve.openapi import option_schemas
 from birefvideo.serve.order import Order
+from birefvideo.serve.services import bria
 from birefvideo.serve.services.fields import Field, FieldError, colour, read, schema
 from birefvideo.serve.services.names import model
 
@@ -38,6 +39,11 @@ class Program:
     """
     is_list: bool
     """Whether its output is a list of addresses instead of one."""
+
+    @property
+    def source(self) -> str:
+        """Name of the input that is the clip."""
+        return next(field.name for field in self.fields if field.is_needed)
 
     @property
     def version(self) -> str:
@@ -119,6 +125,7 @@ def _of_sprited(given: Values) -> Values:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+_BRIA = bria.fields(background="Transparent")
 _ROWS = (
     Program(
         MATTE,
@@ -132,6 +139,13 @@ _ROWS = (
         "The inputs of the published endpoint of this name.",
         _SPRITED,
         _of_sprited,
+        is_list=False,
+    ),
+    Program(
+        "bria/video-remove-background",
+        "The inputs of the published endpoint of this name, with the models that are here.",
+        _BRIA,
+        lambda given: bria.options(read(_BRIA, given)),
         is_list=False,
     ),
 )

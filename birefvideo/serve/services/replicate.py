@@ -20,6 +20,7 @@ from birefvideo.serve.services.fields import FieldError, shown
 from birefvideo.serve.services.places import base_of, content_type
 from birefvideo.serve.services.predictions import Predictions, answered, news, seconds_to_wait
 from birefvideo.serve.services.programs import PROGRAMS, Program
+from birefvideo.serve.services.signatures import replicates_secret
 from birefvideo.serve.store import SUCCEEDED, Upload
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.view import timestamp
@@ -47,6 +48,7 @@ def routes(studio: Studio) -> list[BaseRoute]:
         Route(one, it.prediction),
         Route(f"{one}/cancel", it.cancel, methods=["POST"]),
         Route(f"{one}/stream", it.stream),
+        Route("/v1/webhooks/default/secret", it.secret),
         Route(model, it.model),
         Route(f"{model}/versions", it.versions),
         Route(f"{model}/versions/{{version}}", it.version),
@@ -122,6 +124,10 @@ class _Replicate:
         job = self._predictions.get(request.path_params["key"])
         events = self._events(job.id, base_of(request))
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    @answered
+    async def secret(self, request: Request) -> Response:
+        return JSONResponse({"key": replicates_secret(self._studio.secret)})
 
     @answered
     async def model(self, request: Request) -> Response:

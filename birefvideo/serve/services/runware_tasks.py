@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from birefvideo.serve.services.bria import COLOURS
 from birefvideo.serve.services.fields import Field, FieldError, colour, colour_of_codes, read, shown
 from birefvideo.serve.services.names import model
 
 Values = dict[str, Any]
 BACKGROUND, IMAGE_BACKGROUND = "removeBackground", "imageBackgroundRemoval"
-_COLOURS = ("Transparent", "Black", "White", "Gray", "Red", "Green", "Blue", "Yellow", "Cyan", "Magenta")
 
 _COMMON = (
     Field("taskType", "What is to be done."),
@@ -34,7 +34,7 @@ _VIDEO = (
 )
 _SETTINGS = (
     Field("rgba", "[red, green, blue, alpha] under the subject.", "array"),
-    Field("background_color", "Colour under the subject, by name.", choices=_COLOURS),
+    Field("background_color", "Colour under the subject, by name.", choices=COLOURS),
     Field("returnOnlyMask", "Whether the mask is made instead.", "boolean", False),
     *(
         Field(name, "Not done here: edges are soft anyway.", "boolean", False, only=(False,))

@@ -111,13 +111,11 @@ class Messenger:
 
     async def _tell(self, client: httpx.AsyncClient, job: Job, event: str) -> str:
         """Call the address once; return the status, or why there is none."""
-        body = await self._services[job.service].news(self._studio, job, event)
-        content = json.dumps(body).encode()
-        url = job.notes["webhook"]["url"]
+        service, url = self._services[job.service], job.notes["webhook"]["url"]
+        content = json.dumps(await service.news(self._studio, job, event)).encode()
+        headers = {"content_type": "application/json", **service.sign(self._studio, job, content)}
         try:
-            request = await request_to(
-                client, "POST", url, self._studio.settings.urls, content=content, content_type="application/json"
-            )
+            request = await request_to(client, "POST", url, self._studio.settings.urls, content=content, **headers)
             answer = await client.send(request)
         except (httpx.HTTPError, BirefvideoError) as error:
             return f"no answer ({error or type(error).__name__})"

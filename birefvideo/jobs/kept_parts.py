@@ -1,0 +1,89 @@
+"""The parts of an earlier job, kept beside the network's alpha: what other marks do not reach is taken from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from birefvideo.jobs.alpha_cache import ALPHA, COARSE
+from birefvideo.jobs.folder import JobFolder
+from birefvideo.jobs.folder_files import remove_part
+from birefvideo.jobs.placed_marks import holds_of
+from birefvideo.jobs.plan import Plan, Segment
+from birefvideo.jobs.segment_file import is_whole, read_report
+from birefvideo.jobs.two_passes import FirstPass
+from birefvideo.matting.smoother import make_smoother
+from birefvideo.own_files import give_second_name
+from birefvideo.paths import writing
+
+_WISHES = {"subject", "people", "marks", "keep", "remove", "garbage", "mend"}
+"""Options that decide a frame's bytes by its masks and by what is held in it, and in no other way."""
+
+
+class KeptParts:
+    """Finds and keeps the parts of segments by all that decides their bytes.
+
+    Args:
+        plan: the job.
+        folder: its folder.
+        cache: the folder of its first pass.
+        first: what that gave.
+    """
+
+    def __init__(self, plan: Plan, folder: JobFolder, cache: JobFolder, first: FirstPass) -> None:
+        self._plan, self._folder, self._cache = plan, folder, cache
+        self._first = first
+        self._holds = holds_of(plan.source, plan.span, plan.options, first.pts)
+        manifest = plan.manifest()
+        options = {name: value for name, value in manifest["options"].items() if name not in _WISHES}
+        same = {name: value for name, value in manifest.items() if name not in ("targets", "places")}
+        self._same = json.dumps({**same, "options": options}, sort_keys=True)
+        self._radius = make_smoother(plan.options.smooth).radius
+
+    def take(self) -> None:
+        """Put what an earlier job has made, and this one would make again, among the finished parts of this one.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        for segment in self._plan.segments:
+            found = read_report(self._report(segment))
+            if found is None or self._folder.finished(segment) is not None:
+                continue
+            report, seals = found
+            kept = [self._cache.part(segment, target) for target in self._plan.targets]
+            if all(is_whole(part, seals) for part in kept):
+                with writing(self._folder.path):
+                    for target, part in zip(self._plan.targets, kept, strict=True):
+                        give_second_name(part, self._folder.part(segment, target, finished=False))
+                    self._folder.finish(segment, report)
+
+    def keep(self) -> None:
+        """Keep the parts of this job, in the place of those of an earlier one.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        with writing(self._cache.path):
+            for segment in self._plan.segments:
+                own = {self._cache.part(segment, target).name for target in (ALPHA, COARSE)}
+                for path in self._cache.path.glob(f"part_{segment.number:05d}_*"):
+                    if path.name not in own:
+                        remove_part(path)
+                if self._first.reports[segment.number].pts:
+                    for target in self._plan.targets:
+                        give_second_name(self._folder.part(segment, target), self._cache.part(segment, target))
+                    give_second_name(self._folder.report(segment), self._report(segment))
+
+    def _report(self, segment: Segment) -> Path:
+        """Return where the report of a segment is kept: its name says what decides the bytes of its parts."""
+        pts = self._first.reports[segment.number].pts
+        decides = [
+            self._same,
+            str((segment.number, segment.span)),
+            self._first.digest(segment, self._radius),
+            self._holds.acting(pts),
+        ]
+        digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+        return self._cache.path / f"part_{segment.number:05d}_made_{digest[:32]}.json"

@@ -1,0 +1,325 @@
+#!/usr/bin/env python
+"""Measure directing against exact truth: clips of real cut-outs that move over real rooms, at 1280×720.
+
+    python scripts/bench_directing.py DATA [--frames 100] [--seeds 3] [--sheets FOLDER]
+    python scripts/bench_directing.py CLIP --cost [--rounds 3]     # what directing adds to a job, by turns
+
+DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
+index.csv releases is used. Each clip is composed, encoded as H.264 with noise, decoded, and kept as a job keeps it. In
+the network's place stands the exact alpha of all that it would take for people, so that the figures are those of
+directing alone. Masks are applied at full size, as a job does.
+
+wrong: what is kept of others and lost of the subject, of the subject's area: mean over the frames. switches: frames
+that show more of another than of the subject. overlap: intersection over union of a kept thing after one stroke, mean
+and worst frame. --sheets writes a picture of every clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import birefvideo
+from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.direct import Direction, Director, direct
+from birefvideo.directing.marked import Marked
+from birefvideo.directing.masks import directed
+from birefvideo.directing.read_marks import parse_marks
+from birefvideo.directing.store import storing
+from birefvideo.directing.subject_lock import SubjectLock
+from birefvideo.directing.wishes import Subject
+from birefvideo.frames import Alpha
+from birefvideo.media.reading.decode import read_frames
+from birefvideo.media.reading.probe import probe
+from birefvideo.memory import reuse_memory
+
+WIDTH, HEIGHT, RATE = 1280, 720, 25
+NOISE = 2.0
+"""Standard deviation of the camera's noise, in codes."""
+Picture = NDArray[np.uint8]
+Way = Callable[[int], tuple[float, float, float]]
+"""Where a cut-out's middle is in a frame: across and down in pixels, and its turn in degrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """Something cut out of a photo."""
+
+    colour: Picture
+    """R'G'B' codes."""
+    alpha: Alpha
+
+    def placed(self, at: tuple[float, float, float]) -> tuple[NDArray[np.float32], Alpha]:
+        """Return its colour and alpha in a picture."""
+        rows, columns = self.alpha.shape
+        matrix = cv2.getRotationMatrix2D((columns / 2, rows / 2), at[2], 1.0)
+        matrix[:, 2] += (at[0] - columns / 2, at[1] - rows / 2)
+        size = (WIDTH, HEIGHT)
+        colour = cv2.warpAffine(self.colour, matrix, size, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        return colour, cv2.warpAffine(self.alpha, matrix, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A cut-out on its way; those further on in a list are in front."""
+
+    cutout: Cutout
+    way: Way
+    is_seen: bool = True
+    """Whether the network takes it for a person."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A clip, what is wished of it, and which layer stays or is kept."""
+
+    name: str
+    room: Picture
+    layers: Sequence[Layer]
+    wish: Director
+    subject: int
+    is_kept: bool = False
+    """Whether the subject is a thing that is kept beside those who are seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is to be seen of each layer in a frame."""
+
+    seen: list[Alpha]
+    network: Alpha
+    """Alpha of all that the network sees."""
+
+
+def composed(scene: Scene, number: int) -> tuple[Picture, Truth]:
+    picture = scene.room.astype(np.float32)
+    seen: list[Alpha] = []
+    for layer in scene.layers:
+        colour, alpha = layer.cutout.placed(layer.way(number))
+        picture += alpha[..., None] * (colour - picture)
+        seen = [other * (1 - alpha) for other in seen] + [alpha]
+    picture += np.random.default_rng(number).normal(0, NOISE, picture.shape).astype(np.float32)
+    network = sum((a for a, layer in zip(seen, scene.layers, strict=True) if layer.is_seen), np.zeros_like(seen[0]))
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), Truth(seen, np.minimum(network, 1))
+
+
+def encode(scene: Scene, frames: int, path: Path) -> list[Truth]:
+    truths = []
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(frames):
+            picture, truth = composed(scene, number)
+            truths.append(truth)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        out.mux(stream.encode(None))
+    return truths
+
+
+@dataclass
+class Score:
+    """Figures of one clip."""
+
+    name: str
+    wrong: float
+    switches: int
+    overlap: tuple[float, float]
+    notes: int
+
+
+def run(scene: Scene, frames: int, folder: Path, sheet: Path | None) -> Score:
+    clip = folder / "clip.mp4"
+    truths = encode(scene, frames, clip)
+    info = probe(clip)
+    decoded = list(read_frames(info))
+    with storing(folder / "alpha.bin", folder / "coarse.bin") as write:
+        for frame, truth in zip(decoded, truths, strict=True):
+            write(frame.with_alpha(truth.network))
+    pts = [frame.pts for frame in decoded]
+    seconds = [float((time - info.start) * info.time_base) for time in pts]
+    with CoarseClip([folder / "coarse.bin"], pts, seconds, (WIDTH, HEIGHT)) as coarse:
+        direct(coarse, [scene.wish], folder / "direction.bin")
+    direction = Direction(folder / "direction.bin")
+    wrong, switches, overlaps, shown = [], 0, [], []
+    for number, (frame, truth) in enumerate(zip(decoded, truths, strict=True)):
+        masks = direction.masks(number)
+        wanted, found = truth.seen[scene.subject], directed(truth.network, masks, frame.picture)
+        if scene.is_kept:
+            added = directed(np.zeros_like(found), masks, frame.picture)
+            overlaps.append(float(np.minimum(added, wanted).sum() / np.maximum(np.maximum(added, wanted).sum(), 1)))
+        elif wanted.sum() > 0:
+            others = sum((a for i, a in enumerate(truth.seen) if i != scene.subject), np.zeros_like(wanted))
+            stays = np.maximum(found - wanted, 0)
+            wrong.append(float((stays.sum() + np.maximum(wanted - found, 0).sum()) / wanted.sum()))
+            switches += int(float((found * others).sum()) > float((found * wanted).sum()) and found.sum() > 1)
+        if number in (0, frames // 3, frames // 2, 2 * frames // 3, frames - 1):
+            shown.append(view(frame.picture.to_ndarray(format="rgb24").astype(np.uint8), found))
+    notes = len(direction.notes)
+    direction.close()
+    if sheet is not None:
+        cv2.imwrite(str(sheet), np.hstack(shown)[..., ::-1])
+    worst = (float(np.mean(overlaps)), min(overlaps)) if overlaps else (math.nan, math.nan)
+    return Score(scene.name, float(np.mean(wrong)) if wrong else math.nan, switches, worst, notes)
+
+
+def view(picture: Picture, alpha: Alpha) -> Picture:
+    """Return a small picture over green where alpha is 0."""
+    green = np.array((0, 177, 64), np.float32)
+    both = green + alpha[..., None] * (picture - green)
+    small: Picture = cv2.resize(both, (WIDTH // 3, HEIGHT // 3), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return small
+
+
+def people_of(data: Path, rng: np.random.Generator, count: int, height: float) -> list[Cutout]:
+    """Return people of different sources who stand on the lower edge of their photos, and touch no other."""
+    with (data / "index.csv").open(newline="") as file:
+        rows = [
+            row for row in csv.DictReader(file) if row["release"] == "yes" and float(row["teacher_iou"] or 0) > 0.985
+        ]
+    found: dict[str, Cutout] = {}
+    for index in rng.permutation(len(rows)):
+        name = rows[index]["name"]
+        source = name.rstrip("0123456789")
+        alpha = cv2.imread(str(data / f"{name}_a.png"), cv2.IMREAD_GRAYSCALE)
+        colour = cv2.imread(str(data / f"{name}.jpg"))
+        if source in found or alpha is None or colour is None or alpha.shape != colour.shape[:2]:
+            continue
+        edges = (alpha[0].max(), alpha[: alpha.shape[0] // 2, 0].max(), alpha[: alpha.shape[0] // 2, -1].max())
+        if max(edges) > 20 or alpha[-1].max() < 200 or (alpha > 128).mean() < 0.2:
+            continue
+        scale = height / alpha.shape[0]
+        large = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[..., ::-1]
+        soft = cv2.resize(alpha, large.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        if soft.shape[1] > 0.6 * WIDTH:
+            continue
+        soft[:, [0, -1]] = 0
+        found[source] = Cutout(np.ascontiguousarray(large), soft)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def thing_of(room: Picture, side: int) -> Cutout:
+    """Return a thing with corners, cut out of a photo: many colours and edges of its own."""
+    colour = np.ascontiguousarray(cv2.resize(room, (side, side), interpolation=cv2.INTER_AREA))
+    outline = np.array([(0.1, 0.2), (0.5, 0.04), (0.9, 0.25), (0.94, 0.75), (0.6, 0.95), (0.2, 0.85)]) * side * 4
+    fine = np.zeros((side * 4, side * 4), np.uint8)
+    cv2.fillPoly(fine, [np.rint(outline).astype(np.int32)], 255)
+    return Cutout(colour, cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+
+
+def on_floor(cutout: Cutout, across: Callable[[int], float]) -> Way:
+    """Return the way of somebody whose photo stands on the lower edge, and who sways a little."""
+    down = HEIGHT - cutout.alpha.shape[0] / 2 + 6
+    return lambda n: (across(n), down + 3 * math.sin(n / 7), 0.0)
+
+
+def kept(way: Way, reach: float) -> Director:
+    """Return the director of one stroke, across a thing in the first frame."""
+    x, y, _ = way(0)
+    points = [[x - reach, y - 0.7 * reach], [x, y + 0.3 * reach], [x + 0.8 * reach, y + 0.8 * reach]]
+    stroke = {"do": "keep", "stroke": points, "width": 20, "time": 0}
+    read = parse_marks({"birefvideo_marks": 1, "marks": [stroke]}, "bench")
+    return Marked(read.placed(WIDTH, HEIGHT, Fraction(0), None))
+
+
+def scenes(data: Path, seed: int, frames: int) -> list[Scene]:
+    rng = np.random.default_rng(seed)
+    one, two = people_of(data, rng, 2, 0.72 * HEIGHT)
+    photos = sorted((data / "rooms").glob("*.jpg"))
+    rooms = [cv2.imread(str(photos[i])) for i in rng.choice(len(photos), 2, replace=False)]
+    room, texture = (cv2.resize(r, (WIDTH, HEIGHT))[..., ::-1] for r in rooms if r is not None)
+    last = frames - 1
+    apart = [Layer(one, on_floor(one, lambda n: 330 + 0.4 * n)), Layer(two, on_floor(two, lambda n: 960 - 0.3 * n))]
+    crossing = [
+        Layer(one, on_floor(one, lambda n: 250 + 780 * n / last)),
+        Layer(two, on_floor(two, lambda n: 1030 - 780 * n / last)),
+    ]
+    gone = WIDTH + two.alpha.shape[1]
+
+    def away(n: int) -> float:
+        return 900 + (gone - 900) * min(1.0, max(0.0, 1.4 * math.sin(math.pi * n / last)))
+
+    returning = [Layer(one, on_floor(one, lambda n: 300 + 10 * math.sin(n / 9))), Layer(two, on_floor(two, away))]
+    thing = thing_of(np.ascontiguousarray(texture), 230)
+    person = Layer(one, on_floor(one, lambda n: 330 + 6 * math.sin(n / 8)))
+    found = [
+        Scene("two people apart", room, apart, SubjectLock(Subject("left"), None), 0),
+        Scene("crossing, the one behind", room, crossing, SubjectLock(Subject("left"), None), 0),
+        Scene("crossing, the one in front", room, crossing, SubjectLock(Subject("right"), None), 1),
+        Scene("leaving and returning", room, returning, SubjectLock(Subject("right"), None), 1),
+    ]
+    for name, speed in (("slow, 2 pixels a frame", 2.0), ("fast, 20 pixels a frame", 20.0)):
+
+        def way(n: int, speed: float = speed) -> tuple[float, float, float]:
+            there = speed * n % 1000
+            return 780 + (there if there < 500 else 1000 - there) * 0.7, 300 + 15 * math.sin(n / 15), 0.2 * n
+
+        layers = [person, Layer(thing, way, is_seen=False)]
+        found.append(Scene(f"a thing kept, {name}", room, layers, kept(way, 70), 1, is_kept=True))
+    still = on_floor(two, lambda n: 930 + 0.5 * n)
+    layers = [person, Layer(two, still, is_seen=False)]
+    found.append(Scene("many colours kept: a person unseen", room, layers, kept(still, 90), 1, is_kept=True))
+    return found
+
+
+def print_cost(clip: Path, rounds: int) -> None:
+    """Print what a job takes without and with a subject, one after the other, and how much more that is: medians."""
+    taken: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
+    for number in range(rounds + 1):
+        for name, wish in (("without", {}), ("with", {"subject": "largest"})):
+            with tempfile.TemporaryDirectory() as folder:
+                wall, cpu = time.perf_counter(), time.process_time()
+                birefvideo.matte(clip, folder, end=2.0 if number else 0.3, **wish)  # type: ignore[arg-type]
+                if number:  # the first ones warm up
+                    taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    walls, cpus = ({name: statistics.median(one[i] for one in taken[name]) for name in taken} for i in range(2))
+    for kind, found in (("wall", walls), ("CPU", cpus)):
+        more = 100 * (found["with"] / found["without"] - 1)
+        print(f"{kind}: {found['without']:.2f} s without, {found['with']:.2f} s with: {more:+.1f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sheets", type=Path)
+    parser.add_argument("--cost", action="store_true", help="DATA is a clip: time jobs of its first two seconds")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    reuse_memory()  # this and the next as the command does
+    cv2.setNumThreads(1)
+    if options.cost:
+        print_cost(options.data, options.rounds)
+        return
+    if options.sheets:
+        options.sheets.mkdir(parents=True, exist_ok=True)
+    print(
+        "| clip | seed | wrong | switches | overlap, mean | worst | notes |\n|---|---|---|---|---|---|---|", flush=True
+    )
+    for seed in range(options.seeds):
+        for index, scene in enumerate(scenes(options.data, seed, options.frames)):
+            sheet = options.sheets / f"{seed}_{index}.png" if options.sheets else None
+            with tempfile.TemporaryDirectory() as name:
+                score = run(scene, options.frames, Path(name), sheet)
+            cells = [f"{100 * score.wrong:.2f} %", str(score.switches)] if not scene.is_kept else ["", ""]
+            cells += [f"{score.overlap[0]:.3f}", f"{score.overlap[1]:.3f}"] if scene.is_kept else ["", ""]
+            print(f"| {scene.name} | {seed} | {' | '.join(cells)} | {score.notes} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
