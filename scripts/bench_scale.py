@@ -3,7 +3,7 @@
     python scripts/bench_scale.py workers CLIP [--end 2] [--model talk] [--size 768x448] [--to ffv1]
     python scripts/bench_scale.py overhead [--workers 64] [--segments 640] [--seconds 1]
 
-The first compares two workers of one thread with one, in processes of their own; both need a core to themselves. The
+The first compares two workers of one thread, on two cores, with one on one core; the clip must make two segments. The
 second lets workers on a Ray cluster of this machine sleep instead of computing, and needs the extra birefvideo[ray].
 """
 
@@ -31,30 +31,31 @@ from birefvideo.matting.predict import PredictReport
 from birefvideo.pipeline import SegmentReport
 
 
-def timed_job(arguments: argparse.Namespace, device: str, threads: int) -> tuple[float, float]:
-    """Return the seconds of a whole command, and those between its first frame and its last."""
+def timed_job(arguments: argparse.Namespace, device: str, cores: int) -> tuple[float, float]:
+    """Return the seconds of a whole command, and those of a frame while all its workers are at work."""
     began = time.perf_counter()
-    first = last = 0.0
-    frames = 0
+    seen: list[tuple[float, int, int]] = []
     with tempfile.TemporaryDirectory() as folder:
         words = ["matte", str(arguments.clip), "-o", folder, "--to", arguments.to, "--model", arguments.model]
         words += ["--end", str(arguments.end), "--device", device, "--progress", "json", "--no-receipt"]
         words += ["--size", arguments.size] if arguments.size else []
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "birefvideo", *words]
+        environment = os.environ | {"OMP_NUM_THREADS": str(cores)}
+        command = ["taskset", "-c", f"0-{cores - 1}", sys.executable, "-m", "birefvideo", *words]
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
         ) as process:
             for line in process.stderr or ():
                 event = json.loads(line)
-                now = time.perf_counter()
                 if event["event"] == "frame":
-                    if not first:
-                        first, frames = now, event["done"]
-                    last, total = now, event["done"]
+                    seen.append((time.perf_counter(), event["done"], event["segment"]))
                 elif event["event"] == "failed":
                     raise SystemExit(event["message"])
-    return time.perf_counter() - began, (last - first) / (total - frames)
+    took = time.perf_counter() - began
+    segments = {segment for *_, segment in seen}
+    first = max(min(time for time, _, one in seen if one == segment) for segment in segments)
+    last = min(max(time for time, _, one in seen if one == segment) for segment in segments)
+    window = [(time, done) for time, done, _ in seen if first <= time <= last]
+    return took, (window[-1][0] - window[0][0]) / (window[-1][1] - window[0][1])
 
 
 def workers(arguments: argparse.Namespace) -> None:
@@ -63,11 +64,11 @@ def workers(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.rounds):
         for device, found in rows.items():
             found.append(timed_job(arguments, device, len(rows) if device == "cpu:2" else 1))
-    print("| | whole command, s | frames, s each |\n|---|---|---|")
+    print("| | whole command, s | a frame while all work, s |\n|---|---|---|")
     best = {}
     for device, found in rows.items():
         best[device] = [statistics.median(column) for column in zip(*found, strict=True)]
-        print(f"| {device}, one thread each | {best[device][0]:.1f} | {best[device][1]:.3f} |")
+        print(f"| {device}, a core and a thread each | {best[device][0]:.1f} | {best[device][1]:.3f} |")
     ratios = [one / two for one, two in zip(best["cpu"], best["cpu:2"], strict=True)]
     print(f"| ratio | {ratios[0]:.2f} | {ratios[1]:.2f} |")
 

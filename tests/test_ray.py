@@ -16,6 +16,7 @@ import torch
 import birefvideo
 from birefvideo.errors import DeviceError, OptionError
 from birefvideo.jobs import plan
+from birefvideo.jobs.on_ray import RayHand, RayHands
 
 GetClip = Callable[[str], Path]
 
@@ -55,7 +56,7 @@ def test_an_address_that_does_not_answer_is_told_at_once(copy: GetClip, network:
 def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
     clip: GetClip, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -65,23 +66,35 @@ def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
     wishes: dict[str, Any] = {"model": str(network), "to": ["prores", "green"], "device": "cpu"}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    started: list[RayHand] = []
+    real = RayHands.start
+
+    def start(self: RayHands, number: int) -> RayHand:
+        started.append(real(self, number))
+        return started[-1]
+
+    monkeypatch.setattr(RayHands, "start", start)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         whole = birefvideo.matte(source, tmp_path / "whole", **wishes)
-        nodes = [cluster.add_node(num_cpus=1)]
+        nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1))}
         cluster.wait_for_nodes()
 
-        def lose(at: birefvideo.FrameProgress) -> None:
-            if at.frame >= 4 and nodes:
-                cluster.remove_node(nodes.pop(), allow_graceful=False)
+        def where(actor: object) -> str:
+            return str(ray.get_runtime_context().get_node_id())
 
-        made = birefvideo.matte(
-            source, tmp_path, engine="ray", address=cluster.address, workers=2, progress=lose, **wishes
-        )
+        where.__module__ = "__main__"  # so that it is sent, and not its name
+
+        def lose(at: birefvideo.FrameProgress) -> None:
+            if at.frame >= 4 and len(nodes) == 2:
+                asked = started[0].actor.__ray_call__.options(concurrency_group="asks").remote(where)
+                cluster.remove_node(nodes.pop(ray.get(asked)), allow_graceful=False)
+
+        made = birefvideo.matte(source, tmp_path, engine="ray", address=cluster.address, progress=lose, **wishes)
     finally:
         torch.set_num_threads(threads)
         cluster.shutdown()
-    assert not nodes
+    assert len(nodes) == 1
     assert [path.read_bytes() for path in made.outputs] == [path.read_bytes() for path in whole.outputs]
     assert made.device == "ray, 2 × cpu"
     assert any("was lost" in line for line in made.warnings)

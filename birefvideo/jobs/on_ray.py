@@ -21,8 +21,8 @@ from birefvideo.jobs.engines import Work
 from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, Ready, answered
 from birefvideo.jobs.options import Options
 
-_BETWEEN_LOOKS = 0.3
-"""Seconds between two questions of how many frames a worker has done."""
+_BETWEEN_LOOKS, _A_LOOK = 0.3, 0.03
+"""Seconds between two questions of how many frames a worker has done, and between those to any two, at least."""
 _PATIENCE = 5.0
 """Seconds that the head of a cluster may take to answer."""
 _STORE = 256 << 20
@@ -113,9 +113,9 @@ class RayHands:
 
     def wait(self, hands: Sequence[RayHand]) -> Iterator[tuple[RayHand, Answer]]:
         """See `Hands`; it yields nothing where nothing has come for a while."""
-        now = time.monotonic()
+        now, between = time.monotonic(), max(_BETWEEN_LOOKS, len(hands) * _A_LOOK)
         for hand in hands:
-            if hand.under_way is not None and hand.asked is None and now - hand.looked > _BETWEEN_LOOKS:
+            if hand.under_way is not None and hand.asked is None and now - hand.looked > between:
                 hand.asked, hand.looked = hand.actor.frames.options(concurrency_group="asks").remote(), now
         orders = {hand.under_way: hand for hand in hands if hand.under_way is not None}
         looks = {hand.asked: hand for hand in hands if hand.asked is not None}
@@ -198,7 +198,9 @@ def _joined(address: str | None) -> tuple[Any, bool]:
             else:
                 ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise DeviceError(f"Ray does not answer: {_first_line(error)}") from error
+            raise DeviceError(
+                f"Ray does not answer: {_first_line(error)}; a cluster that asks for a token wants RAY_AUTH_MODE=token"
+            ) from error
     return ray, True
 
 
