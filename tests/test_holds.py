@@ -123,7 +123,7 @@ def test_neighbours_of_a_mended_frame_take_its_correction_where_they_look_alike(
     mended = np.maximum(clip.person(20), clip.truth(20))
     mend = mend_of(tmp_path / "21.png", np.rint(mended * 255).astype(np.uint8))
     director = Marked(parse_marks({"birefvideo_marks": 1}, "m") | find_mends(Path(mend.path)))
-    masks = list(director.masks(clip))  # type: ignore[arg-type]
+    masks = list(director.masks(clip))
     shares = []
     for number, mask in enumerate(masks):
         added = np.zeros(clip.full_size[::-1], np.float32) if mask.added is None else mask.added / np.float32(255)

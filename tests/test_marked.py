@@ -29,7 +29,7 @@ def directed(clip: SceneClip, *marks: dict[str, Any]) -> tuple[list[Masks], list
     """The masks of every frame, and what the user is told."""
     read = parse_marks({"birefvideo_marks": 1, "marks": list(marks)}, "m")
     director = Marked(read.placed(*clip.full_size, Fraction(0), None))
-    return list(director.masks(clip)), director.notes  # type: ignore[arg-type]
+    return list(director.masks(clip)), director.notes
 
 
 def kept(masks: Masks, clip: SceneClip) -> Alpha:
