@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OptionError, OutputError, named
+from birefvideo.jobs import run as on_disk
 from birefvideo.jobs.delivered import OBJECT, Delivered, input_identity, object_of, request_of
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import JobModel
@@ -21,7 +22,6 @@ from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Target, job_folder, review_targets
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path, receipt_text
 from birefvideo.jobs.result import Progress, Result, told
-from birefvideo.jobs.run import run
 from birefvideo.media.endings import VIDEO_SUFFIXES
 from birefvideo.media.reading.numbered_pictures import stem_of
 from birefvideo.media.sequence_json import is_picture_file, own_files
@@ -53,7 +53,7 @@ def run_anywhere(
         BirefvideoError: as `run`; what is at a URL is called by it.
     """
     if url_of(source) is None and url_of(targets[0].path) is None:
-        return run(source, targets, options, delivery, load=load, progress=progress)
+        return on_disk.run(source, targets, options, delivery, load=load, progress=progress)
     with urls_in_errors():
         result = _Elsewhere(source, targets, options, delivery, load, progress or Progress()).run()
     return replace(result, warnings=list(map(in_words, result.warnings)), losses=list(map(in_words, result.losses)))
@@ -175,7 +175,9 @@ class _Elsewhere:
         if self._to_urls:  # what lies here is ours, of a run whose upload was interrupted
             delivery = replace(delivery, skip_done=True, renew=True, receipts=True)
         try:
-            return run(self._source, self._targets, self._options, delivery, load=self._load, progress=self._progress)
+            return on_disk.run(
+                self._source, self._targets, self._options, delivery, load=self._load, progress=self._progress
+            )
         except InputError:
             if url_of(self._source) is not None and not job_folder(self._targets, self._source).exists():
                 forget(self._source)
