@@ -18,7 +18,7 @@ from typing import Any
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, Ready, answered
+from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin, answered
 from birefvideo.jobs.options import Options
 
 _BETWEEN_LOOKS, _A_LOOK = 0.3, 0.03
@@ -268,7 +268,10 @@ class _Node:
         return self._at
 
     def begin(self, work: Work, number: int) -> tuple[Answer, int]:
-        return self._of(lambda worker: worker.begin(work)) or Ready(number), 0
+        if isinstance(self._worker, Failed):
+            return self._worker, 0
+        worker = self._worker
+        return answer_to_begin(lambda: worker.begin(work), number), 0
 
     def do(self, number: int) -> tuple[Answer, int]:
         self._at = (number, 0)
