@@ -229,6 +229,8 @@ class _Elsewhere:
         first = entries[0]
         paths = [target.path for target in self._targets]
         losses = told(entries, "losses")
+        if self._delivery.strict:
+            on_disk.check_whole(self._source, losses)
         return Result(
             outputs=tuple(paths),
             frames=claims_of(first).frames or 0,
