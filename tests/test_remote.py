@@ -179,6 +179,8 @@ class TestJobs:
         names = ["plain_alpha.webm", "plain_png", "plain_review.html", "plain_timeline.fcpxml"]
         receipts = ["plain_alpha.json", "plain_png.json"]
         assert made.urls == tuple(f"memory://bucket/out/{name}" for name in (*names, *receipts))
+        again = matte(network, to=["webm", "png"], review=True, timeline="fcpxml")
+        assert (again.was_done, again.urls) == (True, made.urls)
         assert (made.outputs, made.receipts, made.review, made.frames) == ((), (), None, 12)
         files = [name.removeprefix("out/") for name in objects(memory)]
         assert sorted({name.split("/")[0] for name in files}) == sorted([*names, *receipts]) and left(cache) == []
@@ -309,6 +311,10 @@ class TestJobs:
         assert down.outputs == (tmp_path / "local" / "plain_matte.mp4",) and down.urls == ()
         assert down.outputs[0].read_bytes() == memory.cat_file("/bucket/one.mp4") and left(cache) == []
         assert matte(network, out=str(tmp_path / "local")).was_done
+
+    def test_an_ending_that_is_none_is_told_with_the_url(self, network: Path) -> None:
+        with pytest.raises(BirefvideoError, match=r"^memory://bucket/x\.xyz is not a kind of file"):
+            matte(network, out="memory://bucket/x.xyz", to=None)
 
     def test_the_web_is_only_read(self, network: Path) -> None:
         with pytest.raises(BirefvideoError, match="choose another out"):

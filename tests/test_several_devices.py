@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 import birefvideo
 from birefvideo.errors import CancelledError, DeviceError, InputError, OptionError, OutputError
-from birefvideo.frames import Span
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs import plan
+from birefvideo.jobs.crew import Crew
 from birefvideo.jobs.deal import Deal
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import Work
@@ -152,6 +153,28 @@ def test_a_worker_that_comes_too_late_to_the_last_work_fails_not_this_one() -> N
     found = dealt(late, Player("b"))
     assert sorted(found.reports) == [0, 1, 2, 3, 4, 5]
     assert late.did, "it does its share of this one"
+
+
+def test_a_question_is_asked_again_where_another_job_ended_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Player):
+        def ask(self, method: str, *arguments: Any) -> Any:
+            if method == "facts":
+                return SimpleNamespace(identity=None, size=None, kind="cpu")
+            if self.name == "ended":
+                crew.end()
+            if self.name != "alive":
+                raise DeviceError(f"{self.name} is no more")
+            return {"batch": 1}
+
+    makers = Players()
+    hands = [Asked("ended"), Asked("alive"), Asked("died")]
+    monkeypatch.setattr(makers, "start", lambda number: hands.pop(0))
+    crew: Crew[Player] = Crew(Options(), makers)
+    info = cast(VideoInfo, None)
+    assert crew.settings(info) == {"batch": 1}
+    crew.end()
+    with pytest.raises(DeviceError, match="died is no more"):
+        crew.settings(info)
 
 
 def raised(error: Exception) -> None:

@@ -19,7 +19,7 @@ from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import Target, job_folder, review_targets
+from birefvideo.jobs.plan import Target, job_folder, review_page, review_targets, timeline_paths
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path, receipt_text
 from birefvideo.jobs.result import Progress, Result, told
 from birefvideo.media.endings import VIDEO_SUFFIXES
@@ -228,6 +228,10 @@ class _Elsewhere:
     def _done_before(self, entries: Sequence[Entry]) -> Result:
         first = entries[0]
         paths = [target.path for target in self._targets]
+        receipts = tuple(dict.fromkeys(map(receipt_path, paths)))
+        page = review_page(self._source, self._targets) if self._delivery.review else None
+        timelines = timeline_paths(self._source, self._targets, self._delivery.timeline)
+        made = [*paths, *([page] if page else []), *timelines, *(receipts if self._delivery.receipts else ())]
         losses = told(entries, "losses")
         if self._delivery.strict:
             on_disk.check_whole(self._source, losses)
@@ -240,9 +244,11 @@ class _Elsewhere:
             device=str(first["computed"]["device"]),
             warnings=list(dict.fromkeys([*losses, *told(entries, "warnings")])),
             losses=losses,
-            receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
+            receipts=receipts,
+            review=page,
+            timelines=timelines,
             sizes=tuple(int(entry["size"]) for entry in entries),
-            urls=tuple(shown(_url(path)) for path in paths) if self._to_urls else (),
+            urls=tuple(shown(_url(path)) for path in made) if self._to_urls else (),
             was_done=True,
         )
 
