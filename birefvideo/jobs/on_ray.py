@@ -66,6 +66,7 @@ class RayHand:
     def do(self, number: int) -> None:
         """See `Hand`."""
         self.number, self.counted, self.looked = number, 0, time.monotonic()
+        self.asked = None  # it would tell of a segment of the last work, which may have this number too
         self.under_way = self.actor.do.remote(number)
 
 
@@ -90,6 +91,14 @@ class RayHands:
                 "cluster has some) or cpu"
             )
         self._ray, self._is_ours = _joined(address)
+        try:
+            self._divide(options, workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _divide(self, options: Options, workers: int | None) -> None:
+        """Settle how many workers there are, and what of the cluster each takes."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         gpus = 0 if options.device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
