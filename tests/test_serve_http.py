@@ -280,6 +280,13 @@ def test_other_machines_are_served_only_with_a_token(tmp_path: Path) -> None:
         Settings(data=tmp_path, token="short")
 
 
+@pytest.mark.parametrize("limit", ["most_upload", "most_data", "keep_days", "most_waiting", "most_hours"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_is_none_is_refused(limit: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="is to be a number above 0"):
+        Settings(data=tmp_path, **{limit: value})
+
+
 @pytest.mark.parametrize(
     "url",
     [
