@@ -208,7 +208,7 @@ def _run_planned(
             warnings += renewal.make_way() if renewal else []
             folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
         if parts and delivery.keep_cache:
-            parts.keep()
+            warnings += parts.keep()
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
