@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure directing against exact truth: clips of real cut-outs that move over real rooms, at 1280×720.
 
-    python scripts/bench_directing.py DATA [--frames 100] [--seeds 3] [--sheets FOLDER]
+    python scripts/bench_directing.py DATA [--frames 100] [--seeds 3] [--only kept] [--sheets FOLDER]
     python scripts/bench_directing.py CLIP --cost [--rounds 3]     # what directing adds to a job, by turns
 
 DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
@@ -297,6 +297,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="clips whose names hold this")
     parser.add_argument("--sheets", type=Path)
     parser.add_argument("--cost", action="store_true", help="DATA is a clip: time jobs of its first two seconds")
     parser.add_argument("--rounds", type=int, default=3)
@@ -313,6 +314,8 @@ def main() -> None:
     )
     for seed in range(options.seeds):
         for index, scene in enumerate(scenes(options.data, seed, options.frames)):
+            if options.only not in scene.name:
+                continue
             sheet = options.sheets / f"{seed}_{index}.png" if options.sheets else None
             with tempfile.TemporaryDirectory() as name:
                 score = run(scene, options.frames, Path(name), sheet)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.directing.grow import Picture
+from birefvideo.directing.coarse import Picture
 from birefvideo.matting.grid import Map
 
 _BINS, _SHIFT = 16, 4
@@ -17,7 +17,7 @@ _RING, _BAND = 6, 2
 _FLAT = 2e-4
 _MOST = 3.0
 """Logarithm of the odds that colours may give at most."""
-_UNSURE = 1e-3
+_UNSURE, _RARE = 1e-3, 3e-4
 _BELL, _ONE = np.array([0.25, 0.5, 0.25], np.float32), np.ones(1, np.float32)
 
 
@@ -32,6 +32,20 @@ class ColourModel:
     def of(cls, picture: Picture, mask: Map) -> ColourModel:
         """Return the model of what a mask covers in a picture."""
         return cls(_histogram(_codes(picture), mask))
+
+    def odds(self, picture: Picture, others: Map, most: float) -> Map:
+        """Return the odds (logarithm) that a cell's colour is the thing's, in [-most, most].
+
+        Args:
+            picture: the cells' colours.
+            others: what each cell counts as one that is not the thing's.
+            most: the logarithm at most.
+        """
+        codes = _codes(picture)
+        own, other = self.own[codes], _histogram(codes, others)[codes]
+        odds = np.clip(np.log((own + _RARE) / (other + _RARE)), -most, most).astype(np.float32)
+        smooth: Map = cv2.blur(odds, (3, 3))
+        return smooth
 
     def fitted(self, picture: Picture, prior: Map, alike: Map) -> Map:
         """Return the mask of a thing, where it is expected (`prior`) as the picture's colours and edges have it.

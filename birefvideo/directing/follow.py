@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
-from birefvideo.directing.grow import Picture
 from birefvideo.matting.grid import Map
 from birefvideo.matting.motion import MotionSearch, falloff, length, sample
 

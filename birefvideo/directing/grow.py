@@ -1,31 +1,51 @@
-"""From a stroke, a point or a box to the thing that it is drawn on: by edges, colours and alpha."""
+"""From a stroke, a point or a box to the thing that it is drawn on: by colours, edges, motion, alpha and distance."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.directing.apart import Later, moving_along
+from birefvideo.directing.coarse import Picture
+from birefvideo.directing.colours import ColourModel
 from birefvideo.directing.marks import BOX, POLYGON, REMOVE, Shape
 from birefvideo.directing.regions import covered
 from birefvideo.matting.grid import Map, Mask
 
-Picture: TypeAlias = "NDArray[np.uint8]"
-"""R'G'B' codes, uint8 (rows, columns, 3)."""
+Window: TypeAlias = "tuple[slice, slice]"
 
-_ROUNDS = 4
-_REACH_OF_STROKE, _REACH_OF_PICTURE = 1.0, 0.12
-"""How far a thing may reach from a stroke: shares of the stroke's length and of the picture's long side."""
+_ROUNDS = 3
+_REACH_OF_STROKE, _REACH_OF_PICTURE = 2.5, 0.12
+"""How far a thing may reach from a stroke: shares of the stroke's extent and of the picture's long side."""
+_HALF_OF_STROKE, _LEAST_HALF = 0.7, 12.0
+"""Where distance speaks neither for nor against a cell: share of the stroke's extent, and cells at least."""
 _SOLID, _EMPTY = 0.7, 0.03
 """Alpha from which on a pixel is somebody else's, and up to which there is nothing to remove."""
-_SEED = 0
+_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 12.0
+"""Logarithm of the odds that each of these gives at most."""
+_COLOURS = 3.0
+_MOST = 10.0
+"""Logarithm of the odds beyond which a cell is as good as sure."""
+_GUESS = 0.02
+"""What a cell that lies near a stroke counts as one of the thing's, against one of the stroke."""
+_STROKE = 2.0
+_OTHERS = 0.1
+"""What a cell counts as one of the surroundings that only alpha says is not the thing's."""
+_FAR = 2.0
+"""Extents of a stroke from which on surroundings count for less, as the square of the distance."""
+_MARGIN = 8
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
+_CODES = 16.0
+"""Codes that the odds take up on each side of the middle, in the picture that is cut."""
+_MIDDLE, _ANY = 128.0, 1e6
 
 
-def grown(picture: Picture, alpha: Map, shape: Shape, against: Mask, do: str) -> Map:
+def grown(picture: Picture, alpha: Map, shape: Shape, against: Mask, do: str, later: Sequence[Later] = ()) -> Map:
     """Return which cells belong to the thing that a shape is drawn on, 0 or 1.
 
     Args:
@@ -34,29 +54,94 @@ def grown(picture: Picture, alpha: Map, shape: Shape, against: Mask, do: str) ->
         shape: in cells.
         against: cells that other marks of the same picture claim.
         do: what is to be done with the thing: what is removed lies in alpha, and what is kept mostly outside of it.
-
-    Source of the cut: Rother et al., "GrabCut" (SIGGRAPH 2004), as OpenCV implements it.
+        later: pictures before or after this one, those nearest in time first; what moves otherwise shows in them.
     """
     seeds = covered(shape, alpha.shape) >= 0.5
     seeds |= _middle(shape, alpha.shape)
     if shape.kind == POLYGON:
         return seeds.astype(np.float32)
-    labels = np.full(alpha.shape, cv2.GC_PR_BGD, np.uint8)
+    elses = _elses(alpha, seeds, do)
+    place, never = _place(shape, seeds)
+    never |= against | (elses if shape.kind == BOX else elses & ~seeds)
+    if never.all() or not (seeds & ~never).any():
+        return np.zeros_like(alpha)
+    sure = np.zeros_like(seeds) if shape.kind == BOX else seeds & ~never
+    front = _found(picture, place, sure, never, _counted(shape, seeds, elses), later)
+    closed = cv2.morphologyEx(front.view(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
+    thing: Map = _joined_to(closed.astype(np.bool_) & ~never, seeds).astype(np.float32)
+    return thing
+
+
+def _place(shape: Shape, seeds: Mask) -> tuple[Map, Mask]:
+    """Return the odds (logarithm) that where a cell lies gives it, and which cells cannot be the thing's."""
     if shape.kind == BOX:
-        labels[seeds] = cv2.GC_PR_FGD
-        labels[~seeds] = cv2.GC_BGD
-    else:
-        away = cv2.distanceTransform((~seeds).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-        (left, right), (top, bottom) = ((min(v), max(v)) for v in zip(*shape.points, strict=True))
-        extent = max(right - left, bottom - top)
-        labels[away > max(_REACH_OF_STROKE * extent, _REACH_OF_PICTURE * max(alpha.shape))] = cv2.GC_BGD
-        # Colours near the stroke give the cut a first guess of the thing.
-        labels[(away <= _GAP) & (labels == cv2.GC_PR_BGD)] = cv2.GC_PR_FGD
-    labels[_elses(alpha, seeds, do) & ~(seeds & (shape.kind != BOX))] = cv2.GC_BGD
+        within = cv2.distanceTransform(np.pad(seeds, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+        inner: Map = np.clip(within * np.float32(4 / max(float(within.max()), 1.0)) - 1, -1, 1)
+        return inner * np.float32(_BY_PLACE), ~seeds
+    extent, away = _extent(shape), _away(seeds)
+    half = max(_HALF_OF_STROKE * extent, _LEAST_HALF)
+    place: Map = np.float32(_BY_PLACE) * np.clip(1 - away / np.float32(half), -1, 1)
+    never: Mask = away > max(_REACH_OF_STROKE * extent, _REACH_OF_PICTURE * max(seeds.shape))
+    return place, never
+
+
+def _counted(shape: Shape, seeds: Mask, elses: Mask) -> Map:
+    """Return what each cell counts as one of the surroundings' colours, if it is not the thing's."""
+    counts = np.where(elses, np.float32(_OTHERS), np.float32(1))
     if shape.kind != BOX:
-        labels[seeds] = cv2.GC_FGD
-    labels[against] = cv2.GC_BGD
-    return _cut(picture, labels, seeds)
+        counts *= np.square(np.clip(_FAR * _extent(shape) / (_away(seeds) + np.float32(1e-3)), 0, 1))
+    shares: Map = counts.astype(np.float32)
+    return shares
+
+
+def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, later: Sequence[Later]) -> Mask:
+    """Return the thing: what is sure, and what in turn looks like it, moves like it and is bounded by edges."""
+    left, top, columns, rows = cv2.boundingRect((~never).view(np.uint8))
+    window = np.s_[max(0, top - _MARGIN) : top + rows + _MARGIN, max(0, left - _MARGIN) : left + columns + _MARGIN]
+    near: Map = 1 / (1 + np.exp(-_BY_PLACE * place))
+    own = (sure + (_GUESS if sure.any() else 1.0) * near * ~never).astype(np.float32)
+    outside = (1 - near) * ~sure
+    core, front = sure if sure.any() else (near > 0.5) & ~never, np.zeros_like(sure)
+    moving: Map = np.zeros_like(place)
+    for number in range(_ROUNDS):
+        if number < _ROUNDS - 1:
+            away = (~front if number else place < 0) & (counted > _OTHERS)
+            moving = moving_along(picture, later, core, away, is_known=number > 0)
+        colours = ColourModel.of(picture, own).odds(picture, outside * counted, _COLOURS)
+        odds = np.float32(_BY_COLOUR / _COLOURS) * colours + place + np.float32(_BY_MOTION) * moving
+        front = np.zeros_like(sure)
+        front[window] = _cut(picture[window], odds[window], sure[window], never[window])
+        own, outside = (front + np.float32(_STROKE - 1) * sure).astype(np.float32), (~front).astype(np.float32)
+        core = front
+    return front
+
+
+def _cut(picture: Picture, odds: Map, sure: Mask, never: Mask) -> Mask:
+    """Return the cells in front: those whose odds are good, cut where the picture has edges.
+
+    Source of the cut: Rother et al., "GrabCut" (SIGGRAPH 2004), as OpenCV implements it. It knows no odds but those of
+    colours, so that they are one channel of what it is given, in which either side is one bell; edges are found in the
+    picture's two main colours, and a little in the odds.
+    """
+    labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[sure], labels[never] = cv2.GC_FGD, cv2.GC_BGD
+    lab = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
+    mean, axes = cv2.PCACompute(lab, None, maxComponents=2)
+    main = cv2.PCAProject(lab, mean, axes).reshape(*odds.shape, 2)
+    scaled = np.clip(odds / np.float32(_MOST), -1, 1) * np.float32(_CODES)
+    planes = np.rint(np.clip(np.dstack([scaled, main]) + np.float32(_MIDDLE), 0, 255)).astype(np.uint8)
+    models = _bell(_MIDDLE - _CODES), _bell(_MIDDLE + _CODES)
+    labels, *_ = cv2.grabCut(planes, labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    front: Mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return front
+
+
+def _bell(middle: float) -> NDArray[np.float64]:
+    """Return a model of OpenCV's cut that is one bell in the first channel, so wide that codes are odds again."""
+    weights, means, spreads = np.zeros(5), np.zeros((5, 3)), np.zeros((5, 3, 3))
+    weights[0], means[0] = 1, (middle, _MIDDLE, _MIDDLE)
+    spreads[0] = np.diag([2 * _CODES * _CODES / _MOST, _ANY, _ANY])
+    return np.concatenate([weights, means.ravel(), spreads.ravel()])[None]
 
 
 def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:
@@ -64,23 +149,6 @@ def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:
     elses: Mask = alpha < _EMPTY if do == REMOVE else alpha > _SOLID
     # A thing that is drawn on there is one of another kind: a kept one that is to go, or what a person holds.
     return elses if not seeds.any() or float(elses[seeds].mean()) < 0.5 else np.zeros_like(elses)
-
-
-def _cut(picture: Picture, labels: NDArray[np.uint8], seeds: Mask) -> Map:
-    is_front = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    if is_front.all() or not is_front.any():
-        all_alike: Map = is_front.astype(np.float32)
-        return all_alike
-    cv2.setRNGSeed(_SEED)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    # Its colour models need pictures in any three channels; Lab's distances are nearer to what edges look like.
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)
-    labels, *_ = cv2.grabCut(lab, labels, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    front = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).view(np.uint8)
-    front = cv2.morphologyEx(front, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8)).astype(np.bool_)
-    front &= labels != cv2.GC_BGD
-    thing: Map = _joined_to(front, seeds).astype(np.float32)
-    return thing
 
 
 def _joined_to(front: Mask, seeds: Mask) -> Mask:
@@ -108,3 +176,15 @@ def _middle(shape: Shape, size: tuple[int, ...]) -> Mask:
         x, y = shape.points[len(shape.points) // 2]
         mask[min(max(int(y), 0), size[0] - 1), min(max(int(x), 0), size[1] - 1)] = True
     return mask
+
+
+def _extent(shape: Shape) -> float:
+    """Return the longer side of what a shape spans."""
+    (left, right), (top, bottom) = ((min(v), max(v)) for v in zip(*shape.points, strict=True))
+    return float(max(right - left, bottom - top))
+
+
+def _away(seeds: Mask) -> Map:
+    """Return each cell's distance from the seeds."""
+    away: Map = cv2.distanceTransform((~seeds).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return away

@@ -1,0 +1,122 @@
+"""Which cells of a picture move along with a thing in it, and which with what is around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.directing.coarse import Picture
+from birefvideo.matting.grid import Map, Mask
+from birefvideo.matting.motion import MotionSearch
+
+_TELLING = 3.0
+"""Cells that a thing has moved apart from its surroundings from which on no picture farther in time is looked at."""
+_APART, _LEAST = 1.5, 0.3
+"""Cells from which on that counts in full, and up to which it says nothing."""
+_DIFFERENCE = 10.0
+"""Codes by which one motion must explain a cell better than the other to count in full."""
+_UNLIKE = 12.0
+"""Codes that a cell differs by although it is taken along, at which its motion is trusted to a half."""
+_ANOTHER = 24.0
+"""Codes that most cells differ by if the other picture is one of another scene."""
+_ASTRAY = 0.5
+_FITS, _MOST_CELLS = 4, 6000
+_STIFF = 1e-3
+
+
+class Later(Protocol):
+    """Pictures that lie as far from one in time: before, after, or both."""
+
+    def __call__(self) -> Sequence[Picture]:
+        """Return them."""
+
+
+def moving_along(picture: Picture, later: Sequence[Later], core: Mask, around: Mask, *, is_known: bool) -> Map:
+    """Return how much better a cell moves along with a thing than with what is around it, in [-1, 1]; 0: unknown.
+
+    Args:
+        picture: where it is.
+        later: other pictures, the nearest ones first.
+        core: cells of the thing.
+        around: cells that are not the thing's.
+        is_known: whether the core is all of the thing, so that it also turns and scales; else it is only shifted.
+    """
+    nothing = np.zeros(core.shape, np.float32)
+    if not core.any() or not around.any():
+        return nothing
+    best, most = nothing, _LEAST
+    for group in later:
+        found = [_odds(picture, other, core, around, is_known=is_known) for other in group()]
+        odds = [one for one in found if one is not None]
+        apart = max((moved for _, moved in odds), default=0.0)
+        if apart > most:
+            # What is hidden in one picture shows in the other: the lesser error of each motion is the true one.
+            errors = np.min([one for one, _ in odds], axis=0)
+            best, most = _told(errors) * np.float32(min(1.0, apart / _APART)), apart
+        if apart >= _TELLING:
+            break
+    return best
+
+
+def _told(errors: Map) -> Map:
+    """Return what the errors (2, rows, columns) of moving along and of staying behind say of each cell."""
+    is_seen = np.isfinite(errors).all(axis=0)
+    along, behind = np.where(is_seen, errors, 0)
+    told: Map = np.clip((behind - along) / np.float32(_DIFFERENCE), -1, 1)
+    # What neither motion explains is hidden in the other picture.
+    trust = 1 / (1 + np.square(along / np.float32(_UNLIKE)))
+    return np.where(told > 0, told * trust, told).astype(np.float32)
+
+
+def _odds(picture: Picture, other: Picture, core: Mask, around: Mask, *, is_known: bool) -> tuple[Map, float] | None:
+    """Return each cell's (errors of both motions, how far the thing moved apart), or None in another scene."""
+    one, two = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (picture, other))
+    flow = MotionSearch().search(one, two)
+    places = _places(core.shape)
+    behind = _fitted(flow, places, around)
+    along = _fitted(flow, places, core) if is_known else np.broadcast_to(np.median(flow[core], axis=0), flow.shape)
+    errors = np.stack([_error(picture, other, motion.astype(np.float32)) for motion in (along, behind)])
+    if float(np.median(errors[0][core])) > _ANOTHER or float(np.median(errors[1][around])) > _ANOTHER:
+        return None
+    apart = np.sqrt(np.square(along - behind).sum(axis=-1))
+    return errors, float(apart[core].mean())
+
+
+def _places(size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return (column, row, 1) of each cell, in hundreds of cells."""
+    rows, columns = np.indices(size[:2])
+    return np.stack([columns / 100, rows / 100, np.ones(rows.shape)], axis=-1)
+
+
+def _fitted(flow: Map, places: NDArray[np.float64], cells: Mask) -> NDArray[np.float64]:
+    """Return the shift, turn and scaling nearest to the motion of most of some cells, as motion of all cells."""
+    step = max(1, int(np.sqrt(cells.sum() / _MOST_CELLS)))
+    few = cells[::step, ::step]
+    motion, where = flow[::step, ::step][few].astype(np.float64), places[::step, ::step][few]
+    if not len(where):
+        motion, where = flow[cells].astype(np.float64), places[cells]
+    trust = np.ones((len(where), 1))
+    for _ in range(_FITS):
+        # Nearly none of a turn where it cannot be told, such as along a line.
+        mean = (trust * motion).sum(axis=0) / trust.sum()
+        stiff = np.diag([1.0, 1.0, 1e-6]) * _STIFF * trust.sum()
+        found = np.linalg.solve((where * trust).T @ where + stiff, (where * trust).T @ (motion - mean))
+        found[2] += mean
+        astray = np.square(motion - where @ found).sum(axis=-1, keepdims=True)
+        trust = 1 / (1 + astray / _ASTRAY**2)
+    return places @ found
+
+
+def _error(picture: Picture, other: Picture, motion: Map) -> Map:
+    """Return how far each cell's colour is from that where motion takes it; infinite outside of the picture."""
+    rows, columns = motion.shape[:2]
+    home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
+    at = home + motion
+    taken = cv2.remap(other, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    error: Map = cv2.blur(cv2.absdiff(picture, taken), (3, 3)).astype(np.float32).mean(axis=-1)
+    error[((at < 0) | (at > (columns - 1, rows - 1))).any(axis=-1)] = np.inf
+    return error
