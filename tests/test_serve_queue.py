@@ -201,7 +201,8 @@ def test_a_disk_that_refuses_once_does_not_end_the_tidying(
     data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper, "_EVERY", 0.01)
-    refused, remove = [], DataFolder.remove
+    refused: list[str] = []
+    remove = DataFolder.remove
 
     def refuse_once(folder: DataFolder, kind: str, key: str) -> None:
         if not refused:
