@@ -96,20 +96,24 @@ class Wanted:
         return Inputs(found.clips, {**self._missing, **unlisted, **found.missing})
 
     def _elsewhere(self) -> tuple[dict[Path, Path], dict[Path, str]]:
-        """Return the clips at URLs, and of those that cannot be, and folders that hold none, a line that says why."""
+        """Return the clips at URLs, and of folders there that hold none a line that says why.
+
+        Raises:
+            InputError: nothing here can fetch what one names.
+        """
         clips: dict[Path, Path] = {}
         missing: dict[Path, str] = {}
         for url in self._urls:
-            is_folder = url.endswith("/")
-            place = place_of_folder(url, self._job) if is_folder else place_of(url, self._job)
+            if not url.endswith("/"):
+                Store(url)  # which is an error where nothing here could fetch it
+                clips[place_of(url, self._job)] = Path()
+                continue
+            top = place_of_folder(url, self._job)
             try:
-                for name in clips_at(url, recursive=self._recursive) if is_folder else ():
-                    clips[place_below(place, name, url)] = Path(*name.parent.parts)
-                if not is_folder:
-                    Store(url)  # is there anything that could fetch it?
-                    clips[place] = Path()
+                for name in clips_at(url, recursive=self._recursive):
+                    clips[place_below(top, name, url)] = Path(*name.parent.parts)
             except InputError as error:
-                missing[place] = error.for_terminal()
+                missing[top] = error.for_terminal()
         return clips, missing
 
     def report(self, wanted: str | None, *, several: bool) -> Path | None:
