@@ -20,7 +20,7 @@ from birefvideo.hints import possible_path
 from birefvideo.jobs.arguments import FrameArguments, JobArguments
 from birefvideo.jobs.catalogue import formats, models
 from birefvideo.jobs.delivery import Delivery
-from birefvideo.jobs.elsewhere import fetch_unless_film, run_anywhere
+from birefvideo.jobs.elsewhere import fetch_unless_film, run_anywhere, urls_in_errors
 from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.job_model import JobModels
 from birefvideo.jobs.limits import check_pictures_fit
@@ -105,8 +105,9 @@ def matte(
     check_machine(chosen)
     path = place_of(source, job_of(out)) if is_url(source) else possible_path(source)
     where = None if out is None else out_place(out) if is_url(out) else possible_path(out)
-    fetch_unless_film(path)
-    targets = plan_targets(path, where, names, chosen, into=is_url(out) and out.endswith("/"))
+    with urls_in_errors():
+        fetch_unless_film(path)
+        targets = plan_targets(path, where, names, chosen, into=is_url(out) and out.endswith("/"))
     callbacks = Progress(frame=told) if told else None
     delivery = Delivery(
         receipts=receipts,

@@ -377,7 +377,7 @@ def test_more_than_a_minute_is_refused_before_anything_is_computed(
 ) -> None:
     pts = [0, 12000 * 30, 12000 * 61]
     source = write_clip(tmp_path / "long.mp4", pts=pts, audio_tracks=0)
-    monkeypatch.setattr("birefvideo.jobs.run.LoadedModel", None)
+    monkeypatch.setattr("birefvideo.jobs.loaded_model.LoadedModel", None)
     result = CliRunner().invoke(app, ["matte", str(source), "--to", format.name, "--model", str(network)])
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()

@@ -31,11 +31,14 @@ from birefvideo.family.variants import EMBEDDED
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+WITH_TALK = [README, ROOT / "docs" / "network.md"]
+"""The pages that have the embedded model itself."""
 RUN_FIRST = [page if page == README else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
 """The pages whose commands are run: those of docs/ take a minute."""
 README_LINES = 150
 
 NETWORK = "needs the network"
+STORE = "needs a store; tests/test_remote.py has one"
 WEIGHTS = "needs weights that are not in the package; tests/test_checkpoints.py runs such models"
 STICK = "needs a file of the user's; tests/test_models_command.py runs imports"
 INSTALLS = "installs into this environment; CI's jobs run it"
@@ -43,7 +46,11 @@ CLUSTER = "needs a Ray cluster"
 NOT_RUN = {
     "find /footage -name '*.mxf' -newer last_week -print0 | birefvideo matte --files-from - -o cut/": "has no shell",
     "pip install .": INSTALLS,
+    "pip install 'birefvideo[remote]'": INSTALLS,
     "pip install onnx onnxscript onnxruntime": INSTALLS,
+    "birefvideo matte s3://bucket/clip.mp4 -o s3://bucket/out/": STORE,
+    "birefvideo matte s3://bucket/in/ -r -o cut/": STORE,
+    "birefvideo matte https://host/clip.mp4 -o cut/": NETWORK,
     "birefvideo models --download portrait": NETWORK,
     "birefvideo models --download general": NETWORK,
     "birefvideo models --download portrait matting": NETWORK,
@@ -155,12 +162,12 @@ def at_desk(
 ) -> Iterator[Path]:
     """The working folder of one page, a copy of `desk`; no connection can be opened and no weights are cached.
 
-    Only the first page has the embedded model itself: the others take their minute with a tiny one in its place.
+    Most pages have a tiny network in the embedded model's place.
     """
     folder = tmp_path / "desk"
     shutil.copytree(desk, folder)
     monkeypatch.chdir(folder)
-    if page != README:
+    if page not in WITH_TALK:
         shutil.copytree(network, tmp_path / "weights" / EMBEDDED)
         monkeypatch.setattr("birefvideo.family.variants._PACKAGE_WEIGHTS", tmp_path / "weights")
     threads = torch.get_num_threads()

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "bounded_numbers": set(),
     "memory": {"errors"},
     "paths": {"errors", "own_files"},
-    "own_files": set(),
+    "own_files": {"errors"},
     "remote": {"errors", "json_files", "own_files", "paths"},
     "colour": {"errors"},
     "frames": {"colour", "rgb", "timeline", "errors"},

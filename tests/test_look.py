@@ -61,6 +61,7 @@ def test_what_needs_the_whole_clip_does_nothing(clip: GetClip) -> None:
     for mark in (
         {"do": "remove", "box": [0.5, 0, 1, 1], "time": (AT + 2) / 24},
         {"do": "remove", "stroke": [[0.7, 0.5], [0.8, 0.5]], "width": 0.1, "time": (AT + 2) / 24},
+        {"do": "remove", "stroke": [[0.7, 0.5], [0.8, 0.5]], "width": 0.1, "time": 0, "from": AT / 24},
         {"do": "keep", "box": [0, 0, 0.5, 0.5], "from": (AT + 2) / 24},
         {"do": "subject", "point": [0.2, 0.2]},
     ):

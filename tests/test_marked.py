@@ -81,9 +81,10 @@ def test_what_goes_out_of_sight_is_let_go_and_told() -> None:
     ]
 
 
-def test_from_and_to_limit_what_is_carried() -> None:
+@pytest.mark.parametrize("drawn", [6, 2, 12])
+def test_from_and_to_limit_what_is_carried_wherever_it_is_drawn(drawn: int) -> None:
     clip = SceneClip(Scene(), 16)
-    masks, _ = directed(clip, {**stroke(clip.scene, 6), "from": 0.16, "to": 0.4})
+    masks, _ = directed(clip, {**stroke(clip.scene, drawn), "from": 0.16, "to": 0.4})
     assert [number for number, mask in enumerate(masks) if mask.added is not None] == list(range(4, 11))
 
 

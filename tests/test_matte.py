@@ -235,7 +235,7 @@ def test_one_failure_does_not_stop_the_rest(copy: GetClip, network: Path, tmp_pa
         (["clip.mp4", "clpi.mp4"], "did you mean 'clip.mp4'?"),
         (["clip.mp4", "shot/a"], "did you mean 'shots'?"),
         (["clip.mp4", "frames/%04d.png"], "there are no pictures frames/%04d.png"),
-        (["clip.mp4", "https://youtu.be/abc"], "https://youtu.be/abc is an address on the network"),
+        (["clip.mp4", "tape://shelf/abc.mp4"], "tape://shelf/abc.mp4 begins with tape://, which is no kind of store"),
     ],
 )
 def test_nothing_is_made_where_one_input_is_not_there(

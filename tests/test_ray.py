@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ import torch
 
 import birefvideo
 from birefvideo.errors import DeviceError, OptionError
-from birefvideo.jobs import plan
+from birefvideo.jobs import on_ray, plan
 from birefvideo.jobs.on_ray import RayHand, RayHands
+from birefvideo.jobs.options import Options
 
 GetClip = Callable[[str], Path]
 
@@ -98,3 +100,20 @@ def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
     assert [path.read_bytes() for path in made.outputs] == [path.read_bytes() for path in whole.outputs]
     assert made.device == "ray, 2 × cpu"
     assert any("was lost" in line for line in made.warnings)
+
+
+def test_a_cluster_that_was_started_here_and_does_not_do_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[bool] = []
+    empty = SimpleNamespace(nodes=list, shutdown=lambda: ended.append(True))
+    monkeypatch.setattr(on_ray, "_joined", lambda address: (empty, True))
+    with pytest.raises(DeviceError, match="neither CPUs nor GPUs"):
+        RayHands(Options(device="cpu"), None, None)
+    assert ended == [True]
+
+
+def test_frames_asked_for_in_the_last_work_do_not_count_in_this_one() -> None:
+    actor = SimpleNamespace(do=SimpleNamespace(remote=lambda number: "order"))
+    hand = RayHand(actor, "Ray, number 1")
+    hand.asked = "of the last work"
+    hand.do(0)
+    assert (hand.asked, hand.under_way) == (None, "order")

@@ -15,6 +15,10 @@ import birefvideo
 from birefvideo.cli import app
 from birefvideo.errors import BirefvideoError, InputError, OutputError
 from birefvideo.jobs import elsewhere
+from birefvideo.jobs.delivered import Delivered
+from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.plan import Target
+from birefvideo.media.format_table import get_format
 from birefvideo.remote.places import in_words, is_url, name_in, out_place, place_of, shown, url_of
 from birefvideo.remote.store import Store
 from birefvideo.remote.transfer import Upload, bring
@@ -86,6 +90,11 @@ class TestNames:
 
     def test_two_files_that_a_query_tells_apart_have_two_places(self) -> None:
         assert place_of("https://host/get.mp4?id=1") != place_of("https://host/get.mp4?id=2")
+
+    def test_two_containers_and_two_accounts_have_two_places_and_two_passwords_one(self) -> None:
+        assert place_of("abfs://one@account/in/a.mp4") != place_of("abfs://two@account/in/a.mp4")
+        assert out_place("sftp://me:old@host/out/") != out_place("sftp://you:old@host/out/")
+        assert out_place("sftp://me:old@host/out/") == out_place("sftp://me:new@host/out/")
 
     @pytest.mark.parametrize("url", ["zip://clip.mp4::s3://bucket/all.zip", "s3://bucket/a/.."])
     def test_what_no_file_here_can_be_called_is_refused(self, url: str) -> None:
@@ -170,6 +179,8 @@ class TestJobs:
         names = ["plain_alpha.webm", "plain_png", "plain_review.html", "plain_timeline.fcpxml"]
         receipts = ["plain_alpha.json", "plain_png.json"]
         assert made.urls == tuple(f"memory://bucket/out/{name}" for name in (*names, *receipts))
+        again = matte(network, to=["webm", "png"], review=True, timeline="fcpxml")
+        assert (again.was_done, again.urls) == (True, made.urls)
         assert (made.outputs, made.receipts, made.review, made.frames) == ((), (), None, 12)
         files = [name.removeprefix("out/") for name in objects(memory)]
         assert sorted({name.split("/")[0] for name in files}) == sorted([*names, *receipts]) and left(cache) == []
@@ -205,6 +216,35 @@ class TestJobs:
         changed = invoke(network, "memory://bucket/in/plain.mp4", *out)
         assert changed.exit_code == 0 and "kept as memory://bucket/out/plain_matte.mp4.old" in changed.output
         assert memory.cat_file("/bucket/out/plain_matte.mp4.old") == b"edited"
+
+    def test_a_damaged_clip_that_was_done_before_is_refused_where_a_whole_one_is_wanted(
+        self, memory: Any, network: Path, clip: GetClip
+    ) -> None:
+        memory.pipe_file("/bucket/in/plain.mp4", clip("truncated_mp4").read_bytes())
+        assert matte(network).losses
+        assert matte(network).was_done
+        with pytest.raises(InputError, match=r"plain\.mp4 is not whole"):
+            matte(network, strict=True)
+
+    def test_an_edited_series_is_kept_beside_the_new_one(self, memory: Any, network: Path) -> None:
+        out = ("-o", "memory://bucket/out/", "--to", "png", "--skip-existing")
+        invoke(network, "memory://bucket/in/plain.mp4", *out)
+        first = "/bucket/out/plain_png/plain_000001.png"
+        made = memory.cat_file(first)
+        memory.pipe_file(first, b"edited")
+        assert invoke(network, "memory://bucket/in/plain.mp4", *out).exit_code == 0
+        assert memory.cat_file(first) == made
+        kept = memory.find("/bucket/out/plain_png.old")
+        assert (len(kept), memory.cat_file(kept[0])) == (13, b"edited")
+
+    def test_the_end_of_a_job_takes_nothing_from_one_into_the_same_folder(self, memory: Any, network: Path) -> None:
+        matte(network)
+        source, place = place_of("memory://bucket/in/plain.mp4"), out_place("memory://bucket/out/")
+        targets = [Target(get_format("matte"), place / "plain_matte.mp4")]
+        mine, others = (Delivered(source, targets, Delivery()) for _ in range(2))
+        others.forget()
+        assert mine.entry(targets[0].path) is not None
+        mine.forget()
 
     @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
     def test_an_interrupted_upload_goes_on_without_computing_again(
@@ -271,6 +311,10 @@ class TestJobs:
         assert down.outputs == (tmp_path / "local" / "plain_matte.mp4",) and down.urls == ()
         assert down.outputs[0].read_bytes() == memory.cat_file("/bucket/one.mp4") and left(cache) == []
         assert matte(network, out=str(tmp_path / "local")).was_done
+
+    def test_an_ending_that_is_none_is_told_with_the_url(self, network: Path) -> None:
+        with pytest.raises(BirefvideoError, match=r"^memory://bucket/x\.xyz is not a kind of file"):
+            matte(network, out="memory://bucket/x.xyz", to=None)
 
     def test_the_web_is_only_read(self, network: Path) -> None:
         with pytest.raises(BirefvideoError, match="choose another out"):

@@ -280,6 +280,13 @@ def test_other_machines_are_served_only_with_a_token(tmp_path: Path) -> None:
         Settings(data=tmp_path, token="short")
 
 
+@pytest.mark.parametrize("limit", ["most_upload", "most_data", "keep_days", "most_waiting", "most_hours"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_is_none_is_refused(limit: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="is to be a number above 0"):
+        Settings(data=tmp_path, **{limit: value})
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -310,6 +317,8 @@ def test_addresses_of_the_private_network_are_not_fetched(url: str, data: Path, 
         ("ftp://example.com/a", "begins with http:// or https://"),
         ("http://user:word@example.com/a", "without a user's name"),
         ("http://[", "it is no address"),
+        ("http://8.8.8.8/\x01", "it is no address"),
+        ("http://a..b/", "it is no address"),
         ("nothing", "begins with http:// or https://"),
     ],
 )
@@ -331,6 +340,10 @@ def test_a_clip_is_fetched_through_redirects_each_of_which_is_checked(
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: /clip.mp4\r\nContent-Length: 0\r\n\r\n")
         elif path == b"/inside":
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2/x\r\nContent-Length: 0\r\n\r\n")
+        elif path == b"/astray":
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n")
+        elif path == b"/nowhere":
+            writer.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\na clip")
         writer.close()
@@ -344,11 +357,29 @@ def test_a_clip_is_fetched_through_redirects_each_of_which_is_checked(
         assert studio.upload_path(sent.json()["upload"]).read_bytes() == b"a clip"
         inside = await client.post("/v1/jobs", json={"video_url": f"{at}/inside"})
         assert "127.0.0.2 is in a private network" in inside.json()["error"]["message"]
+        for path, why in (("astray", "it leads on to what is no address"), ("nowhere", "its server answers 302")):
+            wrong = await client.post("/v1/jobs", json={"video_url": f"{at}/{path}"})
+            assert wrong.json()["error"] == {"kind": "bad_url", "message": f"the address cannot be fetched: {why}"}
         await studio.wait(sent.json()["id"], 20)
         server.close()
         await server.wait_closed()
 
     run(data, use)
+
+
+def test_a_host_with_letters_of_its_language_is_called_by_its_name_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def address(host: str, port: int, allowed: str) -> str:
+        assert host == "xn--mnchen-3ya.example"
+        return "93.184.216.34"
+
+    async def use() -> None:
+        monkeypatch.setattr(fetch, "_address", address)
+        async with httpx.AsyncClient() as client:
+            request = await fetch.request_to(client, "GET", "http://münchen.example:81/ä.mp4", "public")
+        assert str(request.url) == "http://93.184.216.34:81/%C3%A4.mp4"
+        assert request.headers["host"] == "xn--mnchen-3ya.example:81"
+
+    asyncio.run(use())
 
 
 def test_nothing_is_fetched_where_that_is_turned_off(data: Path, asked: list[dict[str, Any]]) -> None:

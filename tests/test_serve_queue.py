@@ -16,7 +16,7 @@ import httpx
 from studios import run, stand_in, studio_at, until
 
 from birefvideo.errors import OutputError
-from birefvideo.serve import queue
+from birefvideo.serve import keeper, queue
 from birefvideo.serve.data_folder import DataFolder
 from birefvideo.serve.order import Order
 from birefvideo.serve.studio import Studio
@@ -195,6 +195,35 @@ def test_what_is_too_old_goes_and_so_does_what_is_too_much(data: Path, asked: li
         assert new["id"] not in [path.name for path in (data / "jobs").iterdir()]
 
     run(data, use, most_data=3000, keep_days=3)
+
+
+def test_a_disk_that_refuses_once_does_not_end_the_tidying(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_EVERY", 0.01)
+    refused: list[str] = []
+    remove = DataFolder.remove
+
+    def refuse_once(folder: DataFolder, kind: str, key: str) -> None:
+        if not refused:
+            refused.append(key)
+            raise PermissionError(13, "Permission denied")
+        remove(folder, kind, key)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        keys = [(await _send(client))["id"] for _ in range(2)]
+        for key in keys:
+            await studio.wait(key, 20)
+        monkeypatch.setattr(DataFolder, "remove", refuse_once)
+        for key in keys:
+            studio.store.change_job(key, ended=1.0)
+        for _ in range(500):
+            if not studio.jobs():
+                break
+            await asyncio.sleep(0.01)
+        assert (studio.jobs(), len(refused)) == ([], 1)
+
+    run(data, use)
 
 
 def test_a_folder_of_others_is_not_used_and_a_second_server_waits_for_the_first(tmp_path: Path) -> None:

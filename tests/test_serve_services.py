@@ -14,6 +14,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from services import Served, Told, client, listening, served
 from studios import stand_in, studio_at, until
 from websockets.sync.client import connect
 
+from birefvideo.serve.services import SERVICES, webhooks
 from birefvideo.serve.services.names import NAMES
+from birefvideo.serve.store import Job
+from birefvideo.serve.studio import Studio
 
 
 @pytest.fixture
@@ -429,6 +433,26 @@ def test_a_webhook_is_told_of_the_end_by_the_server_that_sees_it(
     with listening() as (hook, come):
         asyncio.run(whole(hook))
     assert [one["data"]["attributes"]["status"] for one in come] == ["done"]
+
+
+def test_a_webhook_whose_news_cannot_be_made_ends_with_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(studio: Studio, job: Job, event: str) -> dict[str, Any]:
+        raise FileNotFoundError(2, "its files are gone")
+
+    stand_in(monkeypatch)
+    monkeypatch.setattr(webhooks, "_PAUSES", (0.01,))
+    monkeypatch.setitem(SERVICES, "unscreen", replace(SERVICES["unscreen"], news=gone))
+
+    async def whole() -> None:
+        async with studio_at(tmp_path / "data", urls="all") as (own, studio):
+            form = {"format": "gif", "webhook_url": "http://127.0.0.1:1/"}
+            sent = await own.post("/v1.0/videos", data=form, files={"video_file": ("a.mp4", b"clip")})
+            job = await until(studio, sent.json()["data"]["id"], lambda job: "told" in job.notes, 5)
+            assert job.notes["told"] == "no answer ([Errno 2] its files are gone)"
+
+    asyncio.run(whole())
 
 
 _BODIES = [

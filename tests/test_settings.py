@@ -43,7 +43,8 @@ def given(monkeypatch: pytest.MonkeyPatch, user: Path) -> list[dict[str, Any]]:
         for target in targets:
             target.path.parent.mkdir(exist_ok=True)
             target.path.touch()
-        return results.Result(tuple(target.path for target in targets), 1, 1, 0.1, "net", "cpu")
+        outputs = tuple(target.path for target in targets)
+        return results.Result(outputs, 1, 1, 0.1, "net", "cpu", sizes=(0,) * len(outputs))
 
     monkeypatch.setattr("birefvideo.jobs.run.run", run)
     Path("clip.mp4").touch()

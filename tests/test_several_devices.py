@@ -12,25 +12,28 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 import birefvideo
-from birefvideo.errors import CancelledError, DeviceError, InputError, OptionError
-from birefvideo.frames import Span
+from birefvideo.errors import CancelledError, DeviceError, InputError, OptionError, OutputError
+from birefvideo.frames import Span, VideoInfo
 from birefvideo.jobs import plan
+from birefvideo.jobs.crew import Crew
 from birefvideo.jobs.deal import Deal
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready
+from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready, answer_to_begin
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
+from birefvideo.jobs.manifest import MANIFEST
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import shared_frames
 from birefvideo.jobs.part_places import PartPlaces
 from birefvideo.jobs.plan import Segment, Target
 from birefvideo.jobs.run import planned
+from birefvideo.jobs.worker import Worker
 from birefvideo.jobs.write_parts import WriteParts
 from birefvideo.matting.predict import PredictReport
 from birefvideo.media.format_table import get_format
@@ -142,6 +145,57 @@ def test_an_answer_to_the_last_work_is_none_to_this_one() -> None:
     late = Player("a")
     late.answers.append(Ready(-1))  # it was loading its network while others did all of it
     assert sorted(dealt(late, Player("b")).reports) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_worker_that_comes_too_late_to_the_last_work_fails_not_this_one() -> None:
+    late = Player("a")
+    late.answers.append(answer_to_begin(lambda: raised(OutputError("cannot see job.json")), -1))
+    found = dealt(late, Player("b"))
+    assert sorted(found.reports) == [0, 1, 2, 3, 4, 5]
+    assert late.did, "it does its share of this one"
+
+
+def test_a_question_is_asked_again_where_another_job_ended_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Player):
+        def ask(self, method: str, *arguments: Any) -> Any:
+            if method == "facts":
+                return SimpleNamespace(identity=None, size=None, kind="cpu")
+            if self.name == "ended":
+                crew.end()
+            if self.name != "alive":
+                raise DeviceError(f"{self.name} is no more")
+            return {"batch": 1}
+
+    makers = Players()
+    hands = [Asked("ended"), Asked("alive"), Asked("died")]
+    monkeypatch.setattr(makers, "start", lambda number: hands.pop(0))
+    crew: Crew[Player] = Crew(Options(), makers)
+    info = cast(VideoInfo, None)
+    assert crew.settings(info) == {"batch": 1}
+    crew.end()
+    with pytest.raises(DeviceError, match="died is no more"):
+        crew.settings(info)
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def test_a_worker_takes_the_threads_that_it_was_given(copy: GetClip, network: Path, tmp_path: Path) -> None:
+    options = Options(model=str(network), device="cpu:2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        made, _ = planned(
+            copy("plain"), [Target(get_format("matte"), tmp_path / "m.mp4")], options, Delivery(), loaded_model
+        )
+        assert made.settings["threads"] == 2
+        made.folder.mkdir()
+        (made.folder / MANIFEST).touch()
+        torch.set_num_threads(2)
+        Worker(options.changed(device="cpu"), "cpu, number 1").begin(WriteParts(made, None))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_short_clip_is_shared_out_and_a_long_one_is_not_cut_finer() -> None:

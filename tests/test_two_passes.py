@@ -18,7 +18,7 @@ from birefvideo.directing.masks import Masks, directed
 from birefvideo.directing.records import RecordFile, RecordWriter, is_whole_file, packed, unpacked
 from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import AlphaFrame, DecodedFrame
-from birefvideo.jobs import plan, two_passes
+from birefvideo.jobs import kept_parts, plan, two_passes
 from birefvideo.matting.predict import Predictor
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -295,3 +295,18 @@ def test_another_mark_has_only_the_segments_made_again_that_it_reaches(
     shutil.rmtree(source.parent / CACHE)
     anew = matte(source, network, **{**wanted, "to": "png"}, out=source.with_name("anew"))
     assert pictures(result) == pictures(anew)
+
+
+def test_a_disk_that_takes_no_parts_after_the_outputs_fails_no_job(
+    source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept_parts, "give_second_name", refuse)
+    result = matte(source, network, keep_cache=True, end=0.25)
+    assert result.outputs[0].is_file()
+    (told,) = [line for line in result.warnings if "could not take" in line]
+    assert told.endswith(
+        f"{CACHE} could not take the outputs' parts (No space left on device): the next run makes them again"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,8 +72,8 @@ def serve(
             names=tuple(name or ()),
             origins=tuple(site.rstrip("/") for site in origin or ()),
             urls=urls,
-            most_upload=int(most_upload * _GIGABYTE),
-            most_data=int(most_data * _GIGABYTE),
+            most_upload=_bytes(most_upload),
+            most_data=_bytes(most_data),
             keep_days=keep_days,
             most_waiting=most_waiting,
             most_hours=most_hours,
@@ -81,6 +82,11 @@ def serve(
             run(settings, lambda address, authority: _ready(settings, address, authority, open_page))
         except KeyboardInterrupt:
             tell("stopped; jobs go on at the next start")
+
+
+def _bytes(gigabytes: float) -> int:
+    """Return bytes; 0, which is no limit that settings take, for what is no number."""
+    return int(gigabytes * _GIGABYTE) if math.isfinite(gigabytes) else 0
 
 
 def _ready(settings: Settings, address: str, authority: str, open_page: bool) -> None:

@@ -19,6 +19,7 @@ from birefvideo.cli.watch import Watch
 from birefvideo.errors import BirefvideoError, InputError, OptionError, named
 from birefvideo.jobs.options import Options
 from birefvideo.remote.places import is_url, job_of, out_place, place_below, place_of, place_of_folder, url_of
+from birefvideo.remote.store import Store
 
 if TYPE_CHECKING:
     from birefvideo.cli.all_inputs import Jobs
@@ -95,19 +96,20 @@ class Wanted:
         return Inputs(found.clips, {**self._missing, **unlisted, **found.missing})
 
     def _elsewhere(self) -> tuple[dict[Path, Path], dict[Path, str]]:
-        """Return the clips at URLs, and of folders there that hold none a line that says why."""
+        """Return the clips at URLs, and of those that cannot be, and folders that hold none, a line that says why."""
         clips: dict[Path, Path] = {}
         missing: dict[Path, str] = {}
         for url in self._urls:
-            if not url.endswith("/"):
-                clips[place_of(url, self._job)] = Path()
-                continue
-            top = place_of_folder(url, self._job)
+            is_folder = url.endswith("/")
+            place = place_of_folder(url, self._job) if is_folder else place_of(url, self._job)
             try:
-                for name in clips_at(url, recursive=self._recursive):
-                    clips[place_below(top, name, url)] = Path(*name.parent.parts)
+                for name in clips_at(url, recursive=self._recursive) if is_folder else ():
+                    clips[place_below(place, name, url)] = Path(*name.parent.parts)
+                if not is_folder:
+                    Store(url)  # is there anything that could fetch it?
+                    clips[place] = Path()
             except InputError as error:
-                missing[top] = error.for_terminal()
+                missing[place] = error.for_terminal()
         return clips, missing
 
     def report(self, wanted: str | None, *, several: bool) -> Path | None:

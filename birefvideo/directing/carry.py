@@ -73,7 +73,16 @@ class Carried:
         return [_number(key.time, self._mark, self._times) for key in self._mark.keys]
 
     def masks(self) -> Iterator[tuple[int, Map]]:
-        """Yield (number of a frame, mask in [0, 1]), each frame at most once, in no order; the others have none."""
+        """Yield (number of a frame, mask in [0, 1]), each frame at most once, in no order; the others have none.
+
+        It may be drawn where it does not act: the thing is then followed to where it does.
+        """
+        within = set(self._within)
+        for number, mask in self._all_masks():
+            if number in within:
+                yield number, mask
+
+    def _all_masks(self) -> Iterator[tuple[int, Map]]:
         drawn = zip(self.anchors(), self._mark.keys, strict=True)
         anchors = {number: self._grown(number, key.shape) for number, key in drawn}
         numbers = sorted(anchors)

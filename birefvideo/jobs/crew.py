@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic
 
+from birefvideo.errors import DeviceError
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.deal import Deal, in_all
 from birefvideo.jobs.engines import Work
@@ -89,7 +90,15 @@ class Crew(Generic[H]):
         self._makers.close()
 
     def _asked(self, method: str, *arguments: Any) -> Any:
-        return self._first().ask(method, *arguments)
+        while True:
+            hand = self._first()
+            try:
+                return hand.ask(method, *arguments)
+            except DeviceError:
+                with self._starting:
+                    if any(hand is one for one in self._hands.values()):
+                        raise
+                # Another job has ended it with its own: that is no fault of this one.
 
     def _first(self) -> H:
         return self._started(1)[0]

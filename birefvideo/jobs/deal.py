@@ -13,7 +13,7 @@ from typing import Generic
 
 from birefvideo.errors import DeviceError, named
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Done, Failed, Frames, H, Hands, Lost
+from birefvideo.jobs.hands import Done, Failed, Frames, H, Hands, Lost, Ready
 from birefvideo.jobs.plan import Segment
 from birefvideo.jobs.progress import Meter
 from birefvideo.matting.predict import PredictReport
@@ -55,6 +55,8 @@ class Deal(Generic[H]):
             hand.begin(work, number)
         while self._waiting or self._under_way:
             for hand, answer in self.makers.wait(self.hands):
+                if isinstance(answer, Ready | Failed) and answer.number not in (None, number):
+                    continue  # to a work that others have done: its folder may be gone
                 if isinstance(answer, Failed):
                     raise answer.error
                 if isinstance(answer, Lost):
@@ -62,7 +64,7 @@ class Deal(Generic[H]):
                 elif isinstance(answer, Frames):
                     for _ in range(answer.count):
                         self.meter.frame(self._under_way[hand.name].number)
-                elif isinstance(answer, Done) or answer.number == number:
+                else:
                     finished = self._under_way.pop(hand.name, None)
                     self._free.append(hand)
                     self._hand_out()  # before others are told: nobody waits while parts are sealed

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from birefvideo.editing.kinds import is_timeline
 from birefvideo.errors import InputError, OutputError, named
@@ -85,7 +86,8 @@ class Delivered:
         folder = targets[0].path.parent
         base = url_of(folder)
         self._is_there = base is not None
-        self._theirs = folder if base is None else place_of_folder(base, "theirs")
+        # One folder a job: another's end removes what that has brought.
+        self._theirs = folder if base is None else place_of_folder(base, f"theirs {uuid4()}")
         for path in dict.fromkeys(map(receipt_path, self._outputs)) if self._is_there else ():
             self._look_at(path, MOST_BYTES)
         for path in (*self._page, *self._timelines) if self._is_there else ():

@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from birefvideo.errors import BirefvideoError, InputError, OptionError, OutputError, named
+from birefvideo.jobs import run as on_disk
 from birefvideo.jobs.delivered import OBJECT, Delivered, input_identity, object_of, request_of
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.loaded_model import loaded_model
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.plan import Target, job_folder, review_targets
+from birefvideo.jobs.plan import Target, job_folder, review_page, review_targets, timeline_paths
 from birefvideo.jobs.receipt import Entry, claims_of, receipt_path, receipt_text
 from birefvideo.jobs.result import Progress, Result, told
-from birefvideo.jobs.run import run
 from birefvideo.media.endings import VIDEO_SUFFIXES
 from birefvideo.media.reading.numbered_pictures import stem_of
 from birefvideo.media.sequence_json import is_picture_file, own_files
@@ -53,7 +53,7 @@ def run_anywhere(
         BirefvideoError: as `run`; what is at a URL is called by it.
     """
     if url_of(source) is None and url_of(targets[0].path) is None:
-        return run(source, targets, options, delivery, load=load, progress=progress)
+        return on_disk.run(source, targets, options, delivery, load=load, progress=progress)
     with urls_in_errors():
         result = _Elsewhere(source, targets, options, delivery, load, progress or Progress()).run()
     return replace(result, warnings=list(map(in_words, result.warnings)), losses=list(map(in_words, result.losses)))
@@ -175,7 +175,9 @@ class _Elsewhere:
         if self._to_urls:  # what lies here is ours, of a run whose upload was interrupted
             delivery = replace(delivery, skip_done=True, renew=True, receipts=True)
         try:
-            return run(self._source, self._targets, self._options, delivery, load=self._load, progress=self._progress)
+            return on_disk.run(
+                self._source, self._targets, self._options, delivery, load=self._load, progress=self._progress
+            )
         except InputError:
             if url_of(self._source) is not None and not job_folder(self._targets, self._source).exists():
                 forget(self._source)
@@ -226,7 +228,13 @@ class _Elsewhere:
     def _done_before(self, entries: Sequence[Entry]) -> Result:
         first = entries[0]
         paths = [target.path for target in self._targets]
+        receipts = tuple(dict.fromkeys(map(receipt_path, paths)))
+        page = review_page(self._source, self._targets) if self._delivery.review else None
+        timelines = timeline_paths(self._source, self._targets, self._delivery.timeline)
+        made = [*paths, *([page] if page else []), *timelines, *(receipts if self._delivery.receipts else ())]
         losses = told(entries, "losses")
+        if self._delivery.strict:
+            on_disk.check_whole(self._source, losses)
         return Result(
             outputs=tuple(paths),
             frames=claims_of(first).frames or 0,
@@ -236,9 +244,11 @@ class _Elsewhere:
             device=str(first["computed"]["device"]),
             warnings=list(dict.fromkeys([*losses, *told(entries, "warnings")])),
             losses=losses,
-            receipts=tuple(dict.fromkeys(map(receipt_path, paths))),
+            receipts=receipts,
+            review=page,
+            timelines=timelines,
             sizes=tuple(int(entry["size"]) for entry in entries),
-            urls=tuple(shown(_url(path)) for path in paths) if self._to_urls else (),
+            urls=tuple(shown(_url(path)) for path in made) if self._to_urls else (),
             was_done=True,
         )
 

@@ -58,6 +58,8 @@ class Failed:
 
     error: BaseException
     """As the worker raised it."""
+    number: int | None = None
+    """Of the work that it could not begin, where it is no more than that."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,9 @@ def answered(use: Callable[[], T]) -> T | Failed:
             return Failed(pickle.loads(pickle.dumps(error)))
         except Exception:
             return Failed(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def answer_to_begin(begin: Callable[[], object], number: int) -> Ready | Failed:
+    """Return a worker's answer where it is to make ready for the work of that number."""
+    found = answered(begin)
+    return Failed(found.error, number) if isinstance(found, Failed) else Ready(number)

@@ -59,22 +59,28 @@ class KeptParts:
                         give_second_name(part, self._folder.part(segment, target, finished=False))
                     self._folder.finish(segment, report)
 
-    def keep(self) -> None:
+    def keep(self) -> list[str]:
         """Keep the parts of this job, in the place of those of an earlier one.
 
-        Raises:
-            OutputError: the disk refuses.
+        The outputs are there by now, whatever the disk says of this: where it refuses, return a line that tells so.
         """
-        with writing(self._cache.path):
-            for segment in self._plan.segments:
-                own = {self._cache.part(segment, target).name for target in (ALPHA, COARSE)}
-                for path in self._cache.path.glob(f"part_{segment.number:05d}_*"):
-                    if path.name not in own:
-                        remove_part(path)
-                if self._first.reports[segment.number].pts:
-                    for target in self._plan.targets:
-                        give_second_name(self._folder.part(segment, target), self._cache.part(segment, target))
-                    give_second_name(self._folder.report(segment), self._report(segment))
+        try:
+            self._keep()
+        except OSError as error:
+            why = error.strerror or error
+            return [f"{self._cache.path} could not take the outputs' parts ({why}): the next run makes them again"]
+        return []
+
+    def _keep(self) -> None:
+        for segment in self._plan.segments:
+            own = {self._cache.part(segment, target).name for target in (ALPHA, COARSE)}
+            for path in self._cache.path.glob(f"part_{segment.number:05d}_*"):
+                if path.name not in own:
+                    remove_part(path)
+            if self._first.reports[segment.number].pts:
+                for target in self._plan.targets:
+                    give_second_name(self._folder.part(segment, target), self._cache.part(segment, target))
+                give_second_name(self._folder.report(segment), self._report(segment))
 
     def _report(self, segment: Segment) -> Path:
         """Return where the report of a segment is kept: its name says what decides the bytes of its parts."""

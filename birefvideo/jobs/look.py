@@ -120,5 +120,6 @@ def _on_frame(mark: Mark, time: Fraction, length: Fraction) -> Mark | None:
         return None
     if not (mark.carry or mark.is_of_one_frame):
         return mark
-    near = [key for key in mark.keys if abs((key.time or mark.begin or Fraction(0)) - time) <= length / 2]
+    start = Fraction(0) if mark.begin is None else mark.begin
+    near = [key for key in mark.keys if abs((start if key.time is None else key.time) - time) <= length / 2]
     return replace(mark, keys=(Key(time, near[0].shape),), begin=None, end=None) if near else None

@@ -18,7 +18,7 @@ from typing import Any
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, Ready, answered
+from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin, answered
 from birefvideo.jobs.options import Options
 
 _BETWEEN_LOOKS, _A_LOOK = 0.3, 0.03
@@ -66,6 +66,7 @@ class RayHand:
     def do(self, number: int) -> None:
         """See `Hand`."""
         self.number, self.counted, self.looked = number, 0, time.monotonic()
+        self.asked = None  # it would tell of a segment of the last work, which may have this number too
         self.under_way = self.actor.do.remote(number)
 
 
@@ -90,6 +91,14 @@ class RayHands:
                 "cluster has some) or cpu"
             )
         self._ray, self._is_ours = _joined(address)
+        try:
+            self._divide(options, workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _divide(self, options: Options, workers: int | None) -> None:
+        """Settle how many workers there are, and what of the cluster each takes."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         gpus = 0 if options.device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
@@ -268,7 +277,10 @@ class _Node:
         return self._at
 
     def begin(self, work: Work, number: int) -> tuple[Answer, int]:
-        return self._of(lambda worker: worker.begin(work)) or Ready(number), 0
+        if isinstance(self._worker, Failed):
+            return self._worker, 0
+        worker = self._worker
+        return answer_to_begin(lambda: worker.begin(work), number), 0
 
     def do(self, number: int) -> tuple[Answer, int]:
         self._at = (number, 0)

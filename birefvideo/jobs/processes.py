@@ -16,7 +16,7 @@ from typing import Any
 
 from birefvideo.errors import DeviceError, named
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, Ready, answered
+from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin, answered
 from birefvideo.jobs.loaded_model import threads_each
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.worker import Worker
@@ -195,7 +195,7 @@ def _done(worker: Worker | Failed, what: str, argument: Any, on_frame: Callable[
         return worker
     if what == "begin":
         work, number = argument
-        return answered(lambda: worker.begin(work)) or Ready(number)
+        return answer_to_begin(lambda: worker.begin(work), number)
     return answered(lambda: worker.do(argument, on_frame))
 
 

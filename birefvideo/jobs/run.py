@@ -90,7 +90,7 @@ def run(
                 clear_remains(cache_folder(targets, source), cache_plan(plan), is_done=True)
             result = done_result(plan, entries, time.monotonic() - started, delivery)
             if delivery.strict:
-                _check_whole(source, result.losses)
+                check_whole(source, result.losses)
             return result
     folder = JobFolder(plan, delivery.overwrite)
     page = review_page(source, targets) if delivery.review else None
@@ -125,7 +125,7 @@ def planned(
     checked = checked_input(source, targets, options)
     info, span, inputs = checked.info, checked.span, checked.inputs
     if delivery.strict:
-        _check_whole(source, file_losses(info, span))
+        check_whole(source, file_losses(info, span))
     if delivery.receipts:
         check_receipts([target.path for target in targets])
     check_timelines(info, targets, delivery.timeline)
@@ -184,12 +184,12 @@ def _run_planned(
             raise cancelled(plan.source.path, sum(len(report.pts) for report in reports))
         losses = job_losses(plan.source, plan.span, reports)
         if delivery.strict:
-            _check_whole(source, losses)
+            check_whole(source, losses)
         finished = _finish_all(plan, folder, reports, tags)
         notes = merged({one.target.path.name: one.joined.notes for one in finished if one.target.delivered})
         losses += [note.line for note in notes if note.is_loss]
         if delivery.strict:
-            _check_whole(source, losses)
+            check_whole(source, losses)
         computed = replace(engine.report, reused=first.reused if first else 0)
         warnings = [
             *losses,
@@ -208,7 +208,7 @@ def _run_planned(
             warnings += renewal.make_way() if renewal else []
             folder.rename(delivery.overwrite or renewal is not None, made.files, (*made.receipts, *made.timelines))
         if parts and delivery.keep_cache:
-            parts.keep()
+            warnings += parts.keep()
     return Result(
         outputs=tuple(target.path for target in plan.delivered),
         frames=sum(len(report.pts) for report in reports),
@@ -252,7 +252,12 @@ def _same_inputs(plan: Plan, folders: Sequence[JobFolder]) -> Iterator[None]:
         raise
 
 
-def _check_whole(source: Path, losses: Sequence[str]) -> None:
+def check_whole(source: Path, losses: Sequence[str]) -> None:
+    """Refuse a clip of which something is lost, as `Delivery.strict` wants it.
+
+    Raises:
+        InputError: something is.
+    """
     if losses:
         how = f"get a whole copy, or leave out {named('strict', True)}"
         raise InputError(f"{source.name} is not whole ({'; '.join(losses)}): {how}")

@@ -62,7 +62,8 @@ class Worker:
                     f"the worker on {self._name} cannot see {path}: put inputs and outputs where all workers see them "
                     "under the same names"
                 )
-        model = self._model.for_job(plan.options.changed(batch=plan.settings["batch"]))
+        mine = self._model.options.device  # the job's may name many, which would share the threads once more
+        model = self._model.for_job(plan.options.changed(device=mine, batch=plan.settings["batch"]))
         own = model.settings(plan.source)
         for key in _MUST_AGREE:
             if own.get(key) != plan.settings.get(key):

@@ -56,7 +56,7 @@ def place_of(url: str, job: str = "") -> Path:
     """
     name, parent = name_in(url), _path_of(url).rpartition("/")[0]
     # One name may be many files, told apart by the query.
-    folder = _folder_of(shown(parent), f"{job}{url.removeprefix(_path_of(url))}")
+    folder = _folder_of(parent, f"{job}{url.removeprefix(_path_of(url))}")
     _keep(folder, parent)
     return _keep(folder / name, url)
 
@@ -69,7 +69,7 @@ def place_of_folder(url: str, job: str = "") -> Path:
     """
     _check_plain(url)
     bare = url.rstrip("/")
-    return _keep(_folder_of(shown(bare), job), bare)
+    return _keep(_folder_of(bare, job), bare)
 
 
 def out_place(out: str) -> Path:
@@ -99,8 +99,15 @@ def place_below(folder: Path, names: PurePosixPath, url: str) -> Path:
 
 
 def _folder_of(url: str, job: str) -> Path:
-    """Return a folder of its own for a URL without secrets."""
-    return root() / hashlib.sha256(f"{url}\0{job}".encode(errors="surrogateescape")).hexdigest()[:16]
+    """Return a folder of its own for a URL, whatever its secrets are."""
+    name = f"{_owner_in(url)}{shown(url)}\0{job}"
+    return root() / hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _owner_in(url: str) -> str:
+    """Return the account or container before the '@' of a store's URL, which tells files of one path apart."""
+    authority = url.partition("://")[2].partition("/")[0]
+    return "" if is_read_only(url) else authority.rpartition("@")[0].partition(":")[0]
 
 
 def url_of(place: Path) -> str | None:

@@ -16,6 +16,7 @@ from birefvideo.errors import InputError, OutputError, named
 from birefvideo.json_files import read_json_object
 from birefvideo.own_files import TEMPORARY, make_folders, write_whole
 from birefvideo.paths import writing
+from birefvideo.remote.listing import names_below
 from birefvideo.remote.places import ROOT, name_in, shown
 from birefvideo.remote.store import Identity, Store, identity, modified
 
@@ -191,7 +192,7 @@ def check_writable(url: str) -> None:
 
 
 def set_aside(url: str) -> str:
-    """Give what is at a URL another name beside it; return that URL.
+    """Give the file, or the files of the folder, at a URL another name beside it; return that URL.
 
     Raises:
         OutputError: the store refuses.
@@ -200,7 +201,15 @@ def set_aside(url: str) -> str:
         kept = Store(f"{url}.old{number or ''}", OutputError)
         if kept.info() is None:
             break
-    _rename(Store(url, OutputError), kept)
+    store = Store(url, OutputError)
+    if (store.info() or {}).get("type") != "directory":
+        _rename(store, kept)
+        return kept.url
+    for name in names_below(url, recursive=True):
+        target = Store(f"{kept.url}/{name}", OutputError)
+        with target.told("written"):
+            target.make_parent()
+        _rename(Store(f"{url}/{name}", OutputError), target)
     return kept.url
 
 

@@ -50,8 +50,8 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
             except httpx.HTTPError as error:
                 raise _cannot(f"no answer ({error or type(error).__name__})") from None
             try:
-                if answer.is_redirect:
-                    url = urljoin(url, answer.headers["location"])
+                if answer.has_redirect_location:
+                    url = _led_on(url, answer.headers["location"])
                     continue
                 if answer.status_code != 200:
                     raise _cannot(f"its server answers {answer.status_code}")
@@ -60,6 +60,13 @@ async def _answer(url: str, allowed: str) -> AsyncIterator[httpx.Response]:
             finally:
                 await answer.aclose()
     raise _cannot(f"it leads on more than {_MOST_REDIRECTS} times")
+
+
+def _led_on(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _cannot("it leads on to what is no address") from None
 
 
 async def request_to(
@@ -80,21 +87,29 @@ async def request_to(
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError:
+        host = (parts.hostname or "").encode("idna").decode()
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:  # which an error of Unicode is too
         raise _cannot("it is no address") from None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise _cannot("give one that begins with http:// or https://, without a user's name")
     address = await _address(host, port, allowed)
-    shown = f"[{address}]" if ":" in address else address
-    target = parts._replace(netloc=f"{shown}:{port}", fragment="").geturl()
-    return client.build_request(
-        method,
-        target,
-        headers={"Host": parts.netloc, **{name.replace("_", "-"): value for name, value in headers.items()}},
-        content=content or None,
-        extensions={"sni_hostname": host},  # which TLS is checked against
-    )
+    target = parts._replace(netloc=f"{_bracketed(address)}:{port}", fragment="").geturl()
+    named = _bracketed(host) + (f":{parts.port}" if parts.port else "")
+    try:
+        return client.build_request(
+            method,
+            target,
+            headers={"Host": named, **{name.replace("_", "-"): value for name, value in headers.items()}},
+            content=content or None,
+            extensions={"sni_hostname": host},  # which TLS is checked against
+        )
+    except (httpx.InvalidURL, ValueError):
+        raise _cannot("it is no address") from None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 async def _address(host: str, port: int, allowed: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from birefvideo.serve.data_folder import DataFolder
 from birefvideo.serve.faults import RefusedError
@@ -13,6 +17,7 @@ from birefvideo.serve.live import Changes
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.store import Store
 
+_LOGGER = logging.getLogger(__name__)
 _DAY = 86400.0
 _EVERY = 600.0
 """Seconds between two looks for what is too old."""
@@ -63,9 +68,11 @@ class Keeper:
 
     async def keep_tidy(self) -> None:
         """Remove what is too old, now and again and again."""
-        self._drop_unknown()
+        with _told():
+            self._drop_unknown()
         while True:
-            self.expire(time.time())
+            with _told():
+                self.expire(time.time())
             await asyncio.sleep(_EVERY)
 
     def expire(self, now: float) -> None:
@@ -84,6 +91,15 @@ class Keeper:
         for key in self._data.keys("uploads"):
             if self._store.upload(key) is None:
                 self._data.remove("uploads", key)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what could not be removed, and go on: it is tried again later."""
+    try:
+        yield
+    except (OSError, sqlite3.Error):
+        _LOGGER.warning("what is too old could not be removed", exc_info=True)
 
 
 def _uploads_of(upload: str, order: dict[str, object]) -> list[str]:

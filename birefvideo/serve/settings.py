@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,9 @@ class Settings:
             raise OptionError(f"{named('urls')} is {self.urls!r}: give one of {', '.join(URLS)}")
         if not 0 <= self.port <= 65535:
             raise OptionError(f"{named('port')} is {self.port}: give a number from 0 (a free one) to 65535")
+        for limit in ("most_upload", "most_data", "keep_days", "most_waiting", "most_hours"):
+            if not 0 < getattr(self, limit) < math.inf:
+                raise OptionError(f"{named(limit)} is to be a number above 0: leave it out for the usual one")
         if self.token is not None and (len(self.token) < 8 or not self.token.isascii() or " " in self.token):
             raise OptionError(f"{named('token')} is too easily guessed: give 8 or more ASCII letters without spaces")
         if not self.is_local and self.token is None:

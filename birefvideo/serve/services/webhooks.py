@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -97,7 +98,8 @@ class Messenger:
         if job.state == SUCCEEDED and "output" in events:
             await self._tell(client, job, "output")
         answer = await self._tell_end(client, job) if "completed" in events else "not asked for"
-        self._studio.store.change_job(job.id, notes={**self._studio.job(job.id).notes, "told": answer})
+        with suppress(RefusedError):  # it was deleted meanwhile
+            self._studio.store.change_job(job.id, notes={**self._studio.job(job.id).notes, "told": answer})
 
     async def _tell_end(self, client: httpx.AsyncClient, job: Job) -> str:
         """Tell how a job has ended until it is taken; return the last answer."""
@@ -112,12 +114,12 @@ class Messenger:
     async def _tell(self, client: httpx.AsyncClient, job: Job, event: str) -> str:
         """Call the address once; return the status, or why there is none."""
         service, url = self._services[job.service], job.notes["webhook"]["url"]
-        content = json.dumps(await service.news(self._studio, job, event)).encode()
-        headers = {"content_type": "application/json", **service.sign(self._studio, job, content)}
         try:
+            content = json.dumps(await service.news(self._studio, job, event)).encode()
+            headers = {"content_type": "application/json", **service.sign(self._studio, job, content)}
             request = await request_to(client, "POST", url, self._studio.settings.urls, content=content, **headers)
             answer = await client.send(request)
-        except (httpx.HTTPError, BirefvideoError) as error:
+        except (httpx.HTTPError, BirefvideoError, OSError) as error:  # of the last kind where its files are gone
             return f"no answer ({error or type(error).__name__})"
         return str(answer.status_code)
 
