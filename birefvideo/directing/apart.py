@@ -24,8 +24,9 @@ _UNLIKE = 12.0
 _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""
 _ASTRAY = 0.5
-_FITS, _MOST_CELLS = 4, 6000
+_FITS, _MOST_CELLS = 4, 1500
 _STIFF = 1e-3
+_MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
 class Later(Protocol):
@@ -82,8 +83,7 @@ def _odds(picture: Picture, other: Picture, core: Mask, around: Mask, *, is_know
     errors = np.stack([_error(picture, other, motion.astype(np.float32)) for motion in (along, behind)])
     if float(np.median(errors[0][core])) > _ANOTHER or float(np.median(errors[1][around])) > _ANOTHER:
         return None
-    apart = np.sqrt(np.square(along - behind).sum(axis=-1))
-    return errors, float(apart[core].mean())
+    return errors, float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
 
 
 def _places(size: tuple[int, ...]) -> NDArray[np.float64]:
@@ -117,6 +117,7 @@ def _error(picture: Picture, other: Picture, motion: Map) -> Map:
     home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
     at = home + motion
     taken = cv2.remap(other, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    error: Map = cv2.blur(cv2.absdiff(picture, taken), (3, 3)).astype(np.float32).mean(axis=-1)
-    error[((at < 0) | (at > (columns - 1, rows - 1))).any(axis=-1)] = np.inf
+    error: Map = cv2.transform(cv2.blur(cv2.absdiff(picture, taken), (3, 3)).astype(np.float32), _MEAN)
+    across, down = cv2.split(at)
+    error[(across < 0) | (across > columns - 1) | (down < 0) | (down > rows - 1)] = np.inf
     return error

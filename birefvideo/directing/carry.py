@@ -20,7 +20,7 @@ from birefvideo.matting.grid import Map, Mask
 
 _SURE = 0.15
 """Likeness above that of a thing which is gone, from which on a mask counts in full."""
-_BESIDE = (4, 8, 16, 32)
+_BESIDE = (1, 4, 12, 32)
 """Frames between one that is drawn on and those that show what moves apart from what."""
 _FRINGE = 5
 """Cells around a thing in which fainter alpha may be its edge."""

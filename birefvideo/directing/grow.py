@@ -19,10 +19,10 @@ from birefvideo.matting.grid import Map, Mask
 Window: TypeAlias = "tuple[slice, slice]"
 
 _ROUNDS = 3
-_REACH_OF_STROKE, _REACH_OF_PICTURE = 2.5, 0.12
-"""How far a thing may reach from a stroke: shares of the stroke's extent and of the picture's long side."""
-_HALF_OF_STROKE, _LEAST_HALF = 0.7, 12.0
-"""Where distance speaks neither for nor against a cell: share of the stroke's extent, and cells at least."""
+_LEAST_EXTENT = 0.055
+"""What a point or a short stroke is taken to span: share of the picture's long side."""
+_REACH, _HALF = 2.5, 0.7
+"""How far a thing may reach from a stroke, and where distance speaks neither for nor against: shares of its extent."""
 _SOLID, _EMPTY = 0.7, 0.03
 """Alpha from which on a pixel is somebody else's, and up to which there is nothing to remove."""
 _BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 12.0
@@ -78,10 +78,9 @@ def _place(shape: Shape, seeds: Mask) -> tuple[Map, Mask]:
         within = cv2.distanceTransform(np.pad(seeds, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         inner: Map = np.clip(within * np.float32(4 / max(float(within.max()), 1.0)) - 1, -1, 1)
         return inner * np.float32(_BY_PLACE), ~seeds
-    extent, away = _extent(shape), _away(seeds)
-    half = max(_HALF_OF_STROKE * extent, _LEAST_HALF)
-    place: Map = np.float32(_BY_PLACE) * np.clip(1 - away / np.float32(half), -1, 1)
-    never: Mask = away > max(_REACH_OF_STROKE * extent, _REACH_OF_PICTURE * max(seeds.shape))
+    extent, away = _extent(shape, seeds), _away(seeds)
+    place: Map = np.float32(_BY_PLACE) * np.clip(1 - away / np.float32(_HALF * extent), -1, 1)
+    never: Mask = away > _REACH * extent
     return place, never
 
 
@@ -89,7 +88,7 @@ def _counted(shape: Shape, seeds: Mask, elses: Mask) -> Map:
     """Return what each cell counts as one of the surroundings' colours, if it is not the thing's."""
     counts = np.where(elses, np.float32(_OTHERS), np.float32(1))
     if shape.kind != BOX:
-        counts *= np.square(np.clip(_FAR * _extent(shape) / (_away(seeds) + np.float32(1e-3)), 0, 1))
+        counts *= np.square(np.clip(_FAR * _extent(shape, seeds) / (_away(seeds) + np.float32(1e-3)), 0, 1))
     shares: Map = counts.astype(np.float32)
     return shares
 
@@ -178,10 +177,10 @@ def _middle(shape: Shape, size: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _extent(shape: Shape) -> float:
-    """Return the longer side of what a shape spans."""
+def _extent(shape: Shape, seeds: Mask) -> float:
+    """Return the longer side of what a shape spans, in cells."""
     (left, right), (top, bottom) = ((min(v), max(v)) for v in zip(*shape.points, strict=True))
-    return float(max(right - left, bottom - top))
+    return float(max(right - left, bottom - top, _LEAST_EXTENT * max(seeds.shape)))
 
 
 def _away(seeds: Mask) -> Map:
