@@ -102,7 +102,7 @@ class Browser:
         return answer
 
     def resize(self, width: int, height: int, scale: float = 1) -> None:
-        """Gives the page another window."""
+        """Gives the page another window, and waits until the page lies in it."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -110,6 +110,11 @@ class Browser:
             deviceScaleFactor=scale,
             mobile=width < 600,
         )
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until what was changed is laid out and shown."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def open(self, url: str) -> None:
         """Goes to a page."""

@@ -92,6 +92,7 @@ class Hand:
     def on_screen(self, places: Sequence[tuple[float, float]], *, scroll: bool = True) -> list[tuple[float, float]]:
         if scroll:
             self.browser.run("canvas.scrollIntoView({block: 'center'})")
+            self.browser.settle()
         x, y, w, h = self.browser.run("(b => [b.x, b.y, b.width, b.height])(stage.getBoundingClientRect())")
         left, top = self.browser.run("[visualViewport.offsetLeft, visualViewport.offsetTop]")
         return [(x + across * w - left, y + down * h - top) for across, down in places]
