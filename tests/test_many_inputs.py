@@ -162,6 +162,14 @@ def test_a_list_names_inputs_and_tells_its_bad_lines_by_number(jobs: Jobs, separ
     assert report_of(Path("out"))["gone.mp4"]["status"] == "failed"
 
 
+def test_a_list_tells_of_a_url_that_nothing_can_fetch_before_anything_is_made(jobs: Jobs) -> None:
+    touch("a.mp4")
+    Path("list.txt").write_text("a.mp4\ntape://shelf/b.mp4\n")
+    result = invoke("--files-from", "list.txt", "-o", "out/", "--plan")
+    assert result.exit_code == 1
+    assert "list.txt, line 2: tape://shelf/b.mp4 begins with tape://, which is no kind of store" in result.stderr
+
+
 def test_a_list_may_come_from_stdin(jobs: Jobs) -> None:
     touch("a.mp4", "b.mp4")
     assert invoke("--files-from", "-", "b.mp4", stdin=b"a.mp4").exit_code == 0

@@ -10,6 +10,7 @@ from birefvideo.cli.parse import STREAM
 from birefvideo.errors import InputError
 from birefvideo.hints import why_missing
 from birefvideo.remote.places import is_url, place_of, shown
+from birefvideo.remote.store import Store
 
 _MOST = 64 << 20
 """Bytes that a list has at most: half a million long names."""
@@ -40,6 +41,7 @@ def read_list(place: Path, job: str = "") -> tuple[list[Path], dict[Path, str]]:
             continue
         if is_url(url := line.decode(errors="replace").strip()):
             try:
+                Store(url)  # which is an error where nothing here could fetch it
                 inputs.append(place_of(url, job))
             except InputError as error:
                 missing[Path(shown(url))] = f"{called}, {unit} {number}: {error.message}"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from birefvideo.jobs.alpha_cache import ALPHA, COARSE
+from birefvideo.jobs.arguments import DIRECTIONS
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.folder_files import remove_part
 from birefvideo.jobs.placed_marks import holds_of
@@ -16,9 +17,6 @@ from birefvideo.jobs.two_passes import FirstPass
 from birefvideo.matting.smoother import make_smoother
 from birefvideo.own_files import give_second_name
 from birefvideo.paths import writing
-
-_WISHES = {"subject", "people", "marks", "keep", "remove", "garbage", "mend"}
-"""Options that decide a frame's bytes by its masks and by what is held in it, and in no other way."""
 
 
 class KeptParts:
@@ -36,10 +34,12 @@ class KeptParts:
         self._first = first
         self._holds = holds_of(plan.source, plan.span, plan.options, first.pts)
         manifest = plan.manifest()
-        options = {name: value for name, value in manifest["options"].items() if name not in _WISHES}
+        # These decide a frame's bytes by its masks and by what is held in it, and in no other way.
+        options = {name: value for name, value in manifest["options"].items() if name not in DIRECTIONS}
         same = {name: value for name, value in manifest.items() if name not in ("targets", "places")}
         self._same = json.dumps({**same, "options": options}, sort_keys=True)
         self._radius = make_smoother(plan.options.smooth).radius
+        self._reports = {segment.number: self._report(segment) for segment in plan.segments}
 
     def take(self) -> None:
         """Put what an earlier job has made, and this one would make again, among the finished parts of this one.
@@ -48,7 +48,7 @@ class KeptParts:
             OutputError: the disk refuses.
         """
         for segment in self._plan.segments:
-            found = read_report(self._report(segment))
+            found = read_report(self._reports[segment.number])
             if found is None or self._folder.finished(segment) is not None:
                 continue
             report, seals = found
@@ -80,7 +80,7 @@ class KeptParts:
             if self._first.reports[segment.number].pts:
                 for target in self._plan.targets:
                     give_second_name(self._folder.part(segment, target), self._cache.part(segment, target))
-                give_second_name(self._folder.report(segment), self._report(segment))
+                give_second_name(self._folder.report(segment), self._reports[segment.number])
 
     def _report(self, segment: Segment) -> Path:
         """Return where the report of a segment is kept: its name says what decides the bytes of its parts."""
