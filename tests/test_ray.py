@@ -105,7 +105,7 @@ def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
 def test_a_cluster_that_was_started_here_and_does_not_do_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[bool] = []
     empty = SimpleNamespace(nodes=list, shutdown=lambda: ended.append(True))
-    monkeypatch.setattr(on_ray, "_joined", lambda address: (empty, True))
+    monkeypatch.setattr(on_ray, "joined", lambda address: (empty, True))
     with pytest.raises(DeviceError, match="neither CPUs nor GPUs"):
         RayHands(Options(device="cpu"), None, None)
     assert ended == [True]

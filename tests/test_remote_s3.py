@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from birefvideo.errors import BirefvideoError
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
-fsspec.asyn.get_loop()  # its thread stays, and is to be there before any test
+_LOOP = fsspec.asyn.get_loop()  # its thread and the one that looks up names stay, and are to be there before any test
+_LOOP.set_default_executor(ThreadPoolExecutor(1))
+asyncio.run_coroutine_threadsafe(asyncio.to_thread(int), _LOOP).result()
 
 GetClip = Callable[[str], Path]
 
