@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import fsspec
 import pytest
@@ -39,6 +40,7 @@ def bucket(server: str, clip: GetClip, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("BIREFVIDEO_CACHE", str(tmp_path / "cache"))
     store = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+    urlopen(Request(f"{server}/moto-api/reset", method="POST")).close()  # noqa: S310 - on this machine
     store.mkdir("bucket")
     store.pipe_file("bucket/in/plain.mp4", clip("plain").read_bytes())
     return store

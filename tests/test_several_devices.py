@@ -218,6 +218,10 @@ def test_a_short_clip_is_shared_out_and_a_long_one_is_not_cut_finer() -> None:
             lambda clip, net: birefvideo.matte(clip, model=birefvideo.Session(net), device="cpu:2"),
             "the session was made",
         ),
+        (
+            lambda clip, net: birefvideo.Session(net).matte(clip, engine="ray"),
+            "a Session is in this process, and engine='ray' asks for others: call birefvideo.matte with the name",
+        ),
     ],
 )
 def test_what_runs_in_one_process_refuses_several_devices(
