@@ -356,6 +356,8 @@ def test_an_upload_takes_no_place_that_is_taken_meanwhile(memory: Any, tmp_path:
 
 def test_a_missing_package_is_named(memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # which knows it if a test has used it
+    monkeypatch.delitem(
+        __import__("sys").modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # which knows it if a test has used it
     with pytest.raises(InputError, match=r"needs a package .*: pip install 'birefvideo\[remote\]'"):
         bring("s3://bucket/clip.mp4", tmp_path)

@@ -40,7 +40,7 @@ def bucket(server: str, clip: GetClip, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("BIREFVIDEO_CACHE", str(tmp_path / "cache"))
     store = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
-    urlopen(Request(f"{server}/moto-api/reset", method="POST")).close()  # noqa: S310 - on this machine
+    urlopen(Request(f"{server}/moto-api/reset", method="POST")).close()
     store.mkdir("bucket")
     store.pipe_file("bucket/in/plain.mp4", clip("plain").read_bytes())
     return store
