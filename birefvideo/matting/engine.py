@@ -20,6 +20,7 @@ from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.lanes import lanes_for
 from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
@@ -58,6 +59,8 @@ class Engine:
     ) -> None:
         self.backend = backend or device.backend()
         """What runs work there."""
+        self.lanes = (None if backend or not fused else lanes_for(model, device)) or self.backend
+        """What runs the frames of a clip there: several at a time, where that is faster."""
         self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.form = ""
@@ -180,12 +183,11 @@ class Engine:
 
         return self.backend.peak_memory(work)
 
-    def launch(self, slot: Slot) -> Any:
-        """Queue upload, inference and download of a filled slot; return the event after the download.
+    def launch(self, slot: Slot, backend: Backend[Any]) -> Any:
+        """Queue upload, inference and download of a filled slot on one of the backends.
 
-        The caller holds `lock`, from before it fills the slot.
+        Returns the event after the download. The caller holds `lock`, from before it fills the slot.
         """
-        backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
         backend.run(Stream.COMPUTE, lambda: self._compute(slot))

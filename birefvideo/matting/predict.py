@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from typing import Any
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.frames import AlphaFrame, DecodedFrame
@@ -41,16 +42,18 @@ class Predictor:
     """Gives the frames of one clip their alpha with an engine, in one or more segments.
 
     A batch holds `batch` frames (Engine.batch_for by default); the last one is filled up, so the network always sees
-    one shape and no result depends on how the frames fell into batches.
+    one shape and no result depends on how the frames fell into batches. With `alone` all threads of a CPU compute one
+    batch, so that a single picture comes sooner; else several batches may be computed at a time.
 
     Raises:
         OptionError: batch is below 1.
     """
 
-    def __init__(self, engine: Engine, batch: int | None = None) -> None:
+    def __init__(self, engine: Engine, batch: int | None = None, *, alone: bool = False) -> None:
         if batch is not None and batch < 1:
             raise OptionError(f"batch must be at least 1, not {batch}")
         self._engine = engine
+        self._backend = engine.backend if alone else engine.lanes
         self._batch = batch
         self.report = PredictReport(
             str(engine.device),
@@ -70,7 +73,10 @@ class Predictor:
         Raises:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
         """
-        source = iter(frames)
+        with self._backend.at_work():
+            yield from self._predicted(iter(frames))
+
+    def _predicted(self, source: Iterator[DecodedFrame]) -> Iterator[AlphaFrame]:
         waiting = list(islice(source, 1))
         if not waiting:
             return
@@ -91,7 +97,7 @@ class Predictor:
                 alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
                     del waiting[: len(alike)]
-                    if len(ring.under_way) == self._engine.backend.depth:
+                    if len(ring.under_way) == self._backend.depth:
                         yield from self._collect(ring)
                 else:
                     yield from self._collect_all(ring)
@@ -99,7 +105,7 @@ class Predictor:
                     ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
             yield from self._collect_all(ring)
         finally:
-            self._engine.backend.join()
+            self._backend.join()
             self._engine.leave(ring)
 
     def _submit(self, frames: list[DecodedFrame], ring: Ring) -> bool:
@@ -109,7 +115,7 @@ class Predictor:
                 slot = ring.take()
                 try:
                     slot.fill(frames)
-                    downloaded = self._engine.launch(slot)
+                    downloaded = self._engine.launch(slot, self._backend)
                 except BaseException:
                     ring.give_back(slot)
                     raise
@@ -117,20 +123,23 @@ class Predictor:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False
-            if "not implemented for" in str(error):
-                raise DeviceError(
-                    f"{self.report.device} cannot compute this network in {self.report.dtype}: "
-                    f"choose {named('dtype', 'auto')}"
-                ) from error
+            self._explain(error)
             raise
         return True
+
+    def _explain(self, error: RuntimeError) -> None:
+        """Raise a DeviceError where the device has no arithmetic for the network."""
+        if "not implemented for" in str(error):
+            raise DeviceError(
+                f"{self.report.device} cannot compute this network in {self.report.dtype}: "
+                f"choose {named('dtype', 'auto')}"
+            ) from error
 
     def _collect(self, ring: Ring) -> Iterator[AlphaFrame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
         slot, frames, downloaded = ring.under_way.popleft()
-        self._engine.backend.host_wait(downloaded)
-        self.report.not_captured = self._engine.backend.not_captured
         try:
+            self._wait(downloaded)
             for index, frame in enumerate(frames):
                 if slot.overflowed(index):
                     raise DeviceError(
@@ -141,6 +150,17 @@ class Predictor:
                 yield frame.with_alpha(slot.alpha(index, frame.picture))
         finally:
             ring.give_back(slot)
+
+    def _wait(self, downloaded: Any) -> None:
+        """Wait for a batch, whose errors come to light here where it was computed in another thread."""
+        try:
+            self._backend.host_wait(downloaded)
+        except RuntimeError as error:
+            if is_out_of_memory(error) and self.report.size is not None:
+                raise self._engine.too_small(self.report.size) from error
+            self._explain(error)
+            raise
+        self.report.not_captured = self._backend.not_captured
 
     def _collect_all(self, ring: Ring) -> Iterator[AlphaFrame]:
         while ring.under_way:
