@@ -88,7 +88,7 @@ def test_as_many_frames_as_there_are_threads_are_computed_at_a_time_each_with_it
     assert len(list(Predictor(whole).predict(iter(frames(4))))) == 4
     assert seen == [1] * 4
     torch.set_num_threads(11)
-    lanes = engine().lanes
+    lanes = engine().backend_for((64, 64), 1)
     assert isinstance(lanes, Lanes)
     assert (lanes.count, lanes._threads) == (MOST, (2, 11))
 
@@ -115,12 +115,20 @@ def test_threads_of_others_stay_as_many() -> None:
 def test_one_thread_and_networks_of_long_steps_have_no_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SWIN_SIZES, "swin_v1_t", SMALL_SWIN)
     large = engine(Geometry("swin_v1_t"))
-    assert large.lanes is large.backend
+    assert large.backend_for((64, 64), 1) is large.backend
     plain = Engine(filled(TALK), SIZE, find_device("cpu"), fused=False)
-    assert plain.lanes is plain.backend
+    assert plain.backend_for((64, 64), 1) is plain.backend
     torch.set_num_threads(1)
     narrow = engine()
-    assert narrow.lanes is narrow.backend
+    assert narrow.backend_for((64, 64), 1) is narrow.backend
+
+
+def test_much_at_a_time_is_computed_one_by_one() -> None:
+    whole = engine()
+    assert isinstance(whole.backend_for((1024, 1024), 1), Lanes)
+    assert isinstance(whole.backend_for((512, 512), 4), Lanes)
+    for size, batch in (((1024, 1056), 1), ((512, 512), 5)):
+        assert whole.backend_for(size, batch) is whole.backend
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
-from birefvideo.matting.lanes import lanes_for
+from birefvideo.matting.lanes import LARGEST, lanes_for
 from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
@@ -59,8 +59,7 @@ class Engine:
     ) -> None:
         self.backend = backend or device.backend()
         """What runs work there."""
-        self.lanes = (None if backend or not fused else lanes_for(model, device)) or self.backend
-        """What runs the frames of a clip there: several at a time, where that is faster."""
+        self._lanes = None if backend or not fused else lanes_for(model, device)
         self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.form = ""
@@ -119,6 +118,11 @@ class Engine:
         if batch > 1 and self.backend.free_memory() is not None:
             batch = fitting_batch(batch, *self._probe(kind, size))
         return batch
+
+    def backend_for(self, size: tuple[int, int], batch: int) -> Backend[Any]:
+        """Return what runs batches of so many frames, seen at `size`: several at a time, where that is faster."""
+        lanes = self._lanes
+        return lanes if lanes and batch * size[0] * size[1] <= LARGEST else self.backend
 
     def ring_for(self, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
         """Return the slots of batches of pictures like this one, seen at `size`; a new ring takes no memory yet.

@@ -22,7 +22,9 @@ from birefvideo.network.birefnet import BiRefNet
 from birefvideo.network.swin import SwinTransformer
 
 MOST = 4
-"""Frames computed at a time at most: each takes memory of its own, with `talk` at 640×352 50 MB."""
+"""Batches computed at a time at most: each takes memory of its own, with `talk` 300 bytes a pixel."""
+LARGEST = 2**20
+"""Pixels of the network's input, of all frames of a batch, up to which several batches are computed at a time."""
 
 _setting_threads = threading.Lock()
 
@@ -98,7 +100,7 @@ def lanes_for(network: nn.Module, device: Device) -> Backend[Any] | None:
     """Return lanes where the frames of a clip come faster from them, else None.
 
     That is with networks of convolutions alone, on a CPU with several threads. The steps of larger ones are long, and
-    so is what each frame takes in memory.
+    what each frame takes in memory is much.
     """
     threads = torch.get_num_threads()
     is_small = isinstance(network, BiRefNet) and not isinstance(network.bb, SwinTransformer)

@@ -53,7 +53,8 @@ class Predictor:
         if batch is not None and batch < 1:
             raise OptionError(f"batch must be at least 1, not {batch}")
         self._engine = engine
-        self._backend = engine.backend if alone else engine.lanes
+        self._backend = engine.backend
+        self._alone = alone
         self._batch = batch
         self.report = PredictReport(
             str(engine.device),
@@ -73,19 +74,23 @@ class Predictor:
         Raises:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
         """
-        with self._backend.at_work():
-            yield from self._predicted(iter(frames))
-
-    def _predicted(self, source: Iterator[DecodedFrame]) -> Iterator[AlphaFrame]:
-        waiting = list(islice(source, 1))
-        if not waiting:
+        source = iter(frames)
+        first = next(source, None)
+        if first is None:
             return
-        picture, aspect = waiting[0].picture, waiting[0].aspect
-        report = self.report
-        report.size = self._engine.size.network_size(picture.width, picture.height, aspect)
+        picture, aspect = first.picture, first.aspect
+        size = self._engine.size.network_size(picture.width, picture.height, aspect)
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
-        report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
-        ring = self._engine.ring_for(picture, report.size, batch)
+        batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
+        self.report.size, self.report.batch = size, batch
+        self._backend = self._engine.backend if self._alone else self._engine.backend_for(size, batch)
+        with self._backend.at_work():
+            yield from self._predicted([first], source, size, batch)
+
+    def _predicted(
+        self, waiting: list[DecodedFrame], source: Iterator[DecodedFrame], size: tuple[int, int], batch: int
+    ) -> Iterator[AlphaFrame]:
+        ring = self._engine.ring_for(waiting[0].picture, size, batch)
         try:
             while True:
                 waiting.extend(islice(source, max(0, batch - len(waiting))))
@@ -93,7 +98,7 @@ class Predictor:
                     break
                 if not ring.takes(waiting[0]):
                     yield from self._collect_all(ring)
-                    ring = self._engine.exchange(ring, waiting[0].picture, report.size, batch)
+                    ring = self._engine.exchange(ring, waiting[0].picture, size, batch)
                 alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
                     del waiting[: len(alike)]
@@ -102,7 +107,7 @@ class Predictor:
                 else:
                     yield from self._collect_all(ring)
                     batch = self._halve(batch, ring)
-                    ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
+                    ring = self._engine.ring_for(waiting[0].picture, size, batch)
             yield from self._collect_all(ring)
         finally:
             self._backend.join()
