@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--to", action="append", choices=list(FORMATS))
     arguments = parser.parse_args()
-    av.logging.set_level(av.logging.PANIC)
+    av.logging.set_level(None)
     cv2.setNumThreads(arguments.threads)
     width, height = (int(side) for side in arguments.size.split("x"))
     info, frames = load((width, height), arguments.frames)

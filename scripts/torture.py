@@ -52,7 +52,7 @@ def main() -> int:
         "--keep", type=Path, default=Path("torture"), help="where results, and files that were finds, go"
     )
     arguments = parser.parse_args()
-    av.logging.set_level(av.logging.PANIC)
+    av.logging.set_level(None)
     ledger = Ledger(arguments.keep, arguments.seed)
     parts = arguments.parts.split(",")
     for part in parts:

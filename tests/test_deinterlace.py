@@ -7,6 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import clips
@@ -182,3 +184,13 @@ def test_times_of_pictures_without_their_own_are_kept(tmp_path: Path) -> None:
     report = DecodeReport()
     assert [f.seconds for f in read_frames(probe(path), report=report)] == [Fraction(i, 25) for i in range(12)]
     assert (report.deinterlaced_frames, report.untimed_frames) == (12, 12)
+
+
+def test_a_picture_without_a_time_base_is_taken() -> None:
+    woven = flagged(yuv_frame(edge(0, 64, 48), "yuv420p", None), "tff")
+    # As a decoder gives some damaged ones.
+    timeless: Any = SimpleNamespace(
+        width=64, height=48, format=woven.format, interlaced_frame=True, time_base=None, pts=None, dts=None, duration=0
+    )
+    ((made, beside),) = deinterlaced(iter([(timeless, 7)]), lambda picture: woven)
+    assert (made.width, made.height, beside) == (64, 48, 7)

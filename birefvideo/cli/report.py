@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 def quiet_libraries() -> None:
-    """Keep FFmpeg's own messages off the terminal: what matters in them reaches the user as one line of ours."""
+    """Keep FFmpeg's own messages off the terminal: what matters in them reaches the user as one line of ours.
+
+    Not by a level: then each message of FFmpeg's threads waits for the interpreter, which may be waiting for them.
+    """
     import av.logging
 
-    av.logging.set_level(av.logging.PANIC)
+    av.logging.set_level(None)
 
 
 class JobBar:

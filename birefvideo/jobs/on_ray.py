@@ -236,7 +236,7 @@ class _Node:
         self._at = (-1, 0)
         with suppress(OSError):  # what is then not found is told with its name
             os.chdir(folder)
-        av.logging.set_level(av.logging.PANIC)
+        av.logging.set_level(None)
         torch.set_num_threads(threads)
         self._loaded: Future[Any] = Future()
         arguments = (options, f"{socket.gethostname()} ({name})", wanted)

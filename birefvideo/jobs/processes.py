@@ -170,7 +170,7 @@ def _serve(asks: Connection, orders: Connection, options: Options, name: str, th
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    av.logging.set_level(av.logging.PANIC)  # what matters comes as our own words
+    av.logging.set_level(None)  # what matters comes as our own words
     torch.set_num_threads(threads)
 
     def tell(answer: Answer) -> None:

@@ -41,7 +41,8 @@ def deinterlaced(
                 weaver = _Weaver(planar(picture), before and planar(before))
             result = weaver.next(following and planar(following[0]))
             result.pts, result.dts, result.duration = picture.pts, picture.dts, picture.duration
-            result.time_base = picture.time_base
+            if picture.time_base is not None:  # as of a damaged one
+                result.time_base = picture.time_base
             if weaver.is_done:
                 weaver = None
             yield result, beside
