@@ -187,6 +187,15 @@ def test_ordinary_clips_keep_their_times(clip: Callable[[str], Path]) -> None:
         assert not list(clock_jumps(info, Span()))
 
 
+def test_reordered_pictures_whose_first_packets_lack_decoding_times_keep_their_times(tmp_path: Path) -> None:
+    """NUT does not say when they are decoded, and pictures that are reordered are no jumps of the clock."""
+    info = probe(write_clip(tmp_path / "clip.nut", frames=24, options=REORDERED, audio_tracks=0))
+    report = DecodeReport()
+    frames = list(read_frames(info, report=report))
+    assert (len(frames), report.backward_frames, info.timeline) == (24, 0, Timeline())
+    assert steps(frames) == {42}
+
+
 @pytest.mark.parametrize("name", ["prores", "webm", "green", "ffv1", "png", "apng"])
 @pytest.mark.parametrize("scale", [10_000_000, 2**31 - 1])
 def test_clips_with_a_very_fine_clock_give_every_output(tmp_path: Path, network: Path, scale: int, name: str) -> None:

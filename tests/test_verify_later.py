@@ -220,6 +220,21 @@ def test_sound_begins_with_its_first_frame_however_short(tmp_path: Path) -> None
     assert abs(heard.end - Fraction(written, rate)) <= Fraction(1, audio_sync.RATE)
 
 
+@pytest.mark.parametrize("pitch", [440, 1000, 1330])
+def test_a_steady_tone_a_part_of_a_sample_away_is_not_taken_for_one_a_period_away(pitch: int) -> None:
+    times = np.arange(2 * audio_sync.RATE)
+    away = 0.35
+    source, output = (
+        audio_sync.MonoAudio(
+            Fraction(0), np.rint(5000 * np.sin(2 * np.pi * pitch * (times - late) / audio_sync.RATE)).astype(np.int16)
+        )
+        for late in (0, away)
+    )
+    found = audio_sync.offset(source, output, Fraction(0))
+    assert found.different == 0
+    assert found.worst <= Fraction(1, 2 * audio_sync.RATE)
+
+
 def test_drift_is_found_at_its_worst() -> None:
     sound = speech(8)
     stretched = np.interp(np.arange(len(sound)) * 1.002, np.arange(len(sound)), sound).astype(np.int16)

@@ -144,9 +144,8 @@ def _breaks(times: StreamTimes, step: int, clocks: Clocks) -> tuple[list[int], s
     limit = int(LIMIT / times.time_base)
     slack = max(step // 2, 1)
     depth = _depth(times.pts)
-    own = times.dts
-    if not clocks.keeps_decoding_times or (own == UNKNOWN).any():
-        own = times.pts if clocks.keeps_decoding_times else _lowest_ahead(times.pts, depth)
+    keeps_decoding_times = clocks.keeps_decoding_times and not (times.dts == UNKNOWN).any()
+    own = times.dts if keeps_decoding_times else _lowest_ahead(times.pts, depth)
     errors = _far_from_decoding(times.pts, own, limit, depth)
     numbers = np.flatnonzero(own != UNKNOWN)
     numbers = numbers[~np.isin(numbers, list(errors))] if errors else numbers
@@ -157,7 +156,7 @@ def _breaks(times: StreamTimes, step: int, clocks: Clocks) -> tuple[list[int], s
     if not ((clock[1:] < tops - slack) | (clock[1:] > tops + limit)).any():
         return [], errors
     breaks, more = _Walk(clock.tolist(), step, slack, limit, clocks.may_jump).run()
-    if not clocks.keeps_decoding_times:
+    if not keeps_decoding_times:
         breaks = [_first_after(times.pts[numbers], clock, place, slack) for place in breaks]
     return [int(numbers[i]) for i in breaks], errors | {int(numbers[i]) for i in more}
 

@@ -32,6 +32,8 @@ _JITTER = RATE // 100
 """Samples that a frame may be off its place: the rounding of a container's clock."""
 _MOST_SILENCE = 12 * 3600 * RATE
 """Samples of holes that are worth filling: a gigabyte."""
+_FINER = 8
+"""Places that are tried in a sample."""
 _TIE = 0.005
 """Correlation that a nearer place may lack: a steady tone fits at every period."""
 _ALIKE = 0.5
@@ -179,7 +181,7 @@ def offset(source: MonoAudio, output: MonoAudio, shift: Fraction) -> Offset:
         if likeness < _ALIKE:
             different += 1
         else:
-            worst = max(worst, abs(Fraction(lag, RATE) - REACH), key=abs)
+            worst = max(worst, abs(lag / RATE - REACH))
     return Offset(windows, worst, different)
 
 
@@ -201,19 +203,25 @@ def _cut(sound: MonoAudio, start: Fraction, end: Fraction) -> NDArray[np.float64
     return np.pad(inside, (max(0, -first), max(0, last - first - len(inside) - max(0, -first))))
 
 
-def _lag(wanted: NDArray[np.float64], around: NDArray[np.float64]) -> tuple[int, float]:
-    """Return the place in `around` where `wanted` fits best, in samples, and its correlation there."""
+def _lag(wanted: NDArray[np.float64], around: NDArray[np.float64]) -> tuple[Fraction, float]:
+    """Return the place in `around` where `wanted` fits best, in samples, and its correlation there.
+
+    It is looked for between samples too: a tone that lies a part of a sample away would else fit better a period later.
+    """
     wanted = wanted - wanted.mean()
     size = 1 << (len(around) + len(wanted)).bit_length()
     spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(wanted, size))
     places = len(around) - len(wanted) + 1
-    products = np.fft.irfft(spectrum, size)[:places]
+    products = np.fft.irfft(spectrum, size * _FINER)[: (places - 1) * _FINER + 1] * _FINER
     sums = np.cumsum(np.pad(around, (1, 0)))
     squares = np.cumsum(np.pad(around**2, (1, 0)))
     count = len(wanted)
     mean = (sums[count:] - sums[:-count]) / count
     energy = np.maximum((squares[count:] - squares[:-count]) - count * mean**2, 1e-9)
+    energy = np.interp(np.arange(len(products)) / _FINER, np.arange(places), energy)
     likeness = products / np.sqrt(energy * (wanted**2).sum())
-    good = np.flatnonzero(likeness >= likeness.max() - _TIE)
-    best = int(good[np.argmin(np.abs(good - places // 2))])
-    return best, float(likeness[best])
+    beside = np.pad(likeness, 1, constant_values=-1)
+    is_peak = (likeness >= beside[:-2]) & (likeness >= beside[2:])
+    good = np.flatnonzero(is_peak & (likeness >= likeness.max() - _TIE))
+    best = int(good[np.argmin(np.abs(good - len(products) // 2))])
+    return Fraction(best, _FINER), float(likeness[best])
