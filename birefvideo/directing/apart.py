@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import cv2
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
 from birefvideo.matting.grid import Map, Mask
-from birefvideo.matting.motion import MotionSearch
+from birefvideo.matting.motion import Flow, MotionSearch
 
 _TELLING = 3.0
 """Cells that a thing has moved apart from its surroundings from which on no picture farther in time is looked at."""
@@ -36,12 +36,35 @@ class Later(Protocol):
         """Return them."""
 
 
-def moving_along(picture: Picture, later: Sequence[Later], core: Mask, around: Mask, *, is_known: bool) -> Map:
+class Beside:
+    """A picture and those beside it in time, with the motion between them; each is looked at once, when it is needed.
+
+    Args:
+        picture: the picture.
+        later: other pictures, the nearest ones first.
+    """
+
+    def __init__(self, picture: Picture, later: Sequence[Later]) -> None:
+        self.picture = picture
+        self._later = later
+        self._seen: list[list[tuple[Picture, Flow]]] = []
+
+    def groups(self) -> Iterator[list[tuple[Picture, Flow]]]:
+        """Yield pictures that lie as far in time, with where each cell of the picture lies in them."""
+        search = MotionSearch()
+        luma = cv2.cvtColor(self.picture, cv2.COLOR_RGB2GRAY)
+        for number, group in enumerate(self._later):
+            if number == len(self._seen):
+                seen = [(other, search.search(luma, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY))) for other in group()]
+                self._seen.append(seen)
+            yield self._seen[number]
+
+
+def moving_along(beside: Beside, core: Mask, around: Mask, *, is_known: bool) -> Map:
     """Return how much better a cell moves along with a thing than with what is around it, in [-1, 1]; 0: unknown.
 
     Args:
-        picture: where it is.
-        later: other pictures, the nearest ones first.
+        beside: where it is, and what is before and after it.
         core: cells of the thing.
         around: cells that are not the thing's.
         is_known: whether the core is all of the thing, so that it also turns and scales; else it is only shifted.
@@ -50,8 +73,8 @@ def moving_along(picture: Picture, later: Sequence[Later], core: Mask, around: M
     if not core.any() or not around.any():
         return nothing
     best, most = nothing, _LEAST
-    for group in later:
-        found = [_odds(picture, other, core, around, is_known=is_known) for other in group()]
+    for group in beside.groups():
+        found = [_odds(beside.picture, other, flow, core, around, is_known=is_known) for other, flow in group]
         odds = [one for one in found if one is not None]
         apart = max((moved for _, moved in odds), default=0.0)
         if apart > most:
@@ -73,17 +96,21 @@ def _told(errors: Map) -> Map:
     return np.where(told > 0, told * trust, told).astype(np.float32)
 
 
-def _odds(picture: Picture, other: Picture, core: Mask, around: Mask, *, is_known: bool) -> tuple[Map, float] | None:
+def _odds(
+    picture: Picture, other: Picture, flow: Flow, core: Mask, around: Mask, *, is_known: bool
+) -> tuple[Map, float] | None:
     """Return each cell's (errors of both motions, how far the thing moved apart), or None in another scene."""
-    one, two = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (picture, other))
-    flow = MotionSearch().search(one, two)
     places = _places(core.shape)
     behind = _fitted(flow, places, around)
     along = _fitted(flow, places, core) if is_known else np.broadcast_to(np.median(flow[core], axis=0), flow.shape)
-    errors = np.stack([_error(picture, other, motion.astype(np.float32)) for motion in (along, behind)])
-    if float(np.median(errors[0][core])) > _ANOTHER or float(np.median(errors[1][around])) > _ANOTHER:
+    moved, stayed = (_error(picture, other, motion.astype(np.float32)) for motion in (along, behind))
+    if float(np.median(moved[core])) > _ANOTHER or float(np.median(stayed[around])) > _ANOTHER:
         return None
-    return errors, float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
+    # What stays behind may be hidden by the thing there, and then looks like nothing that was here. Where the
+    # surroundings look alike as far on, they seem to move along with the thing: that tells nothing either.
+    alike = _error(picture, picture, (along - behind).astype(np.float32))
+    stayed = np.where(np.isfinite(alike), np.minimum(stayed, alike), stayed)
+    return np.stack([moved, stayed]), float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
 
 
 def _places(size: tuple[int, ...]) -> NDArray[np.float64]:
