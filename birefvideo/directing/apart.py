@@ -19,7 +19,7 @@ _APART, _LEAST = 1.5, 0.3
 """Cells from which on that counts in full, and up to which it says nothing."""
 _DIFFERENCE = 10.0
 """Codes by which one motion must explain a cell better than the other to count in full."""
-_UNLIKE = 6.0
+_UNLIKE = 12.0
 """Codes that a cell differs by although it is taken along, at which its motion is trusted to a half."""
 _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""

@@ -25,7 +25,7 @@ _REACH, _HALF = 2.5, 0.7
 """How far a thing may reach from a stroke, and where distance speaks neither for nor against: shares of its extent."""
 _SOLID, _EMPTY = 0.7, 0.03
 """Alpha from which on a pixel is somebody else's, and up to which there is nothing to remove."""
-_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 5.0
+_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 10.0
 """Logarithm of the odds that each of these gives at most."""
 _COLOURS = 3.0
 _MOST = 10.0
