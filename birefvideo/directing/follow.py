@@ -36,6 +36,9 @@ _STALE, LOST = 0.75, 0.45
 _SOLID = 0.5
 _COARSER = 4
 _FAINT = 1e-3
+_ALONE = 0.3
+_LITTLE = 0.5
+_FITS, _MOST_CELLS, _STIFF, _OFF = 3, 1500, 1e-3, 0.5
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _SAME = 0.6
 """Correlation from which on a part of a picture may be the thing that has leapt there."""
@@ -190,18 +193,52 @@ class Follower:
 def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0) -> Map:
     """Return vectors (rows, columns, 2) averaged by weights over a bell of width `sigma`.
 
-    Farther off they are the mean of all; `rest`, where there are no weights at all.
+    Farther off they are those of all that moves as one: shifted, turned and scaled; `rest`, where there are no weights.
     """
     rows, columns = weights.shape
-    mean = weighted_mean(vectors, weights, rest)
+    whole = _as_one(vectors, weights, rest)
     # What is this smooth needs no more than every fourth cell.
     size = (-(-columns // _COARSER), -(-rows // _COARSER))
-    scaled = cv2.resize(cv2.multiply(vectors - mean, cv2.merge([weights, weights])), size, interpolation=cv2.INTER_AREA)
+    apart = cv2.multiply(vectors - whole, cv2.merge([weights, weights]))
+    scaled = cv2.resize(apart, size, interpolation=cv2.INTER_AREA)
     share = cv2.resize(weights, size, interpolation=cv2.INTER_AREA)
     scaled, share = (cv2.GaussianBlur(plane, (0, 0), sigma / _COARSER) for plane in (scaled, share))
-    share += np.float32(1e-3)
-    spread: Map = cv2.resize(scaled / share[..., None], (columns, rows)) + mean
+    share += np.float32(_ALONE)
+    alone = scaled / share[..., None]
+    # What is that little is the search's own error, and would add up.
+    square = np.square(alone).sum(axis=-1, keepdims=True)
+    alone *= square / (square + np.float32(_LITTLE**2))
+    spread: Map = cv2.resize(alone, (columns, rows)) + whole
     return spread
+
+
+def _as_one(vectors: Map, weights: Map, rest: Map | float) -> Map:
+    """Return the shift, turn, scaling and shear nearest to most of some vectors, as vectors of all cells."""
+    rows, columns = weights.shape
+    step = max(1, int(np.sqrt(float(weights.sum()) / _MOST_CELLS)))
+    down, across = np.mgrid[0:rows, 0:columns].astype(np.float32) / np.float32(100)
+    places = np.stack([across, down, np.ones_like(across)], axis=-1)
+    few = weights[::step, ::step].ravel().astype(np.float64)
+    where = places[::step, ::step].reshape(-1, 3)[few > _FAINT].astype(np.float64)
+    there = vectors[::step, ::step].reshape(-1, 2)[few > _FAINT].astype(np.float64)
+    trust = few[few > _FAINT][:, None]
+    mean = weighted_mean(vectors, weights, rest).astype(np.float64)
+    fit = np.array([[0, 0], [0, 0], mean])
+    weight = trust
+    for _ in range(_FITS):
+        if weight.sum() < _LEAST:
+            break
+        middle = (weight * where).sum(axis=0) / weight.sum()
+        shift = (weight * there).sum(axis=0) / weight.sum()
+        # Nearly no turn where it cannot be told, such as along a line.
+        apart = (where - middle)[:, :2]
+        stiff = np.eye(2) * _STIFF * weight.sum()
+        turn = np.linalg.solve((apart * weight).T @ apart + stiff, (apart * weight).T @ (there - shift))
+        fit = np.vstack([turn, shift - middle[:2] @ turn])
+        astray = np.square(there - where @ fit).sum(axis=-1, keepdims=True)
+        weight = trust / (1 + astray / _OFF**2) ** 2
+    found: Map = places @ fit.astype(np.float32)
+    return found
 
 
 def weighted_mean(values: Map, weights: Map, rest: Map | float = 0.0) -> Map:
