@@ -240,11 +240,13 @@ def on_floor(cutout: Cutout, across: Callable[[int], float]) -> Way:
     return lambda n: (across(n), down + 3 * math.sin(n / 7), 0.0)
 
 
-def kept(way: Way, reach: float) -> Director:
-    """Return the director of one stroke, across a thing in the first frame."""
-    x, y, _ = way(0)
-    points = [[x - reach, y - 0.7 * reach], [x, y + 0.3 * reach], [x + 0.8 * reach, y + 0.8 * reach]]
-    stroke = {"do": "keep", "stroke": points, "width": 20, "time": 0}
+def kept(cutout: Cutout, way: Way) -> Director:
+    """Return the director of one stroke, along a thing from end to end in the first frame."""
+    _, alpha = cutout.placed(way(0))
+    depth = cv2.distanceTransform((alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    rows = np.flatnonzero(depth.max(axis=1))
+    along = (int(rows[0] + (rows[-1] - rows[0]) * share) for share in (0.15, 0.4, 0.65, 0.85))
+    stroke = {"do": "keep", "stroke": [[int(depth[y].argmax()), y] for y in along], "width": 20, "time": 0}
     read = parse_marks({"birefvideo_marks": 1, "marks": [stroke]}, "bench")
     return Marked(read.placed(WIDTH, HEIGHT, Fraction(0), None))
 
@@ -302,16 +304,16 @@ def kept_scenes(room: Picture, one: Cutout, two: Cutout, thing: Cutout) -> list[
             return 780 + (there if there < 500 else 1000 - there) * 0.7, 300 + 15 * math.sin(n / 15), 0.2 * n
 
         layers = [person, Layer(thing, way, is_seen=False)]
-        found.append(Scene(f"a thing kept, {name}", room, layers, kept(way, 70), 1, is_kept=True))
+        found.append(Scene(f"a thing kept, {name}", room, layers, kept(thing, way), 1, is_kept=True))
 
     def held(n: int) -> tuple[float, float, float]:
         return 400 + 60 * math.sin(n / 12), 520 + 20 * math.sin(n / 9), 6 * math.sin(n / 10)
 
     layers = [person, Layer(thing, held, is_seen=False)]
-    found.append(Scene("a thing kept that a person holds", room, layers, kept(held, 70), 1, is_kept=True))
+    found.append(Scene("a thing kept that a person holds", room, layers, kept(thing, held), 1, is_kept=True))
     still = on_floor(two, lambda n: 930 + 0.5 * n)
     layers = [person, Layer(two, still, is_seen=False)]
-    found.append(Scene("many colours kept: a person unseen", room, layers, kept(still, 90), 1, is_kept=True))
+    found.append(Scene("many colours kept: a person unseen", room, layers, kept(two, still), 1, is_kept=True))
     return found
 
 
