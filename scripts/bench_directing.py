@@ -2,7 +2,7 @@
 """Measure directing against exact truth: clips of real cut-outs that move over real rooms, at 1280×720.
 
     python scripts/bench_directing.py DATA [--frames 100] [--seeds 2] [--only crossing,kept] [--sheets FOLDER]
-    python scripts/bench_directing.py CLIP --cost [--rounds 3] [--seconds 2]     # what directing adds to a job, by turns
+    python scripts/bench_directing.py CLIP --cost [--rounds 3] [--seconds 2]    # what directing adds to a job, by turns
 
 DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
 index.csv releases is used. Each clip is composed, encoded as H.264 with noise, decoded, and kept as a job keeps it. In

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
+from birefvideo.directing.one_motion import as_one
 from birefvideo.matting.grid import Map, Mask
 from birefvideo.matting.motion import Flow, MotionSearch
 
@@ -23,9 +23,6 @@ _UNLIKE = 12.0
 """Codes that a cell differs by although it is taken along, at which its motion is trusted to a half."""
 _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""
-_ASTRAY = 0.5
-_FITS, _MOST_CELLS = 4, 1500
-_STIFF = 1e-3
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
@@ -100,42 +97,17 @@ def _odds(
     picture: Picture, other: Picture, flow: Flow, core: Mask, around: Mask, *, is_known: bool
 ) -> tuple[Map, float] | None:
     """Return each cell's (errors of both motions, how far the thing moved apart), or None in another scene."""
-    places = _places(core.shape)
-    behind = _fitted(flow, places, around)
-    along = _fitted(flow, places, core) if is_known else np.broadcast_to(np.median(flow[core], axis=0), flow.shape)
-    moved, stayed = (_error(picture, other, motion.astype(np.float32)) for motion in (along, behind))
+    behind = as_one(flow, around.astype(np.float32))
+    shift = np.full_like(flow, np.median(flow[core], axis=0))
+    along = as_one(flow, core.astype(np.float32)) if is_known else shift
+    moved, stayed = (_error(picture, other, motion) for motion in (along, behind))
     if float(np.median(moved[core])) > _ANOTHER or float(np.median(stayed[around])) > _ANOTHER:
         return None
     # What stays behind may be hidden by the thing there, and then looks like nothing that was here. Where the
     # surroundings look alike as far on, they seem to move along with the thing: that tells nothing either.
-    alike = _error(picture, picture, (along - behind).astype(np.float32))
+    alike = _error(picture, picture, along - behind)
     stayed = np.where(np.isfinite(alike), np.minimum(stayed, alike), stayed)
     return np.stack([moved, stayed]), float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
-
-
-def _places(size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return (column, row, 1) of each cell, in hundreds of cells."""
-    rows, columns = np.indices(size[:2])
-    return np.stack([columns / 100, rows / 100, np.ones(rows.shape)], axis=-1)
-
-
-def _fitted(flow: Map, places: NDArray[np.float64], cells: Mask) -> NDArray[np.float64]:
-    """Return the shift, turn and scaling nearest to the motion of most of some cells, as motion of all cells."""
-    step = max(1, int(np.sqrt(cells.sum() / _MOST_CELLS)))
-    few = cells[::step, ::step]
-    motion, where = flow[::step, ::step][few].astype(np.float64), places[::step, ::step][few]
-    if not len(where):
-        motion, where = flow[cells].astype(np.float64), places[cells]
-    trust = np.ones((len(where), 1))
-    for _ in range(_FITS):
-        # Nearly none of a turn where it cannot be told, such as along a line.
-        mean = (trust * motion).sum(axis=0) / trust.sum()
-        stiff = np.diag([1.0, 1.0, 1e-6]) * _STIFF * trust.sum()
-        found = np.linalg.solve((where * trust).T @ where + stiff, (where * trust).T @ (motion - mean))
-        found[2] += mean
-        astray = np.square(motion - where @ found).sum(axis=-1, keepdims=True)
-        trust = 1 / (1 + astray / _ASTRAY**2)
-    return places @ found
 
 
 def _error(picture: Picture, other: Picture, motion: Map) -> Map:

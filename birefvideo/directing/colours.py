@@ -15,6 +15,7 @@ _BINS, _SHIFT = 16, 4
 _RING, _BAND = 6, 2
 """Cells around a thing whose colours are not its own, and those on each side of its outline that may be moved."""
 _RADIUS, _STEEP = 1, 1.5
+"""Of the filter that lays the outline along edges, in cells; and by how much it is made steeper after that blur."""
 _FLAT = 2e-4
 _MOST = 3.0
 """Logarithm of the odds that colours may give at most."""

@@ -14,7 +14,7 @@ from birefvideo.directing.heads import heads_of, parted
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Run
 from birefvideo.directing.split import Carrier, Shares, score
-from birefvideo.matting.grid import Map, Mask
+from birefvideo.matting.grid import Mask
 
 _LOOKED_AT = 15
 """Frames of a run in which heads are counted."""
@@ -42,10 +42,7 @@ class Couple:
         self._known = [frame for frame, count in found.items() if count == self.count]
 
     def names(self) -> Iterator[tuple[int, Mask, NDArray[np.intp]]]:
-        """Yield (frame, the run's cells, who of them each cell is of), people counted as their heads come from the left.
-
-        Frames come in order.
-        """
+        """Yield (frame, the run's cells, whose each cell is) in order of time; people are counted from the left."""
         first, last = self._known[0], self._known[-1]
         start, looks = self._seen(first)
         forward = {frame: _packed(shares) for frame, shares in self._carried(start, looks, first, self._run.last)}

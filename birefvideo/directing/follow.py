@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
+from birefvideo.directing.one_motion import as_one, weighted_mean
 from birefvideo.matting.grid import Map
 from birefvideo.matting.motion import MotionSearch, falloff, length, sample
 
@@ -35,10 +36,10 @@ _STALE, LOST = 0.75, 0.45
 """Likeness to the anchor below which the last picture becomes the anchor, and below which the thing is gone."""
 _SOLID = 0.5
 _COARSER = 4
-_FAINT = 1e-3
 _ALONE = 0.2
+"""Weight of a cell from which on it tells its own motion rather than that of the whole thing."""
 _LITTLE = 0.4
-_FITS, _MOST_CELLS, _STIFF, _OFF = 3, 1500, 1e-3, 0.5
+"""Cells by which a part must move apart from the whole thing to be followed by half of it."""
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _SAME = 0.6
 """Correlation from which on a part of a picture may be the thing that has leapt there."""
@@ -196,7 +197,7 @@ def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0
     Farther off they are those of all that moves as one: shifted, turned and scaled; `rest`, where there are no weights.
     """
     rows, columns = weights.shape
-    whole = _as_one(vectors, weights, rest)
+    whole = as_one(vectors, weights, rest)
     # What is this smooth needs no more than every fourth cell.
     size = (-(-columns // _COARSER), -(-rows // _COARSER))
     apart = cv2.multiply(vectors - whole, cv2.merge([weights, weights]))
@@ -210,43 +211,6 @@ def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0
     alone *= square / (square + np.float32(_LITTLE**2))
     spread: Map = cv2.resize(alone, (columns, rows)) + whole
     return spread
-
-
-def _as_one(vectors: Map, weights: Map, rest: Map | float) -> Map:
-    """Return the shift, turn, scaling and shear nearest to most of some vectors, as vectors of all cells."""
-    rows, columns = weights.shape
-    step = max(1, int(np.sqrt(float(weights.sum()) / _MOST_CELLS)))
-    down, across = np.mgrid[0:rows, 0:columns].astype(np.float32) / np.float32(100)
-    places = np.stack([across, down, np.ones_like(across)], axis=-1)
-    few = weights[::step, ::step].ravel().astype(np.float64)
-    where = places[::step, ::step].reshape(-1, 3)[few > _FAINT].astype(np.float64)
-    there = vectors[::step, ::step].reshape(-1, 2)[few > _FAINT].astype(np.float64)
-    trust = few[few > _FAINT][:, None]
-    mean = weighted_mean(vectors, weights, rest).astype(np.float64)
-    fit = np.array([[0, 0], [0, 0], mean])
-    weight = trust
-    for _ in range(_FITS):
-        if weight.sum() < _LEAST:
-            break
-        middle = (weight * where).sum(axis=0) / weight.sum()
-        shift = (weight * there).sum(axis=0) / weight.sum()
-        # Nearly no turn where it cannot be told, such as along a line.
-        apart = (where - middle)[:, :2]
-        stiff = np.eye(2) * _STIFF * weight.sum()
-        turn = np.linalg.solve((apart * weight).T @ apart + stiff, (apart * weight).T @ (there - shift))
-        fit = np.vstack([turn, shift - middle[:2] @ turn])
-        astray = np.square(there - where @ fit).sum(axis=-1, keepdims=True)
-        weight = trust / (1 + astray / _OFF**2) ** 2
-    found: Map = places @ fit.astype(np.float32)
-    return found
-
-
-def weighted_mean(values: Map, weights: Map, rest: Map | float = 0.0) -> Map:
-    """Return the mean of values (rows, columns[, channels]), float32 (channels); nearly `rest` without weights."""
-    channels = 1 if values.ndim == 2 else values.shape[2]
-    total = np.array(cv2.sumElems(cv2.multiply(values, cv2.merge([weights] * channels)))[:channels])
-    mean: Map = ((total + _FAINT * np.asarray(rest)) / (cv2.sumElems(weights)[0] + _FAINT)).astype(np.float32)
-    return mean
 
 
 def _inner(mask: Map) -> Map:

@@ -41,6 +41,7 @@ _MARGIN = 8
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
 _AGAINST_EDGES = 3.0
+"""Weight of the odds against the picture's edges: those of the room would else draw a faint outline to them."""
 _CODES = 16.0
 """Codes that the odds take up on each side of the middle, in the picture that is cut."""
 _MIDDLE, _ANY = 128.0, 1e6
@@ -118,7 +119,7 @@ def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, 
 
 
 def _edges(picture: Picture) -> Map:
-    """Return what edges are found in: the two main colours of a picture, float32 (rows, columns, 2), 0 in the middle."""
+    """Return what edges are found in: a picture's two main colours, float32 (rows, columns, 2), 0 in the middle."""
     lab = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
     mean, axes = cv2.PCACompute(lab, None, maxComponents=2)
     main: Map = cv2.PCAProject(lab, mean, axes).reshape(*picture.shape[:2], 2)

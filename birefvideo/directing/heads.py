@@ -1,4 +1,4 @@
-"""The heads that rise from one piece of alpha: how many people stand in it, and who of them each pixel is nearest to."""
+"""The heads that rise from one piece of alpha: how many people stand in it, and whose each pixel is."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def heads_of(mask: Mask) -> list[Mask]:
             now = [(a, b, rise if id(other) in gone else other) for a, b, other in now]
             now.append((left, right, rise))
         above = now
-    found = [_drawn(head, mask.shape) for rise in {id(rise): rise for _, _, rise in above}.values() for head in rise.heads]
+    found = [
+        _drawn(head, mask.shape) for rise in {id(rise): rise for _, _, rise in above}.values() for head in rise.heads
+    ]
     return sorted(found, key=lambda head: float(np.flatnonzero(head.any(axis=0)).mean()))
 
 

@@ -70,9 +70,7 @@ class Carrier:
         return found
 
 
-def by_colour(
-    colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]
-) -> list[Map]:
+def by_colour(colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]) -> list[Map]:
     """Return how probable each person is at each pixel by its colour alone."""
     some = next(iter(looks.values()), np.full(512, 1 / 512))
     even = np.full_like(some, 1 / some.size)

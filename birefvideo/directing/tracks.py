@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.couples import Couple
 from birefvideo.directing.people import People
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Meeting, Run, Runs, follow_pieces
-from birefvideo.directing.couples import Couple
 from birefvideo.directing.split import Carrier, Shares, score
 from birefvideo.matting.grid import Map, Mask
 
