@@ -131,7 +131,8 @@ class Tracks:
     def _settled(self, frame: int, shape: tuple[int, ...]) -> Names:
         """Return who each pixel is of where people touch."""
         if frame in self._touching:
-            return np.frombuffer(zlib.decompress(self._touching[frame]), np.int16).reshape(shape).copy()
+            names: Names = np.frombuffer(zlib.decompress(self._touching[frame]), np.int16).reshape(shape).copy()
+            return names
         return np.full(shape, NOBODY, np.int16)
 
     def _forward(self) -> dict[int, _Kept]:
