@@ -8,6 +8,7 @@ import pytest
 from marked_scenes import RGB, overlap
 from numpy.typing import NDArray
 
+from birefvideo.directing.apart import Beside, moving_along
 from birefvideo.directing.grow import grown
 from birefvideo.directing.marks import BOX, KEEP, POINT, STROKE, Shape
 from birefvideo.matting.grid import Map
@@ -89,3 +90,14 @@ def test_a_stroke_over_a_third_of_a_tall_thing_reaches_its_ends() -> None:
         picture[top : top + 54, 120:180] = colour
     shape = Shape(STROKE, ((150, 60), (150, 140)), 4)
     assert overlap(grown(picture, NOBODY, shape, UNCLAIMED, KEEP), mask) > 0.99
+
+
+@pytest.mark.parametrize("moved", [3, -3])
+def test_what_a_thing_will_cover_is_not_taken_for_a_part_of_it(moved: int) -> None:
+    ramp = np.linspace(90, 140, SIZE[1], dtype=np.float32)  # a plain wall looks alike wherever it is shifted to
+    room, thing = np.broadcast_to(ramp[None, :, None], (*SIZE, 3)), motley(60)
+    (picture, mask), (after, _) = (seen(room, thing, shift, seed) for shift, seed in ((0, 1), (moved, 2)))
+    told = moving_along(Beside(picture, [lambda: [after]]), mask > 0.5, mask < 0.5, is_known=True)
+    one, four = (cv2.dilate((mask > 0).view(np.uint8), np.ones((3, 2 * far + 1), np.uint8)) for far in (1, 4))
+    assert float((told[(four - one) > 0] > 0.3).mean()) < 0.05
+    assert float(np.median(told[mask > 0.99])) > 0.25

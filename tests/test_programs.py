@@ -343,6 +343,15 @@ class TestPlan:
         assert "two passes, with about" in invoke(source, *planned, "--people", 1).stdout
         assert [path.name for path in source.parent.iterdir()] == ["plain.mp4"]
 
+    def test_alpha_that_is_kept_already_takes_no_more_of_the_disk(self, copy: GetClip, network: Path) -> None:
+        source = copy("plain")
+        planned = (source, "--model", network, "--to", "matte", "--plan", "--keep-cache", "--json", "--overwrite")
+        assert events_of(invoke(*planned).stdout)[0]["disk"]["alpha"] > 0
+        birefvideo.matte(source, to="matte", model=str(network), keep_cache=True)
+        (told,) = events_of(invoke(*planned, "--remove", "0,0,9,9").stdout)
+        assert told["disk"]["alpha"] == 0
+        assert told["disk"]["needed"] == 2 * sum(one["bytes"] for one in told["outputs"])
+
     def test_a_disk_that_is_too_small_is_told_before_the_run(
         self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

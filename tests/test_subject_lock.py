@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 from drawn_crossings import DrawnClip, Walker
 
+from birefvideo.directing.heads import heads_of
 from birefvideo.directing.marked import Marked
 from birefvideo.directing.masks import Masks
 from birefvideo.directing.read_marks import parse_marks
@@ -17,6 +19,7 @@ from birefvideo.directing.tracks import Tracks
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, with_flags
 from birefvideo.jobs.option_values import parse_subject
+from birefvideo.matting.grid import Mask
 
 LEFT, RIGHT, MIDDLE, LARGEST = (Subject(word=word) for word in ("left", "right", "middle", "largest"))
 
@@ -125,15 +128,55 @@ def test_one_person_alone_stays_as_they_are() -> None:
     assert notes == [f"only one subject is in this clip: --subject left keeps it; {AS_ONE}"]
 
 
-def test_those_who_always_touch_are_told_as_one_and_a_remove_stroke_parts_them() -> None:
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_point_parts_those_who_always_touch_between_their_heads(who: int) -> None:
     clip = DrawnClip([red(lambda t: 130 + 0.5 * t), blue(lambda t: 172 + 0.5 * t)], 6)
-    masks, notes = locked(clip, Subject(x=0.4, y=0.8))
+    point = Subject(x=(0.4, 0.55)[who], y=0.8)
+    masks, notes = locked(clip, point)
+    assert wrong(clip, masks, [who]) < 0.01
+    assert notes == [
+        f"people touch in all frames: --subject {point} parts them between their heads; look whether the cut "
+        "between them is right, or draw a remove stroke on who is to go (--marks)"
+    ]
+
+
+def test_those_who_always_touch_are_told_as_one_where_no_point_says_who_and_a_remove_stroke_parts_them() -> None:
+    clip = DrawnClip([red(lambda t: 130 + 0.5 * t), blue(lambda t: 172 + 0.5 * t)], 6)
+    masks, notes = locked(clip, LEFT)
     assert all(mask.stays is None for mask in masks)
-    assert notes == [f"only one subject is in this clip: --subject 0.4,0.8 keeps it; {AS_ONE}"]
+    assert notes == [f"only one subject is in this clip: --subject left keeps it; {AS_ONE}"]
     stroke = {"do": "remove", "stroke": [[680, 330], [690, 480], [700, 640]], "width": 30, "time": 0}
     marks = parse_marks({"birefvideo_marks": 1, "marks": [stroke]}, "marks")
     marked = Marked(marks.placed(*clip.full_size, Fraction(0), None))
     assert wrong(clip, list(marked.masks(clip)), [0]) < 0.015
+
+
+def person_with(*more: tuple[int, int, int, int]) -> Mask:
+    """Somebody with more ellipses (across, down, half width, half height) beside the head."""
+    drawn = np.zeros((180, 320), np.uint8)
+    for x, y, a, b in ((160, 75, 16, 19), (160, 190, 50, 95), *more):
+        cv2.ellipse(drawn, (x, y), (a, b), 0, 0, 360, 1, -1)
+    return drawn.astype(np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("mask", "count"),
+    [
+        (person_with(), 0),
+        (person_with((205, 95, 6, 50)), 0),  # an arm held up
+        (person_with((118, 60, 7, 45), (202, 60, 7, 45)), 0),
+        (person_with((160, 50, 4, 14)), 0),  # a tuft of hair
+        (person_with((240, 75, 16, 19), (240, 190, 50, 95)), 2),
+        (person_with((235, 115, 12, 14), (235, 195, 36, 70)), 2),  # a child
+        (person_with((90, 70, 16, 19), (90, 190, 50, 95), (230, 75, 16, 19), (230, 190, 50, 95)), 3),
+    ],
+)
+def test_heads_that_rise_from_a_piece_are_people_and_arms_are_not(mask: Mask, count: int) -> None:
+    heads = heads_of(mask)
+    assert len(heads) == count
+    assert [int(np.argwhere(head)[:, 1].mean()) for head in heads] == sorted(
+        int(np.argwhere(head)[:, 1].mean()) for head in heads
+    )
 
 
 def test_a_clip_without_anybody_is_told() -> None:

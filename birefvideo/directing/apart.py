@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
+from birefvideo.directing.one_motion import as_one
 from birefvideo.matting.grid import Map, Mask
-from birefvideo.matting.motion import MotionSearch
+from birefvideo.matting.motion import Flow, MotionSearch
 
 _TELLING = 3.0
 """Cells that a thing has moved apart from its surroundings from which on no picture farther in time is looked at."""
@@ -19,13 +19,10 @@ _APART, _LEAST = 1.5, 0.3
 """Cells from which on that counts in full, and up to which it says nothing."""
 _DIFFERENCE = 10.0
 """Codes by which one motion must explain a cell better than the other to count in full."""
-_UNLIKE = 6.0
+_UNLIKE = 12.0
 """Codes that a cell differs by although it is taken along, at which its motion is trusted to a half."""
 _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""
-_ASTRAY = 0.5
-_FITS, _MOST_CELLS = 4, 1500
-_STIFF = 1e-3
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
@@ -36,12 +33,35 @@ class Later(Protocol):
         """Return them."""
 
 
-def moving_along(picture: Picture, later: Sequence[Later], core: Mask, around: Mask, *, is_known: bool) -> Map:
+class Beside:
+    """A picture and those beside it in time, with the motion between them; each is looked at once, when it is needed.
+
+    Args:
+        picture: the picture.
+        later: other pictures, the nearest ones first.
+    """
+
+    def __init__(self, picture: Picture, later: Sequence[Later]) -> None:
+        self.picture = picture
+        self._later = later
+        self._seen: list[list[tuple[Picture, Flow]]] = []
+
+    def groups(self) -> Iterator[list[tuple[Picture, Flow]]]:
+        """Yield pictures that lie as far in time, with where each cell of the picture lies in them."""
+        search = MotionSearch()
+        luma = cv2.cvtColor(self.picture, cv2.COLOR_RGB2GRAY)
+        for number, group in enumerate(self._later):
+            if number == len(self._seen):
+                seen = [(other, search.search(luma, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY))) for other in group()]
+                self._seen.append(seen)
+            yield self._seen[number]
+
+
+def moving_along(beside: Beside, core: Mask, around: Mask, *, is_known: bool) -> Map:
     """Return how much better a cell moves along with a thing than with what is around it, in [-1, 1]; 0: unknown.
 
     Args:
-        picture: where it is.
-        later: other pictures, the nearest ones first.
+        beside: where it is, and what is before and after it.
         core: cells of the thing.
         around: cells that are not the thing's.
         is_known: whether the core is all of the thing, so that it also turns and scales; else it is only shifted.
@@ -50,8 +70,8 @@ def moving_along(picture: Picture, later: Sequence[Later], core: Mask, around: M
     if not core.any() or not around.any():
         return nothing
     best, most = nothing, _LEAST
-    for group in later:
-        found = [_odds(picture, other, core, around, is_known=is_known) for other in group()]
+    for group in beside.groups():
+        found = [_odds(beside.picture, other, flow, core, around, is_known=is_known) for other, flow in group]
         odds = [one for one in found if one is not None]
         apart = max((moved for _, moved in odds), default=0.0)
         if apart > most:
@@ -73,42 +93,21 @@ def _told(errors: Map) -> Map:
     return np.where(told > 0, told * trust, told).astype(np.float32)
 
 
-def _odds(picture: Picture, other: Picture, core: Mask, around: Mask, *, is_known: bool) -> tuple[Map, float] | None:
+def _odds(
+    picture: Picture, other: Picture, flow: Flow, core: Mask, around: Mask, *, is_known: bool
+) -> tuple[Map, float] | None:
     """Return each cell's (errors of both motions, how far the thing moved apart), or None in another scene."""
-    one, two = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (picture, other))
-    flow = MotionSearch().search(one, two)
-    places = _places(core.shape)
-    behind = _fitted(flow, places, around)
-    along = _fitted(flow, places, core) if is_known else np.broadcast_to(np.median(flow[core], axis=0), flow.shape)
-    errors = np.stack([_error(picture, other, motion.astype(np.float32)) for motion in (along, behind)])
-    if float(np.median(errors[0][core])) > _ANOTHER or float(np.median(errors[1][around])) > _ANOTHER:
+    behind = as_one(flow, around.astype(np.float32))
+    shift = np.full_like(flow, np.median(flow[core], axis=0))
+    along = as_one(flow, core.astype(np.float32)) if is_known else shift
+    moved, stayed = (_error(picture, other, motion) for motion in (along, behind))
+    if float(np.median(moved[core])) > _ANOTHER or float(np.median(stayed[around])) > _ANOTHER:
         return None
-    return errors, float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
-
-
-def _places(size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return (column, row, 1) of each cell, in hundreds of cells."""
-    rows, columns = np.indices(size[:2])
-    return np.stack([columns / 100, rows / 100, np.ones(rows.shape)], axis=-1)
-
-
-def _fitted(flow: Map, places: NDArray[np.float64], cells: Mask) -> NDArray[np.float64]:
-    """Return the shift, turn and scaling nearest to the motion of most of some cells, as motion of all cells."""
-    step = max(1, int(np.sqrt(cells.sum() / _MOST_CELLS)))
-    few = cells[::step, ::step]
-    motion, where = flow[::step, ::step][few].astype(np.float64), places[::step, ::step][few]
-    if not len(where):
-        motion, where = flow[cells].astype(np.float64), places[cells]
-    trust = np.ones((len(where), 1))
-    for _ in range(_FITS):
-        # Nearly none of a turn where it cannot be told, such as along a line.
-        mean = (trust * motion).sum(axis=0) / trust.sum()
-        stiff = np.diag([1.0, 1.0, 1e-6]) * _STIFF * trust.sum()
-        found = np.linalg.solve((where * trust).T @ where + stiff, (where * trust).T @ (motion - mean))
-        found[2] += mean
-        astray = np.square(motion - where @ found).sum(axis=-1, keepdims=True)
-        trust = 1 / (1 + astray / _ASTRAY**2)
-    return places @ found
+    # What stays behind may be hidden by the thing there, and then looks like nothing that was here. Where the
+    # surroundings look alike as far on, they seem to move along with the thing: that tells nothing either.
+    alike = _error(picture, picture, along - behind)
+    stayed = np.where(np.isfinite(alike), np.minimum(stayed, alike), stayed)
+    return np.stack([moved, stayed]), float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
 
 
 def _error(picture: Picture, other: Picture, motion: Map) -> Map:

@@ -14,6 +14,8 @@ from birefvideo.matting.grid import Map
 _BINS, _SHIFT = 16, 4
 _RING, _BAND = 6, 2
 """Cells around a thing whose colours are not its own, and those on each side of its outline that may be moved."""
+_RADIUS, _STEEP = 1, 1.5
+"""Of the filter that lays the outline along edges, in cells; and by how much it is made steeper after that blur."""
 _FLAT = 2e-4
 _MOST = 3.0
 """Logarithm of the odds that colours may give at most."""
@@ -69,7 +71,8 @@ class ColourModel:
         # What neither looks as expected nor has the thing's colours lies in front of it.
         covered = cv2.blur(((alike < 0.3) & (odds < -1)).astype(np.float32), (5, 5)) > 0.5
         refit[covered] = 0
-        fitted: Map = np.clip(guided(_guide(picture), refit, 2, _FLAT), 0, 1)
+        soft = guided(_guide(picture), refit, _RADIUS, _FLAT)
+        fitted: Map = np.clip((soft - np.float32(0.5)) * np.float32(_STEEP) + np.float32(0.5), 0, 1)
         return fitted
 
 

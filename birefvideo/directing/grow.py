@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birefvideo.directing.apart import Later, moving_along
+from birefvideo.directing.apart import Beside, Later, moving_along
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
 from birefvideo.directing.marks import BOX, POLYGON, REMOVE, Shape
@@ -25,7 +25,7 @@ _REACH, _HALF = 2.5, 0.7
 """How far a thing may reach from a stroke, and where distance speaks neither for nor against: shares of its extent."""
 _SOLID, _EMPTY = 0.7, 0.03
 """Alpha from which on a pixel is somebody else's, and up to which there is nothing to remove."""
-_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 5.0
+_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 10.0
 """Logarithm of the odds that each of these gives at most."""
 _COLOURS = 3.0
 _MOST = 10.0
@@ -40,6 +40,8 @@ _FAR = 2.0
 _MARGIN = 8
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
+_AGAINST_EDGES = 3.0
+"""Weight of the odds against the picture's edges: those of the room would else draw a faint outline to them."""
 _CODES = 16.0
 """Codes that the odds take up on each side of the middle, in the picture that is cut."""
 _MIDDLE, _ANY = 128.0, 1e6
@@ -102,20 +104,29 @@ def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, 
     outside = (1 - near) * ~sure
     core, front = sure if sure.any() else (near > 0.5) & ~never, np.zeros_like(sure)
     moving: Map = np.zeros_like(place)
+    beside, edges = Beside(picture, later), _edges(picture[window])
     for number in range(_ROUNDS):
         if number < _ROUNDS - 1:
             away = (~front if number else place < 0) & (counted > _OTHERS)
-            moving = moving_along(picture, later, core, away, is_known=number > 0)
+            moving = moving_along(beside, core, away, is_known=number > 0)
         colours = ColourModel.of(picture, own).odds(picture, outside * counted, _COLOURS)
         odds = np.float32(_BY_COLOUR / _COLOURS) * colours + place + np.float32(_BY_MOTION) * moving
         front = np.zeros_like(sure)
-        front[window] = _cut(picture[window], odds[window], sure[window], never[window])
+        front[window] = _cut(edges, odds[window], sure[window], never[window])
         own, outside = (front + np.float32(_STROKE - 1) * sure).astype(np.float32), (~front).astype(np.float32)
         core = front
     return front
 
 
-def _cut(picture: Picture, odds: Map, sure: Mask, never: Mask) -> Mask:
+def _edges(picture: Picture) -> Map:
+    """Return what edges are found in: a picture's two main colours, float32 (rows, columns, 2), 0 in the middle."""
+    lab = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
+    mean, axes = cv2.PCACompute(lab, None, maxComponents=2)
+    main: Map = cv2.PCAProject(lab, mean, axes).reshape(*picture.shape[:2], 2)
+    return main
+
+
+def _cut(edges: Map, odds: Map, sure: Mask, never: Mask) -> Mask:
     """Return the cells in front: those whose odds are good, cut where the picture has edges.
 
     Source of the cut: Rother et al., "GrabCut" (SIGGRAPH 2004), as OpenCV implements it. It knows no odds but those of
@@ -124,11 +135,8 @@ def _cut(picture: Picture, odds: Map, sure: Mask, never: Mask) -> Mask:
     """
     labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[sure], labels[never] = cv2.GC_FGD, cv2.GC_BGD
-    lab = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
-    mean, axes = cv2.PCACompute(lab, None, maxComponents=2)
-    main = cv2.PCAProject(lab, mean, axes).reshape(*odds.shape, 2)
     scaled = np.clip(odds / np.float32(_MOST), -1, 1) * np.float32(_CODES)
-    planes = np.rint(np.clip(np.dstack([scaled, main]) + np.float32(_MIDDLE), 0, 255)).astype(np.uint8)
+    planes = np.rint(np.clip(np.dstack([scaled, edges]) + np.float32(_MIDDLE), 0, 255)).astype(np.uint8)
     models = _bell(_MIDDLE - _CODES), _bell(_MIDDLE + _CODES)
     labels, *_ = cv2.grabCut(planes, labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     front: Mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
@@ -139,7 +147,7 @@ def _bell(middle: float) -> NDArray[np.float64]:
     """Return a model of OpenCV's cut that is one bell in the first channel, so wide that codes are odds again."""
     weights, means, spreads = np.zeros(5), np.zeros((5, 3)), np.zeros((5, 3, 3))
     weights[0], means[0] = 1, (middle, _MIDDLE, _MIDDLE)
-    spreads[0] = np.diag([2 * _CODES * _CODES / _MOST, _ANY, _ANY])
+    spreads[0] = np.diag([2 * _CODES * _CODES / (_MOST * _AGAINST_EDGES), _ANY, _ANY])
     return np.concatenate([weights, means.ravel(), spreads.ravel()])[None]
 
 

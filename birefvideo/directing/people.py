@@ -124,7 +124,7 @@ class People:
                 self._doubt(run.first, "somebody comes back and looks a little different")
             run.people = [ranked[0][1]]
         else:
-            run.people = [self._new()]
+            run.people = [self.new()]
         self.see(run)
 
     def _part_or_new(self, run: Run, meeting: Meeting, others: Sequence[Run]) -> None:
@@ -174,7 +174,8 @@ class People:
         known = self.all[person]
         return likeness(known.looks / known.frames, run.colours(self.clip)) if known.frames else 0.0
 
-    def _new(self) -> int:
+    def new(self) -> int:
+        """Return the number of somebody who was not known."""
         self.all.append(Person(len(self.all), np.zeros(1)))
         return len(self.all) - 1
 

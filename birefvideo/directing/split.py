@@ -21,6 +21,7 @@ _ASTRAY = 1.0
 """Pixels that a point, brought there and back, may end off to be trusted half."""
 _MOST_TRUST = 0.985
 """What motion says at most against colour: errors of the way heal."""
+_FLOOR = 0.02
 _RADIUS, _FLATNESS = 2, 40.0
 """Of the guided filter that lays shares along the picture's edges: pixels, and variance of luma that counts as flat."""
 
@@ -62,16 +63,14 @@ class Carrier:
             known = np.minimum(sum(prior), np.float32(1))
             weight = np.minimum(trust * known, np.float32(_MOST_TRUST))
             total = np.maximum(sum(prior), np.float32(1e-6))
-            chance = _by_colour(colours, people, looks)
+            chance = by_colour(colours, people, looks)
             mixed = [weight * one / total + (1 - weight) * by for one, by in zip(prior, chance, strict=True)]
-            for person, share in zip(people, _settled(mixed, mask, luma[1]), strict=True):
+            for person, share in zip(people, settled(mixed, mask, luma[1]), strict=True):
                 found[person] = np.maximum(found[person], share) if person in found else share
         return found
 
 
-def _by_colour(
-    colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]
-) -> list[Map]:
+def by_colour(colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]) -> list[Map]:
     """Return how probable each person is at each pixel by its colour alone."""
     some = next(iter(looks.values()), np.full(512, 1 / 512))
     even = np.full_like(some, 1 / some.size)
@@ -80,7 +79,7 @@ def _by_colour(
     return [(table / total).astype(np.float32)[colours] for table in tables]
 
 
-def _settled(shares: Sequence[Map], mask: Mask, luma: NDArray[np.uint8]) -> list[Map]:
+def settled(shares: Sequence[Map], mask: Mask, luma: NDArray[np.uint8]) -> list[Map]:
     """Return shares within a mask laid along the edges of the picture, adding up to 1, and made more decided."""
     inside = mask.astype(np.float32)
     guide = luma.astype(np.float32)
@@ -105,3 +104,12 @@ def _guided(values: Map, guide: Map, weight: Map) -> Map:
     rest = mean_values - slope * mean_guide
     filtered: Map = mean(slope) * guide + mean(rest)
     return filtered
+
+
+def score(forward: Map | None, back: Map | None, weight: float, mask: Mask) -> Map:
+    """Return how much speaks for somebody, as a logarithm."""
+    total = np.zeros(mask.shape, np.float32)
+    for share, part in ((forward, 1 - weight), (back, weight)):
+        if part:
+            total += np.float32(part) * np.log(np.float32(_FLOOR) if share is None else np.maximum(share, _FLOOR))
+    return total

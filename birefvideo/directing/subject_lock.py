@@ -50,14 +50,16 @@ class SubjectLock:
                 self.notes.append(f"only {len(by_area)} in this clip: {self._wish()} keeps all; {_as_one()}")
             return set(by_area[: self._people])
         assert self._subject is not None
-        if len(by_area) == 1:
+        if self._subject.word:
+            found = by_area[0] if self._subject.word == "largest" else _by_place(tracks, self._subject.word, len(clip))
+        else:
+            found = self._at_point(clip, tracks, self._subject)
+        if tracks.count == 1:
             self.notes.append(f"only one subject is in this clip: {self._wish()} keeps it; {_as_one()}")
-        if not self._subject.word:
-            return {self._at_point(clip, tracks, self._subject)}
-        return {by_area[0] if self._subject.word == "largest" else _by_place(tracks, self._subject.word, len(clip))}
+        return {found}
 
     def _at_point(self, clip: CoarseClip, tracks: Tracks, subject: Subject) -> int:
-        """Return who covers a point.
+        """Return who covers a point; where several touch all the time, they are parted.
 
         Raises:
             OptionError: nobody does, or the time is none of the job's.
@@ -81,6 +83,12 @@ class SubjectLock:
             there = ", ".join(f"{x:.2f},{y:.2f}" for x, y, _ in sorted(tracks.seen(frame).values()))
             where = f"subjects are at {there}" if there else "nobody stands free there"
             raise OptionError(f"{self._wish()}: no subject is there at {time:.2f} s; {where} (parts of the picture)")
+        if tracks.part(frame, column, row):
+            names = tracks.names(frame)
+            self.notes.append(
+                f"people touch in all frames: {self._wish()} parts them between their heads; look whether the cut "
+                f"between them is right, or draw a remove stroke on who is to go ({named('marks')})"
+            )
         return int(names[row, column])
 
     def _wish(self) -> str:

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.couples import Couple
 from birefvideo.directing.people import People
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Meeting, Run, Runs, follow_pieces
-from birefvideo.directing.split import Carrier, Shares
+from birefvideo.directing.split import Carrier, Shares, score
 from birefvideo.matting.grid import Map, Mask
 
 _HIDDEN_SECONDS, _HIDDEN_SHARE = 1.0, 0.02
 """Somebody of whom less than this share of those who touch is seen for this long has gone."""
-_FLOOR = 0.02
 
 Names = NDArray[np.int16]
 """Who each pixel is of, int16 (rows, columns): a person's number, or `NOBODY`."""
@@ -75,9 +75,7 @@ class Tracks:
     def names(self, frame: int) -> Names:
         """Return who each pixel of a frame is of; what is of nobody by itself is of the nearest."""
         labels, _ = pieces_of(self._clip.alpha(frame))
-        names: Names = np.full(labels.shape, NOBODY, np.int16)
-        if frame in self._touching:
-            names = np.frombuffer(zlib.decompress(self._touching[frame]), np.int16).reshape(labels.shape).copy()
+        names = self._settled(frame, labels.shape)
         for run in self._frames[frame]:
             people = _people_of(run, frame)
             if len(people) == 1:
@@ -103,6 +101,23 @@ class Tracks:
                 found[people[0]] = (piece.x, piece.y, piece.area)
         return found
 
+    def part(self, frame: int, column: int, row: int) -> bool:
+        """Part the people of the run at a pixel who touch in all of its frames; return whether there are several."""
+        labels, _ = pieces_of(self._clip.alpha(frame))
+        for run in self._frames[frame]:
+            is_meeting = id(run) in self._before or id(run) in self._after
+            if run.at(frame).label != labels[row, column] or len(run.people) != 1 or is_meeting:
+                continue
+            couple = Couple(self._clip, run)
+            if couple.count > 1:
+                run.people += [self._people.new() for _ in range(couple.count - 1)]
+                for number, mask, who in couple.names():
+                    names = self._settled(number, mask.shape)
+                    names[mask] = np.asarray(run.people, np.int16)[who[mask]]
+                    self._touching[number] = zlib.compress(names.tobytes(), 1)
+                return True
+        return False
+
     def areas(self) -> dict[int, float]:
         """Return how much of each person there is, in pixels times frames; those who touch have even shares."""
         found = dict.fromkeys(range(self.count), 0.0)
@@ -112,6 +127,13 @@ class Tracks:
                 for person in people:
                     found[person] += piece.area / len(people)
         return found
+
+    def _settled(self, frame: int, shape: tuple[int, ...]) -> Names:
+        """Return who each pixel is of where people touch."""
+        if frame in self._touching:
+            names: Names = np.frombuffer(zlib.decompress(self._touching[frame]), np.int16).reshape(shape).copy()
+            return names
+        return np.full(shape, NOBODY, np.int16)
 
     def _forward(self) -> dict[int, _Kept]:
         """Name all runs; return who is where among those who touch, as far as the past tells."""
@@ -154,7 +176,7 @@ class Tracks:
                     if run.is_surprised and (id(run), frame) in left:
                         weight = 1.0
                     past = forward.get(frame)
-                    scores = [_score(past.share(p) if past else None, shares.get(p), weight, mask) for p in own]
+                    scores = [score(past.share(p) if past else None, shares.get(p), weight, mask) for p in own]
                     best = np.argmax(np.stack(scores), axis=0)
                     names[mask] = np.asarray(own, np.int16)[best[mask]]
             self._touching[frame] = zlib.compress(names.tobytes(), 1)
@@ -229,12 +251,3 @@ def _weight(past: int | None, future: int | None) -> float:
     if past is None or future is None:
         return 0.0 if future is None else 1.0
     return past / (past + future)
-
-
-def _score(forward: Map | None, back: Map | None, weight: float, mask: Mask) -> Map:
-    """Return how much speaks for somebody, as a logarithm."""
-    score = np.zeros(mask.shape, np.float32)
-    for share, part in ((forward, 1 - weight), (back, weight)):
-        if part:
-            score += np.float32(part) * np.log(np.float32(_FLOOR) if share is None else np.maximum(share, _FLOOR))
-    return score

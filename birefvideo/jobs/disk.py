@@ -10,10 +10,12 @@ from pathlib import Path
 
 from birefvideo.errors import OutputError, named
 from birefvideo.frames import AudioInfo
-from birefvideo.jobs.alpha_cache import has_two_passes
+from birefvideo.jobs.alpha_cache import cache_plan, has_two_passes
+from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.kept_mattes import SUFFIX
 from birefvideo.jobs.plan import Plan
 from birefvideo.jobs.progress import total_frames
+from birefvideo.jobs.segment_file import read_report
 from birefvideo.media.format_table import Format
 from birefvideo.media.usual_sizes import usual_bytes
 from birefvideo.own_files import size_of
@@ -40,7 +42,7 @@ class Disk:
     free: int
     """Bytes that are free."""
     alpha: int = 0
-    """Bytes of the network's alpha, which a job in two passes keeps, about."""
+    """Bytes of the network's alpha that a job in two passes still has to keep, about."""
 
     @property
     def needed(self) -> int:
@@ -69,7 +71,7 @@ def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0) -> Disk:
     length = _seconds(plan)
     sounds = (_sound_bytes(target.format, plan.source.audio, length) for target in plan.targets)
     sizes = tuple(picture + sound for picture, sound in zip(pictures, sounds, strict=True))
-    frames = (total_frames(plan) or 0) if has_two_passes(plan) else 0
+    frames = max(0, (total_frames(plan) or 0) - _frames_kept(plan)) if has_two_passes(plan) else 0
     alpha = round(_ALPHA * plan.source.width * plan.source.height * frames)
     return Disk(sizes, there, free_at(plan.folder), alpha)
 
@@ -127,6 +129,13 @@ def _rate(format: Format, track: AudioInfo) -> int:
     if format.bit_rate:
         return format.bit_rate * track.channels // 8
     return plain * 3
+
+
+def _frames_kept(plan: Plan) -> int:
+    """Return of how many frames an earlier run has kept the network's alpha; nothing is read but what tells of it."""
+    kept = JobFolder(cache_plan(plan), overwrite=True)
+    found = [read_report(kept.report(segment)) for segment in plan.segments] if kept.resumes() else []
+    return sum(len(report.pts) for one in found if one for report, _ in [one])
 
 
 def bytes_there(folder: Path) -> int:

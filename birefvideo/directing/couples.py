@@ -1,0 +1,95 @@
+"""People who touch from the first frame to the last: parted between their heads, and carried from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.heads import heads_of, parted
+from birefvideo.directing.pieces import pieces_of
+from birefvideo.directing.runs import Run
+from birefvideo.directing.split import Carrier, Shares, score
+from birefvideo.matting.grid import Mask
+
+_LOOKED_AT = 15
+"""Frames of a run in which heads are counted."""
+_MOST = 5
+"""Heads that are told apart."""
+_USUALLY = 0.8
+"""Share of these frames that show several heads, if they are people's: an arm is not held up so long."""
+
+
+class Couple:
+    """One run in which several people touch all the time.
+
+    Args:
+        clip: the clip.
+        run: of it; what it is taken for does not matter.
+    """
+
+    def __init__(self, clip: CoarseClip, run: Run) -> None:
+        self._clip, self._run = clip, run
+        steps = np.linspace(run.first, run.last, min(_LOOKED_AT, run.last - run.first + 1))
+        found = {frame: len(heads_of(self._mask(frame))) for frame in sorted({round(step) for step in steps.tolist()})}
+        several = [count for count in found.values() if 2 <= count <= _MOST]
+        self.count = max(set(several), key=several.count) if len(several) >= _USUALLY * len(found) else 1
+        """How many people there are; 1 where there is no telling."""
+        self._known = [frame for frame, count in found.items() if count == self.count]
+
+    def names(self) -> Iterator[tuple[int, Mask, NDArray[np.intp]]]:
+        """Yield (frame, the run's cells, whose each cell is) in order of time; people are counted from the left."""
+        first, last = self._known[0], self._known[-1]
+        start, looks = self._seen(first)
+        forward = {frame: _packed(shares) for frame, shares in self._carried(start, looks, first, self._run.last)}
+        end = self._in_order(self._seen(last)[0], _unpacked(forward[last])) if last > first else start
+        back = {frame: _packed(shares) for frame, shares in self._carried(end, looks, last, self._run.first)}
+        for frame in range(self._run.first, self._run.last + 1):
+            mask = self._mask(frame)
+            past, future = (_unpacked(one[frame]) if frame in one else None for one in (forward, back))
+            weight = min(max((frame - first) / max(1, last - first), 0.0), 1.0)
+            scores = [
+                score(past[i] if past else None, future[i] if future else None, weight, mask) for i in range(self.count)
+            ]
+            yield frame, mask, np.argmax(np.stack(scores), axis=0)
+
+    def _mask(self, frame: int) -> Mask:
+        labels, _ = pieces_of(self._clip.alpha(frame))
+        mask: Mask = labels == self._run.at(frame).label
+        return mask
+
+    def _seen(self, frame: int) -> tuple[Shares, dict[int, NDArray[np.float64]]]:
+        mask = self._mask(frame)
+        shares, looks = parted(self._clip.picture(frame), mask, heads_of(mask))
+        return dict(enumerate(shares)), dict(enumerate(looks))
+
+    def _in_order(self, seen: Shares, expected: Shares) -> Shares:
+        """Return shares with the numbers of those that are expected there."""
+        orders = permutations(range(self.count))
+        best = max(orders, key=lambda order: sum(float((seen[i] * expected[p]).sum()) for i, p in enumerate(order)))
+        return {person: seen[i] for i, person in enumerate(best)}
+
+    def _carried(
+        self, shares: Shares, looks: dict[int, NDArray[np.float64]], start: int, end: int
+    ) -> Iterator[tuple[int, Shares]]:
+        """Yield (frame, shares) from one frame to another, either way."""
+        carrier, people = Carrier(), list(range(self.count))
+        yield start, shares
+        step = 1 if end > start else -1
+        for frame in range(start + step, end + step, step):
+            pictures = self._clip.picture(frame - step), self._clip.picture(frame)
+            shares = carrier.carried(shares, *pictures, [(self._mask(frame), people)], looks)
+            yield frame, shares
+
+
+def _packed(shares: Shares) -> list[NDArray[np.uint8]]:
+    return [cv2.imencode(".png", np.rint(shares[i] * 255).astype(np.uint8))[1] for i in range(len(shares))]
+
+
+def _unpacked(codes: Sequence[NDArray[np.uint8]]) -> Shares:
+    planes = [cv2.imdecode(code, cv2.IMREAD_GRAYSCALE) for code in codes]
+    return {i: plane.astype(np.float32) / np.float32(255) for i, plane in enumerate(planes) if plane is not None}
