@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import subprocess
 import sys
@@ -57,8 +58,8 @@ class Poller:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def to(cls, host: str, port: int) -> Poller:
-        return cls(*await asyncio.open_connection(host, port))
+    async def to(cls, client: httpx.AsyncClient) -> Poller:
+        return cls(*await asyncio.open_connection(client.base_url.host, client.base_url.port))
 
     async def get(self, path: str) -> bytes:
         self._writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -93,12 +94,12 @@ async def send(client: httpx.AsyncClient, clip: Path, end: str) -> str:
 
 
 async def ended(client: httpx.AsyncClient, key: str) -> dict[str, Any]:
-    while True:
-        job: dict[str, Any] = (await client.get(f"/v1/jobs/{key}")).json()
-        if job["ended"]:
-            assert job["status"] == "succeeded", job["error"]
-            return job
+    poller = await Poller.to(client)
+    while not (job := json.loads(await poller.get(f"/v1/jobs/{key}")))["ended"]:
         await asyncio.sleep(0.1)
+    poller.close()
+    assert job["status"] == "succeeded", job["error"]
+    return dict(job)
 
 
 def command(clip: Path, end: str, folder: Path) -> str:
@@ -152,7 +153,7 @@ async def polled(client: httpx.AsyncClient, arguments: argparse.Namespace, times
     key, is_over = await send(client, arguments.clip, arguments.end), False
 
     async def poll(first: float) -> None:
-        poller = await Poller.to(client.base_url.host, client.base_url.port or 80)
+        poller = await Poller.to(client)
         await asyncio.sleep(first)
         while not is_over:
             asked = time.perf_counter()

@@ -69,7 +69,7 @@ class Api:
 
     async def health(self, request: Request) -> Response:
         """Say that the server is there."""
-        running = self._studio.store.waiting()
+        running = self._studio.waiting
         limits = {"upload": self._studio.settings.most_upload, "waiting": self._studio.settings.most_waiting}
         return JSONResponse({"status": "ok", "version": __version__, "waiting": running, "limits": limits})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from contextlib import suppress
 
 ANY = ""
@@ -14,17 +13,17 @@ class Changes:
     """Counts the changes of each job, and wakes those who wait for the next one."""
 
     def __init__(self) -> None:
-        self._counts: defaultdict[str, int] = defaultdict(int)
-        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._counts: dict[str, int] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def count(self, key: str) -> int:
         """Return how often a job has changed."""
-        return self._counts[key]
+        return self._counts.get(key, 0)
 
     def tell(self, key: str) -> None:
         """Say that a job has changed."""
         for one in (key, ANY):
-            self._counts[one] += 1
+            self._counts[one] = self.count(one) + 1
             for future in self._waiting.pop(one, ()):
                 if not future.done():
                     future.set_result(None)
@@ -39,7 +38,7 @@ class Changes:
                     await asyncio.wait_for(future, seconds)
                 finally:
                     self._waiting[key].discard(future)
-        return self._counts[key]
+        return self._counts.get(key, 0)
 
     def tell_all(self) -> None:
         """Wake everybody who waits."""
