@@ -30,15 +30,18 @@ class Changes:
 
     async def after(self, key: str, seen: int, seconds: float | None = None) -> int:
         """Wait until a job has changed more than `seen` times, or the time is over; return how often it has."""
-        if self._counts[key] == seen:
+        if self.count(key) == seen:
             future = asyncio.get_running_loop().create_future()
-            self._waiting[key].add(future)
-            with suppress(TimeoutError, asyncio.TimeoutError):
-                try:
+            waiting = self._waiting.setdefault(key, set())
+            waiting.add(future)
+            try:
+                with suppress(TimeoutError, asyncio.TimeoutError):
                     await asyncio.wait_for(future, seconds)
-                finally:
-                    self._waiting[key].discard(future)
-        return self._counts.get(key, 0)
+            finally:
+                waiting.discard(future)
+                if not waiting and self._waiting.get(key) is waiting:
+                    del self._waiting[key]
+        return self.count(key)
 
     def tell_all(self) -> None:
         """Wake everybody who waits."""
