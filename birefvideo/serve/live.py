@@ -10,26 +10,29 @@ ANY = ""
 
 
 class Changes:
-    """Counts the changes of each job, and wakes those who wait for the next one."""
+    """Numbers the changes of jobs, and wakes those who wait for the next one."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._last = 0
+        self._changed: dict[str, int] = {}
+        self._forgotten = 0
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def count(self, key: str) -> int:
-        """Return how often a job has changed."""
-        return self._counts.get(key, 0)
+        """Return the number of a job's last change: another one whenever it has changed, or is there no more."""
+        return self._changed.get(key, self._forgotten)
 
     def tell(self, key: str) -> None:
         """Say that a job has changed."""
+        self._last += 1
         for one in (key, ANY):
-            self._counts[one] = self.count(one) + 1
+            self._changed[one] = self._last
             for future in self._waiting.pop(one, ()):
                 if not future.done():
                     future.set_result(None)
 
     async def after(self, key: str, seen: int, seconds: float | None = None) -> int:
-        """Wait until a job has changed more than `seen` times, or the time is over; return how often it has."""
+        """Wait until another change of a job than `seen` is its last one, or the time is over; return its number."""
         if self.count(key) == seen:
             future = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(key, set())
@@ -49,6 +52,7 @@ class Changes:
             self.tell(key)
 
     def forget(self, key: str) -> None:
-        """Drop the count of a job that is gone, after telling those who wait."""
+        """Keep nothing of a job that is gone, after telling those who wait."""
         self.tell(key)
-        self._counts.pop(key, None)
+        self._changed.pop(key, None)
+        self._forgotten = self._last

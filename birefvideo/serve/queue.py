@@ -144,8 +144,11 @@ class Queue:
             self._tasks[key] = asyncio.create_task(self._see_through(key))
 
     def _give_turn_back(self, key: str) -> None:
+        """Let those behind a job move up."""
         self._turns.end(key)
         self._begin()
+        for waiting in self._turns:
+            self._changes.tell(waiting)
 
     async def _see_through(self, key: str) -> None:
         try:

@@ -165,6 +165,14 @@ class Store:
             return self._jobs("where number < ? order by number desc limit ?", last, limit)
         return self._jobs("where number < ? and service = ? order by number desc limit ?", last, service, limit)
 
+    def newest(self, most: int, before: int | None = None) -> list[tuple[str, int]]:
+        """Return ids and numbers of jobs, likewise."""
+        last = 1 << 62 if before is None else before
+        rows = self._base.execute(
+            "select id, number from jobs where number < ? order by number desc limit ?", (last, max(0, most))
+        )
+        return [(row["id"], row["number"]) for row in rows]
+
     def noted(self, service: str, name: str, value: str) -> Job | None:
         """Return the newest job of a service that has a note of that value, or None."""
         where = "where service = ? and json_extract(notes, '$.' || ?) = ? order by number desc limit 1"

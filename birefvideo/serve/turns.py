@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class Turns:
@@ -18,6 +18,10 @@ class Turns:
     def __len__(self) -> int:
         """Return how many jobs wait or run."""
         return len(self._devices)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the jobs that wait or run, the one that came first before the others."""
+        return iter(self._devices)
 
     def add(self, key: str, devices: Iterable[str]) -> None:
         """Let a job wait behind all others for its devices."""
