@@ -14,6 +14,9 @@ from birefvideo.errors import OutputError
 TEMPORARY = ".birefvideo-tmp"
 """Ending of a file that is being written: a kill may leave one, and nobody else makes such a name."""
 
+HEAD = 1 << 14
+"""Bytes within which a file that lies beside outputs says that it is ours."""
+
 LONGEST = 255
 """Bytes that a file system gives a name at most (NAME_MAX of Linux and macOS; characters on Windows)."""
 

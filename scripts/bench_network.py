@@ -93,6 +93,7 @@ def choose_sides(model: str, device: str, more: list[str], only: list[str]) -> l
     sides = [Side("published", dtype) for dtype in (("fp32", "fp16") if gpu else ("fp32",))]
     sides += [Side("plain", dtype) for dtype in (dtypes if gpu or model not in BACKBONES else ["fp32"])]
     sides += [Side("fused", dtype) for dtype in dtypes]
+    sides += [Side("lanes", dtype) for dtype in dtypes if model not in BACKBONES and not gpu]
     sides += [Side(kind) for kind in more if kind != "openvino"]
     if "openvino" in more:
         sides += [Side("openvino", "fp32"), Side("openvino", "bf16")]

@@ -23,6 +23,7 @@ from typing import Any
 
 from birefvideo.frames import Span
 from birefvideo.jobs.deal import Deal
+from birefvideo.jobs.engines import Made
 from birefvideo.jobs.hands import Answer, Done, Frames, Ready
 from birefvideo.jobs.on_ray import RayHand, RayHands
 from birefvideo.jobs.options import Options
@@ -106,7 +107,7 @@ class Sleepers(RayHands):
         """Yield answers as those of real workers."""
         for hand, answer in super().wait(hands):
             kind, _, number = str(answer).partition(" ")
-            done = Done(SegmentReport(pts=[0]), PredictReport("", ""))
+            done = Done(Made(SegmentReport(pts=[0]), ""), PredictReport("", ""))
             yield hand, answer if isinstance(answer, Frames) else Ready(int(number)) if kind == "ready" else done
 
 

@@ -29,6 +29,8 @@ GetClip = Callable[[str], Path]
 os.environ["XDG_CONFIG_HOME"] = os.devnull  # whoever runs the tests may have a config file
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells start background commands so; some tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup; some tests hang up
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 tqdm.tqdm.monitor_interval = 0  # the watchdog of transformers' bars is a thread that stays
 THREAD_GRACE = 2.0  # seconds that a thread may take to end after its test
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from birefvideo.matting import devices
 from birefvideo.matting.engine import Engine
 from birefvideo.matting.predict import Predictor
 from birefvideo.matting.slots import PictureKind, Slot
+from birefvideo.matting.streams import Backend
 
 GetClip = Callable[[str], Path]
 
@@ -38,8 +40,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, str]]:
     seen: list[tuple[int | None, str]] = []
     plain = Predictor.__init__
 
-    def noted(predictor: Predictor, engine: Engine, batch: int | None = None) -> None:
-        plain(predictor, engine, batch)
+    def noted(predictor: Predictor, engine: Engine, batch: int | None = None, **options: bool) -> None:
+        plain(predictor, engine, batch, **options)
         seen.append((batch, predictor.report.dtype))
 
     monkeypatch.setattr(Predictor, "__init__", noted)
@@ -169,8 +171,8 @@ def test_mattes_computes_in_the_batches_asked_for(
     seen: list[int] = []
     launch, with_default = Engine.launch, 4
 
-    def noted(engine: Engine, slot: Slot) -> object:
-        event = launch(engine, slot)
+    def noted(engine: Engine, slot: Slot, backend: Backend[Any]) -> object:
+        event = launch(engine, slot, backend)
         seen.append(len(slot.pixels(torch.float32)))
         return event
 

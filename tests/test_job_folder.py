@@ -29,6 +29,7 @@ from birefvideo.pipeline import SegmentReport
 
 GetClip = Callable[[str], Path]
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+ATTEMPT = "0123456789ab"
 SEGMENTS = (Segment(0, Span(None, 5)), Segment(1, Span(5, None)))
 
 
@@ -62,8 +63,8 @@ def work(folder: JobFolder, plan: Plan) -> None:
     """Finish all segments."""
     for segment in plan.segments:
         for target in plan.targets:
-            put(folder.part(segment, target, finished=False), target.format.is_sequence)
-        folder.finish(segment, SegmentReport(pts=[segment.number]))
+            put(folder.part(segment, target, ATTEMPT), target.format.is_sequence)
+        folder.finish(segment, SegmentReport(pts=[segment.number]), ATTEMPT)
 
 
 def deliver(folder: JobFolder, plan: Plan) -> None:
@@ -130,7 +131,7 @@ def test_a_kill_while_a_failed_job_is_removed_stops_no_other(
         out.mkdir()
         plan, other = (plan_of(clip("one_frame"), out, smooth=smooth) for smooth in (2, 1))
         with killed_at(step, monkeypatch), pytest.raises((_Killed, OutputError)), JobFolder(plan) as folder:
-            put(folder.part(SEGMENTS[0], plan.targets[0], finished=False), False)
+            put(folder.part(SEGMENTS[0], plan.targets[0], ATTEMPT), False)
             put(folder.begin(plan.targets[0].path), False)
             raise OutputError("it failed")
         left = plan.folder.exists()
@@ -145,7 +146,7 @@ def test_a_kill_while_a_failed_job_is_removed_stops_no_other(
 def test_a_stopped_job_keeps_its_finished_parts_and_no_others(plan: Plan) -> None:
     with pytest.raises(KeyboardInterrupt), JobFolder(plan) as folder:
         work(folder, plan)
-        put(folder.part(SEGMENTS[0], plan.targets[0], finished=False), False)
+        put(folder.part(SEGMENTS[0], plan.targets[0], ATTEMPT), False)
         raise KeyboardInterrupt
     parts = [f"part_0000{number}{end}" for number in (0, 1) for end in (".json", "_matte.mp4")]
     assert sorted(path.name for path in plan.folder.iterdir()) == sorted(["lock", MANIFEST, *parts])
@@ -216,7 +217,15 @@ def test_a_link_in_the_folder_s_place_is_not_followed(plan: Plan, tmp_path: Path
 @links
 @pytest.mark.parametrize(
     "name",
-    ["lock", MANIFEST, "output_0123abcd", "renaming", "part_00000.json", "part_00000_matte.tmp.mp4", "part_00001_png"],
+    [
+        "lock",
+        MANIFEST,
+        "output_0123abcd",
+        "renaming",
+        "part_00000.json",
+        f"part_00000_matte.{ATTEMPT}.tmp.mp4",
+        "part_00001_png",
+    ],
 )
 def test_a_link_among_our_names_is_not_followed(plan: Plan, tmp_path: Path, name: str) -> None:
     stop(plan)

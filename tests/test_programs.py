@@ -313,6 +313,7 @@ class TestPlan:
         (told,) = events_of(invoke(source, "--model", network, "--to", "matte", "--plan", "--json").stdout)
         assert (told["event"], told["segments"], told["segments_done"], told["frames_done"]) == ("plan", 3, 2, 8)
         assert (told["frames"], told["device"], told["dtype"]) == (12, "cpu", "float32")
+        assert (told["engine"], told["address"], told["workers"]) == ("local", None, None)
         assert told["seconds"] == pytest.approx(4 * told["seconds_a_frame"], abs=0.06)
         made = birefvideo.matte(source, to="matte", model=str(network))
         assert made.computed == 4, "the plan left the parts where they were"

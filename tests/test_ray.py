@@ -17,8 +17,10 @@ import torch
 import birefvideo
 from birefvideo.errors import DeviceError, OptionError
 from birefvideo.jobs import on_ray, plan
+from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.on_ray import RayHand, RayHands
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.ray_cluster import reason
 
 GetClip = Callable[[str], Path]
 
@@ -105,7 +107,7 @@ def test_a_job_ends_right_though_a_node_of_the_cluster_is_lost(
 def test_a_cluster_that_was_started_here_and_does_not_do_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[bool] = []
     empty = SimpleNamespace(nodes=list, shutdown=lambda: ended.append(True))
-    monkeypatch.setattr(on_ray, "_joined", lambda address: (empty, True))
+    monkeypatch.setattr(on_ray, "joined", lambda address: (empty, True))
     with pytest.raises(DeviceError, match="neither CPUs nor GPUs"):
         RayHands(Options(device="cpu"), None, None)
     assert ended == [True]
@@ -117,3 +119,46 @@ def test_frames_asked_for_in_the_last_work_do_not_count_in_this_one() -> None:
     hand.asked = "of the last work"
     hand.do(0)
     assert (hand.asked, hand.under_way) == (None, "order")
+
+
+def test_what_is_waited_for_is_told_once_where_others_hold_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def wait(references: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        waits.append(timeout)
+        return [], references
+
+    nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
+    held = SimpleNamespace(nodes=lambda: nodes, available_resources=lambda: {"CPU": 1.0}, wait=wait)
+    monkeypatch.setattr(on_ray, "joined", lambda address: (held, False))
+    told: list[str] = []
+    hands = RayHands(Options(device="cpu"), None, 2, told.append)
+    hands._wait_for("here")
+    hands._wait_for("here")
+    assert waits == [5.0]
+    assert told == [
+        "waiting for the Ray cluster to start a worker, which takes 2 CPU, which others hold: 'ray status' shows what "
+        "is free, Ctrl-C ends it"
+    ]
+
+
+def test_a_node_with_another_version_is_refused() -> None:
+    with pytest.raises(DeviceError, match="the worker on far has another version of torch than the machine"):
+        on_ray._same_as_ours({**versions(), "torch": "1.0"}, "far")
+    on_ray._same_as_ours(versions(), "near")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("The actor died.\n\tclass_name: _Node\n\tnode: lost", "The actor died"),
+        ("\x1b[36mray::_Node\x1b[39m died\ntraceback:\nValueError: no such thing", "ValueError: no such thing"),
+        (
+            "It died\nModuleNotFoundError: No module named 'birefvideo'",
+            "ModuleNotFoundError: No module named 'birefvideo'; install the same versions on every node",
+        ),
+        ("", "RuntimeError"),
+    ],
+)
+def test_of_an_error_of_ray_the_line_is_told_that_says_what_happened(text: str, line: str) -> None:
+    assert reason(RuntimeError(text)) == line

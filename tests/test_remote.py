@@ -68,6 +68,7 @@ class TestNames:
             ("s3://bucket/clip.mp4?versionId=7", True, "s3://bucket/clip.mp4?…", "clip.mp4"),
             ("https://me:pass@host:8/My%20clip.mp4?sig=abc#t=1", True, "https://host:8/My%20clip.mp4?…", "My clip.mp4"),
             ("sftp://me:p@ss@host/clip.mp4", True, "sftp://host/clip.mp4", "clip.mp4"),
+            ("abfs://box@me.dfs.core/a.mp4", True, "abfs://box@me.dfs.core/a.mp4", "a.mp4"),
             (r"C:\clips\clip.mp4", False, "", ""),
             ("C://clips/clip.mp4", False, "", ""),
             ("file:///clips/clip.mp4", False, "", ""),
@@ -302,6 +303,30 @@ class TestJobs:
         assert event["fetch"]["bytes"] == memory.size("/bucket/in/plain.mp4") and left(cache) == []
         assert event["outputs"] == [{"path": "memory://bucket/in/plain_matte.mp4", "format": "matte"}]
 
+    def test_a_preview_of_a_clip_at_a_url_lies_where_the_outputs_go_if_that_is_here(
+        self, memory: Any, network: Path, tmp_path: Path
+    ) -> None:
+        made = invoke(network, "memory://bucket/in/plain.mp4", "--preview", "-o", f"{tmp_path}/local/")
+        assert (made.exit_code, [path.name for path in (tmp_path / "local").iterdir()]) == (0, ["plain_preview.png"])
+        refused = invoke(network, "memory://bucket/in/plain.mp4", "--preview")
+        assert (refused.exit_code, objects(memory)) == (2, [])
+        assert "these go to a URL: name a folder of this machine with -o" in refused.stderr
+
+    def test_the_report_of_several_inputs_goes_with_the_outputs_and_replaces_no_stranger(
+        self, memory: Any, network: Path, cache: Path
+    ) -> None:
+        inputs = ("memory://bucket/in/plain.mp4", "memory://bucket/in/none.mp4")
+        assert invoke(network, *inputs, "-o", "memory://bucket/out/").exit_code == 1
+        report = json.loads(memory.cat_file("/bucket/out/report.json"))
+        assert [row["status"] for row in report["inputs"]] == ["done", "failed"]
+        assert invoke(network, *inputs).exit_code == 1 and memory.exists("/bucket/in/report.json")
+        assert invoke(network, inputs[0], "--report", "memory://bucket/own.json").exit_code == 0
+        assert json.loads(memory.cat_file("/bucket/own.json"))["counts"]["skipped"] == 1
+        assert left(cache) == []
+        memory.pipe_file("/bucket/own.json", b"{}")
+        refused = invoke(network, inputs[0], "--report", "memory://bucket/own.json")
+        assert refused.exit_code == 1 and "memory://bucket/own.json is no report of birefvideo" in refused.stderr
+
     def test_a_local_clip_goes_to_a_url_and_a_url_to_a_local_folder(
         self, memory: Any, network: Path, clip: GetClip, tmp_path: Path, cache: Path
     ) -> None:
@@ -331,5 +356,8 @@ def test_an_upload_takes_no_place_that_is_taken_meanwhile(memory: Any, tmp_path:
 
 def test_a_missing_package_is_named(memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    monkeypatch.delitem(
+        __import__("sys").modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # which knows it if a test has used it
     with pytest.raises(InputError, match=r"needs a package .*: pip install 'birefvideo\[remote\]'"):
         bring("s3://bucket/clip.mp4", tmp_path)

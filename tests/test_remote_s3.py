@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import fsspec
 import pytest
@@ -14,7 +17,9 @@ from birefvideo.errors import BirefvideoError
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
-fsspec.asyn.get_loop()  # its thread stays, and is to be there before any test
+_LOOP = fsspec.asyn.get_loop()  # its thread and the one that looks up names stay, and are to be there before any test
+_LOOP.set_default_executor(ThreadPoolExecutor(1))
+asyncio.run_coroutine_threadsafe(asyncio.to_thread(int), _LOOP).result()
 
 GetClip = Callable[[str], Path]
 
@@ -35,6 +40,7 @@ def bucket(server: str, clip: GetClip, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("BIREFVIDEO_CACHE", str(tmp_path / "cache"))
     store = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+    urlopen(Request(f"{server}/moto-api/reset", method="POST")).close()
     store.mkdir("bucket")
     store.pipe_file("bucket/in/plain.mp4", clip("plain").read_bytes())
     return store

@@ -24,13 +24,13 @@ from birefvideo.jobs import plan
 from birefvideo.jobs.crew import Crew
 from birefvideo.jobs.deal import Deal
 from birefvideo.jobs.delivery import Delivery
-from birefvideo.jobs.engines import Work
+from birefvideo.jobs.engines import Made, Work
+from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.hands import Answer, Done, Failed, Frames, Lost, Ready, answer_to_begin
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
 from birefvideo.jobs.manifest import MANIFEST
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import shared_frames
-from birefvideo.jobs.part_places import PartPlaces
 from birefvideo.jobs.plan import Segment, Target
 from birefvideo.jobs.run import planned
 from birefvideo.jobs.worker import Worker
@@ -61,7 +61,8 @@ class Player:
 
     def do(self, number: int) -> None:
         self.did.append(number)
-        well = (Frames(2), *[None] * self.slow, Done(SegmentReport(pts=[number]), PredictReport(self.name, "float32")))
+        made = Made(SegmentReport(pts=[number]), "only")
+        well = (Frames(2), *[None] * self.slow, Done(made, PredictReport(self.name, "float32")))
         self.answers.extend(self.script.popleft() if self.script else well)
 
 
@@ -107,7 +108,7 @@ def dealt(*players: Player) -> SimpleNamespace:
     meter: Any = Counts()
     told: list[str] = []
     deal = Deal(Players(), list(players), meter, told.append)
-    reports = {segment.number: report for segment, report in deal.done(WORK, SEGMENTS)}
+    reports = {segment.number: made.report for segment, made in deal.done(WORK, SEGMENTS)}
     return SimpleNamespace(reports=reports, told=told, frames=meter.of)
 
 
@@ -217,6 +218,10 @@ def test_a_short_clip_is_shared_out_and_a_long_one_is_not_cut_finer() -> None:
             lambda clip, net: birefvideo.matte(clip, model=birefvideo.Session(net), device="cpu:2"),
             "the session was made",
         ),
+        (
+            lambda clip, net: birefvideo.Session(net).matte(clip, engine="ray"),
+            "a Session is in this process, and engine='ray' asks for others: call birefvideo.matte with the name",
+        ),
     ],
 )
 def test_what_runs_in_one_process_refuses_several_devices(
@@ -234,26 +239,30 @@ def test_memory_is_asked_for_all_processes(clip: GetClip, network: Path, monkeyp
         LoadedModel(Options(model=str(network), device="cpu:100")).check_fits(info)
 
 
-def test_a_segment_is_begun_anew_over_what_a_lost_worker_has_left(copy: GetClip, network: Path, tmp_path: Path) -> None:
+def test_a_worker_that_was_given_up_and_lives_spoils_nothing_of_its_successor(
+    copy: GetClip, network: Path, tmp_path: Path
+) -> None:
     options = Options(model=str(network), device="cpu")
     targets = [Target(get_format(name), tmp_path / f"clip{get_format(name).suffix}") for name in ("png", "matte")]
-    made, model = planned(copy("plain"), targets, options, Delivery(), loaded_model)
-    made.folder.mkdir()
-    do = WriteParts(made, None).begun(model.predictor(1))
-    places = PartPlaces(made.folder)
-    seen: list[int] = []
+    job, model = planned(copy("plain"), targets, options, Delivery(), loaded_model)
+    segment, seen, found = job.segments[0], list[int](), list[Made]()
+    given_up, successor = (WriteParts(job, None).begun(model.predictor(1)) for _ in range(2))
 
-    def stop() -> None:
+    def overtake() -> None:
         seen.append(1)
         if len(seen) == 5:
-            raise KeyboardInterrupt
+            found.append(successor(segment, lambda: None))
+            folder.finish(segment, found[0].report, found[0].attempt)
 
-    with pytest.raises(KeyboardInterrupt):
-        do(made.segments[0], stop)
-    png = places.part(made.segments[0], targets[0], finished=False)
-    assert 0 < len(list(png.glob("*.png"))) < 12
-    do(made.segments[0], lambda: None)
-    assert len(list(png.glob("*.png"))) == 12
+    with JobFolder(job, keeps=True) as folder:
+        late = given_up(segment, overtake)
+        assert late.attempt != found[0].attempt
+        assert late.report == found[0].report == folder.finished(segment)
+        parts = [folder.part(segment, target) for target in targets]
+        theirs = [folder.part(segment, target, late.attempt) for target in targets]
+        assert len(list(parts[0].glob("*.png"))) == 12
+        assert parts_of(theirs) == parts_of(parts)
+    assert not any(path.exists() for path in theirs) and all(path.exists() for path in parts)
 
 
 def parts_of(paths: Sequence[Path]) -> list[bytes]:

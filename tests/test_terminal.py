@@ -202,6 +202,32 @@ def test_what_is_read_late_arrives_whole_and_in_order(unread: Callable[[], int])
 
 
 @NEEDS_POLL
+def test_lines_of_threads_that_print_at_once_arrive_whole(unread: Callable[[], int]) -> None:
+    reading, errors = unread(), list[BaseException]()
+    os.read(reading, 1_000_000)
+    lines = [[f"{thread} {number} {'x' * 600}" for number in range(150)] for thread in range(3)]
+
+    def work(mine: list[str]) -> None:
+        try:
+            for line in mine:
+                tell(line)
+        except BaseException as error:
+            errors.append(error)
+
+    with outlets():
+        threads = [threading.Thread(target=work, args=(mine,)) for mine in lines]
+        for thread in threads:
+            thread.start()
+        read = b""
+        while read.count(b"\n") < 450 and select.select([reading], [], [], 5)[0]:
+            read += os.read(reading, 1_000_000)
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert sorted(read.decode().splitlines()) == sorted(line for mine in lines for line in mine)
+
+
+@NEEDS_POLL
 def test_an_answer_waits_for_its_reader(unread: Callable[[], int]) -> None:
     reading = unread()
     late: list[bytes] = []

@@ -94,7 +94,7 @@ def measures_of(info: VideoInfo, span: Span, device: Device) -> Iterator[Measure
     scaler = PictureScaler()
     try:
         for seen in look(info, span):
-            (frame,) = Predictor(engine, 1).predict([seen.frame])
+            (frame,) = Predictor(engine, 1, alone=True).predict([seen.frame])
             rgb = scaler(frame.picture, (frame.picture.width, frame.picture.height))
             yield measured(rgb, frame.alpha, seen.flow, frame.opacity)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,18 @@ if TYPE_CHECKING:
     from birefvideo.cli.events import Events
     from birefvideo.comparison.outlook import Outlook
     from birefvideo.jobs.delivery import Delivery
+    from birefvideo.jobs.engine_wish import EngineWish
     from birefvideo.jobs.options import Options
     from birefvideo.jobs.plan import Target
 
 
-def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures: Failures, delivery: Delivery) -> None:
+def look_ahead(
+    jobs: Mapping[Path, Sequence[Target]],
+    options: Options,
+    failures: Failures,
+    delivery: Delivery,
+    engine: EngineWish,
+) -> None:
     """Tell of one job after another what it would do; an error of one stops no other."""
     from birefvideo.comparison.outlook import outlook
     from birefvideo.jobs.elsewhere import size_in, to_fetch, urls_in_errors
@@ -35,9 +43,9 @@ def look_ahead(jobs: Mapping[Path, Sequence[Target]], options: Options, failures
             if failures.events is not None:
                 for note in found.notes:
                     failures.events.warned(clip, note)
-                failures.events.say("plan", clip, is_last=True, **found.as_dict())
+                failures.events.say("plan", clip, is_last=True, **asdict(engine), **found.as_dict())
             if failures.events is None or failures.events.on_stderr:
-                answer_lines(_lines(clip, found))
+                answer_lines(_lines(clip, found, engine))
                 for note in found.notes:
                     print_note(note, indent="  ")
 
@@ -57,7 +65,7 @@ def _tell_of_fetching(clip: Path, size: int | None, targets: Sequence[Target], e
         answer(f"  disk: {size_in_words(free)} free for it; the rest is known when it is here")
 
 
-def _lines(clip: Path, found: Outlook) -> Iterator[str]:
+def _lines(clip: Path, found: Outlook, engine: EngineWish) -> Iterator[str]:
     from birefvideo.advice.advise import duration
     from birefvideo.jobs.disk import size_in_words
 
@@ -75,6 +83,8 @@ def _lines(clip: Path, found: Outlook) -> Iterator[str]:
     if found.was_done or disk is None or found.trial is None:
         yield "  done already, by its receipts: a run would do nothing"
         return
+    if engine.engine != "local":
+        yield f"  engine: {engine}; model, device and time below are those of this machine"
     done = f", {found.segments_done} of them there from an earlier run" if found.segments_done else ""
     yield f"  {len(plan.segments)} segments{done}, in {short(plan.folder)}"
     if disk.alpha:

@@ -263,7 +263,7 @@ def matte(
         keep_cache=keep_cache,
     )
     if plan:
-        look_ahead(planned, chosen, failures, delivery)
+        look_ahead(planned, chosen, failures, delivery, wish)
         end(failures, len(found.missing), total)
         return
     # To whoever reads what a program had made, the program's own paths say nothing.

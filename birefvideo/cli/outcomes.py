@@ -130,6 +130,7 @@ class Outcomes:
     def _write(self) -> None:
         from birefvideo.own_files import make_folders, write_whole
         from birefvideo.paths import writing
+        from birefvideo.remote.transfer import put_small
 
         self._written = time.monotonic()
         if self._report is None:
@@ -138,6 +139,8 @@ class Outcomes:
         with writing(self._report):
             make_folders(self._report.absolute().parent)
             write_whole(self._report, text)
+        if (url := url_of(self._report)) is not None:
+            put_small(self._report, url)
 
     def _as_json(self) -> dict[str, object]:
         counts = Counter(outcome.status for outcome in self)
@@ -203,13 +206,19 @@ def _whole_name(path: Path) -> str:
 
 
 def _check_ours(report: Path) -> None:
-    from birefvideo.json_files import read_json_object
+    from birefvideo.json_files import MOST_BYTES, read_json_object
+    from birefvideo.own_files import remove_if_empty
+    from birefvideo.remote.transfer import bring_small
 
-    if not os.path.lexists(report):
+    url = url_of(report)
+    if not (os.path.lexists(report) if url is None else bring_small(url, report, MOST_BYTES)):
         return
     try:
         is_ours = _MARK in read_json_object(report)
     except (OSError, ValueError):
         is_ours = False
+    if url is not None:
+        report.unlink(missing_ok=True)
+        remove_if_empty(report.parent)
     if not is_ours:
-        raise OutputError(f"{report} is no report of birefvideo: name another file with {named('report')}")
+        raise OutputError(f"{called(report)} is no report of birefvideo: name another file with {named('report')}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from birefvideo.cli.errors import Failures
 from birefvideo.cli.printing import answer_lines, tell
-from birefvideo.cli.report import print_note, short
+from birefvideo.cli.report import JobBar, print_note, short
+from birefvideo.errors import OptionError, named
+from birefvideo.remote.places import url_of
 
 if TYPE_CHECKING:
     from birefvideo.comparison.preview import Preview
@@ -31,6 +33,7 @@ def preview_all(
     With `review` or `timeline`, it is told that no page and no timeline is made.
     """
     from birefvideo.comparison.preview import preview
+    from birefvideo.jobs.elsewhere import fetch, urls_in_errors
     from birefvideo.jobs.loaded_model import LastModel
 
     if review and jobs and not quiet:
@@ -42,7 +45,14 @@ def preview_all(
         print_note(f"--preview shows the network's matte: {names} will act in the run")
     load = LastModel()
     for clip, targets in jobs.items():
-        with failures.caught(clip):
+        with failures.caught(clip), urls_in_errors():
+            if url_of(targets[0].path) is not None:
+                raise OptionError(
+                    f"{named('preview', True)} writes its picture where outputs go, and these go to a URL: name a "
+                    f"folder of this machine with {named('out')}, or leave it out"
+                )
+            with JobBar(clip, quiet) as bar:
+                fetch(clip, bar.progress)
             found = preview(clip, targets, options, overwrite=overwrite, load=load)
             if not quiet:
                 _print(found)

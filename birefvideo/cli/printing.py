@@ -8,6 +8,7 @@ import os
 import re
 import select
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -150,6 +151,7 @@ class _Outlet:
     def __init__(self, stream: TextIO | None, *, answers: bool) -> None:
         self._stream = stream
         self._kept: deque[str] = deque(maxlen=_KEPT)
+        self._writing = threading.RLock()
         self.lost: OSError | None = None
         """The first failure to print what matters."""
         self.matters = answers
@@ -158,7 +160,7 @@ class _Outlet:
     def write(self, text: str) -> int:
         if not isinstance(text, str):  # typer tries with bytes whether a stream takes them
             raise TypeError(f"write takes str, not {type(text).__name__}")
-        with self._caught():
+        with self._writing, self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             shown = text if _is_unicode(self._stream) else text.translate(_IN_ASCII)
@@ -168,8 +170,16 @@ class _Outlet:
                 self._print_kept(None if self.matters else patience)
         return len(text)
 
+    def write_line(self, line: str, *, matters: bool) -> None:
+        with self._writing:  # the line and its end, whoever else prints
+            before, self.matters = self.matters, matters
+            try:
+                self.write(f"{line}\n")
+            finally:
+                self.matters = before
+
     def write_bytes(self, data: bytes) -> None:
-        with self._caught():
+        with self._writing, self._caught():
             if self._stream is None or self._stream.closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._print_kept(None)
@@ -190,7 +200,7 @@ class _Outlet:
 
     def finish(self) -> None:
         """Give what is kept a last chance; the stream takes nothing more."""
-        with self._caught():
+        with self._writing, self._caught():
             if self._stream is not None and not self._stream.closed:
                 self._print_kept(_PATIENCE)
 
@@ -252,11 +262,7 @@ def _is_unicode(stream: TextIO | None) -> bool:
 
 
 def _print_line(stream: TextIO | None, line: str, *, matters: bool) -> None:
-    before = isinstance(stream, _Outlet) and stream.matters
     if isinstance(stream, _Outlet):
-        stream.matters = matters
-    try:
+        stream.write_line(line, matters=matters)
+    else:
         print(line, file=stream, flush=True)
-    finally:
-        if isinstance(stream, _Outlet):
-            stream.matters = before

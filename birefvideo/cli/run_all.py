@@ -76,7 +76,7 @@ class Work:
         from birefvideo.jobs.job_model import JobModels
 
         try:
-            with JobModels(self._engine) as load:
+            with JobModels(self._engine, print_error) as load:
                 if at_once == 1:
                     self._run_in_turn(jobs, load)
                 else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,22 @@ from birefvideo.cli.errors import Failures, print_missing
 from birefvideo.cli.folders import clips_at
 from birefvideo.cli.inputs import Inputs, find_clips
 from birefvideo.cli.lists import read_list
-from birefvideo.cli.outcomes import Outcome, Outcomes, report_place
+from birefvideo.cli.outcomes import REPORT, Outcome, Outcomes, report_place
 from birefvideo.cli.parse import path
 from birefvideo.cli.watch import Watch
 from birefvideo.errors import BirefvideoError, InputError, OptionError, named
 from birefvideo.jobs.options import Options
-from birefvideo.remote.places import is_url, job_of, out_place, place_below, place_of, place_of_folder, url_of
+from birefvideo.remote.places import (
+    is_read_only,
+    is_url,
+    job_of,
+    out_place,
+    place_below,
+    place_of,
+    place_of_folder,
+    url_at,
+    url_of,
+)
 from birefvideo.remote.store import Store
 
 if TYPE_CHECKING:
@@ -27,6 +38,8 @@ if TYPE_CHECKING:
 
 NO_REPORT = "none"
 """What the user names in place of a report's file to have none."""
+_NO_FOLDER = 2
+"""Pieces of a URL that are its scheme alone: 's3:' and ''."""
 
 
 class Wanted:
@@ -119,10 +132,22 @@ class Wanted:
     def report(self, wanted: str | None, *, several: bool) -> Path | None:
         """Return where the report goes that the user wants at `wanted`; None where there is to be none."""
         if wanted is not None:
-            return None if wanted == NO_REPORT else path(wanted)
+            is_there = is_url(wanted)
+            return None if wanted == NO_REPORT else out_place(wanted) if is_there else path(wanted)
+        if not several:
+            return None
         here = [place for place in (*self._inputs, *self._listed) if url_of(place) is None]
-        is_elsewhere = not here if self.out is None else url_of(self.out) is not None
-        return report_place(here, self.out) if several and not is_elsewhere else None
+        return report_place(here, self.out) if here or self.out is not None else self._report_elsewhere()
+
+    def _report_elsewhere(self) -> Path | None:
+        """Return where the report of inputs goes that all lie at URLs, and their outputs beside them."""
+        folders = [place_of_folder(url) if url.endswith("/") else place_of(url).parent for url in self._urls]
+        urls = [url_at(folder) for folder in (*folders, *(place.parent for place in self._listed))]
+        pieces = zip(*(url.rstrip("/").split("/") for url in urls), strict=False)
+        common = [same[0] for same in takewhile(lambda same: len(set(same)) == 1, pieces)]
+        if len(common) <= _NO_FOLDER or is_read_only(urls[0]):
+            return None
+        return place_of_folder("/".join(common)) / REPORT
 
 
 class Coming:

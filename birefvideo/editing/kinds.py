@@ -13,13 +13,12 @@ from birefvideo.editing.otio import otio
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
 from birefvideo.media.format_names import single_names
+from birefvideo.own_files import HEAD
 
 KINDS: Mapping[str, Callable[[Cut], str]] = MappingProxyType({"fcpxml": fcpxml, "otio": otio, "edl": edl})
 """What writes each, by the name that the user asks for it by, which is the ending of the file too."""
 SUFFIX = "_timeline"
 """What is between the input's stem and the ending."""
-_HEAD = 1 << 14
-"""Bytes within which a file of ours says so."""
 
 
 def get_kinds(names: str | Iterable[str]) -> tuple[str, ...]:
@@ -39,6 +38,6 @@ def is_timeline(path: Path, mark: str = MADE_BY) -> bool:
     """Return whether a file is a timeline that we have written, or one with such a `Cut.mark`."""
     try:
         with path.open("rb") as file:
-            return mark.encode() in file.read(_HEAD)
+            return mark.encode() in file.read(HEAD)
     except OSError:
         return False

@@ -10,13 +10,12 @@ from typing import Any, Generic
 from birefvideo.errors import DeviceError
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.deal import Deal, in_all
-from birefvideo.jobs.engines import Work
+from birefvideo.jobs.engines import Made, Work
 from birefvideo.jobs.hands import Facts, H, Hands
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.progress import Meter
 from birefvideo.matting.predict import PredictReport
-from birefvideo.pipeline import SegmentReport
 
 
 class Crew(Generic[H]):
@@ -133,7 +132,7 @@ class Together(Generic[H]):
 
     def run(
         self, work: Work, segments: Sequence[Segment], meter: Meter, told: Callable[[str], object]
-    ) -> Generator[tuple[Segment, SegmentReport], None, None]:
+    ) -> Generator[tuple[Segment, Made], None, None]:
         """See `Engine`."""
 
         def note(line: str) -> None:

@@ -57,7 +57,7 @@ def cut_picture(path: Path, options: Options, model: LoadedModel) -> Cut:
     model.check_fits(info)
     report = SegmentReport()
     spill = spill_light(options.despill, info.colour)
-    predictor = model.predictor(1)
+    predictor = model.predictor(1, alone=True)
     frames = matted_frames(info, _ALONE, predictor, make_smoother(0), report.decode, spill, edge=options.edge)
     with closing(frames):
         frame = next(frames, None)

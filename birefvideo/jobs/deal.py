@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Generic
 
 from birefvideo.errors import DeviceError, named
-from birefvideo.jobs.engines import Work
+from birefvideo.jobs.engines import Made, Work
 from birefvideo.jobs.hands import Done, Failed, Frames, H, Hands, Lost, Ready
 from birefvideo.jobs.plan import Segment
 from birefvideo.jobs.progress import Meter
 from birefvideo.matting.predict import PredictReport
-from birefvideo.pipeline import SegmentReport
 
 _NUMBERS = itertools.count()
 """Tells works apart: a worker may have been loading its network while others did all of the last one."""
@@ -41,7 +40,7 @@ class Deal(Generic[H]):
     _under_way: dict[str, Segment] = field(default_factory=dict)
     _free: list[H] = field(default_factory=list)
 
-    def done(self, work: Work, segments: Sequence[Segment]) -> Generator[tuple[Segment, SegmentReport], None, None]:
+    def done(self, work: Work, segments: Sequence[Segment]) -> Generator[tuple[Segment, Made], None, None]:
         """Yield segments as they are done.
 
         Raises:
@@ -70,7 +69,7 @@ class Deal(Generic[H]):
                     self._hand_out()  # before others are told: nobody waits while parts are sealed
                     if isinstance(answer, Done) and finished is not None:
                         self.reports[hand.name] = answer.predicted
-                        yield finished, answer.report
+                        yield finished, answer.made
 
     def _hand_out(self) -> None:
         while self._waiting and self._free:

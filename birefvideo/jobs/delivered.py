@@ -24,15 +24,13 @@ from birefvideo.jobs.receipt import Entry, check_receipts, read, receipt_path
 from birefvideo.jobs.review import is_review
 from birefvideo.json_files import MOST_BYTES, read_json_object
 from birefvideo.matting.devices import find_device
-from birefvideo.own_files import make_folders
-from birefvideo.remote.places import place_of_folder, url_of
+from birefvideo.own_files import HEAD
+from birefvideo.remote.places import place_of_folder, url_at, url_of
 from birefvideo.remote.store import Identity, Store, identity
-from birefvideo.remote.transfer import Upload
+from birefvideo.remote.transfer import Upload, bring_small
 
 OBJECT = "object"
 """Key of a receipt's entry that holds what is true of an output, or of its clip, at a URL."""
-_HEAD = 1 << 14
-"""Bytes by which a file beside outputs is known as ours."""
 
 
 def request_of(options: Options, targets: Sequence[Target]) -> str:
@@ -89,20 +87,9 @@ class Delivered:
         # One folder a job: another's end removes what that has brought.
         self._theirs = folder if base is None else place_of_folder(base, f"theirs {uuid4()}")
         for path in dict.fromkeys(map(receipt_path, self._outputs)) if self._is_there else ():
-            self._look_at(path, MOST_BYTES)
+            bring_small(url_at(path), self._theirs / path.name, MOST_BYTES)
         for path in (*self._page, *self._timelines) if self._is_there else ():
-            self._look_at(path, _HEAD)
-
-    def _look_at(self, path: Path, most: int) -> None:
-        """Bring the beginning of a small file."""
-        store, copy = _store(path), self._theirs / path.name
-        info = store.info()
-        if info is None:
-            copy.unlink(missing_ok=True)
-            return
-        make_folders(self._theirs)
-        with store.told("read"):
-            copy.write_bytes(store.fs.cat_file(store.path, start=0, end=min(most, info.get("size") or most)))
+            bring_small(url_at(path), self._theirs / path.name, HEAD)
 
     def forget(self) -> None:
         """Remove what was brought to be looked at."""
@@ -200,9 +187,7 @@ def object_of(path: Path) -> Identity | None:
 
 
 def _store(path: Path) -> Store:
-    url = url_of(path)
-    assert url is not None
-    return Store(url, OutputError)
+    return Store(url_at(path), OutputError)
 
 
 def _object(entry: Entry) -> dict[str, Any]:

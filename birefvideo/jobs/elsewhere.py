@@ -27,7 +27,7 @@ from birefvideo.media.reading.numbered_pictures import stem_of
 from birefvideo.media.sequence_json import is_picture_file, own_files
 from birefvideo.own_files import remove_if_empty, size_of, write_whole
 from birefvideo.paths import writing
-from birefvideo.remote.places import in_words, is_read_only, shown, url_of
+from birefvideo.remote.places import in_words, is_read_only, shown, url_at, url_of
 from birefvideo.remote.store import Identity, Store
 from birefvideo.remote.transfer import Upload, bring, check_writable, forget, is_brought, set_aside
 
@@ -134,7 +134,7 @@ class _Elsewhere:
                 f"choose a folder of this machine with {named('out')}"
             )
         for target in targets if self._to_urls else ():
-            if is_read_only(_url(target.path)):
+            if is_read_only(url_at(target.path)):
                 raise OutputError(f"{target.path} is on the web, which can only be read: choose another {named('out')}")
             if url_of(target.path) == url_of(source):
                 raise OutputError(f"{target.path} is the input itself: choose another {named('out')}")
@@ -156,7 +156,7 @@ class _Elsewhere:
         aside: list[str] = []
         if self._to_urls:
             aside = there.check(self._upload)
-            check_writable(_url(self._targets[0].path))
+            check_writable(url_at(self._targets[0].path))
         fetch(self._source, self._progress)
         origin = input_identity(self._source)
         result = self._run_here()
@@ -188,7 +188,7 @@ class _Elsewhere:
         page = [result.review] if result.review else []
         copies = [one.path for one in review_targets(self._source, self._targets, self._options) if page]
         side = [*filter(Path.exists, copies), *page, *result.timelines]
-        files += [(path, _url(path)) for path in side]
+        files += [(path, url_at(path)) for path in side]
         self._progress.transfer("uploading", [shown(url) for _, url in files], sum(size_of(file) for file, _ in files))
         may_replace = self._delivery.overwrite or self._delivery.renew
         self._upload.put(files, overwrite=may_replace, tick=self._progress.bytes)
@@ -196,14 +196,14 @@ class _Elsewhere:
             _drop_others(path)
         if self._delivery.receipts:
             self._note(result.receipts, request, origin, there)
-            receipts = [(path, _url(path)) for path in result.receipts]
+            receipts = [(path, url_at(path)) for path in result.receipts]
             self._upload.put(receipts, overwrite=True, tick=self._progress.bytes)
         made = [*result.outputs, *side, *(result.receipts if self._delivery.receipts else ())]
         self._upload.end()
         for path in (*result.outputs, *side, *result.receipts):
             _remove(path)
         remove_if_empty(self._record.parent)
-        urls = tuple(shown(_url(path)) for path in made)
+        urls = tuple(shown(url_at(path)) for path in made)
         receipts_there = result.receipts if self._delivery.receipts else ()
         return replace(result, urls=urls, was_done=False, receipts=receipts_there)
 
@@ -248,29 +248,23 @@ class _Elsewhere:
             review=page,
             timelines=timelines,
             sizes=tuple(int(entry["size"]) for entry in entries),
-            urls=tuple(shown(_url(path)) for path in made) if self._to_urls else (),
+            urls=tuple(shown(url_at(path)) for path in made) if self._to_urls else (),
             was_done=True,
         )
-
-
-def _url(path: Path) -> str:
-    url = url_of(path)
-    assert url is not None
-    return url
 
 
 def _files(output: Path) -> list[tuple[Path, str]]:
     """Return the files of an output, each with its URL."""
     if not output.is_dir():
-        return [(output, _url(output))]
-    return [(output / name, f"{_url(output)}/{name}") for name in own_files(output)]
+        return [(output, url_at(output))]
+    return [(output / name, f"{url_at(output)}/{name}") for name in own_files(output)]
 
 
 def _drop_others(output: Path) -> None:
     """Remove what an earlier, longer series has left where pictures were delivered."""
     if not output.is_dir():
         return
-    store, mine = Store(_url(output)), set(own_files(output))
+    store, mine = Store(url_at(output)), set(own_files(output))
     with store.told("written"):
         for path in store.fs.find(store.path):
             name = path.rpartition("/")[2]

@@ -26,6 +26,13 @@ class EngineWish:
     workers: int | None = None
     """How many there are on the cluster; None: likewise."""
 
+    def __str__(self) -> str:
+        if self.engine == "local":
+            return "this machine"
+        where = "of this machine" if self.address is None else f"at {self.address}"
+        count = "" if self.workers is None else f", {self.workers} workers"
+        return f"a Ray cluster {where}{count}"
+
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             hint = meant(str(self.engine), ENGINES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,7 +16,18 @@ from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import Predictor, PredictReport
 from birefvideo.pipeline import Matter, SegmentReport
 
-DoSegment = Callable[[Segment, Callable[[], object]], SegmentReport]
+
+@dataclass(frozen=True)
+class Made:
+    """What one attempt has made of a segment."""
+
+    report: SegmentReport
+    """Of the segment."""
+    attempt: str
+    """By which the names of its parts are known; see `PartPlaces.part`."""
+
+
+DoSegment = Callable[[Segment, Callable[[], object]], Made]
 """Writes the unfinished parts of a segment, and calls the function after each frame."""
 
 
@@ -42,7 +54,7 @@ class Engine(Protocol):
 
     def run(
         self, work: Work, segments: Sequence[Segment], meter: Meter, told: Callable[[str], object]
-    ) -> Generator[tuple[Segment, SegmentReport], None, None]:
+    ) -> Generator[tuple[Segment, Made], None, None]:
         """Do segments; yield each when it is done, in any order.
 
         Args:
@@ -104,7 +116,7 @@ class Here:
 
     def run(
         self, work: Work, segments: Sequence[Segment], meter: Meter, told: Callable[[str], object]
-    ) -> Generator[tuple[Segment, SegmentReport], None, None]:
+    ) -> Generator[tuple[Segment, Made], None, None]:
         """See `Engine`."""
         do = work.begun(self._predictor)
         for segment in segments:

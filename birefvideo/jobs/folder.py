@@ -187,12 +187,12 @@ class JobFolder(PartPlaces):
             raise OutputError(f"{place} is in the way and was not made by birefvideo: move it")
         return place
 
-    def finish(self, segment: Segment, report: SegmentReport) -> None:
-        """Mark a segment as done: its parts get their names, then its report is written."""
+    def finish(self, segment: Segment, report: SegmentReport, attempt: str) -> None:
+        """Mark a segment as done: the parts of that attempt get their names, then its report is written."""
         self.check_held()
         parts = []
         for target in self._plan.targets:
-            written, part = self.part(segment, target, finished=False), self.part(segment, target)
+            written, part = self.part(segment, target, attempt), self.part(segment, target)
             if written.exists():
                 remove_part(part)  # a folder takes no other's place
                 written.replace(part)

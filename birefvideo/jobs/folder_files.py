@@ -36,7 +36,7 @@ DELIVERED = "delivered"
 _REPORT = re.compile(r"part_\d{5,}\.json")
 DIRECTION = "direction.bin"
 """The masks of a directed job."""
-_PART = re.compile(r"(?:part_\d{5,}_[\w-]+|direction(?=(?:\.tmp)?\.bin$))(\.tmp)?(\.\w+)?", re.ASCII)
+_PART = re.compile(r"(?:part_\d{5,}_[\w-]+|direction(?=(?:\.tmp)?\.bin$))((?:\.\w+)?\.tmp)?(\.\w+)?", re.ASCII)
 _OUTPUT = re.compile(r"output_[0-9a-f]{8}")
 _LOOKS, _BETWEEN_LOOKS = 3, 0.05
 """How often it is looked whose a folder is, which another process may just be filling or removing, and seconds."""

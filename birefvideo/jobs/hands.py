@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from birefvideo.jobs.engines import Work
+from birefvideo.jobs.engines import Made, Work
 from birefvideo.jobs.model_identity import ModelIdentity
 from birefvideo.matting.input_size import InputSize
 from birefvideo.matting.predict import PredictReport
-from birefvideo.pipeline import SegmentReport
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Frames:
 class Done:
     """A worker has done its segment."""
 
-    report: SegmentReport
-    """Of the segment."""
+    made: Made
+    """What it made."""
     predicted: PredictReport
     """What its network did since the work began."""
 

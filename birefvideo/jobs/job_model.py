@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.engines import JobModel
 from birefvideo.jobs.hands import Hands
 from birefvideo.jobs.loaded_model import LastModel, loaded_model
+from birefvideo.jobs.model_in_memory import KeptModel
 from birefvideo.jobs.on_ray import RayHands
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.processes import Processes
@@ -22,10 +24,11 @@ class JobModels:
 
     Args:
         wish: where their workers are; None: on this machine.
+        told: takes a line where workers are long in coming.
     """
 
-    def __init__(self, wish: EngineWish | None = None) -> None:
-        self._wish = wish or EngineWish()
+    def __init__(self, wish: EngineWish | None = None, told: Callable[[str], object] = lambda line: None) -> None:
+        self._wish, self._told = wish or EngineWish(), told
         self._one = LastModel()
         self._crew: Crew[Any] | None = None
 
@@ -48,10 +51,10 @@ class JobModels:
         if not isinstance(options.model, str):
             if is_shared:
                 wish = named("engine", "ray") if on_ray else f"{named('device')} {options.device}"
-                raise OptionError(
-                    f"a network in memory is in one process, and {wish} asks for others: save it with save_pretrained, "
-                    "and name that folder"
-                )
+                what, remedy = "a network in memory", "save it with save_pretrained, and name that folder"
+                if isinstance(options.model, KeptModel):
+                    what, remedy = "a Session", "call birefvideo.matte with the name of its model"
+                raise OptionError(f"{what} is in this process, and {wish} asks for others: {remedy}")
             return loaded_model(options)
         if not is_shared:
             return self._one(options)
@@ -62,7 +65,7 @@ class JobModels:
 
     def _makers(self, options: Options) -> Hands[Any]:
         if self._wish.engine == "ray":
-            return RayHands(options, self._wish.address, self._wish.workers)
+            return RayHands(options, self._wish.address, self._wish.workers, self._told)
         return Processes(options)
 
     def _end(self) -> None:

@@ -10,6 +10,7 @@ from birefvideo.jobs.alpha_cache import ALPHA, COARSE
 from birefvideo.jobs.arguments import DIRECTIONS
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.folder_files import remove_part
+from birefvideo.jobs.part_places import new_attempt
 from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.segment_file import is_whole, read_report
@@ -54,10 +55,11 @@ class KeptParts:
             report, seals = found
             kept = [self._cache.part(segment, target) for target in self._plan.targets]
             if all(is_whole(part, seals) for part in kept):
+                attempt = new_attempt()
                 with writing(self._folder.path):
                     for target, part in zip(self._plan.targets, kept, strict=True):
-                        give_second_name(part, self._folder.part(segment, target, finished=False))
-                    self._folder.finish(segment, report)
+                        give_second_name(part, self._folder.part(segment, target, attempt))
+                    self._folder.finish(segment, report, attempt)
 
     def keep(self) -> list[str]:
         """Keep the parts of this job, in the place of those of an earlier one.

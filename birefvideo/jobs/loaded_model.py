@@ -92,9 +92,12 @@ class LoadedModel(KeptModel):
         other.options = options
         return other
 
-    def predictor(self, batch: int | None = None) -> Predictor:
-        """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say."""
-        return Predictor(self.engine, batch or self.options.batch)
+    def predictor(self, batch: int | None = None, *, alone: bool = False) -> Predictor:
+        """Return a Predictor for one clip, with batches of `batch` frames, by default of as many as the options say.
+
+        `alone` is for a single picture, which then comes sooner.
+        """
+        return Predictor(self.engine, batch or self.options.batch, alone=alone)
 
     @contextmanager
     def at_work(self, plan: Plan) -> Iterator[Here]:

@@ -55,7 +55,7 @@ class Looker:
         """Return a frame with the network's alpha."""
         key = (info, frame.pts)
         if self._last is None or self._last[0] != key:
-            (found,) = self._model.predictor().predict([frame])
+            (found,) = self._model.predictor(alone=True).predict([frame])
             self._last = key, found
         return self._last[1]
 

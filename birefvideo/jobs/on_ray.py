@@ -7,34 +7,37 @@ segment. Pictures stay in the files, which all nodes must see under the same nam
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.jobs.engines import Work
 from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin, answered
+from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.ray_cluster import joined, reason
 
 _BETWEEN_LOOKS, _A_LOOK = 0.3, 0.03
 """Seconds between two questions of how many frames a worker has done, and between those to any two, at least."""
 _PATIENCE = 5.0
-"""Seconds that the head of a cluster may take to answer."""
-_STORE = 256 << 20
-"""Bytes of shared memory for a cluster that is started here: Ray's own choice is a third of the machine's."""
+"""Seconds after which it is told that a worker is not there, where others hold what it takes."""
+_LONG = 30.0
+"""Seconds after which it is told that a worker is not there yet, though the cluster had room for it."""
 
 
 class RayHand:
     """One worker; see `Hand`."""
 
-    def __init__(self, actor: Any, name: str) -> None:
+    def __init__(self, actor: Any, name: str, wait_for: Callable[[Any], object] = lambda reference: None) -> None:
         self.name = name
         self.actor = actor
+        self._wait_for = wait_for
         self.is_lost = False
         self.under_way: Any = None
         """Reference to what it answers to its last order."""
@@ -51,10 +54,11 @@ class RayHand:
         import ray
 
         try:
+            self._wait_for(self.actor.here.options(concurrency_group="asks").remote())
             answer = ray.get(self.actor.ask.options(concurrency_group="asks").remote(method, arguments))
         except ray.exceptions.RayError as error:
             self.is_lost = True
-            raise DeviceError(f"the worker on {self.name} was lost: {_first_line(error)}") from error
+            raise DeviceError(f"the worker on {self.name} was lost: {reason(error)}") from error
         if isinstance(answer, Failed):
             raise answer.error
         return answer
@@ -78,19 +82,27 @@ class RayHands:
         address: of the cluster's head, as `ray.init` takes it; None: the one that this process belongs to, or one that
             is started here.
         workers: how many; None: one for each GPU, or for each node without GPUs.
+        told: takes a line where a worker is long in coming.
 
     Raises:
         OptionError: Ray is not installed, or an option does not go with it.
         DeviceError: the cluster does not answer, or has no room.
     """
 
-    def __init__(self, options: Options, address: str | None, workers: int | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        address: str | None,
+        workers: int | None,
+        told: Callable[[str], object] = lambda line: None,
+    ) -> None:
+        self._told, self._has_told = told, False
         if options.device not in ("auto", "cpu"):
             raise OptionError(
                 f"{named('device')} is {options.device!r}, but Ray places the workers: give auto (GPUs, where the "
                 "cluster has some) or cpu"
             )
-        self._ray, self._is_ours = _joined(address)
+        self._ray, self._is_ours = joined(address)
         try:
             self._divide(options, workers)
         except BaseException:
@@ -110,15 +122,30 @@ class RayHands:
         self._gpus = 1 / -(-self.count // gpus) if gpus else 0
         if not gpus and self.count > sum(cpu // self._threads for cpu in cpus):
             raise OptionError(f"{named('workers')} is {self.count}, and the cluster has {sum(cpus)} CPUs: give less")
+        self._takes = {"num_cpus": self._threads, "num_gpus": self._gpus}
+        self._free = self._ray.available_resources()
         self._options = options.changed(device="cuda" if gpus else "cpu")
         self.place = f"ray, {self.count} × {self._options.device}"
 
     def start(self, number: int) -> RayHand:
         """See `Hands`."""
         name = f"Ray, number {number + 1}"
-        takes = {"num_cpus": self._threads, "num_gpus": self._gpus}
-        node = self._ray.remote(**takes, max_restarts=0, concurrency_groups={"asks": 1})(_Node)
-        return RayHand(node.remote(self._options, name, self._threads, str(Path.cwd())), name)
+        node = self._ray.remote(**self._takes, max_restarts=0, concurrency_groups={"asks": 1})(_Node)
+        actor = node.remote(self._options, name, self._threads, str(Path.cwd()), versions())
+        return RayHand(actor, name, self._wait_for)
+
+    def _wait_for(self, there: Any) -> None:
+        """Tell once, after some seconds, that a worker is not there; a cluster gives places as they become free."""
+        lacks = self._free.get("CPU", 0) < self._threads or self._free.get("GPU", 0) < self._gpus
+        if self._has_told or self._ray.wait([there], timeout=_PATIENCE if lacks else _LONG)[0]:
+            return
+        self._has_told = True
+        gpus = f" and {self._gpus:g} GPU" if self._gpus else ""
+        why = ", which others hold" if lacks else ""
+        self._told(
+            f"waiting for the Ray cluster to start a worker, which takes {self._threads} CPU{gpus}{why}: "
+            "'ray status' shows what is free, Ctrl-C ends it"
+        )
 
     def wait(self, hands: Sequence[RayHand]) -> Iterator[tuple[RayHand, Answer]]:
         """See `Hands`; it yields nothing where nothing has come for a while."""
@@ -174,7 +201,7 @@ class RayHands:
             answer, count = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             self.end([hand])  # it may live on a node that is cut off
-            yield hand, Lost(f"was lost ({_first_line(error)})")
+            yield hand, Lost(f"was lost ({reason(error)})")
             return
         if count > hand.counted:
             told, hand.counted = count - hand.counted, count
@@ -182,72 +209,18 @@ class RayHands:
         yield hand, answer
 
 
-def _joined(address: str | None) -> tuple[Any, bool]:
-    """Return Ray, which belongs to a cluster now, and whether we let it join.
+def _same_as_ours(wanted: Mapping[str, object], name: str) -> None:
+    """Refuse a node on which frames would differ.
 
     Raises:
-        OptionError: it is not installed, or the address is none.
-        DeviceError: the cluster does not answer.
+        DeviceError: it has another version of something.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        import ray
-    except ImportError as error:
-        raise OptionError(
-            f"{named('engine', 'ray')} needs Ray, which is not installed: pip install 'birefvideo[ray]'"
-        ) from error
-    if ray.is_initialized():
-        return ray, False
-    _check_answers(address)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    with _own_signals():
-        try:
-            if address == "local" or (address is None and not os.environ.get("RAY_ADDRESS")):
-                ray.init(address="local", include_dashboard=False, object_store_memory=_STORE, **quiet)
-            else:
-                ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    for what, version in versions().items():
+        if version != wanted.get(what):
             raise DeviceError(
-                f"Ray does not answer: {_first_line(error)}; a cluster that asks for a token wants RAY_AUTH_MODE=token"
-            ) from error
-    return ray, True
-
-
-def _check_answers(address: str | None) -> None:
-    """Refuse an address that does not answer: Ray itself would try for minutes."""
-    if address in (None, "auto", "local"):
-        return
-    host, _, port = str(address).rpartition(":")
-    if not host or "/" in host or not port.isdecimal() or int(port) > 65535:
-        raise OptionError(
-            f"{named('address')} is {address!r}: give auto, local, or HOST:PORT of the cluster's head, as 'ray start' "
-            "prints it"
-        )
-    try:
-        socket.create_connection((host, int(port)), _PATIENCE).close()
-    except OSError as error:
-        raise DeviceError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}): start one with 'ray start --head'"
-        ) from error
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep Ray from deciding what a signal does to this program."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
+                f"the worker on {name} has another version of {what} than the machine that the command runs on, so "
+                "that frames may differ: install the same versions on every node"
+            )
 
 
 class _Node:
@@ -256,18 +229,30 @@ class _Node:
     Ray would take one that cannot load its network for lost.
     """
 
-    def __init__(self, options: Options, name: str, threads: int, folder: str) -> None:
+    def __init__(self, options: Options, name: str, threads: int, folder: str, wanted: Mapping[str, object]) -> None:
         import av.logging
         import torch
-
-        from birefvideo.jobs.worker import Worker
 
         self._at = (-1, 0)
         with suppress(OSError):  # what is then not found is told with its name
             os.chdir(folder)
         av.logging.set_level(av.logging.PANIC)
         torch.set_num_threads(threads)
-        self._worker = answered(lambda: Worker(options, f"{socket.gethostname()} ({name})"))
+        self._loaded: Future[Any] = Future()
+        arguments = (options, f"{socket.gethostname()} ({name})", wanted)
+        threading.Thread(target=self._load, args=arguments, daemon=True, name="loads").start()
+
+    def _load(self, options: Options, name: str, wanted: Mapping[str, object]) -> None:
+        from birefvideo.jobs.worker import Worker
+
+        def load() -> Worker:
+            _same_as_ours(wanted, name)
+            return Worker(options, name)
+
+        self._loaded.set_result(answered(load))
+
+    def here(self) -> None:
+        """Do nothing: whoever hears of it knows that there is a place for this worker."""
 
     def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
         return self._of(lambda worker: getattr(worker, method)(*arguments))
@@ -277,9 +262,9 @@ class _Node:
         return self._at
 
     def begin(self, work: Work, number: int) -> tuple[Answer, int]:
-        if isinstance(self._worker, Failed):
-            return self._worker, 0
-        worker = self._worker
+        worker = self._loaded.result()
+        if isinstance(worker, Failed):
+            return worker, 0
         return answer_to_begin(lambda: worker.begin(work), number), 0
 
     def do(self, number: int) -> tuple[Answer, int]:
@@ -292,4 +277,5 @@ class _Node:
         self._at = (number, count + 1)
 
     def _of(self, use: Callable[[Any], Any]) -> Any:
-        return self._worker if isinstance(self._worker, Failed) else answered(lambda: use(self._worker))
+        worker = self._loaded.result()
+        return worker if isinstance(worker, Failed) else answered(lambda: use(worker))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 from birefvideo.jobs.folder_files import DIRECTION
 from birefvideo.jobs.kept_mattes import SUFFIX
 from birefvideo.jobs.plan import Segment, Target
+
+
+def new_attempt() -> str:
+    """Return a name for one attempt at a segment: a worker that was given up, and lives, spoils no other's files."""
+    return uuid4().hex[:12]
 
 
 class PartPlaces:
@@ -15,10 +21,10 @@ class PartPlaces:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def part(self, segment: Segment, target: Target, finished: bool = True) -> Path:
-        """Return the media file of one segment and output; another name while it is being written."""
+    def part(self, segment: Segment, target: Target, attempt: str | None = None) -> Path:
+        """Return the media file of one segment and output; while an attempt writes it, it has a name of its own."""
         name = f"part_{segment.number:05d}_{target.format.name}"
-        return self.path / f"{name}{'' if finished else '.tmp'}{target.path.suffix}"
+        return self.path / f"{name}{'' if attempt is None else f'.{attempt}.tmp'}{target.path.suffix}"
 
     def mattes(self, segment: Segment) -> Path:
         """Return where the mattes of a segment are kept while it is computed."""

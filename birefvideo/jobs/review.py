@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from birefvideo.jobs.receipt import Entry
 from birefvideo.matting.flicker import Suspect
+from birefvideo.own_files import HEAD
 
 _TEMPLATE = Path(__file__).with_name("review.html")
 DRAWING = {
@@ -28,8 +29,6 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 _TITLE = ": matte review</title>"
 """What the head of every page holds."""
-_HEAD = 1 << 14
-"""Bytes within which it stands."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +142,6 @@ def is_review(path: Path) -> bool:
     """Return whether a file is a page that `render` has made."""
     try:
         with path.open("rb") as file:
-            return _TITLE.encode() in file.read(_HEAD)
+            return _TITLE.encode() in file.read(HEAD)
     except OSError:
         return False

@@ -35,11 +35,11 @@ def run_segments(work: Work, folder: JobFolder, engine: Engine, progress: Progre
     folder.check_held()
     left = [segment for segment in plan.segments if segment.number not in reports]
     with closing(engine.run(work, left, Meter(plan, done, progress.frame), progress.told)) as finished:
-        for segment, report in finished:
+        for segment, made in finished:
             plan.check_inputs()
             with writing(folder.path):
-                folder.finish(segment, report)
-            reports[segment.number] = report
+                folder.finish(segment, made.report, made.attempt)
+            reports[segment.number] = made.report
             return_memory()
     if not any(report.pts for report in reports.values()):
         times = f"{named('start')} and {named('end')}"

@@ -15,9 +15,9 @@ from birefvideo.directing.store import StoredAlpha, StoredSegment, storing
 from birefvideo.directing.subject_lock import SubjectLock
 from birefvideo.frames import AlphaFrame
 from birefvideo.jobs.alpha_cache import ALPHA, COARSE
-from birefvideo.jobs.engines import DoSegment, Engine
+from birefvideo.jobs.engines import DoSegment, Engine, Made
 from birefvideo.jobs.folder import JobFolder
-from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.part_places import PartPlaces, new_attempt
 from birefvideo.jobs.placed_marks import placed_marks
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.result import Progress
@@ -78,10 +78,11 @@ class KeepAlpha:
         """See `Work`."""
         plan, places = self.plan, PartPlaces(self.plan.folder)
 
-        def do(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
+        def do(segment: Segment, on_frame: Callable[[], object]) -> Made:
+            attempt = new_attempt()
             with ExitStack() as stack:
                 stack.enter_context(writing(places.path))
-                parts = (places.part(segment, part, finished=False) for part in (ALPHA, COARSE))
+                parts = (places.part(segment, part, attempt) for part in (ALPHA, COARSE))
                 write = stack.enter_context(storing(*parts))
 
                 def keep(frame: AlphaFrame) -> None:
@@ -89,7 +90,8 @@ class KeepAlpha:
                         write(frame)
 
                 matter, look = remembering(plan, segment, predictor), looks_at(plan.source, plan.settings["model"])
-                return predict_segment(plan.source, segment.span, matter, keep, on_frame, look)
+                report = predict_segment(plan.source, segment.span, matter, keep, on_frame, look)
+            return Made(report, attempt)
 
         return do
 

@@ -82,6 +82,6 @@ class Worker:
         """
         assert self._work is not None
         plan, predictor, do = self._work
-        report = do(plan.segments[number], on_frame)
+        made = do(plan.segments[number], on_frame)
         return_memory()
-        return Done(report, predictor.report)
+        return Done(made, predictor.report)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from birefvideo.jobs.engines import DoSegment
-from birefvideo.jobs.folder_files import remove_part
-from birefvideo.jobs.part_places import PartPlaces
+from birefvideo.jobs.engines import DoSegment, Made
+from birefvideo.jobs.part_places import PartPlaces, new_attempt
 from birefvideo.jobs.placed_marks import holds_of
 from birefvideo.jobs.plan import Plan, Segment
 from birefvideo.jobs.segment_work import looks_at, remembering, write_parts
 from birefvideo.jobs.two_passes import FirstPass
 from birefvideo.matting.second_look import settled
-from birefvideo.paths import writing
-from birefvideo.pipeline import Looks, Matter, SegmentReport
+from birefvideo.pipeline import Looks, Matter
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,9 @@ class WriteParts:
         plan, first, places = self.plan, self.first, PartPlaces(self.plan.folder)
         holds = holds_of(plan.source, plan.span, plan.options, first.pts if first else ())
 
-        def do(segment: Segment, on_frame: Callable[[], object]) -> SegmentReport:
-            parts = [(target, places.part(segment, target, finished=False)) for target in plan.targets]
-            with writing(places.path):
-                for _, part in parts:
-                    remove_part(part)  # of a worker that was lost
+        def do(segment: Segment, on_frame: Callable[[], object]) -> Made:
+            attempt = new_attempt()
+            parts = [(target, places.part(segment, target, attempt)) for target in plan.targets]
             matter = first.matter if first else remembering(plan, segment, predictor)
             looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
             report = write_parts(
@@ -59,6 +55,6 @@ class WriteParts:
                 return is_masked or holds.decide(report.pts[frame], place, (plan.source.height, plan.source.width))
 
             report.looks = settled(report.looks, decides)
-            return report
+            return Made(report, attempt)
 
         return do

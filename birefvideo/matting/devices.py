@@ -85,6 +85,8 @@ class Kind:
     """The least level on which kernels written in Triton are tried; None: on none."""
     is_shared: bool = False
     """Whether processes may share it: NAME:N then stands for N of them."""
+    has_lanes: bool = False
+    """Whether its threads may compute several frames at a time."""
     full_name: Callable[[torch.device], str] = str
     """What a device is called in manifests: results of another one may differ."""
 
@@ -126,6 +128,7 @@ KINDS = {
             scales_pictures=False,
             backend=SerialBackend,
             is_shared=True,
+            has_lanes=True,
         ),
         Kind(
             "mps",

@@ -20,6 +20,7 @@ from birefvideo.errors import DeviceError, ModelError
 from birefvideo.frames import DecodedFrame
 from birefvideo.matting.devices import STAGING_BYTES, Device, fitting_batch, is_out_of_memory
 from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.lanes import LARGEST, lanes_for
 from birefvideo.matting.network_form import in_fastest_form
 from birefvideo.matting.network_input import PictureScaler
 from birefvideo.matting.slots import PictureKind, Ring, Slot, SlotMaker
@@ -58,6 +59,7 @@ class Engine:
     ) -> None:
         self.backend = backend or device.backend()
         """What runs work there."""
+        self._lanes = None if backend or not fused else lanes_for(model, device)
         self._dtype = dtype or device.dtype_called()
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.form = ""
@@ -116,6 +118,11 @@ class Engine:
         if batch > 1 and self.backend.free_memory() is not None:
             batch = fitting_batch(batch, *self._probe(kind, size))
         return batch
+
+    def backend_for(self, size: tuple[int, int], batch: int) -> Backend[Any]:
+        """Return what runs batches of so many frames, seen at `size`: several at a time, where that is faster."""
+        lanes = self._lanes
+        return lanes if lanes and batch * size[0] * size[1] <= LARGEST else self.backend
 
     def ring_for(self, picture: av.VideoFrame, size: tuple[int, int], batch: int) -> Ring:
         """Return the slots of batches of pictures like this one, seen at `size`; a new ring takes no memory yet.
@@ -180,12 +187,11 @@ class Engine:
 
         return self.backend.peak_memory(work)
 
-    def launch(self, slot: Slot) -> Any:
-        """Queue upload, inference and download of a filled slot; return the event after the download.
+    def launch(self, slot: Slot, backend: Backend[Any]) -> Any:
+        """Queue upload, inference and download of a filled slot on one of the backends.
 
-        The caller holds `lock`, from before it fills the slot.
+        Returns the event after the download. The caller holds `lock`, from before it fills the slot.
         """
-        backend = self.backend
         backend.run(Stream.UPLOAD, slot.upload)
         backend.wait(Stream.COMPUTE, backend.record(Stream.UPLOAD))
         backend.run(Stream.COMPUTE, lambda: self._compute(slot))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from typing import Any
 
 from birefvideo.errors import DeviceError, OptionError, named
 from birefvideo.frames import AlphaFrame, DecodedFrame
@@ -41,16 +42,19 @@ class Predictor:
     """Gives the frames of one clip their alpha with an engine, in one or more segments.
 
     A batch holds `batch` frames (Engine.batch_for by default); the last one is filled up, so the network always sees
-    one shape and no result depends on how the frames fell into batches.
+    one shape and no result depends on how the frames fell into batches. With `alone` all threads of a CPU compute one
+    batch, so that a single picture comes sooner; else several batches may be computed at a time.
 
     Raises:
         OptionError: batch is below 1.
     """
 
-    def __init__(self, engine: Engine, batch: int | None = None) -> None:
+    def __init__(self, engine: Engine, batch: int | None = None, *, alone: bool = False) -> None:
         if batch is not None and batch < 1:
             raise OptionError(f"batch must be at least 1, not {batch}")
         self._engine = engine
+        self._backend = engine.backend
+        self._alone = alone
         self._batch = batch
         self.report = PredictReport(
             str(engine.device),
@@ -71,15 +75,22 @@ class Predictor:
             DeviceError: one frame does not fit in the device's memory, or the network's answer holds NaN.
         """
         source = iter(frames)
-        waiting = list(islice(source, 1))
-        if not waiting:
+        first = next(source, None)
+        if first is None:
             return
-        picture, aspect = waiting[0].picture, waiting[0].aspect
-        report = self.report
-        report.size = self._engine.size.network_size(picture.width, picture.height, aspect)
+        picture, aspect = first.picture, first.aspect
+        size = self._engine.size.network_size(picture.width, picture.height, aspect)
         # From the same batch every time, even where an earlier clip or segment ran out of memory.
-        report.batch = batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
-        ring = self._engine.ring_for(picture, report.size, batch)
+        batch = self._batch or self._engine.batch_for(PictureKind.of(picture), aspect)
+        self.report.size, self.report.batch = size, batch
+        self._backend = self._engine.backend if self._alone else self._engine.backend_for(size, batch)
+        with self._backend.at_work():
+            yield from self._predicted([first], source, size, batch)
+
+    def _predicted(
+        self, waiting: list[DecodedFrame], source: Iterator[DecodedFrame], size: tuple[int, int], batch: int
+    ) -> Iterator[AlphaFrame]:
+        ring = self._engine.ring_for(waiting[0].picture, size, batch)
         try:
             while True:
                 waiting.extend(islice(source, max(0, batch - len(waiting))))
@@ -87,19 +98,19 @@ class Predictor:
                     break
                 if not ring.takes(waiting[0]):
                     yield from self._collect_all(ring)
-                    ring = self._engine.exchange(ring, waiting[0].picture, report.size, batch)
+                    ring = self._engine.exchange(ring, waiting[0].picture, size, batch)
                 alike = list(takewhile(ring.takes, waiting[:batch]))
                 if self._submit(alike, ring):
                     del waiting[: len(alike)]
-                    if len(ring.under_way) == self._engine.backend.depth:
+                    if len(ring.under_way) == self._backend.depth:
                         yield from self._collect(ring)
                 else:
                     yield from self._collect_all(ring)
                     batch = self._halve(batch, ring)
-                    ring = self._engine.ring_for(waiting[0].picture, report.size, batch)
+                    ring = self._engine.ring_for(waiting[0].picture, size, batch)
             yield from self._collect_all(ring)
         finally:
-            self._engine.backend.join()
+            self._backend.join()
             self._engine.leave(ring)
 
     def _submit(self, frames: list[DecodedFrame], ring: Ring) -> bool:
@@ -109,7 +120,7 @@ class Predictor:
                 slot = ring.take()
                 try:
                     slot.fill(frames)
-                    downloaded = self._engine.launch(slot)
+                    downloaded = self._engine.launch(slot, self._backend)
                 except BaseException:
                     ring.give_back(slot)
                     raise
@@ -117,20 +128,23 @@ class Predictor:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return False
-            if "not implemented for" in str(error):
-                raise DeviceError(
-                    f"{self.report.device} cannot compute this network in {self.report.dtype}: "
-                    f"choose {named('dtype', 'auto')}"
-                ) from error
+            self._explain(error)
             raise
         return True
+
+    def _explain(self, error: RuntimeError) -> None:
+        """Raise a DeviceError where the device has no arithmetic for the network."""
+        if "not implemented for" in str(error):
+            raise DeviceError(
+                f"{self.report.device} cannot compute this network in {self.report.dtype}: "
+                f"choose {named('dtype', 'auto')}"
+            ) from error
 
     def _collect(self, ring: Ring) -> Iterator[AlphaFrame]:
         """Wait for the oldest batch, yield its frames, and free its slot."""
         slot, frames, downloaded = ring.under_way.popleft()
-        self._engine.backend.host_wait(downloaded)
-        self.report.not_captured = self._engine.backend.not_captured
         try:
+            self._wait(downloaded)
             for index, frame in enumerate(frames):
                 if slot.overflowed(index):
                     raise DeviceError(
@@ -141,6 +155,17 @@ class Predictor:
                 yield frame.with_alpha(slot.alpha(index, frame.picture))
         finally:
             ring.give_back(slot)
+
+    def _wait(self, downloaded: Any) -> None:
+        """Wait for a batch, whose errors come to light here where it was computed in another thread."""
+        try:
+            self._backend.host_wait(downloaded)
+        except RuntimeError as error:
+            if is_out_of_memory(error) and self.report.size is not None:
+                raise self._engine.too_small(self.report.size) from error
+            self._explain(error)
+            raise
+        self.report.not_captured = self._backend.not_captured
 
     def _collect_all(self, ring: Ring) -> Iterator[AlphaFrame]:
         while ring.under_way:

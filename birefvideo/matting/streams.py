@@ -11,7 +11,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
@@ -79,6 +79,10 @@ class Backend(ABC, Generic[EventT]):
     @abstractmethod
     def join(self) -> None:
         """Order everything handed over so far before the caller's own next device work, so buffers can be freed."""
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Return what the caller keeps open while it hands work over and waits for it: threads, where there are any."""
+        return nullcontext()
 
     def follow(self) -> None:
         """Order what is handed over from now on after all device work that the caller has begun: weights, say."""

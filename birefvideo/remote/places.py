@@ -20,6 +20,8 @@ ROOT = "BIREFVIDEO_CACHE"
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # one letter would be a drive of Windows
 _ON_THIS_MACHINE = ("file", "local")
 _WEB = ("http", "https")
+_WITH_CONTAINER = ("abfs", "abfss", "adl", "az", "wasb", "wasbs", "oci", "github")
+"""Schemes whose URLs have before the '@' not who asks, but a part of the place: a container, a bucket, a project."""
 
 
 _KNOWN: dict[Path, str] = {}
@@ -120,6 +122,18 @@ def url_of(place: Path) -> str | None:
     return None
 
 
+def url_at(place: Path) -> str:
+    """Return the URL of a place that stands for one.
+
+    Raises:
+        LookupError: it is a file of this machine.
+    """
+    url = url_of(place)
+    if url is None:
+        raise LookupError(f"{place} stands for no URL")
+    return url
+
+
 def address_of(place: Path) -> str | None:
     """Return the URL that a place stands for, without credentials; None of a file of this machine."""
     url = url_of(place)
@@ -138,7 +152,10 @@ def called(place: Path) -> str:
 
 
 def shown(url: str) -> str:
-    """Return a URL without its credentials: no user, no password, and of a query only that there is one."""
+    """Return a URL without its credentials: no user, no password, and of a query only that there is one.
+
+    What Azure's URLs name before the '@' is a container, without which they would name another place.
+    """
     found = _URL.match(url)
     if found is None:
         return url
@@ -148,7 +165,7 @@ def shown(url: str) -> str:
         key, mark, _ = key.partition("#")[0].partition("?")
         authority = authority if key or mark or slash else authority.partition("?")[0]
         key += "?…" if mark else ""
-    return f"{scheme}{authority.rpartition('@')[2]}{slash}{key}"
+    return f"{scheme}{authority.removeprefix(_user_in(scheme, authority))}{slash}{key}"
 
 
 def in_words(text: str) -> str:
@@ -175,9 +192,8 @@ def without_secrets(text: str, url: str) -> str:
     """Return what a library says of a URL, without what must not be shown of it."""
     text = text.replace(url, shown(url))
     found = _URL.match(url)
-    authority = url[found.end() :].partition("/")[0] if found else ""
-    user, at, _ = authority.rpartition("@")
-    secrets = [user, *user.split(":", 1)[1:]] if at else []
+    user = _user_in(found[0], url[found.end() :].partition("/")[0]).removesuffix("@") if found else ""
+    secrets = [user, *user.split(":", 1)[1:]]
     if _has_query(url):
         secrets += [urlsplit(url).query]
     for secret in filter(None, dict.fromkeys([*secrets, *map(unquote, secrets)])):
@@ -218,6 +234,12 @@ def _check_name(name: str, url: str) -> None:
 
 def _path_of(url: str) -> str:
     return url.partition("#")[0].partition("?")[0] if _has_query(url) else url
+
+
+def _user_in(scheme: str, authority: str) -> str:
+    """Return what of a URL's authority says who asks, with the '@' behind it."""
+    user, at, _ = authority.rpartition("@")
+    return "" if scheme.partition(":")[0].lower() in _WITH_CONTAINER else f"{user}{at}"
 
 
 def _has_query(url: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from birefvideo.errors import InputError, OutputError, named
 from birefvideo.json_files import read_json_object
-from birefvideo.own_files import TEMPORARY, make_folders, write_whole
+from birefvideo.own_files import TEMPORARY, make_folders, remove_if_empty, write_whole
 from birefvideo.paths import writing
 from birefvideo.remote.listing import names_below
 from birefvideo.remote.places import ROOT, name_in, shown
@@ -164,6 +164,40 @@ class Upload:
         with writing(self._record):
             make_folders(self._record.parent)
             write_whole(self._record, json.dumps(self._state))
+
+
+def bring_small(url: str, copy: Path, most: int) -> bool:
+    """Bring at most so many bytes of the object at a URL into a file; return whether there is such an object.
+
+    Raises:
+        OutputError: the store cannot be asked, or the disk refuses.
+    """
+    store = Store(url, OutputError)
+    info = store.info()
+    if info is None:
+        copy.unlink(missing_ok=True)
+        return False
+    with store.told("read"):
+        data = store.fs.cat_file(store.path, start=0, end=min(most, info.get("size") or most))
+    with writing(copy):
+        make_folders(copy.parent)
+        copy.write_bytes(data)
+    return True
+
+
+def put_small(file: Path, url: str) -> None:
+    """Put a file at a URL, whole and in place of what is there; here it is no more.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = _temporary(url)
+    with target.told("written"):
+        target.make_parent()
+        target.fs.put_file(str(file), target.path)
+    _move(url)
+    file.unlink(missing_ok=True)
+    remove_if_empty(file.parent)
 
 
 def check_free(url: str) -> None:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from birefvideo.family.checkpoints import find, load
 from birefvideo.family.variants import EMBEDDED
 from birefvideo.matting.input_size import InputSize
+from birefvideo.matting.lanes import MOST, Lanes
+from birefvideo.matting.streams import Stream
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.fuse import fuse
 from birefvideo.network.swin import SWIN_SIZES
@@ -35,7 +37,7 @@ class Side:
     """One thing to measure."""
 
     kind: str
-    """'published', 'nobg', 'plain', 'fused', 'onnx' or 'openvino'."""
+    """'published', 'nobg', 'plain', 'fused', 'lanes' (fused, several frames at a time), 'onnx' or 'openvino'."""
     dtype: str = "fp32"
     """A name in DTYPES."""
     spins: int | None = None
@@ -106,7 +108,28 @@ def build(side: Side, setup: Setup) -> Network:
         model = published_model(setup) if side.kind == "published" else nobg_model(setup.model)
         return torch_network(model, side, setup)
     ours = our_model(setup.model)
-    return torch_network(fuse(ours) if side.kind == "fused" else ours, side, setup)
+    run = torch_network(ours if side.kind == "plain" else fuse(ours), side, setup)
+    return InLanes(run, setup.threads) if side.kind == "lanes" else run
+
+
+class InLanes:
+    """A network that computes a frame `frames` times, several at a time, as a job on a CPU does with a clip."""
+
+    def __init__(self, network: Network, threads: int) -> None:
+        self._network = network
+        count = min(MOST, threads)
+        self._lanes = Lanes(torch.device("cpu"), count, threads // count)
+        self.frames = 2 * count
+        """Frames that one call computes."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the logits of one of them."""
+        found: list[Tensor] = []
+        with self._lanes.at_work():
+            for _ in range(self.frames):
+                self._lanes.run(Stream.COMPUTE, lambda: found.append(self._network(image)))
+            self._lanes.join()
+        return found[0]
 
 
 def our_model(name: str) -> BiRefNet:

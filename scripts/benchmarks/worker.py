@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.networks import Network, NotRunError, Setup, Side, build
+from benchmarks.networks import InLanes, Network, NotRunError, Setup, Side, build
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def _turn(network: Network, image: Tensor, _device: str) -> Turn:
     # The logits come back to the CPU inside, so a GPU has finished.
     wall, cpu = time.perf_counter(), time.process_time()
     network(image)
-    return Turn(time.perf_counter() - wall, time.process_time() - cpu)
+    frames = network.frames if isinstance(network, InLanes) else 1
+    return Turn((time.perf_counter() - wall) / frames, (time.process_time() - cpu) / frames)
 
 
 _ANSWERS = {"memory": _memory_and_logits, "macs": _macs_and_logits, "turn": _turn}

@@ -70,6 +70,11 @@ class Kind:
     has_marks: bool = False
     """Whether a file of marks goes with it."""
 
+    @property
+    def lacks(self) -> str:
+        """Why there are no jobs of this kind here, or ''."""
+        return f"skipped, {self.needs.title()} is not installed" if self.needs and not find_spec(self.needs) else ""
+
 
 KINDS = (
     Kind("four formats", words=("--to", FORMATS)),
@@ -85,11 +90,6 @@ KINDS = (
     Kind("two workers", words=("--to", "prores,png", "--device", "cpu:2"), has_workers=True),
     Kind("Ray", words=("--to", "prores", "--engine", "ray", "--device", "cpu", "--workers", "2"), needs="ray"),
 )
-
-
-def kinds() -> list[Kind]:
-    """Return the kinds for which all is installed."""
-    return [kind for kind in KINDS if not kind.needs or find_spec(kind.needs)]
 
 
 @dataclass

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from torturing.children import Ending, endings
 from torturing.jobs import (
+    KINDS,
     Job,
     contents,
     differences,
     finished_segments,
     kept_inside,
-    kinds,
     save_network,
     told_of_reuse,
 )
@@ -136,12 +136,12 @@ def kill(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> Non
     if not missing:
         return
     network = save_network(folder / "network")
-    jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(kinds())]
-    for index in sorted({number % len(jobs) for number in missing}):
-        jobs[index].prepare()
+    jobs = [Job(kind, folder / f"job{number}", network) for number, kind in enumerate(KINDS)]
+    for index, job in enumerate(jobs):
+        _prepare(job, [number for number in missing if number % len(jobs) == index], ledger)
 
     def works() -> Iterator[tuple[int, Callable[[], object]]]:
-        for number in missing:
+        for number in ledger.missing(PART, missing):
             job = jobs[number % len(jobs)]
             rng, turn = random.Random(f"{seed} {number}"), number // len(jobs)
             ways = deaths(len(job.steps), turn, rng)
@@ -158,6 +158,18 @@ def kill(ledger: Ledger, count: int, seed: int, folder: Path, keep: Path) -> Non
         ledger.add(
             Found(PART, number, f"{kind}: {killed.how}", "find" if killed.fault else "same", killed.fault, facts)
         )
+
+
+def _prepare(job: Job, numbers: Sequence[int], ledger: Ledger) -> None:
+    """Prepare a job for its cases; where it cannot be, these are over, and those of others go on."""
+    ended, fault = job.kind.lacks, ""
+    try:
+        if numbers and not ended:
+            job.prepare()
+    except AssertionError as error:
+        ended, fault = "find", str(error)[-_MOST_TOLD:]
+    for number in numbers if ended else ():
+        ledger.take(Found(PART, number, job.kind.name, ended, fault))
 
 
 def _tell(job: Job, number: int, ways: Sequence[Death]) -> None:

@@ -41,11 +41,12 @@ class Ledger:
             try:
                 one = json.loads(line)
                 if all(one.pop(name) == value for name, value in self._key.items()):
-                    self._take(Found(**one))
+                    self.take(Found(**one))
             except (ValueError, LookupError, TypeError):  # the last line of a run that was killed itself
                 continue
 
-    def _take(self, found: Found) -> None:
+    def take(self, found: Found) -> None:
+        """Take what is true of this run only, such as what it leaves out."""
         self._found[found.part, found.number] = found
 
     def missing(self, part: str, numbers: Iterable[int]) -> Iterator[int]:
@@ -54,7 +55,7 @@ class Ledger:
 
     def add(self, found: Found) -> None:
         """Keep what became of a case."""
-        self._take(found)
+        self.take(found)
         with self._file.open("a") as file:
             file.write(json.dumps({**self._key, **asdict(found)}) + "\n")
 
