@@ -12,7 +12,6 @@ from birefvideo.serve.order import Order
 from birefvideo.serve.store import SUCCEEDED, Job, Upload
 from birefvideo.serve.studio import Studio
 
-
 _MOST_KEPT = 2000
 """Jobs whose answers are kept: some megabytes."""
 
