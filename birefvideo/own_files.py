@@ -37,14 +37,16 @@ def open_existing_or_new(path: Path) -> int:
     raise FileExistsError(17, "no plain file", str(path))
 
 
-def make_anew(path: Path) -> int:
+def make_anew(path: Path, *, is_secret: bool = False) -> int:
     """Return a descriptor of the new, empty file `path`; a file or a link of that name goes, not what it points to.
+
+    A secret one is its owner's alone from its first moment: who had opened it before it was closed off could read on.
 
     Raises:
         OSError: a folder is there, or the disk refuses.
     """
     path.unlink(missing_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600 if is_secret else 0o666)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -58,14 +60,16 @@ def write_whole(path: Path, text: str) -> None:
     write_temporary(path, text.encode(errors="backslashreplace")).replace(path)
 
 
-def write_temporary(path: Path, data: bytes) -> Path:
+def write_temporary(path: Path, data: bytes, *, is_secret: bool = False) -> Path:
     """Write what is to become `path` beside it, so that a power cut cannot spoil it any more; return its own name.
+
+    Whether `is_secret` is that of `make_anew`.
 
     Raises:
         OSError: the disk refuses.
     """
     temporary = _temporary(path)
-    with os.fdopen(make_anew(temporary), "wb") as file:
+    with os.fdopen(make_anew(temporary, is_secret=is_secret), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import subprocess
 import sys
@@ -50,25 +51,41 @@ class Server:
         return httpx.AsyncClient(base_url=self.at, timeout=120, limits=limits)
 
 
-class Poller:
+class Poller(asyncio.Protocol):
     """A connection that asks again and again, and takes next to no time of the machine that is measured."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self) -> None:
+        self._came = b""
+        self._answer: asyncio.Future[bytes] | None = None
 
     @classmethod
-    async def to(cls, host: str, port: int) -> Poller:
-        return cls(*await asyncio.open_connection(host, port))
+    async def to(cls, client: httpx.AsyncClient) -> Poller:
+        return (await asyncio.get_running_loop().create_connection(cls, client.base_url.host, client.base_url.port))[1]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._came += data
+        head, end, body = self._came.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(maxsplit=1)[0]) if end else 0
+        if end and len(body) == length and self._answer is not None:
+            assert head.lower().startswith(b"http/1.1 200"), head
+            self._came = b""
+            self._answer.set_result(body)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the server has hung up"))
 
     async def get(self, path: str) -> bytes:
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        assert head.startswith(b"http/1.1 200"), head
-        length = int(head.partition(b"content-length:")[2].split(maxsplit=1)[0])
-        return await self._reader.readexactly(length)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return await self._answer
 
     def close(self) -> None:
-        self._writer.close()
+        self._transport.close()
 
 
 @asynccontextmanager
@@ -93,12 +110,12 @@ async def send(client: httpx.AsyncClient, clip: Path, end: str) -> str:
 
 
 async def ended(client: httpx.AsyncClient, key: str) -> dict[str, Any]:
-    while True:
-        job: dict[str, Any] = (await client.get(f"/v1/jobs/{key}")).json()
-        if job["ended"]:
-            assert job["status"] == "succeeded", job["error"]
-            return job
+    poller = await Poller.to(client)
+    while not (job := json.loads(await poller.get(f"/v1/jobs/{key}")))["ended"]:
         await asyncio.sleep(0.1)
+    poller.close()
+    assert job["status"] == "succeeded", job["error"]
+    return dict(job)
 
 
 def command(clip: Path, end: str, folder: Path) -> str:
@@ -152,7 +169,7 @@ async def polled(client: httpx.AsyncClient, arguments: argparse.Namespace, times
     key, is_over = await send(client, arguments.clip, arguments.end), False
 
     async def poll(first: float) -> None:
-        poller = await Poller.to(client.base_url.host, client.base_url.port or 80)
+        poller = await Poller.to(client)
         await asyncio.sleep(first)
         while not is_over:
             asked = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -424,7 +425,9 @@ def test_the_description_names_every_path_and_option(data: Path, asked: list[dic
     run(data, use)
 
 
-def test_a_certificate_made_here_is_good_for_this_machine_and_kept(tmp_path: Path) -> None:
+def test_a_certificate_made_here_is_good_for_this_machine_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tls = pytest.importorskip("birefvideo.serve.tls", reason="the extra birefvideo[serve] is not installed")
     authority, server, key = tls.certificate(tmp_path / "tls", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -451,6 +454,16 @@ def test_a_certificate_made_here_is_good_for_this_machine_and_kept(tmp_path: Pat
     tls.certificate(tmp_path / "tls", "127.0.0.1")
     assert server.read_bytes() == before
     tls.certificate(tmp_path / "tls", "127.0.0.1", ("studio.lan",))
+    assert server.read_bytes() != before
+    before = server.read_bytes()
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, zone: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(zone) - timedelta(days=10)
+
+    monkeypatch.setattr(tls, "datetime", Earlier)
+    tls.certificate(tmp_path / "tls", "127.0.0.1")
     assert server.read_bytes() != before
 
 

@@ -144,6 +144,30 @@ def test_marks_are_seen_at_once_go_with_the_job_and_come_back(
     assert not [e for e in browser.events if e.get("method") == "Runtime.exceptionThrown"]
 
 
+def test_what_the_form_cannot_say_comes_back_with_a_clip_and_can_be_dropped(browser: Browser, server: Served) -> None:
+    choices = {"to": "webm", "device": "cpu", "strict": "true", "grow": "30", "feather": "1.50", "levels": "0.05,0.9"}
+    files = {"video": ("clip.mp4", b"a clip"), "background": ("wall.png", b"a wall")}
+    sent = httpx.post(f"{server.base}/v1/jobs", files=files, data=choices).json()
+    browser.open(f"{server.base}/")
+    browser.until("document.querySelector('.job.succeeded') !== null")
+    browser.run("document.querySelector('.job .again').click()")
+    rows = "[...document.querySelectorAll('.also li')].map(row => row.firstChild.data).sort().join(' | ')"
+    browser.until(f"{rows} !== ''")
+    assert browser.run(rows) == "background: the same file | device: cpu | grow: 30 | strict"
+    browser.run("document.querySelector('.also [aria-label=\"Remove strict\"]').click()")
+    browser.run(
+        "document.querySelector('[name=feather]').value = 2;"
+        "document.querySelector('[name=feather]').dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    assert browser.run(rows) == "background: the same file | device: cpu | grow: 30"
+    browser.run("document.querySelector('.choices .main').click()")
+    browser.until("document.querySelectorAll('.job.succeeded').length === 2")
+    again = httpx.get(f"{server.base}/v1/jobs").json()["jobs"][0]
+    changes = {"model": "auto", "feather": "2", "review": False}
+    assert again["options"] == {**{n: v for n, v in sent["options"].items() if n != "strict"}, **changes}
+    assert not [e for e in browser.events if e.get("method") == "Runtime.exceptionThrown"]
+
+
 _FOCUSED = """(() => {
   let one = document.activeElement;
   if (one.tagName === 'IFRAME') one = one.contentDocument.activeElement;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from birefvideo.errors import OutputError
 from birefvideo.serve import keeper, queue
 from birefvideo.serve.data_folder import DataFolder
 from birefvideo.serve.order import Order
+from birefvideo.serve.store import Store
 from birefvideo.serve.studio import Studio
 
 
@@ -79,6 +81,21 @@ def test_jobs_of_one_device_take_turns_and_others_do_not_wait(data: Path, asked:
 
     run(data, use)
     assert _calls(data).index("start second") > _calls(data).index("start slow")
+
+
+def test_a_job_of_two_devices_keeps_others_off_the_second(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        both = await _send(client, "slow.mp4", device="cuda:0,cuda:1")
+        other = await _send(client, "other.mp4", device="cuda:1")
+        free = await _send(client, "free.mp4", device="cuda:2")
+        assert (await studio.wait(free["id"], 20)).state == "succeeded"
+        assert (studio.job(other["id"]).state, other["position"]) == ("queued", 1)
+        await studio.cancel(both["id"])
+        assert (await studio.wait(other["id"], 20)).state == "succeeded"
+
+    run(data, use)
+    calls = _calls(data)
+    assert calls.index("start other") > calls.index("start slow")
 
 
 def test_cancelling_a_job_that_runs_removes_its_parts(data: Path, asked: list[dict[str, Any]]) -> None:
@@ -319,6 +336,50 @@ def test_a_clock_that_is_set_back_keeps_no_job_for_ever(data: Path, asked: list[
         assert future.id not in [path.name for path in (data / "jobs").iterdir()]
 
     run(data, use, most_data=3000)
+
+
+def test_a_job_ends_although_the_table_cannot_be_written_and_is_written_later(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(store: Store, key: str, **values: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        slow = await _send(client, "slow.mp4")
+        good, stopped = await _send(client, "good.mp4"), await _send(client, "stopped.mp4")
+        await until(studio, slow["id"], lambda job: bool(job.progress))
+        with monkeypatch.context() as full:
+            full.setattr(Store, "change_job", refuse)
+            await client.post(f"/v1/jobs/{stopped['id']}/cancel")
+            await client.post(f"/v1/jobs/{slow['id']}/cancel")
+            assert (await studio.wait(good["id"], 20)).state == "succeeded"
+            shown = (await client.get("/v1/jobs")).json()["jobs"]
+            assert [job["status"] for job in shown] == ["canceled", "succeeded", "canceled"]
+        await studio.wait((await _send(client))["id"], 20)
+        states = [studio.store.job(one["id"]).state for one in (slow, good, stopped)]  # type: ignore[union-attr]
+        assert states == ["canceled", "succeeded", "canceled"]
+
+    run(data, use)
+
+
+def test_a_job_whose_folder_is_removed_fails_and_says_so(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, "slow.mp4")
+        await until(studio, sent["id"], lambda job: bool(job.progress))
+        shutil.rmtree(data)
+        await client.post(f"/v1/jobs/{sent['id']}/cancel")
+        job = await studio.wait(sent["id"], 20)
+        assert (job.state, job.error) == (
+            "failed",
+            {
+                "kind": "failed",
+                "message": "the server could not run it (No such file or directory): send it again",
+            },
+        )
+        answer = await client.post("/v1/uploads", content=b"a clip", headers={"Content-Type": "video/mp4"})
+        assert answer.status_code == 507
+
+    run(data, use)
 
 
 def test_a_data_folder_that_is_gone_is_told_and_stops_nothing(data: Path, asked: list[dict[str, Any]]) -> None:

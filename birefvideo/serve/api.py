@@ -25,7 +25,7 @@ from birefvideo.serve.order import CHOICES, UPLOAD, Order, is_flag, takes_file
 from birefvideo.serve.settings import is_loopback
 from birefvideo.serve.store import SUCCEEDED, Job, Upload
 from birefvideo.serve.studio import Studio
-from birefvideo.serve.view import job_view, outputs_view, upload_view
+from birefvideo.serve.view import Views, outputs_view, upload_view
 
 _CLIP = ("video", "file", "image")
 """Names of the field that holds the clip."""
@@ -38,6 +38,7 @@ class Api:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._views = Views(studio)
 
     def routes(self) -> list[BaseRoute]:
         """Return where it answers."""
@@ -69,7 +70,7 @@ class Api:
 
     async def health(self, request: Request) -> Response:
         """Say that the server is there."""
-        running = self._studio.store.waiting()
+        running = self._studio.waiting
         limits = {"upload": self._studio.settings.most_upload, "waiting": self._studio.settings.most_waiting}
         return JSONResponse({"status": "ok", "version": __version__, "waiting": running, "limits": limits})
 
@@ -143,19 +144,20 @@ class Api:
         """Return the newest jobs."""
         most = _number(request.query_params, "limit", 50, 500)
         before = _number(request.query_params, "before", None, None)
-        found = self._studio.jobs(most or 0, before)
-        more = found[-1].number if found and len(found) == most else None
-        return JSONResponse({"jobs": [job_view(self._studio, job) for job in found], "before": more})
+        found = self._studio.store.newest(most or 0, before)
+        more = found[-1][1] if found and len(found) == most else None
+        jobs = ",".join(self._views(key) for key, _ in found)
+        return _json(f'{{"jobs":[{jobs}],"before":{json.dumps(more)}}}')
 
     async def add_job(self, request: Request) -> Response:
         """Queue a job: its clip as a form, as a raw body, by its address, or as an upload that is there already."""
         upload, rest = await self._received(request)
         job = await self._studio.submit(upload.id, Order.of(rest))
-        return JSONResponse(job_view(self._studio, job), 201, {"location": f"/v1/jobs/{job.id}"})
+        return _json(self._views(job.id), 201, {"location": f"/v1/jobs/{job.id}"})
 
     async def job(self, request: Request) -> Response:
         """Return how a job is."""
-        return JSONResponse(job_view(self._studio, self._job(request)))
+        return _json(self._views(request.path_params["key"]))
 
     async def remove_job(self, request: Request) -> Response:
         """Remove a job, its outputs, and its input if it has no other."""
@@ -164,7 +166,7 @@ class Api:
 
     async def cancel(self, request: Request) -> Response:
         """Stop a job, and remove what it has made so far."""
-        return JSONResponse(job_view(self._studio, await self._studio.cancel(self._job(request).id)))
+        return _json(self._views((await self._studio.cancel(self._job(request).id)).id))
 
     async def events(self, request: Request) -> Response:
         """Return how a job is, again and again until it has ended, as server-sent events."""
@@ -246,16 +248,20 @@ class Api:
         while True:
             seen = self._studio.changes.count(key)
             try:
-                job = self._studio.job(key)
+                job, shown = self._studio.job(key), self._views(key)
             except RefusedError:
                 yield "event: gone\ndata: {}\n\n"
                 return
-            yield f"event: job\ndata: {json.dumps(job_view(self._studio, job))}\n\n"
+            yield f"event: job\ndata: {shown}\n\n"
             if job.has_ended or self._studio.is_closing:
                 return
             while await self._studio.changes.after(key, seen, _BEAT) == seen:
                 yield ": still here\n\n"
             await asyncio.sleep(0.05)  # a job tells of each frame, which is more than anybody watches
+
+
+def _json(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(text, status, headers, media_type="application/json")
 
 
 def _picture(found: dict[str, Any], kind: str) -> Response:

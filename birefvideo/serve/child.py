@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ Event = dict[str, Any]
 PROGRAM = (sys.executable, "-m", "birefvideo")
 """What runs a command line."""
 _LINE = 16 << 20
+_NICENESS = 5
+"""How far a job steps back behind whoever sits at the machine, and behind the server's answers."""
 _TO_STOP = 40.0
 """Seconds that a job has to stop cleanly: a batch of a large network on a CPU takes that long."""
 
@@ -58,8 +61,10 @@ class Child:
             env={**environment(), STOP_WITH_STDIN: "1", "BIREFVIDEO_NO_CONFIG": "1"},
             limit=_LINE,
             start_new_session=True,  # Ctrl-C in a terminal is for the server alone, which stops it
+            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),  # of Windows
             pass_fds=(self._held,) if os.name == "posix" else (),
         )
+        _step_back(process.pid)
         assert process.stdout is not None
         assert process.stderr is not None
         reading = asyncio.gather(self._read(process.stdout, _event), self._read(process.stderr, _log))
@@ -100,6 +105,13 @@ class Child:
                 return
             if text := line.decode(errors="replace").strip():
                 self._on_event(meaning(text))
+
+
+def _step_back(process: int) -> None:
+    """Let a process that has just begun, and what it starts, take the processor only where nobody else wants it."""
+    if sys.platform != "win32":
+        with suppress(OSError):  # it is gone already
+            os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)
 
 
 def environment() -> dict[str, str]:

@@ -39,9 +39,9 @@ def probe_facts(path: str, most_pixels: int) -> Values:
 
 
 def check(path: str, options: Values, to: list[str], folder: str, uploads: list[str], most_pixels: int) -> Values:
-    """Return the outputs of a job and the device that it runs on, if nothing speaks against it yet."""
+    """Return the outputs of a job and the devices that it runs on, if nothing speaks against it yet."""
     from birefvideo.jobs.loaded_model import check_machine
-    from birefvideo.matting.devices import find_device
+    from birefvideo.matting.devices import device_names, find_device
     from birefvideo.media.format_table import get_formats
     from birefvideo.media.reading.probe import probe
 
@@ -53,7 +53,8 @@ def check(path: str, options: Values, to: list[str], folder: str, uploads: list[
     targets = plan_targets(Path(path), Path(folder), to, chosen, into=True)
     info = _allowed(as_asked(probe(Path(path)), chosen), most_pixels)
     trimmed_span(info, chosen.start, chosen.end)
-    return {"device": str(find_device(chosen.device)), "outputs": [target.path.name for target in targets]}
+    devices = sorted({str(find_device(name)) for name in device_names(chosen.device)})
+    return {"device": ",".join(devices), "outputs": [target.path.name for target in targets]}
 
 
 def frame(path: str, time: str | None, options: Values, marks: Values | None, most_pixels: int) -> Values:

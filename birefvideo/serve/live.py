@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from contextlib import suppress
 
 ANY = ""
@@ -11,35 +10,41 @@ ANY = ""
 
 
 class Changes:
-    """Counts the changes of each job, and wakes those who wait for the next one."""
+    """Numbers the changes of jobs, and wakes those who wait for the next one."""
 
     def __init__(self) -> None:
-        self._counts: defaultdict[str, int] = defaultdict(int)
-        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._last = 0
+        self._changed: dict[str, int] = {}
+        self._forgotten = 0
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def count(self, key: str) -> int:
-        """Return how often a job has changed."""
-        return self._counts[key]
+        """Return the number of a job's last change: another one whenever it has changed, or is there no more."""
+        return self._changed.get(key, self._forgotten)
 
     def tell(self, key: str) -> None:
         """Say that a job has changed."""
+        self._last += 1
         for one in (key, ANY):
-            self._counts[one] += 1
+            self._changed[one] = self._last
             for future in self._waiting.pop(one, ()):
                 if not future.done():
                     future.set_result(None)
 
     async def after(self, key: str, seen: int, seconds: float | None = None) -> int:
-        """Wait until a job has changed more than `seen` times, or the time is over; return how often it has."""
-        if self._counts[key] == seen:
+        """Wait until another change of a job than `seen` is its last one, or the time is over; return its number."""
+        if self.count(key) == seen:
             future = asyncio.get_running_loop().create_future()
-            self._waiting[key].add(future)
-            with suppress(TimeoutError, asyncio.TimeoutError):
-                try:
+            waiting = self._waiting.setdefault(key, set())
+            waiting.add(future)
+            try:
+                with suppress(TimeoutError, asyncio.TimeoutError):
                     await asyncio.wait_for(future, seconds)
-                finally:
-                    self._waiting[key].discard(future)
-        return self._counts[key]
+            finally:
+                waiting.discard(future)
+                if not waiting and self._waiting.get(key) is waiting:
+                    del self._waiting[key]
+        return self.count(key)
 
     def tell_all(self) -> None:
         """Wake everybody who waits."""
@@ -47,6 +52,7 @@ class Changes:
             self.tell(key)
 
     def forget(self, key: str) -> None:
-        """Drop the count of a job that is gone, after telling those who wait."""
+        """Keep nothing of a job that is gone, after telling those who wait."""
         self.tell(key)
-        self._counts.pop(key, None)
+        self._changed.pop(key, None)
+        self._forgotten = self._last

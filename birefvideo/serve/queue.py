@@ -1,4 +1,4 @@
-"""The queue: jobs of one device run one after another, each in a process of its own."""
+"""The queue: jobs that need the same device run one after another, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from birefvideo.serve.live import Changes
 from birefvideo.serve.order import Order
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.store import CANCELED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job, Store
+from birefvideo.serve.turns import Turns
 
 _LOG = "log.txt"
 _MOST_LOG = 1 << 20
@@ -49,31 +50,43 @@ class Queue:
         self._store = store
         self._changes = changes
         self._folder = folder
-        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._turns = Turns()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, Child] = {}
         self._progress: dict[str, dict[str, Any]] = {}
+        self._unwritten: dict[str, dict[str, Any]] = {}
         self._canceled: set[str] = set()
         self._places = re.compile(re.escape(str(data.path)) + r"[/\\](?:(?:uploads|jobs)[/\\]\w{24}[/\\]?)?")
+
+    def __len__(self) -> int:
+        """Return how many jobs wait or run."""
+        return len(self._turns)
 
     def open(self) -> None:
         """Go on with what waits, and before that with what ran when an earlier server ended."""
         for job in self._store.in_state(RUNNING):
             self._store.change_job(job.id, state=QUEUED)
         for job in self._store.in_state(QUEUED):
-            self.wake(job)
+            self._turns.add(job.id, job.devices)
+        self._begin()
 
     async def close(self) -> None:
         """Stop what runs; it stays in the table as running, and the next server goes on with it."""
-        tasks, self._lanes = list(self._lanes.values()), {}
+        self._turns = Turns()
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def wake(self, job: Job) -> None:
-        """See to it that the lane of a job runs."""
-        if job.lane not in self._lanes or self._lanes[job.lane].done():
-            self._lanes[job.lane] = asyncio.create_task(self._run_lane(job.lane))
+    def add(self, job: Job) -> None:
+        """Let a new job wait for its turn."""
+        self._turns.add(job.id, job.devices)
+        self._begin()
         self._changes.tell(job.id)
+
+    def position(self, job: Job) -> int:
+        """Return how many jobs are to end before this one begins."""
+        return self._turns.position(job.id)
 
     async def cancel(self, job: Job) -> None:
         """Stop a job and remove what it has made; one that has ended stays."""
@@ -81,20 +94,31 @@ class Queue:
             return
         if job.state == QUEUED:
             self._end(job, CANCELED)
+            self._give_turn_back(job.id)
             return
         self._canceled.add(job.id)
         if job.id in self._children:
             await self._children[job.id].stop()
         while True:
             seen, now = self._changes.count(job.id), self._store.job(job.id)
-            if now is None or now.has_ended:
+            if now is None or self.as_it_is(now).has_ended:
                 return
             await self._changes.after(job.id, seen, 1.0)
 
-    def with_progress(self, job: Job) -> Job:
-        """Return a job with how far it is now."""
+    def as_it_is(self, job: Job) -> Job:
+        """Return a job of the table with how far it is now, and with what the disk has refused to write down."""
         found = self._progress.get(job.id)
-        return replace(job, progress=found) if found else job
+        now = {**({"progress": found} if found else {}), **self._unwritten.get(job.id, {})}
+        return replace(job, **now) if now else job
+
+    def change(self, key: str, **values: Any) -> None:
+        """Say what a job has become, and write it down, if need be once the disk takes it again."""
+        self._unwritten.setdefault(key, {}).update(values)
+        with suppress(sqlite3.Error):
+            for one in list(self._unwritten):
+                self._store.change_job(one, **self._unwritten[one])
+                del self._unwritten[one]
+        self._changes.tell(key)
 
     def seconds_left(self) -> int:
         """Return after how many seconds a job may have ended: a guess for those who are to ask again."""
@@ -114,28 +138,41 @@ class Queue:
         """Return a message without the folders of this machine, which are nobody else's business."""
         return self._places.sub("", text)
 
-    async def _run_lane(self, lane: str) -> None:
-        while (job := self._store.next_in(lane)) is not None:
-            try:
-                await self._run(job)
-            except Exception as error:  # the disk is full or gone, or an earlier version wrote what nobody reads
-                _LOGGER.warning("a job could not be run", exc_info=True)
-                self._give_up(job, error)
-                await asyncio.sleep(_AFTER_TROUBLE)
+    def _begin(self) -> None:
+        """Begin the jobs whose turn it is."""
+        for key in self._turns.begin():
+            self._tasks[key] = asyncio.create_task(self._see_through(key))
 
-    def _give_up(self, job: Job, error: Exception) -> None:
+    def _give_turn_back(self, key: str) -> None:
+        """Let those behind a job move up."""
+        self._turns.end(key)
+        self._begin()
+        for waiting in self._turns:
+            self._changes.tell(waiting)
+
+    async def _see_through(self, key: str) -> None:
+        try:
+            job = self._store.job(key)
+            if job is not None and job.state == QUEUED:  # it may have been cancelled meanwhile
+                await self._run(job)
+        except Exception as error:  # the disk is full or gone, or an earlier version wrote what nobody reads
+            _LOGGER.warning("a job could not be run", exc_info=True)
+            self._give_up(key, error)
+            await asyncio.sleep(_AFTER_TROUBLE)
+        finally:
+            del self._tasks[key]
+            self._give_turn_back(key)
+
+    def _give_up(self, key: str, error: Exception) -> None:
         """Let a job fail that cannot even be begun; what there is of it stays."""
         why = str(getattr(error, "strerror", None) or error) or type(error).__name__
         told = {"kind": "failed", "message": f"the server could not run it ({self.without_places(why)}): send it again"}
-        self._progress.pop(job.id, None)
-        with suppress(sqlite3.Error):
-            self._store.change_job(job.id, state=FAILED, ended=time.time(), error=told)
-        self._changes.tell(job.id)
+        self._progress.pop(key, None)
+        self.change(key, state=FAILED, ended=time.time(), error=told)
 
     async def _run(self, job: Job) -> None:
         job = replace(job, state=RUNNING, started=job.started or time.time())
-        self._store.change_job(job.id, state=job.state, started=job.started)
-        self._changes.tell(job.id)
+        self.change(job.id, state=job.state, started=job.started)
         told: dict[str, Event] = {}
         child = Child(self._words(job), self._folder, self._data.lock, lambda event: self._take(job, event, told))
         self._children[job.id] = child
@@ -170,7 +207,7 @@ class Queue:
         if kind == "frame":
             self._progress[job.id] = {name: event.get(name) for name in _PROGRESS}
         elif kind == "planned":
-            self._store.change_job(job.id, plan=self._clean(event))
+            self.change(job.id, plan=self._clean(event))
         elif isinstance(message := event.get("message"), str):
             self._note(job, self.without_places(message))
         self._changes.tell(job.id)
@@ -187,8 +224,7 @@ class Queue:
         if state != SUCCEEDED:
             self._drop_outputs(job)
         ended = max(time.time(), job.started or 0.0)  # the clock may have been set back
-        self._store.change_job(job.id, state=state, ended=ended, progress=progress, **values)
-        self._changes.tell(job.id)
+        self.change(job.id, state=state, ended=ended, progress=progress, **values)
 
     def _drop_outputs(self, job: Job) -> None:
         """Remove parts and outputs; what was said stays."""

@@ -12,6 +12,7 @@ import uvicorn
 
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.serve.app import make_app
+from birefvideo.serve.http_parsers import MOST_HEAD, parser
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.tls import certificate
@@ -54,7 +55,8 @@ async def _serve(settings: Settings, listening: socket.socket, on_ready: Callabl
         proxy_headers=False,
         timeout_graceful_shutdown=_TO_END,
         timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 << 10,
+        http=parser,
+        h11_max_incomplete_event_size=MOST_HEAD,
         ws_max_size=256 << 20,
         **tls,
     )

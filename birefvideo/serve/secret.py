@@ -25,9 +25,7 @@ class Secret:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            made = write_temporary(path, secrets.token_hex(_BYTES).encode())
-            made.chmod(0o600)
-            made.replace(path)
+            write_temporary(path, secrets.token_hex(_BYTES).encode(), is_secret=True).replace(path)
         try:
             self._value = bytes.fromhex(path.read_text(encoding="ascii"))
         except ValueError:

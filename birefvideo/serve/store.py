@@ -49,7 +49,7 @@ class Job:
     name: str
     """Name of its input."""
     lane: str
-    """Device that it runs on; those of one lane take turns."""
+    """Devices that it runs on, with commas between them."""
     order: dict[str, Any]
     """What was asked for: see `order.Order`."""
     created: float
@@ -65,6 +65,11 @@ class Job:
     """kind and message, where it failed."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the interface that it came through wants to remember."""
+
+    @property
+    def devices(self) -> list[str]:
+        """Names of the devices that it needs for itself."""
+        return self.lane.split(",")
 
     @property
     def has_ended(self) -> bool:
@@ -160,6 +165,14 @@ class Store:
             return self._jobs("where number < ? order by number desc limit ?", last, limit)
         return self._jobs("where number < ? and service = ? order by number desc limit ?", last, service, limit)
 
+    def newest(self, most: int, before: int | None = None) -> list[tuple[str, int]]:
+        """Return ids and numbers of jobs, likewise."""
+        last = 1 << 62 if before is None else before
+        rows = self._base.execute(
+            "select id, number from jobs where number < ? order by number desc limit ?", (last, max(0, most))
+        )
+        return [(row["id"], row["number"]) for row in rows]
+
     def noted(self, service: str, name: str, value: str) -> Job | None:
         """Return the newest job of a service that has a note of that value, or None."""
         where = "where service = ? and json_extract(notes, '$.' || ?) = ? order by number desc limit 1"
@@ -174,23 +187,6 @@ class Store:
     def in_state(self, state: str) -> list[Job]:
         """Return the jobs in a state, the oldest first."""
         return self._jobs("where state = ? order by number", state)
-
-    def next_in(self, lane: str) -> Job | None:
-        """Return the job that has waited longest for a lane."""
-        return next(iter(self._jobs("where state = ? and lane = ? order by number limit 1", QUEUED, lane)), None)
-
-    def position(self, job: Job) -> int:
-        """Return how many jobs wait or run before this one in its lane."""
-        row = self._base.execute(
-            "select count(*) from jobs where lane = ? and number < ? and state in (?, ?)",
-            (job.lane, job.number, QUEUED, RUNNING),
-        ).fetchone()
-        return int(row[0])
-
-    def waiting(self) -> int:
-        """Return how many jobs wait or run."""
-        row = self._base.execute("select count(*) from jobs where state in (?, ?)", (QUEUED, RUNNING)).fetchone()
-        return int(row[0])
 
     def ended(self, before: float) -> list[str]:
         """Return the ids of jobs that ended before a time, the earliest first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -198,7 +199,7 @@ class Studio:
         self.store.touch_upload(upload)
         job = Job(key, 0, service, QUEUED, upload, found.name, known["device"], order.as_dict(), time.time())
         job = self.store.add_job(replace(job, notes=dict(notes or {})))
-        self._queue.wake(job)
+        self._queue.add(job)
         return job
 
     def job(self, key: str) -> Job:
@@ -207,11 +208,16 @@ class Studio:
         Raises:
             RefusedError: there is none of that id.
         """
-        return self._queue.with_progress(_found(self.store.job, key, "job"))
+        return self._queue.as_it_is(_found(self.store.job, key, "job"))
+
+    def note(self, key: str, **notes: Any) -> None:
+        """Remember more of a job for the interface that it came through; nothing where it was deleted."""
+        with suppress(RefusedError):
+            self._queue.change(key, notes={**self.job(key).notes, **notes})
 
     def jobs(self, most: int = 100, before: int | None = None, service: str | None = None) -> list[Job]:
         """Return the newest jobs; `before` is the number of the last one of an earlier call."""
-        return [self._queue.with_progress(job) for job in self.store.jobs(most, before, service)]
+        return [self._queue.as_it_is(job) for job in self.store.jobs(most, before, service)]
 
     async def wait(self, key: str, seconds: float | None = None) -> Job:
         """Return a job once it has ended, or as it is after so many seconds or when the server ends."""
@@ -247,9 +253,14 @@ class Studio:
         """Return what a job has said, line by line."""
         return self._queue.log(job)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait or run."""
+        return len(self._queue)
+
     def position(self, job: Job) -> int:
         """Return how many jobs are to end before this one."""
-        return self.store.position(job) if job.state == QUEUED else 0
+        return self._queue.position(job)
 
     async def ask(self, do: str, **values: Any) -> dict[str, Any]:
         """Ask the helper; what it says of files is of their names alone, not of where they are.
@@ -267,12 +278,11 @@ class Studio:
             raise type(error)(self._queue.without_places(str(error))) from None
 
     def _check_room(self) -> None:
-        waiting = self.store.waiting()
-        if waiting >= self.settings.most_waiting:
+        if self.waiting >= self.settings.most_waiting:
             raise RefusedError(
                 429,
                 "queue_full",
-                f"{waiting} jobs wait already: send it again later",
+                f"{self.waiting} jobs wait already: send it again later",
                 retry_after=self._queue.seconds_left(),
             )
 

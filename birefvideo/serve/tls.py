@@ -53,7 +53,8 @@ def _is_good(server: Path, key: Path, authority: Path, wanted: set[str]) -> bool
         return False
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     known = {str(name.value) for name in names}
-    is_fresh = found.not_valid_after_utc > datetime.now(timezone.utc) + _LEFT
+    now = datetime.now(timezone.utc)
+    is_fresh = found.not_valid_before_utc <= now < found.not_valid_after_utc - _LEFT  # the clock may have been set back
     return is_fresh and wanted <= known and key.is_file() and authority.is_file()
 
 
@@ -84,9 +85,7 @@ def _make(authority: Path, server: Path, key: Path, names: set[str]) -> None:
         (server, leaf.public_bytes(pem)),
         (authority, root.public_bytes(pem)),
     ):
-        with os.fdopen(make_anew(path), "wb") as file:
-            if os.name == "posix":
-                os.fchmod(file.fileno(), 0o600)
+        with os.fdopen(make_anew(path, is_secret=True), "wb") as file:
             file.write(data)
 
 

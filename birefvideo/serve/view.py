@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,31 @@ from urllib.parse import quote
 from birefvideo.serve.order import Order
 from birefvideo.serve.store import SUCCEEDED, Job, Upload
 from birefvideo.serve.studio import Studio
+
+_MOST_KEPT = 2000
+"""Jobs whose answers are kept: some megabytes."""
+
+
+class Views:
+    """Jobs as JSON, for those who ask again and again: made anew only where a job has changed."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._kept: dict[str, tuple[int, str]] = {}
+
+    def __call__(self, key: str) -> str:
+        """Return the job of that id.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        change = self._studio.changes.count(key)
+        if key not in self._kept or self._kept[key][0] != change:
+            made = json.dumps(job_view(self._studio, self._studio.job(key)), ensure_ascii=False, separators=(",", ":"))
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = change, made
+        return self._kept[key][1]
 
 
 def job_view(studio: Studio, job: Job) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 // One clip before it is cut out: a look at it, and the choices.
 
+import { Also } from "/page/also.js";
 import { Marking } from "/page/marking.js";
 import { fill } from "/page/fill.js";
 import { ask, asked, duration, post, say, send, size } from "/page/talk.js";
@@ -79,6 +80,7 @@ export class Clip {
     this.find("[name=kind]").onchange = () => this.kind();
     this.find("[name=file]").onchange = () => this.own(this.find("[name=file]").files[0]);
     this.find(".choices").onsubmit = event => (event.preventDefault(), this.cut());
+    this.also = new Also(this.find(".also"), this.find(".choices"), later);
     const at = () => Number(time.value), onGo = seconds => this.go(seconds);
     this.marking = new Marking(this.card, this.upload, { at, onGo, onChange: later });
     this.over(this.find("[data-back=checker]"));
@@ -96,7 +98,9 @@ export class Clip {
     this.marking.given = marks;
     if (at !== null) this.find(".time").value = at;
     await known;
-    this.kept = fill(this.find(".choices"), this.card, options);
+    const { marks: file, ...others } = options;
+    fill(this.find(".choices"), this.card, options);
+    this.also.keep(others, this.values());
     this.kind();
     this.figures();
     if (isToDraw) this.marking.turn(true);
@@ -168,8 +172,8 @@ export class Clip {
     this.find(".wait").hidden = false;
     try {
       const time = asked(Number(this.find(".time").value), this.upload.fps);
-      const { marks } = this.marking, { smooth, ...edge } = this.edge();
-      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { time, ...edge, ...(marks && { marks }) });
+      const { marks } = this.marking, others = { ...this.edge(), ...this.also.values };
+      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { ...others, time, ...(marks && { marks }) });
       const url = URL.createObjectURL(await answer.blob());
       const image = this.find("img"), before = image.src;
       image.src = url;
@@ -224,31 +228,34 @@ export class Clip {
     return values;
   }
 
+  // What the form says, as options of a job, but for a file that is still to be sent.
+  values() {
+    const form = this.find(".choices"), { kind, colour, model, review } = form.elements, values = { model: model.value, ...this.edge() };
+    const to = [...form.querySelectorAll("[name=to]:checked")].map(box => box.value);
+    if (to.length) values.to = to;
+    if (kind.value && kind.value !== "file") values.background = kind.value === "colour" ? colour.value : kind.value;
+    values.review = review.checked && !this.upload.is_picture;
+    for (const [name, place] of [["start", ".in"], ["end", ".out"]]) {
+      if (this.find(place).value.trim()) values[name] = this.find(place).value.trim();
+    }
+    return values;
+  }
+
+  // Sends the file that is to be the background, if the form says so.
   async background() {
-    const form = this.find(".choices"), kind = form.elements.kind.value;
-    if (kind === "colour") return form.elements.colour.value;
-    if (kind === "kept") return this.kept;
-    if (kind !== "file") return kind;
-    const file = form.elements.file.files[0];
-    if (!file) throw new Error("choose the picture or video that is to be the background");
-    return `upload:${(await send(file)).id}`;
+    const { kind, file } = this.find(".choices").elements;
+    if (kind.value !== "file") return {};
+    if (!file.files[0]) throw new Error("choose the picture or video that is to be the background");
+    return { background: `upload:${(await send(file.files[0])).id}` };
   }
 
   async cut() {
-    const form = this.find(".choices"), wrong = this.find(".wrong"), button = this.find(".choices .main");
+    const wrong = this.find(".wrong"), button = this.find(".choices .main");
     wrong.textContent = "";
     button.disabled = true;
     try {
-      const values = { upload: this.upload.id, model: form.elements.model.value, ...this.edge() };
-      const to = [...form.querySelectorAll("[name=to]:checked")].map(box => box.value);
-      if (to.length) values.to = to;
-      const background = await this.background();
-      if (background) values.background = background;
+      const values = { upload: this.upload.id, ...this.values(), ...(await this.background()), ...this.also.values };
       if (this.marking.marks) values.marks = this.marking.marks;
-      if (form.elements.review.checked && !this.upload.is_picture) values.review = true;
-      for (const [name, place] of [["start", ".in"], ["end", ".out"]]) {
-        if (this.find(place).value.trim()) values[name] = this.find(place).value.trim();
-      }
       const job = await ask("POST", "/v1/jobs", values);
       say(`${this.upload.name} is in the queue`);
       this.marking.forget();

@@ -24,6 +24,7 @@ export class Marking {
     this.button.setAttribute("aria-expanded", String(isOpen));
     this.button.textContent = isOpen ? "Stop drawing" : "Draw marks";
     this.card.querySelector(".stage").hidden = isOpen;
+    this.card.querySelector(".alone").hidden = !isOpen;
     if (isOpen && !this.frame) this.open();
     if (this.frame) this.frame.hidden = !isOpen;
     this.onChange();

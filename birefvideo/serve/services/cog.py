@@ -105,7 +105,7 @@ class _Cog:
         self._since = timestamp(time.time())
 
     async def health(self, request: Request) -> Response:
-        is_full = self._studio.store.waiting() >= self._studio.settings.most_waiting
+        is_full = self._studio.waiting >= self._studio.settings.most_waiting
         setup = {"started_at": self._since, "completed_at": self._since, "status": "succeeded", "logs": ""}
         return JSONResponse({"status": "BUSY" if is_full else "READY", "setup": setup, "concurrency": {"max": 1}})
 

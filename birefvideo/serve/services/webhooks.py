@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -98,8 +97,7 @@ class Messenger:
         if job.state == SUCCEEDED and "output" in events:
             await self._tell(client, job, "output")
         answer = await self._tell_end(client, job) if "completed" in events else "not asked for"
-        with suppress(RefusedError):  # it was deleted meanwhile
-            self._studio.store.change_job(job.id, notes={**self._studio.job(job.id).notes, "told": answer})
+        self._studio.note(job.id, told=answer)
 
     async def _tell_end(self, client: httpx.AsyncClient, job: Job) -> str:
         """Tell how a job has ended until it is taken; return the last answer."""
