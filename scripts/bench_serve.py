@@ -60,7 +60,9 @@ class Poller(asyncio.Protocol):
 
     @classmethod
     async def to(cls, client: httpx.AsyncClient) -> Poller:
-        return (await asyncio.get_running_loop().create_connection(cls, client.base_url.host, client.base_url.port))[1]
+        return (
+            await asyncio.get_running_loop().create_connection(cls, client.base_url.host, client.base_url.port or 80)
+        )[1]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

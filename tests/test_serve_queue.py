@@ -356,7 +356,7 @@ def test_a_job_ends_although_the_table_cannot_be_written_and_is_written_later(
             shown = (await client.get("/v1/jobs")).json()["jobs"]
             assert [job["status"] for job in shown] == ["canceled", "succeeded", "canceled"]
         await studio.wait((await _send(client))["id"], 20)
-        states = [studio.store.job(one["id"]).state for one in (slow, good, stopped)]  # type: ignore[union-attr]
+        states = [studio.store.job(one["id"]).state for one in (slow, good, stopped)]
         assert states == ["canceled", "succeeded", "canceled"]
 
     run(data, use)

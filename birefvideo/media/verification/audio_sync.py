@@ -34,6 +34,8 @@ _MOST_SILENCE = 12 * 3600 * RATE
 """Samples of holes that are worth filling: a gigabyte."""
 _FINER = 8
 """Places that are tried in a sample."""
+_LEAST_ENERGY = 0.05
+"""Share of the energy looked for that a place has at least, for its likeness: a coder may make a sound quieter."""
 _TIE = 0.005
 """Correlation that a nearer place may lack: a steady tone fits at every period."""
 _ALIKE = 0.5
@@ -217,9 +219,11 @@ def _lag(wanted: NDArray[np.float64], around: NDArray[np.float64]) -> tuple[Frac
     squares = np.cumsum(np.pad(around**2, (1, 0)))
     count = len(wanted)
     mean = (sums[count:] - sums[:-count]) / count
-    energy = np.maximum((squares[count:] - squares[:-count]) - count * mean**2, 1e-9)
+    energy = (squares[count:] - squares[:-count]) - count * mean**2
     energy = np.interp(np.arange(len(products)) / _FINER, np.arange(places), energy)
-    likeness = products / np.sqrt(energy * (wanted**2).sum())
+    own = (wanted**2).sum()
+    # Beside a sound's end, where next to nothing of it is left, products between samples are not those of its energy.
+    likeness = products / np.sqrt(np.maximum(energy, _LEAST_ENERGY * own) * own)
     beside = np.pad(likeness, 1, constant_values=-1)
     is_peak = (likeness >= beside[:-2]) & (likeness >= beside[2:])
     good = np.flatnonzero(is_peak & (likeness >= likeness.max() - _TIE))
