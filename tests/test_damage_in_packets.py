@@ -7,8 +7,10 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from clips import RGB, picture, write_clip
 
 from birefvideo.frames import Span
@@ -17,6 +19,7 @@ from birefvideo.media.reading import flv_tags, mpeg_packets
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.reading.zeroed_slices import SliceCheck
 from birefvideo.pipeline import SegmentReport
 
 SIZE = (192, 128)
@@ -186,3 +189,20 @@ def test_a_transport_stream_cut_between_packets_within_sound_is_told(tmp_path: P
     assert mpeg_packets.walk_transport(path).is_cut
     (line,) = told(path)[1]
     assert line.startswith("the file is cut off at ")
+
+
+@pytest.mark.parametrize(
+    ("container", "rest", "is_zeroed"),
+    [
+        ("h264", bytes(1 << 20), False),
+        ("mpegts", bytes(1 << 20), True),
+        ("h264", bytes(1 << 20) + b"\2", True),
+        ("h264", b"\x80" + (bytes(3) + b"\2") * (1 << 18), True),
+    ],
+)
+def test_packets_of_megabytes_of_zeros_are_looked_through_once(container: str, rest: bytes, is_zeroed: bool) -> None:
+    context = av.CodecContext.create("h264", "r")
+    assert isinstance(context, VideoCodecContext)
+    check = SliceCheck(context, container)
+    assert check.is_zeroed(b"\0\0\1\x65\x88" + rest) is is_zeroed
+    assert not check.is_zeroed(b"\0\0\1\x09\x10" + rest)  # no slice: a delimiter

@@ -7,13 +7,15 @@ makes something of any bytes, so that only those of other codecs show damage of 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 
 from av.video.codeccontext import VideoCodecContext
 
 _ZEROS = bytes(3)
-_RUN = re.compile(rb"\0{3,}[^\0\1]")  # before a start code, zeros may fill up
-_LONG_RUN = re.compile(rb"\0{3,}[^\0\1]|\0{100}")  # but not in transport streams, which have other stuffing
+_RUN = re.compile(rb"\0{3,}")
+_LONG = 100
+"""Zeros that do not fill up a transport stream, which has other stuffing; elsewhere any number may, before a start."""
 _START = b"\0\0\1"
 _LENGTH_AT = {"h264": 4, "hevc": 21}
 """Byte of the extradata that says how many bytes a unit's length takes, where units have lengths; it begins with 1."""
@@ -23,7 +25,7 @@ class SliceCheck:
     """Tells of each packet of a stream whether a slice in it has zeros where none can be."""
 
     def __init__(self, context: VideoCodecContext, format_name: str) -> None:
-        self._run = _LONG_RUN if format_name == "mpegts" else _RUN
+        self._most_filling = _LONG - 1 if format_name == "mpegts" else sys.maxsize
         self._is_hevc = context.codec.canonical_name == "hevc"
         self.applies = context.codec.canonical_name in _LENGTH_AT
         extradata = context.extradata or b""
@@ -48,9 +50,13 @@ class SliceCheck:
 
     def _with_starts(self, data: bytes) -> Iterator[int]:
         """Yield the first byte of every unit with zeros in it, where units begin with start codes."""
-        for run in self._run.finditer(data):
-            start = data.rfind(_START, 0, run.start())
-            if start >= 0:
+        start, sought = -1, 0
+        # Of each run once, and of what lies between them: a packet may be megabytes of zeros.
+        for run in _RUN.finditer(data):
+            begin, end = run.span()
+            start, sought = max(start, data.rfind(_START, sought, begin)), begin
+            is_filling = end - begin <= self._most_filling and data[end : end + 1] in (b"", b"\1")
+            if start >= 0 and not is_filling:
                 yield data[start + len(_START)]
 
     def _is_slice(self, head: int) -> bool:
