@@ -23,7 +23,7 @@ AT = 3
 class Half:
     """Stands for a loaded model, which finds a subject in the right half."""
 
-    def predictor(self) -> Half:
+    def predictor(self, *, alone: bool) -> Half:
         return self
 
     def predict(self, frames: Iterable[DecodedFrame]) -> Iterator[AlphaFrame]:
