@@ -90,7 +90,7 @@ def test_as_many_frames_as_there_are_threads_are_computed_at_a_time_each_with_it
     torch.set_num_threads(11)
     lanes = engine().backend_for((64, 64), 1)
     assert isinstance(lanes, Lanes)
-    assert (lanes.count, lanes._threads) == (MOST, (2, 11))
+    assert (lanes.count, lanes._threads.shares) == (MOST, (2, 11))
 
 
 def test_a_picture_alone_has_all_threads() -> None:

@@ -8,16 +8,16 @@ a frame each need not wait.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import nn
 
 from birefvideo.matting.devices import Device
-from birefvideo.matting.streams import Backend, SerialBackend, Stream
+from birefvideo.matting.streams import Backend, FirstToLast, SerialBackend, Stream
 from birefvideo.network.birefnet import BiRefNet
 from birefvideo.network.swin import SwinTransformer
 
@@ -27,6 +27,21 @@ LARGEST = 2**20
 """Pixels of the network's input, of all frames of a batch, up to which several batches are computed at a time."""
 
 _setting_threads = threading.Lock()
+
+
+class _Threads(FirstToLast):
+    """The threads of lanes, there while somebody is at work: they do not outlive what they are for."""
+
+    pool: ThreadPoolExecutor
+
+    def __init__(self, count: int, threads: int) -> None:
+        super().__init__()
+        self._count = count
+        self.shares = (threads, torch.get_num_threads())
+        """Threads of OpenMP in each, and in others."""
+
+    def _make(self) -> None:
+        self.pool = self._kept.enter_context(ThreadPoolExecutor(self._count, "lane", _use_threads, self.shares))
 
 
 class Lanes(SerialBackend):
@@ -39,35 +54,18 @@ class Lanes(SerialBackend):
         super().__init__(device, depth=count + 1)  # one waits, so that none idles while the host looks after a result
         self.count = count
         """Batches computed at a time."""
-        self._threads = (threads, torch.get_num_threads())
-        self._lock = threading.Lock()
-        self._users = 0
-        self._pool: ThreadPoolExecutor | None = None
-        """There while somebody is at work: threads do not outlive what they are for."""
+        self._threads = _Threads(count, threads)
         self._handed_over: list[Future[None]] = []
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Keep the threads, which all who are at work share."""
-        with self._lock:
-            if not self._users:
-                self._pool = ThreadPoolExecutor(self.count, "lane", _use_threads, self._threads)
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._pool and not self._users:
-                    self._pool.shutdown()
-                    self._pool = None
+    def at_work(self) -> AbstractContextManager[None]:
+        """Return what keeps the threads, which all who are at work share."""
+        return self._threads()
 
     def run(self, stream: Stream, work: Callable[[], None]) -> None:
         """Do `work` now, or of Stream.COMPUTE in a lane."""
         if stream is Stream.COMPUTE:
-            assert self._pool, "nobody is at work"
             pending = [future for future in self._handed_over if not future.done()]
-            self._handed_over = [*pending, self._pool.submit(work)]
+            self._handed_over = [*pending, self._threads.pool.submit(work)]
         else:
             work()
 

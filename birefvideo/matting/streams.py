@@ -143,16 +143,21 @@ class SerialBackend(Backend[None]):
         """Wait for nothing: all is done."""
 
 
-class _SteadyKernels:
-    """Settings of the process that the first of several threads makes and the last one takes back."""
+class FirstToLast(ABC):
+    """What the first of several users makes and the last one ends; each opens it, in any threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
         self._kept = ExitStack()
 
+    @abstractmethod
+    def _make(self) -> None:
+        """Make it, and keep in `_kept` what ends it."""
+
     @contextmanager
     def __call__(self) -> Iterator[None]:
+        """Use it for as long as the block runs."""
         with self._lock:
             if not self._users:
                 self._make()
@@ -164,6 +169,10 @@ class _SteadyKernels:
                 self._users -= 1
                 if not self._users:
                     self._kept.close()
+
+
+class _SteadyKernels(FirstToLast):
+    """Settings of the process."""
 
     def _make(self) -> None:
         cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
