@@ -165,6 +165,24 @@ def test_clips_at_a_time_share_the_threads_and_the_last_ends_them() -> None:
     assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
 
 
+def test_threads_that_cannot_all_start_leave_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes, started = Lanes(torch.device("cpu"), 2, 1), threading.Thread.start
+
+    def only_one(thread: threading.Thread) -> None:
+        if thread.name == "lane_1":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", only_one)
+        with pytest.raises(RuntimeError, match="new thread"), lanes.at_work():
+            pass
+    assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
+    with lanes.at_work():
+        lanes.run(Stream.COMPUTE, lambda: None)
+        lanes.host_wait(lanes.record(Stream.COMPUTE))
+
+
 def test_work_that_failed_does_not_keep_others_from_joining() -> None:
     lanes = Lanes(torch.device("cpu"), 2, 1)
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,7 +42,15 @@ class _Threads(FirstToLast):
         """Threads of OpenMP in each, and in others."""
 
     def _make(self) -> None:
-        self.pool = self._kept.enter_context(ThreadPoolExecutor(self._count, "lane", _use_threads, self.shares))
+        self.pool = self._kept.enter_context(ThreadPoolExecutor(self._count, "lane"))
+        threads, others = self.shares
+        # Setting a thread's number also goes to where threads look when they start. Set again by one that ends at once,
+        # that is as before; all of the pool have started by then, so that others start into the right number.
+        with _setting_threads:
+            _all_in(self.pool, self._count, partial(_use_threads, threads))
+            setting = threading.Thread(target=_use_threads, args=(others,))
+            setting.start()
+            setting.join()
 
 
 class Lanes(SerialBackend):
@@ -83,15 +92,26 @@ class Lanes(SerialBackend):
         wait(self._handed_over)
 
 
-def _use_threads(count: int, others: int) -> None:
-    """Let this thread compute with `count` threads, and others that are started later with `others`."""
-    with _setting_threads:
-        torch.get_num_threads()  # which a thread's first work asks for, and then takes what was set last anywhere
-        torch.set_num_threads(count)
-        # That also went to where threads look when they start. Set again by one that ends at once, it is as before.
-        setting = threading.Thread(target=torch.set_num_threads, args=(others,))
-        setting.start()
-        setting.join()
+def _all_in(pool: ThreadPoolExecutor, count: int, work: Callable[[], None]) -> None:
+    """Do `work` once in each of the pool's `count` threads, and wait for it."""
+    all_here = threading.Barrier(count)
+
+    def once() -> None:
+        work()
+        all_here.wait()  # so that no thread takes a second one
+
+    try:
+        for future in [pool.submit(once) for _ in range(count)]:
+            future.result()
+    except BaseException:
+        all_here.abort()  # as the pool waits for its threads when it ends
+        raise
+
+
+def _use_threads(count: int) -> None:
+    """Let this thread compute with `count` threads."""
+    torch.get_num_threads()  # which a thread's first work asks for, and then takes what was set last anywhere
+    torch.set_num_threads(count)
 
 
 def lanes_for(network: nn.Module, device: Device) -> Backend[Any] | None:

@@ -160,7 +160,11 @@ class FirstToLast(ABC):
         """Use it for as long as the block runs."""
         with self._lock:
             if not self._users:
-                self._make()
+                try:
+                    self._make()
+                except BaseException:
+                    self._kept.close()
+                    raise
             self._users += 1
         try:
             yield
