@@ -23,6 +23,7 @@ import pytest
 import torch
 import typer
 from clips import RGB, write_clip
+from conftest import random_network
 from typer.testing import CliRunner
 
 from birefvideo.cli import app
@@ -31,8 +32,10 @@ from birefvideo.family.variants import EMBEDDED
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-WITH_TALK = [README, ROOT / "docs" / "network.md"]
-"""The pages that have the embedded model itself."""
+WITH_TALK = [README]
+"""The pages that have the embedded model itself; others have a tiny network in its place."""
+AT_ITS_SIZE = ["network.md"]
+"""The pages that name the size of its input: their tiny network has the same."""
 RUN_FIRST = [page if page == README else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
 """The pages whose commands are run: those of docs/ take a minute."""
 README_LINES = 150
@@ -172,7 +175,11 @@ def at_desk(
     shutil.copytree(desk, folder)
     monkeypatch.chdir(folder)
     if page not in WITH_TALK:
-        shutil.copytree(network, tmp_path / "weights" / EMBEDDED)
+        embedded = tmp_path / "weights" / EMBEDDED
+        if page.name in AT_ITS_SIZE:
+            random_network(embedded, seed=4, long_side=640)
+        else:
+            shutil.copytree(network, embedded)
         monkeypatch.setattr("birefvideo.family.variants._PACKAGE_WEIGHTS", tmp_path / "weights")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so small a network costs less time than a second thread does

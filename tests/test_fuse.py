@@ -112,7 +112,7 @@ def relative(result: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.slow
 def test_bf16_is_close_to_fp32_and_closer_than_the_plain_network(lite: BiRefNet) -> None:
-    image = scene(160, 160)
+    image = scene(96, 96)
     plain = BiRefNet(LITE).eval()
     plain.load_state_dict(lite.state_dict())
     with torch.inference_mode():
