@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
-from birefvideo.directing.one_motion import as_one, weighted_mean
+from birefvideo.directing.one_motion import spread_out, weighted_mean
 from birefvideo.matting.grid import Map
 from birefvideo.matting.motion import MotionSearch, falloff, length, sample
 
@@ -35,11 +35,6 @@ _LARGEST_STEP = 2.0
 _STALE, LOST = 0.75, 0.45
 """Likeness to the anchor below which the last picture becomes the anchor, and below which the thing is gone."""
 _SOLID = 0.5
-_COARSER = 4
-_ALONE = 0.2
-"""Weight of a cell from which on it tells its own motion rather than that of the whole thing."""
-_LITTLE = 0.4
-"""Cells by which a part must move apart from the whole thing to be followed by half of it."""
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _SAME = 0.6
 """Correlation from which on a part of a picture may be the thing that has leapt there."""
@@ -189,28 +184,6 @@ class Follower:
         light = weighted_mean(differs, prior)
         differs -= np.clip(light, -_UNLIKE, _UNLIKE)
         return falloff(cv2.transform(np.abs(differs), _MEAN), _UNLIKE)
-
-
-def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0) -> Map:
-    """Return vectors (rows, columns, 2) averaged by weights over a bell of width `sigma`.
-
-    Farther off they are those of all that moves as one: shifted, turned and scaled; `rest`, where there are no weights.
-    """
-    rows, columns = weights.shape
-    whole = as_one(vectors, weights, rest)
-    # What is this smooth needs no more than every fourth cell.
-    size = (-(-columns // _COARSER), -(-rows // _COARSER))
-    apart = cv2.multiply(vectors - whole, cv2.merge([weights, weights]))
-    scaled = cv2.resize(apart, size, interpolation=cv2.INTER_AREA)
-    share = cv2.resize(weights, size, interpolation=cv2.INTER_AREA)
-    scaled, share = (cv2.GaussianBlur(plane, (0, 0), sigma / _COARSER) for plane in (scaled, share))
-    share += np.float32(_ALONE)
-    alone = scaled / share[..., None]
-    # What is that little is the search's own error, and would add up.
-    square = np.square(alone).sum(axis=-1, keepdims=True)
-    alone *= square / (square + np.float32(_LITTLE**2))
-    spread: Map = cv2.resize(alone, (columns, rows)) + whole
-    return spread
 
 
 def _inner(mask: Map) -> Map:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import Picture
+from birefvideo.directing.layers import Layers, Shares, Way
 from birefvideo.directing.pieces import colours_of
 from birefvideo.matting.grid import Map, Mask
-from birefvideo.matting.motion import Look, MotionSearch, length, sample
-
-Shares: TypeAlias = "dict[int, Map]"
-"""How much each pixel is of each person, by the person's number: float32 (rows, columns)."""
+from birefvideo.matting.motion import Look, Motion, MotionSearch, length, sample
 
 _ASTRAY = 1.0
 """Pixels that a point, brought there and back, may end off to be trusted half."""
@@ -27,10 +24,11 @@ _RADIUS, _FLATNESS = 2, 40.0
 
 
 class Carrier:
-    """Carries shares from one frame to the next, either way in time; for one thread at a time."""
+    """Carries shares from each frame to the next, one way in time; for one thread at a time."""
 
     def __init__(self) -> None:
         self._search = MotionSearch()
+        self._layers = Layers()
 
     def carried(
         self,
@@ -51,23 +49,48 @@ class Carrier:
         """
         luma = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
         motion = self._search.between(*(Look(plane, plane) for plane in luma))
-        rows, columns = luma[0].shape
-        home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
-        source = home + motion.back
-        astray = length(motion.back + sample(motion.onward, source))
-        trust = 1 / (1 + np.square(astray / np.float32(_ASTRAY)))
         colours = colours_of(other)
         found: Shares = {}
+        self._layers.apart([people for _, people in touching])
         for mask, people in touching:
-            prior = [sample(shares[p], source) if p in shares else np.zeros_like(trust) for p in people]
+            cut = _window(mask)
+            way = _way(motion, cut)
+            prior = [
+                sample(shares[p], way.home + way.back) if p in shares else np.zeros_like(way.trust) for p in people
+            ]
             known = np.minimum(sum(prior), np.float32(1))
-            weight = np.minimum(trust * known, np.float32(_MOST_TRUST))
-            total = np.maximum(sum(prior), np.float32(1e-6))
-            chance = by_colour(colours, people, looks)
-            mixed = [weight * one / total + (1 - weight) * by for one, by in zip(prior, chance, strict=True)]
-            for person, share in zip(people, settled(mixed, mask, luma[1]), strict=True):
-                found[person] = np.maximum(found[person], share) if person in found else share
+            weight = np.minimum(way.trust * known, np.float32(_MOST_TRUST))
+            chance = by_colour(colours[cut], people, looks)
+            mixed = _mixed(prior, weight, chance)
+            # Whose own motion explains a cell tells more than where the search takes it, which is wrong along edges.
+            layers = self._layers.explained(shares, one, other[cut], way, mask[cut], people)
+            mixed = _mixed(layers, np.minimum(np.max(layers, axis=0), np.float32(_MOST_TRUST)), mixed)
+            for person, share in zip(people, settled(mixed, mask[cut], luma[1][cut]), strict=True):
+                whole = found.setdefault(person, np.zeros(mask.shape, np.float32))
+                np.maximum(whole[cut], share, out=whole[cut])
         return found
+
+
+def _window(mask: Mask) -> tuple[slice, slice]:
+    """Return the part of a picture that holds those who touch, and as much around it as the filters reach."""
+    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
+    more = 2 * _RADIUS
+    return np.s_[max(0, top - more) : top + rows + more, max(0, left - more) : left + columns + more]
+
+
+def _way(motion: Motion, cut: tuple[slice, slice]) -> Way:
+    back = motion.back[cut]
+    rows, columns = back.shape[:2]
+    across, down = np.arange(columns) + cut[1].start, np.arange(rows) + cut[0].start
+    home = np.stack(np.meshgrid(across, down), axis=-1).astype(np.float32)
+    astray = length(back + sample(motion.onward, home + back))
+    return Way(home, back, 1 / (1 + np.square(astray / np.float32(_ASTRAY))))
+
+
+def _mixed(shares: Sequence[Map], weight: Map, others: Sequence[Map]) -> list[Map]:
+    """Return shares, scaled to add up to 1, with a weight, and others with the rest of it."""
+    total = np.maximum(sum(shares), np.float32(1e-6))
+    return [weight * one / total + (1 - weight) * other for one, other in zip(shares, others, strict=True)]
 
 
 def by_colour(colours: NDArray[np.int32], people: Sequence[int], looks: Mapping[int, NDArray[np.float64]]) -> list[Map]:

@@ -56,7 +56,6 @@ class Tracks:
         self._frames = self._runs.in_frame()
         self._frames += [[] for _ in range(len(clip) - len(self._frames))]
         self._people = People(clip)
-        self._carrier = Carrier()
         self._before = {id(run): meeting for meeting in self._runs.meetings for run in meeting.before}
         self._after = {id(run): meeting for meeting in self._runs.meetings for run in meeting.after}
         self._touching: dict[int, bytes] = {}
@@ -137,6 +136,7 @@ class Tracks:
 
     def _forward(self) -> dict[int, _Kept]:
         """Name all runs; return who is where among those who touch, as far as the past tells."""
+        carrier = Carrier()
         kept: dict[int, _Kept] = {}
         shares: Shares = {}
         hidden: dict[tuple[int, int], int] = {}
@@ -151,7 +151,7 @@ class Tracks:
             for meeting in meetings.get(frame, []):
                 masks = [labels == run.at(frame).label for run in meeting.after]
                 self._people.meet(meeting, shares, masks, runs)
-            shares, people = self._shares(frame, frame - 1, labels, shares)
+            shares, people = self._shares(carrier, frame, frame - 1, labels, shares)
             if people:
                 kept[frame] = _Kept.of(shares, people)
                 self._let_go(frame, runs, shares, hidden)
@@ -159,12 +159,13 @@ class Tracks:
 
     def _mix(self, forward: dict[int, _Kept]) -> None:
         """Settle who is where among those who touch, by what the past says and what the future says."""
+        carrier = Carrier()
         shares: Shares = {}
         ages = self._ages(range(len(self._frames)), self._after, lambda m: m.before)
         left = self._ages(range(len(self._frames) - 1, -1, -1), self._before, lambda m: m.after)
         for frame in range(len(self._frames) - 1, -1, -1):
             labels, _ = pieces_of(self._clip.alpha(frame))
-            shares, people = self._shares(frame, frame + 1, labels, shares)
+            shares, people = self._shares(carrier, frame, frame + 1, labels, shares)
             if not people:
                 continue
             names: Names = np.full(labels.shape, NOBODY, np.int16)
@@ -181,7 +182,9 @@ class Tracks:
                     names[mask] = np.asarray(own, np.int16)[best[mask]]
             self._touching[frame] = zlib.compress(names.tobytes(), 1)
 
-    def _shares(self, frame: int, neighbour: int, labels: NDArray[np.int32], shares: Shares) -> tuple[Shares, set[int]]:
+    def _shares(
+        self, carrier: Carrier, frame: int, neighbour: int, labels: NDArray[np.int32], shares: Shares
+    ) -> tuple[Shares, set[int]]:
         """Return who is where in a frame, by who was where in the one beside it; and those who touch."""
         found: Shares = {}
         touching: list[tuple[Mask, list[int]]] = []
@@ -196,7 +199,7 @@ class Tracks:
         if touching:
             beside = neighbour if 0 <= neighbour < len(self._clip) else frame
             one, other = self._clip.picture(beside), self._clip.picture(frame)
-            for person, share in self._carrier.carried(shares, one, other, touching, self._people.looks).items():
+            for person, share in carrier.carried(shares, one, other, touching, self._people.looks).items():
                 found[person] = np.maximum(found[person], share) if person in found else share
         return found, {p for _, people in touching for p in people}
 
