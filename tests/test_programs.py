@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -338,7 +339,7 @@ class TestPlan:
         source = copy("plain")
         planned = ("--model", network, "--to", "matte", "--plan")
         one, two = (events_of(invoke(source, *planned, *more, "--json").stdout)[0] for more in ((), ("--keep-cache",)))
-        assert one["disk"]["alpha"] == 0 < two["disk"]["alpha"]
+        assert one["disk"]["alpha"] == one["disk"]["stays"] == 0 < two["disk"]["alpha"]
         assert two["disk"]["needed"] == 2 * sum(one["bytes"] for one in two["outputs"]) + two["disk"]["alpha"]
         assert "two passes, with about" in invoke(source, *planned, "--people", 1).stdout
         assert [path.name for path in source.parent.iterdir()] == ["plain.mp4"]
@@ -351,6 +352,23 @@ class TestPlan:
         (told,) = events_of(invoke(*planned, "--remove", "0,0,9,9").stdout)
         assert told["disk"]["alpha"] == 0
         assert told["disk"]["needed"] == 2 * sum(one["bytes"] for one in told["outputs"])
+        assert told["disk"]["stays"] > sum(one["bytes"] for one in told["outputs"]), "parts, and the alpha"
+        assert told["alpha_done"] == 12
+        text = invoke(*planned[:-2], "--overwrite", "--remove", "0,0,9,9").stdout
+        assert "network's alpha of 12 frames is there" in text and "stay beside the outputs" in text
+
+    def test_the_time_counts_the_network_only_for_frames_whose_alpha_is_not_kept(
+        self, copy: GetClip, network: Path
+    ) -> None:
+        source, options = copy("plain"), Options(model=str(network), people=1)
+        targets = plan_targets(source, None, ["matte"], options)
+        found = outlook(source, targets, options, Delivery(), load=LastModel())
+        assert found.trial is not None and 0 < found.trial.network < found.trial.seconds
+        measured = replace(found.trial, seconds=1.0, network=0.75)
+        for kept, seconds in ((0, 12.0), (8, 6.0), (12, 3.0)):
+            assert replace(found, trial=measured, alpha_done=kept).seconds == pytest.approx(seconds)
+        once = outlook(source, targets, replace(options, people=None), Delivery(), load=LastModel())
+        assert once.trial is not None and once.trial.network == 0
 
     def test_a_disk_that_is_too_small_is_told_before_the_run(
         self, copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch

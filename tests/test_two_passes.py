@@ -18,7 +18,7 @@ from birefvideo.directing.masks import Masks, directed
 from birefvideo.directing.records import RecordFile, RecordWriter, is_whole_file, packed, unpacked
 from birefvideo.errors import InputError, OptionError
 from birefvideo.frames import AlphaFrame, DecodedFrame
-from birefvideo.jobs import kept_parts, plan, two_passes
+from birefvideo.jobs import plan, two_passes
 from birefvideo.matting.predict import Predictor
 from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.probe import probe
@@ -300,13 +300,38 @@ def test_another_mark_has_only_the_segments_made_again_that_it_reaches(
 def test_a_disk_that_takes_no_parts_after_the_outputs_fails_no_job(
     source: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
+    real = Path.replace
 
-    monkeypatch.setattr(kept_parts, "give_second_name", refuse)
+    def refuse(self: Path, target: Path) -> Path:
+        if self.parent != target.parent and target.parent.name == CACHE:
+            raise OSError(28, "No space left on device")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
     result = matte(source, network, keep_cache=True, end=0.25)
     assert result.outputs[0].is_file()
     (told,) = [line for line in result.warnings if "could not take" in line]
     assert told.endswith(
         f"{CACHE} could not take the outputs' parts (No space left on device): the next run makes them again"
     )
+
+
+def test_parts_are_kept_without_a_copy_where_files_have_one_name_only(
+    source: Path, network: Path, monkeypatch: pytest.MonkeyPatch, no_network: Callable[[], None]
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    def copied(source: Path, target: Path) -> None:
+        copies.append(target.name)
+        real(source, target)
+
+    copies: list[str] = []
+    real = shutil.copyfile
+    monkeypatch.setattr("birefvideo.own_files.os.link", refuse)
+    monkeypatch.setattr("birefvideo.own_files.shutil.copyfile", copied)
+    matte(source, network, keep_cache=True, end=0.25)
+    assert copies == []
+    no_network()
+    assert matte(source, network, keep_cache=True, overwrite=True, end=0.25).computed == 0
+    assert len(copies) == 1, "the one part, into the folder of the second job"

@@ -89,6 +89,10 @@ def _lines(clip: Path, found: Outlook, engine: EngineWish) -> Iterator[str]:
     yield f"  {len(plan.segments)} segments{done}, in {short(plan.folder)}"
     if disk.alpha:
         yield f"  two passes, with about {size_in_words(disk.alpha)} of the network's alpha kept in between"
+    if found.alpha_done:
+        yield f"  the network's alpha of {found.alpha_done} frames is there from an earlier run"
+    if disk.stays:
+        yield f"  about {size_in_words(disk.stays)} stay beside the outputs for the next run"
     pace = f"{found.trial.seconds:.2g} s a frame, by {found.trial.frames} frames in a row"
     if found.seconds is None:
         yield f"  time: {pace}; how many there are is not known"

@@ -13,9 +13,10 @@ from typing import Any
 from birefvideo.comparison.trial import Run, Trial, trial
 from birefvideo.errors import InputError
 from birefvideo.frames import DecodedFrame, Span
+from birefvideo.jobs.alpha_cache import has_two_passes
 from birefvideo.jobs.check_targets import check_free
 from birefvideo.jobs.delivery import Delivery
-from birefvideo.jobs.disk import Disk, bytes_there, disk_of
+from birefvideo.jobs.disk import Disk, alpha_frames_kept, bytes_there, disk_of
 from birefvideo.jobs.finished import finished_earlier
 from birefvideo.jobs.folder import JobFolder
 from birefvideo.jobs.loaded_model import LoadedModel, loaded_model
@@ -45,6 +46,8 @@ class Outlook:
     """Segments that an earlier run has finished."""
     frames_done: int = 0
     """Frames in them."""
+    alpha_done: int = 0
+    """Frames of which an earlier run has kept the network's alpha."""
     trial: Trial | None = None
     """What was measured on a few frames in a row."""
     disk: Disk | None = None
@@ -67,7 +70,9 @@ class Outlook:
             return None
         # Processes on a CPU share what one alone was timed with.
         is_shared = self.plan.settings["device"] == "cpu"
-        return self.trial.seconds * self.frames_left / (1 if is_shared else len(device_names(self.plan.options.device)))
+        network = self.trial.network * max(0, (total_frames(self.plan) or 0) - self.alpha_done)
+        rest = (self.trial.seconds - self.trial.network) * self.frames_left
+        return (network + rest) / (1 if is_shared else len(device_names(self.plan.options.device)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -81,6 +86,7 @@ class Outlook:
             "was_done": self.was_done,
             "segments_done": self.segments_done,
             "frames_done": self.frames_done,
+            "alpha_done": self.alpha_done,
             "seconds": None if seconds is None else round(seconds, 1),
             "seconds_a_frame": None if measured is None else measured.seconds,
             "disk": None if disk is None else disk.as_dict(),
@@ -111,10 +117,11 @@ def outlook(
     earlier = [report for s in plan.segments if folder.resumes() and (report := folder.finished(s))]
     measured = _tried(plan, model)
     there = bytes_there(plan.folder) if earlier else 0
-    disk = disk_of(plan, [cost.bytes for cost in measured.outputs], there)
+    sizes = [cost.bytes for cost in measured.outputs]
+    disk = disk_of(plan, sizes, there, keeps_cache=delivery.keep_cache)
     notes = [*folder.notes, *([disk.line()] if disk.is_short else [])]
     frames = sum(len(report.pts) for report in earlier)
-    return Outlook(plan, why, False, len(earlier), frames, measured, disk, tuple(notes))
+    return Outlook(plan, why, False, len(earlier), frames, alpha_frames_kept(plan), measured, disk, tuple(notes))
 
 
 def _tried(plan: Plan, model: LoadedModel) -> Trial:
@@ -129,7 +136,8 @@ def _tried(plan: Plan, model: LoadedModel) -> Trial:
         started = time.perf_counter()
         mattes = list(predictor.predict(frames))
         took = time.perf_counter() - started
-    run = Run(plan.source, plan.span, total_frames(plan) or 0, len(plan.segments), plan.targets, plan.options)
+    count, is_double = total_frames(plan) or 0, has_two_passes(plan)
+    run = Run(plan.source, plan.span, count, len(plan.segments), plan.targets, plan.options, is_double)
     with tempfile.TemporaryDirectory(prefix="birefvideo-") as folder:
         return trial(run, model, took / batch, frames[0].pts, mattes[0].alpha, Path(folder))
 

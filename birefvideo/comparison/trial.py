@@ -41,6 +41,8 @@ class Trial:
     """How many."""
     seconds: float
     """Seconds a frame: decoding, network, smoothing and encoding, as they go on beside each other in a job."""
+    network: float
+    """What of it the network takes where it goes by itself first, as in a job in two passes; else 0."""
     outputs: tuple[OutputCost, ...]
     """What each output would take for the whole clip."""
 
@@ -61,6 +63,8 @@ class Run:
     """The outputs."""
     options: Options
     """The user's."""
+    in_two_passes: bool = False
+    """Whether the network has gone over all frames before the outputs are made."""
 
 
 def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha, folder: Path) -> Trial:
@@ -81,6 +85,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
     batch = int(str(model.settings(info)["batch"]))
     wanted = max(1, min(run.count, max(_FRAMES, 2 * batch)))
     is_slow = seconds * (wanted + 2 * options.smooth) > _PATIENCE
+    is_given = is_slow or run.in_two_passes
     span = Span() if info.still else _around(run, start, wanted)
     parts = [(target, folder / f"{index}{target.format.extension}") for index, target in enumerate(run.targets)]
     ends: list[float] = []
@@ -89,19 +94,22 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         span,
         parts,
         options,
-        _SameMatte(alpha) if is_slow else model.predictor(batch),
+        _SameMatte(alpha) if is_given else model.predictor(batch),
         lambda: ends.append(time.perf_counter()),
         second_look=looks_at(info, model.identity.name),
         first=span.start,
     )
-    pace = _pace(ends, time.perf_counter(), 1 if is_slow else batch)
+    pace = _pace(ends, time.perf_counter(), 1 if is_given else batch)
     outputs = (
         OutputCost(target.path, _scaled(part, len(report.pts), max(1, run.count), run.segments))
         for target, part in parts
     )
-    if is_slow:  # on a GPU it computes beside the rest; a CPU does both
+    if run.in_two_passes:
+        pace += seconds
+    elif is_slow:  # on a GPU it computes beside the rest; a CPU does both
         pace = max(pace, seconds) if model.device.kind.scales_pictures else pace + seconds
-    return Trial(frames=len(report.pts), seconds=round(max(pace, seconds), 4), outputs=tuple(outputs))
+    network = seconds if run.in_two_passes else 0.0
+    return Trial(len(report.pts), round(max(pace, seconds), 4), round(network, 4), tuple(outputs))
 
 
 def _around(run: Run, start: int, wanted: int) -> Span:

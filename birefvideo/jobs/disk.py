@@ -43,6 +43,8 @@ class Disk:
     """Bytes that are free."""
     alpha: int = 0
     """Bytes of the network's alpha that a job in two passes still has to keep, about."""
+    stays: int = 0
+    """Bytes that stay beside the outputs for the next run, about: the network's alpha, and the parts."""
 
     @property
     def needed(self) -> int:
@@ -56,7 +58,13 @@ class Disk:
 
     def as_dict(self) -> dict[str, int | bool]:
         """Return what programs ask for."""
-        return {"needed": self.needed, "free": self.free, "short": self.is_short, "alpha": self.alpha}
+        return {
+            "needed": self.needed,
+            "free": self.free,
+            "short": self.is_short,
+            "alpha": self.alpha,
+            "stays": self.stays,
+        }
 
     def line(self) -> str:
         """Return what to say where it is short."""
@@ -66,14 +74,15 @@ class Disk:
         )
 
 
-def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0) -> Disk:
+def disk_of(plan: Plan, pictures: Sequence[int], there: int = 0, *, keeps_cache: bool = False) -> Disk:
     """Return what a job takes whose outputs have so many bytes of pictures each."""
     length = _seconds(plan)
     sounds = (_sound_bytes(target.format, plan.source.audio, length) for target in plan.targets)
     sizes = tuple(picture + sound for picture, sound in zip(pictures, sounds, strict=True))
-    frames = max(0, (total_frames(plan) or 0) - _frames_kept(plan)) if has_two_passes(plan) else 0
-    alpha = round(_ALPHA * plan.source.width * plan.source.height * frames)
-    return Disk(sizes, there, free_at(plan.folder), alpha)
+    frames = (total_frames(plan) or 0) if has_two_passes(plan) else 0
+    all_alpha = round(_ALPHA * plan.source.width * plan.source.height * frames)
+    alpha = all_alpha * max(0, frames - alpha_frames_kept(plan)) // max(1, frames)
+    return Disk(sizes, there, free_at(plan.folder), alpha, all_alpha + sum(sizes) if keeps_cache else 0)
 
 
 def free_at(path: Path) -> int:
@@ -131,8 +140,10 @@ def _rate(format: Format, track: AudioInfo) -> int:
     return plain * 3
 
 
-def _frames_kept(plan: Plan) -> int:
+def alpha_frames_kept(plan: Plan) -> int:
     """Return of how many frames an earlier run has kept the network's alpha; nothing is read but what tells of it."""
+    if not has_two_passes(plan):
+        return 0
     kept = JobFolder(cache_plan(plan), overwrite=True)
     found = [read_report(kept.report(segment)) for segment in plan.segments] if kept.resumes() else []
     return sum(len(report.pts) for one in found if one for report, _ in [one])

@@ -62,7 +62,7 @@ class KeptParts:
                     self._folder.finish(segment, report, attempt)
 
     def keep(self) -> list[str]:
-        """Keep the parts of this job, in the place of those of an earlier one.
+        """Move the parts of this job, which needs them no more, into the place of those of an earlier one.
 
         The outputs are there by now, whatever the disk says of this: where it refuses, return a line that tells so.
         """
@@ -81,8 +81,8 @@ class KeptParts:
                     remove_part(path)
             if self._first.reports[segment.number].pts:
                 for target in self._plan.targets:
-                    give_second_name(self._folder.part(segment, target), self._cache.part(segment, target))
-                give_second_name(self._folder.report(segment), self._reports[segment.number])
+                    self._folder.part(segment, target).replace(self._cache.part(segment, target))
+                self._folder.report(segment).replace(self._reports[segment.number])
 
     def _report(self, segment: Segment) -> Path:
         """Return where the report of a segment is kept: its name says what decides the bytes of its parts."""
