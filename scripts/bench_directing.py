@@ -2,6 +2,7 @@
 """Measure directing against exact truth: clips of real cut-outs that move over real rooms, at 1280×720.
 
     python scripts/bench_directing.py DATA [--frames 100] [--seeds 2] [--only crossing,kept] [--sheets FOLDER]
+    python scripts/bench_directing.py DATA --only crossing --speeds 5,12,18 [--height 0.72] [--first-seed 2]
     python scripts/bench_directing.py CLIP --cost [--rounds 3] [--seconds 2]    # what directing adds to a job, by turns
 
 DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
@@ -265,8 +266,8 @@ def point_on(layers: Sequence[Layer], number: int) -> Subject:
     return Subject(x=float(x), y=float(y))
 
 
-def people_scenes(room: Picture, one: Cutout, two: Cutout, frames: int) -> list[Scene]:
-    """Return clips of two people, one of whom stays."""
+def people_scenes(room: Picture, one: Cutout, two: Cutout, frames: int, speeds: Sequence[float]) -> list[Scene]:
+    """Return clips of two people, one of whom stays; they cross at some speeds, in pixels a frame."""
     last, gone = frames - 1, WIDTH + two.alpha.shape[1]
 
     def away(n: int) -> float:
@@ -283,7 +284,8 @@ def people_scenes(room: Picture, one: Cutout, two: Cutout, frames: int) -> list[
         Scene("two people apart", room, apart, SubjectLock(Subject("left"), None), 0),
         Scene("leaving and returning", room, returning, SubjectLock(Subject("right"), None), 1),
     ]
-    for name, speed in (("slowly, 8 pixels a frame", 780 / last), ("at a walk, 26 pixels a frame", 26.0)):
+    for speed in speeds or (780 / last, 26.0):
+        name = f"at {speed:.0f} pixels a frame"
         layers = [Layer(one, walk(one, 250, 1030, speed)), Layer(two, walk(two, 1030, 250, speed))]
         found.append(Scene(f"crossing {name}, the one behind", room, layers, SubjectLock(Subject("left"), None), 0))
         found.append(Scene(f"crossing {name}, the one in front", room, layers, SubjectLock(Subject("right"), None), 1))
@@ -317,15 +319,15 @@ def kept_scenes(room: Picture, one: Cutout, two: Cutout, thing: Cutout) -> list[
     return found
 
 
-def scenes(data: Path, seed: int, frames: int) -> list[Scene]:
-    """Return the clips of a seed."""
+def scenes(data: Path, seed: int, frames: int, speeds: Sequence[float], height: float) -> list[Scene]:
+    """Return the clips of a seed, with people of a height in parts of the picture's."""
     rng = np.random.default_rng(seed)
-    one, two = people_of(data, rng, 2, 0.72 * HEIGHT)
+    one, two = people_of(data, rng, 2, height * HEIGHT)
     photos = sorted((data / "rooms").glob("*.jpg"))
     rooms = [cv2.imread(str(photos[i])) for i in rng.choice(len(photos), 2, replace=False)]
     room, texture = (cv2.resize(r, (WIDTH, HEIGHT))[..., ::-1] for r in rooms if r is not None)
     thing = thing_of(np.ascontiguousarray(texture), 230)
-    return people_scenes(room, one, two, frames) + kept_scenes(room, one, two, thing)
+    return people_scenes(room, one, two, frames, speeds) + kept_scenes(room, one, two, thing)
 
 
 def print_cost(clip: Path, rounds: int, seconds: float) -> None:
@@ -349,6 +351,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--speeds", default="", help="of the crossings, in pixels a frame, with commas between")
+    parser.add_argument("--height", type=float, default=0.72, help="of the people, in parts of the picture's")
     parser.add_argument("--only", default="", help="clips whose names hold one of these words, with commas between")
     parser.add_argument("--sheets", type=Path)
     parser.add_argument("--cost", action="store_true", help="DATA is a clip: time jobs of its first seconds")
@@ -366,8 +371,9 @@ def main() -> None:
         "| clip | seed | wrong | worst | switches | overlap, mean | worst | notes |\n|---|---|---|---|---|---|---|---|",
         flush=True,
     )
-    for seed in range(options.seeds):
-        for index, scene in enumerate(scenes(options.data, seed, options.frames)):
+    speeds = [float(speed) for speed in options.speeds.split(",") if speed]
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for index, scene in enumerate(scenes(options.data, seed, options.frames, speeds, options.height)):
             if not any(word in scene.name for word in options.only.split(",")):
                 continue
             sheet = options.sheets / f"{seed}_{index}.png" if options.sheets else None

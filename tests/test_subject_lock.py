@@ -76,7 +76,7 @@ def test_one_of_two_who_stand_apart_stays_exactly(subject: Subject, who: int) ->
 def test_people_who_cross_are_not_exchanged(subject: Subject, who: int) -> None:
     clip = DrawnClip([blue(lambda t: 60 + 3 * t), red(lambda t: 260 - 3 * t)], 66)
     masks, notes = locked(clip, subject)
-    assert wrong(clip, masks, [who]) < 0.005
+    assert wrong(clip, masks, [who]) < 0.0035
     assert Tracks(clip).count == 2
     assert notes == []
 
@@ -89,6 +89,13 @@ def test_people_who_touch_are_cut_where_they_touch() -> None:
     untouched = masks[12].stays
     assert untouched is not None
     assert (untouched[:, :130] == 255).all()
+
+
+def test_people_in_clothes_of_one_colour_are_parted_by_how_each_of_them_moves() -> None:
+    still, passing = Walker((60, 60, 70), lambda t: 130, 1), Walker((66, 62, 60), lambda t: 206 - 3 * t, 2)
+    clip = DrawnClip([still, passing], 17)
+    masks, _ = locked(clip, LEFT)
+    assert wrong(clip, masks, [0]) < 0.012
 
 
 def test_people_who_touch_from_the_first_frame_on_are_parted_by_what_comes_later() -> None:
