@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from birefvideo.directing.coarse import Picture
-from birefvideo.directing.one_motion import as_one
+from birefvideo.directing.one_motion import Fit, as_matrix, fitted_to
 from birefvideo.matting.grid import Map, Mask
 from birefvideo.matting.motion import Flow, MotionSearch
 
@@ -23,6 +24,8 @@ _UNLIKE = 12.0
 """Codes that a cell differs by although it is taken along, at which its motion is trusted to a half."""
 _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""
+_FEWER = 5
+"""Of so many cells, one is looked at to tell whether it is."""
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 
 
@@ -69,54 +72,97 @@ def moving_along(beside: Beside, core: Mask, around: Mask, *, is_known: bool) ->
     nothing = np.zeros(core.shape, np.float32)
     if not core.any() or not around.any():
         return nothing
-    best, most = nothing, _LEAST
+    nearer: list[list[_Ways]] = []
     for group in beside.groups():
-        found = [_odds(beside.picture, other, flow, core, around, is_known=is_known) for other, flow in group]
-        odds = [one for one in found if one is not None]
-        apart = max((moved for _, moved in odds), default=0.0)
-        if apart > most:
-            # What is hidden in one picture shows in the other: the lesser error of each motion is the true one.
-            errors = np.min([one for one, _ in odds], axis=0)
-            best, most = _told(errors) * np.float32(min(1.0, apart / _APART)), apart
-        if apart >= _TELLING:
-            break
+        ways = [_ways(other, flow, core, around, is_known=is_known) for other, flow in group]
+        if _farthest(ways) >= _TELLING:
+            told, moved = _told(beside.picture, ways, core, around)
+            if moved >= _TELLING:
+                return told
+        nearer.append(ways)
+    best, most = nothing, _LEAST
+    # Where motion differs most, it tells most; the others need not be looked at cell by cell.
+    for ways in sorted(nearer, key=_farthest, reverse=True):
+        if _farthest(ways) > most:
+            told, moved = _told(beside.picture, ways, core, around)
+            best, most = (told, moved) if moved > most else (best, most)
     return best
 
 
-def _told(errors: Map) -> Map:
-    """Return what the errors (2, rows, columns) of moving along and of staying behind say of each cell."""
-    is_seen = np.isfinite(errors).all(axis=0)
-    along, behind = np.where(is_seen, errors, 0)
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """What moves from a picture to another one."""
+
+    other: Picture
+    along: Fit
+    """Of the thing."""
+    behind: Fit
+    """Of what is around it."""
+    apart: float
+    """Cells by which the thing has moved apart."""
+
+
+def _ways(other: Picture, flow: Flow, core: Mask, around: Mask, *, is_known: bool) -> _Ways:
+    behind = fitted_to(flow, around.astype(np.float32))
+    along = fitted_to(flow, core.astype(np.float32)) if is_known else _shift(np.median(flow[core], axis=0))
+    down, across = np.nonzero(core)
+    apart = as_matrix(along - behind) @ np.stack([across, down, np.ones_like(down)]) - (across, down)
+    return _Ways(other, along, behind, float(np.hypot(*apart).mean()))
+
+
+def _shift(by: Map) -> Fit:
+    fit = np.zeros((3, 2))
+    fit[2] = by
+    return fit
+
+
+def _farthest(ways: Sequence[_Ways]) -> float:
+    return max((way.apart for way in ways), default=0.0)
+
+
+def _told(picture: Picture, ways: Sequence[_Ways], core: Mask, around: Mask) -> tuple[Map, float]:
+    """Return what pictures say of each cell, and how far the thing has moved apart in those of the same scene."""
+    found = [(_errors(picture, way, core, around), way.apart) for way in ways]
+    same = [(errors, apart) for errors, apart in found if errors is not None]
+    if not same:
+        return np.zeros(core.shape, np.float32), 0.0
+    # What is hidden in one picture shows in the other: the lesser error of each motion is the true one.
+    along, behind = np.minimum.reduce([errors for errors, _ in same])
+    is_seen = np.isfinite(along) & np.isfinite(behind)
+    along, behind = np.where(is_seen, along, 0), np.where(is_seen, behind, 0)
     told: Map = np.clip((behind - along) / np.float32(_DIFFERENCE), -1, 1)
     # What neither motion explains is hidden in the other picture.
     trust = 1 / (1 + np.square(along / np.float32(_UNLIKE)))
-    return np.where(told > 0, told * trust, told).astype(np.float32)
+    apart = max(apart for _, apart in same)
+    return np.where(told > 0, told * trust, told) * np.float32(min(1.0, apart / _APART)), apart
 
 
-def _odds(
-    picture: Picture, other: Picture, flow: Flow, core: Mask, around: Mask, *, is_known: bool
-) -> tuple[Map, float] | None:
-    """Return each cell's (errors of both motions, how far the thing moved apart), or None in another scene."""
-    behind = as_one(flow, around.astype(np.float32))
-    shift = np.full_like(flow, np.median(flow[core], axis=0))
-    along = as_one(flow, core.astype(np.float32)) if is_known else shift
-    moved, stayed = (_error(picture, other, motion) for motion in (along, behind))
-    if float(np.median(moved[core])) > _ANOTHER or float(np.median(stayed[around])) > _ANOTHER:
+def _errors(picture: Picture, way: _Ways, core: Mask, around: Mask) -> Map | None:
+    """Return each cell's errors (2, rows, columns): of moving along and of staying; or None in another scene."""
+    moved, stayed = (_error(picture, way.other, motion) for motion in (way.along, way.behind))
+    if float(np.median(moved[core])) > _ANOTHER or float(np.median(stayed[around][::_FEWER])) > _ANOTHER:
         return None
     # What stays behind may be hidden by the thing there, and then looks like nothing that was here. Where the
     # surroundings look alike as far on, they seem to move along with the thing: that tells nothing either.
-    alike = _error(picture, picture, along - behind)
-    stayed = np.where(np.isfinite(alike), np.minimum(stayed, alike), stayed)
-    return np.stack([moved, stayed]), float(np.sqrt(np.square((along - behind)[core]).sum(axis=-1)).mean())
+    alike = _error(picture, picture, way.along - way.behind)
+    np.minimum(stayed, alike, out=stayed, where=np.isfinite(alike))
+    return np.stack([moved, stayed])
 
 
-def _error(picture: Picture, other: Picture, motion: Map) -> Map:
+def _error(picture: Picture, other: Picture, motion: Fit) -> Map:
     """Return how far each cell's colour is from that where motion takes it; infinite outside of the picture."""
-    rows, columns = motion.shape[:2]
-    home = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
-    at = home + motion
-    taken = cv2.remap(other, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    error: Map = cv2.transform(cv2.blur(cv2.absdiff(picture, taken), (3, 3)).astype(np.float32), _MEAN)
-    across, down = cv2.split(at)
+    rows, columns = picture.shape[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    taken = cv2.warpAffine(other, as_matrix(motion), (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    differs = cv2.transform(cv2.absdiff(picture, taken).astype(np.float32), _MEAN)
+    error: Map = cv2.blur(differs, (3, 3))
+    across, down = _axes(motion, rows, columns)
     error[(across < 0) | (across > columns - 1) | (down < 0) | (down > rows - 1)] = np.inf
     return error
+
+
+def _axes(motion: Fit, rows: int, columns: int) -> tuple[Map, Map]:
+    """Return where each cell goes: columns and rows."""
+    (right, over, start), (below, under, first) = as_matrix(motion).astype(np.float32)
+    x, y = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
+    return y * over + (x * right + start), y * under + first + x * below

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from birefvideo.matting.grid import Map
 
@@ -21,6 +24,10 @@ _LITTLE = 0.4
 """Cells by which a part must move apart from the whole thing to be followed by half of it."""
 
 
+Fit: TypeAlias = "NDArray[np.float64]"
+"""What moves a cell, (3, 2): a hundred cells to the right, a hundred cells down, and the shift at (0, 0)."""
+
+
 def as_one(vectors: Map, weights: Map, rest: Map | float = 0.0) -> Map:
     """Return the shift, turn, scaling and shear nearest to most of some vectors, as vectors of all cells.
 
@@ -30,6 +37,20 @@ def as_one(vectors: Map, weights: Map, rest: Map | float = 0.0) -> Map:
         rest: what it is where there are no weights.
     """
     rows, columns = weights.shape
+    across, down, shift = fitted_to(vectors, weights, rest).astype(np.float32)
+    along = np.arange(columns, dtype=np.float32)[:, None] / np.float32(_UNIT) * across
+    found: Map = (np.arange(rows, dtype=np.float32)[:, None] / np.float32(_UNIT) * down + shift)[:, None] + along
+    return found
+
+
+def as_matrix(fit: Fit) -> NDArray[np.float64]:
+    """Return the matrix (2, 3) from the places of cells to where they have moved."""
+    matrix: NDArray[np.float64] = fit.T / (_UNIT, _UNIT, 1) + np.eye(2, 3)
+    return matrix
+
+
+def fitted_to(vectors: Map, weights: Map, rest: Map | float = 0.0) -> Fit:
+    """Return the motion that `as_one` gives to all cells."""
     step = max(1, int(np.sqrt(float(cv2.sumElems(weights)[0]) / _MOST_CELLS)))
     few = weights[::step, ::step]
     down, across = np.nonzero(few > _FAINT)
@@ -55,10 +76,7 @@ def as_one(vectors: Map, weights: Map, rest: Map | float = 0.0) -> Map:
         fit = np.vstack([turn, shift - middle @ turn])
         astray = [value - (x * k[0] + y * k[1] + k[2]) for value, k in zip((right, below), fit.T, strict=True)]
         weight = trust / np.square(1 + (astray[0] * astray[0] + astray[1] * astray[1]) / _OFF**2)
-    across_step, down_step, shift = fit.astype(np.float32)
-    along = np.arange(columns, dtype=np.float32)[:, None] / np.float32(_UNIT) * across_step
-    found: Map = (np.arange(rows, dtype=np.float32)[:, None] / np.float32(_UNIT) * down_step + shift)[:, None] + along
-    return found
+    return fit
 
 
 def spread_out(vectors: Map, weights: Map, sigma: float, rest: Map | float = 0.0) -> Map:
