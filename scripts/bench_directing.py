@@ -3,6 +3,7 @@
 
     python scripts/bench_directing.py DATA [--frames 100] [--seeds 2] [--only crossing,kept] [--sheets FOLDER]
     python scripts/bench_directing.py DATA --only crossing --speeds 5,12,18 [--height 0.72] [--first-seed 2]
+    python scripts/bench_directing.py DATA --growing [--rounds 3]       # CPU time of growing a stroke to its thing
     python scripts/bench_directing.py CLIP --cost [--rounds 3] [--seconds 2]    # what directing adds to a job, by turns
 
 DATA is a folder as scripts/train.py reads it: portraits/NAME.jpg and NAME_a.png, rooms/NAME.jpg, index.csv. Only what
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -36,9 +38,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import birefvideo
-from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.coarse import CoarseClip, coarse_size
 from birefvideo.directing.direct import Direction, Director, direct
+from birefvideo.directing.grow import grown
 from birefvideo.directing.marked import Marked
+from birefvideo.directing.marks import KEEP, STROKE, Shape
 from birefvideo.directing.masks import directed
 from birefvideo.directing.read_marks import parse_marks
 from birefvideo.directing.store import storing
@@ -241,13 +245,19 @@ def on_floor(cutout: Cutout, across: Callable[[int], float]) -> Way:
     return lambda n: (across(n), down + 3 * math.sin(n / 7), 0.0)
 
 
-def kept(cutout: Cutout, way: Way) -> Director:
-    """Return the director of one stroke, along a thing from end to end in the first frame."""
+def stroke_on(cutout: Cutout, way: Way) -> Shape:
+    """Return a stroke along a thing from end to end in the first frame."""
     _, alpha = cutout.placed(way(0))
     depth = cv2.distanceTransform((alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     rows = np.flatnonzero(depth.max(axis=1))
     along = (int(rows[0] + (rows[-1] - rows[0]) * share) for share in (0.15, 0.4, 0.65, 0.85))
-    stroke = {"do": "keep", "stroke": [[int(depth[y].argmax()), y] for y in along], "width": 20, "time": 0}
+    return Shape(STROKE, tuple((int(depth[y].argmax()), y) for y in along), 20)
+
+
+def kept(cutout: Cutout, way: Way) -> Director:
+    """Return the director of one stroke in the first frame."""
+    shape = stroke_on(cutout, way)
+    stroke = {"do": "keep", "stroke": [list(point) for point in shape.points], "width": shape.width, "time": 0}
     read = parse_marks({"birefvideo_marks": 1, "marks": [stroke]}, "bench")
     return Marked(read.placed(WIDTH, HEIGHT, Fraction(0), None))
 
@@ -346,6 +356,30 @@ def print_cost(clip: Path, rounds: int, seconds: float) -> None:
         print(f"{kind}: {found['without']:.2f} s without, {found['with']:.2f} s with: {more:+.1f} %")
 
 
+def print_growing(scenes: Sequence[Scene], seed: int, rounds: int) -> None:
+    """Print the CPU time of growing the first frame's stroke to its thing, in each clip that has one."""
+    for scene in scenes:
+        if not scene.is_kept:
+            continue
+        layer = scene.layers[scene.subject]
+        frames = {number: composed(scene, number) for number in (0, 1, 4, 12, 32)}
+        pictures = {number: small(picture) for number, (picture, _) in frames.items()}
+        alpha = small(frames[0][1].network)
+        shape = stroke_on(layer.cutout, layer.way).scaled(alpha.shape[1] / WIDTH, alpha.shape[0] / HEIGHT)
+        later = [lambda one=pictures[number]: [one] for number in (1, 4, 12, 32)]
+        taken = []
+        for _ in range(rounds):
+            begun = time.process_time()
+            grown(pictures[0], alpha, shape, np.zeros(alpha.shape, np.bool_), KEEP, later)
+            taken.append(1000 * (time.process_time() - begun))
+        print(f"| {scene.name} | {seed} | {statistics.median(taken):.0f} | {max(taken):.0f} |", flush=True)
+
+
+def small(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a plane at the size of a coarse picture."""
+    return cv2.resize(plane, coarse_size(WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -357,6 +391,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="clips whose names hold one of these words, with commas between")
     parser.add_argument("--sheets", type=Path)
     parser.add_argument("--cost", action="store_true", help="DATA is a clip: time jobs of its first seconds")
+    parser.add_argument("--growing", action="store_true", help="time how a stroke is grown to its thing")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -365,14 +400,21 @@ def main() -> None:
     if options.cost:
         print_cost(options.data, options.rounds, options.seconds)
         return
+    speeds = [float(speed) for speed in options.speeds.split(",") if speed]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if options.growing:
+        print("| clip | seed | CPU ms, median | worst |\n|---|---|---|---|", flush=True)
+        for seed in seeds:
+            clips = scenes(options.data, seed, options.frames, speeds, options.height)
+            print_growing(clips, seed, options.rounds)
+        return
     if options.sheets:
         options.sheets.mkdir(parents=True, exist_ok=True)
     print(
         "| clip | seed | wrong | worst | switches | overlap, mean | worst | notes |\n|---|---|---|---|---|---|---|---|",
         flush=True,
     )
-    speeds = [float(speed) for speed in options.speeds.split(",") if speed]
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
+    for seed in seeds:
         for index, scene in enumerate(scenes(options.data, seed, options.frames, speeds, options.height)):
             if not any(word in scene.name for word in options.only.split(",")):
                 continue
