@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import httpx
 from studios import run, stand_in, studio_at, until
 
 from birefvideo.errors import OutputError
-from birefvideo.serve import keeper, queue
-from birefvideo.serve.data_folder import DataFolder
+from birefvideo.serve import data_folder, keeper, queue, sizes
+from birefvideo.serve.data_folder import DataFolder, size_of_tree
 from birefvideo.serve.order import Order
 from birefvideo.serve.store import Store
 from birefvideo.serve.studio import Studio
@@ -208,10 +209,97 @@ def test_what_is_too_old_goes_and_so_does_what_is_too_much(data: Path, asked: li
         assert [path.name for path in (data / "jobs").iterdir()] == [new["id"]]
         assert [path.name for path in (data / "uploads").iterdir()] == [new["upload"]]
         (data / "jobs" / new["id"] / "big").write_bytes(bytes(5000))
+        studio.data.recount()
         await _send(client)
         assert new["id"] not in [path.name for path in (data / "jobs").iterdir()]
 
     run(data, use, most_data=3000, keep_days=3)
+
+
+def _measured(data: Path) -> int:
+    paths = [path for kind in ("uploads", "jobs", "incoming") for path in (data / kind).rglob("*")]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def test_what_lies_in_the_folder_is_known_whatever_becomes_of_jobs_and_after_a_kill(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "_FRESH", 0.0)
+
+    async def whole() -> None:
+        async with studio_at(data) as (client, studio):
+            assert await studio.data.size() == 0
+            sent = [await _send(client, name) for name in ("a.mp4", "fails.mp4", "slow.mp4", "b.mp4", "c.mp4")]
+            parts = data / "jobs" / sent[2]["id"] / "slow.birefvideo"
+            await until(studio, sent[2]["id"], lambda job: (parts / "part_0000.mov").exists())
+            (parts / "part_0001.mov").write_bytes(bytes(777))
+            assert await studio.data.size() == _measured(data) > 777
+            await client.delete(f"/v1/jobs/{sent[3]['id']}")
+            await client.post(f"/v1/jobs/{sent[2]['id']}/cancel")
+            await studio.wait(sent[4]["id"], 20)
+            assert await studio.data.size() == _measured(data) < 777
+            await client.delete(f"/v1/jobs/{sent[0]['id']}")
+            assert await studio.data.size() == _measured(data)
+            last = await _send(client, "slow.mp4")
+            await until(studio, last["id"], lambda job: bool(job.progress))
+        folder = DataFolder(data)
+        (folder.make("jobs", "a" * 24) / "half.mov").write_bytes(bytes(100))
+        folder.incoming().write_bytes(bytes(100))
+        folder.close()
+        async with studio_at(data) as (client, studio):
+            await studio.wait(last["id"], 20)
+            assert await studio.data.size() == _measured(data) > 200
+
+    asyncio.run(whole())
+
+
+def test_room_is_looked_for_without_another_look_at_what_has_not_changed(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def measured(folder: Path) -> int:
+        looked.append(folder)
+        return size_of_tree(folder)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        for _ in range(3):
+            await studio.wait((await _send(client))["id"], 20)
+        await studio.data.size()
+        monkeypatch.setattr(data_folder, "size_of_tree", measured)
+        await studio.data.size()
+        assert looked == [data / "incoming"]
+        job = await studio.wait((await _send(client))["id"], 20)
+        (data / "jobs" / job.id / "later").write_bytes(bytes(500))
+        await studio.data.size()
+        assert set(looked) <= {data / "incoming", data / "jobs" / job.id, data / "uploads" / job.upload}
+        before = await studio.data.size()
+        (data / "jobs" / job.id / "later").write_bytes(bytes(700))
+        assert await studio.data.size() == before
+        studio.data.recount()
+        assert await studio.data.size() == before + 200
+
+    run(data, use)
+
+
+def test_a_look_that_is_broken_off_is_taken_again() -> None:
+    broken = threading.Event()
+
+    def measure(place: sizes.Place) -> int:
+        broken.wait(5)
+        return 10
+
+    async def use() -> None:
+        known = sizes.Sizes(measure)
+        known.doubt([("jobs", "a"), ("jobs", "b")])
+        task = asyncio.create_task(known.total())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        broken.set()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await asyncio.gather(known.total(), known.total()) == [20, 20]
+
+    asyncio.run(use())
 
 
 def test_a_disk_that_refuses_once_does_not_end_the_tidying(
@@ -332,6 +420,7 @@ def test_a_clock_that_is_set_back_keeps_no_job_for_ever(data: Path, asked: list[
         future = await studio.wait((await _send(client))["id"], 20)
         studio.store.change_job(future.id, started=future.started + 9e6, ended=future.ended + 9e6)
         (data / "jobs" / future.id / "big").write_bytes(bytes(5000))
+        studio.data.recount()
         await _send(client)
         assert future.id not in [path.name for path in (data / "jobs").iterdir()]
 
