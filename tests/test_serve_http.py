@@ -122,7 +122,7 @@ def test_a_damaged_form_is_refused_and_nothing_of_it_stays(
 def test_forms_without_end_and_clients_that_fall_silent_are_refused(
     data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_SILENCE", 0.05)
+    monkeypatch.setattr(bodies, "_PATIENCE", 0.3)
     head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"; y="'
 
     async def endless() -> AsyncIterator[bytes]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import shutil
 import sqlite3
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ from birefvideo.serve.data_folder import DataFolder, size_of_tree
 from birefvideo.serve.order import Order
 from birefvideo.serve.store import Store
 from birefvideo.serve.studio import Studio
+from birefvideo.serve.view import Views, job_view
 
 
 @pytest.fixture
@@ -482,5 +487,58 @@ def test_a_data_folder_that_is_gone_is_told_and_stops_nothing(data: Path, asked:
         assert (await client.get("/v1/health")).status_code == 200
         data.with_name("gone").rename(data)
         assert (await studio.wait((await _send(client))["id"], 20)).state == "succeeded"
+
+    run(data, use)
+
+
+def test_an_answer_that_is_kept_is_never_older_than_the_job(data: Path, asked: list[dict[str, Any]]) -> None:
+    seen: set[tuple[str, str, int]] = set()
+
+    async def compare(studio: Studio) -> None:
+        views = Views(studio)
+        while True:
+            for job in studio.jobs():
+                fresh = job_view(studio, job)
+                assert json.loads(views(job.id)) == json.loads(json.dumps(fresh))
+                seen.add((job.name, job.state, fresh["position"]))
+            await asyncio.sleep(0.002)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        task = asyncio.create_task(compare(studio))
+        try:
+            names = ("slow.mp4", "fails.mp4", "stopped.mp4", "removed.mp4", "good.mp4")
+            sent = {name.partition(".")[0]: (await _send(client, name))["id"] for name in names}
+            await until(studio, sent["slow"], lambda job: bool(job.progress))
+            await asyncio.sleep(0.01)
+            await client.post(f"/v1/jobs/{sent['stopped']}/cancel")
+            await asyncio.sleep(0.01)
+            await client.delete(f"/v1/jobs/{sent['removed']}")
+            await asyncio.sleep(0.01)
+            await client.post(f"/v1/jobs/{sent['slow']}/cancel")
+            await studio.wait(sent["good"], 20)
+            studio.note(sent["good"], told=True)
+            await asyncio.sleep(0.01)
+            assert not task.done()
+            assert (await client.get(f"/v1/jobs/{sent['removed']}")).status_code == 404
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    run(data, use)
+    assert {("good.mp4", "queued", 4), ("good.mp4", "queued", 3), ("good.mp4", "queued", 2)} < seen
+    ends = {("slow.mp4", "canceled"), ("stopped.mp4", "canceled"), ("fails.mp4", "failed"), ("good.mp4", "succeeded")}
+    assert ends < {(name, state) for name, state, _ in seen}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has classes of priority instead")
+def test_a_job_steps_back_behind_the_server(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, "slow.mp4")
+        await until(studio, sent["id"], lambda job: bool(job.progress))
+        process = studio._queue._children[sent["id"]]._process
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, own + 5)
+        await studio.cancel(sent["id"])
 
     run(data, use)
