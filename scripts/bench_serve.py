@@ -1,7 +1,8 @@
-"""Measure `birefvideo serve`: its overhead over the command, status under many pollers, memory in an upload, kills.
+"""Measure `birefvideo serve`: its overhead over the command, status under many pollers, memory in an upload, kills,
+a long queue, and a full disk.
 
-    python scripts/bench_serve.py CLIP [--only overhead|pollers|upload|kills] [--end 2] [--runs 3] [--kills 20]
-                                       [--pollers 50] [--upload-mb 1000]
+    python scripts/bench_serve.py CLIP [--only overhead|pollers|upload|kills|queue|disk] [--end 2] [--runs 3]
+                                       [--kills 20] [--pollers 50] [--upload-mb 1000] [--queued 1000]
 
 It prints a row of a table for each. Needs the extra birefvideo[serve], and Linux for the memory.
 """
@@ -28,8 +29,8 @@ import httpx
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, data: Path) -> None:
-        command = [sys.executable, "-u", "-m", "birefvideo", "serve", "--port=0", f"--data={data}"]
+    def __init__(self, data: Path, *words: str) -> None:
+        command = [sys.executable, "-u", "-m", "birefvideo", "serve", "--port=0", f"--data={data}", *words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.at = self.process.stdout.readline().split()[-1].rstrip("/")
@@ -91,9 +92,9 @@ class Poller(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(*words: str) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder, "data"))
+        server = Server(Path(folder, "data"), *words)
         try:
             yield server
         finally:
@@ -226,11 +227,101 @@ async def kills(arguments: argparse.Namespace) -> None:
     row(f"{arguments.kills} kills, {in_job} in mid-job", f"{same} of {len(keys)} jobs give the command's bytes")
 
 
+async def queue(arguments: argparse.Namespace) -> None:
+    """Queue many jobs behind one another, each with the same upload; ask how they are; send one more than may wait."""
+    count, submitted, asked, listed = arguments.queued, list[float](), list[float](), list[float]()
+    async with serving(f"--most-waiting={count}") as server, server.client() as client:
+        first = await client.get(f"/v1/jobs/{await send(client, arguments.clip, arguments.end)}")  # starts the helper
+        order = {"upload": first.json()["upload"], "to": "green", "end": arguments.end}
+        before, keys = server.peak_memory, []
+        while (answer := await timed(submitted, client.post("/v1/jobs", json=order))).status_code == 201:
+            keys.append(answer.json()["id"])
+        assert answer.status_code == 429, answer.text
+        assert int(answer.headers["retry-after"]) > 0
+        waiting = (await client.get("/v1/health")).json()["waiting"]
+        row(f"{len(keys) + 1} jobs sent, of which {waiting} wait or run", f"the next: 429 {answer.json()['error']}")
+        half = len(submitted) // 2
+        row("a job sent, of the first half", spread(submitted[:half]))
+        row("a job sent, of the second half", spread(submitted[half:-1]))
+        states = [(await timed(asked, client.get(f"/v1/jobs/{key}"))).json()["status"] for key in keys]
+        assert set(states) <= {"queued", "running", "succeeded"}, set(states)
+        row("how one is", spread(asked))
+        for _ in range(20):
+            await timed(listed, client.get("/v1/jobs?limit=500"))
+        row("a list of 500", spread(listed))
+        row("peak memory of the server", f"{before:.0f} MB before, {server.peak_memory:.0f} MB after")
+
+
+async def timed(times: list[float], asked: Awaitable[httpx.Response]) -> httpx.Response:
+    started = time.perf_counter()
+    answer = await asked
+    times.append(time.perf_counter() - started)
+    return answer
+
+
+def spread(times: list[float]) -> str:
+    ordered = sorted(times)
+    return f"median {1000 * ordered[len(ordered) // 2]:.1f} ms, p99 {1000 * ordered[int(0.99 * len(ordered))]:.1f} ms"
+
+
+async def disk(arguments: argparse.Namespace) -> None:
+    """Send files to a server whose disk is nearly, and then quite full; then make room."""
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", folder], capture_output=True)
+        if mounted.returncode:
+            row("a full disk", "skipped: only root can mount one")
+            return
+        try:
+            server = Server(Path(folder, "data"))
+            try:
+                async with server.client() as client:
+                    await fill_up(client, Path(folder), arguments.clip, arguments.end)
+            finally:
+                server.stop()
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+async def fill_up(client: httpx.AsyncClient, folder: Path, clip: Path, end: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield bytes(1 << 20)
+
+    async def refused(what: str) -> None:
+        answer = await client.post("/v1/uploads?name=x.mp4", content=chunks(), headers={"content-type": "video/mp4"})
+        assert answer.status_code == 507, answer.text
+        row(what, f"507: {answer.json()['error']['message']}")
+        kept = [path for kind in ("incoming", "uploads", "jobs") for path in (folder / "data" / kind).iterdir()]
+        assert sorted(path.name for path in kept) == sorted((upload, job["id"])), kept
+        assert (await client.get(f"/v1/jobs/{job['id']}")).json()["status"] == "succeeded"
+
+    job = await ended(client, await send(client, clip, end))
+    upload = job["upload"]
+    filler = folder / "filler"
+    filler.write_bytes(bytes(30 << 20))
+    await refused("100 MB sent to a disk of 300 MB with less than that to spare")
+    with filler.open("ab", buffering=0) as file:
+        while True:
+            try:
+                file.write(bytes(1 << 20))
+            except OSError:
+                break
+    await refused("100 MB sent to a disk without a byte left")
+    answer = await client.post("/v1/jobs", json={"upload": upload})
+    row("a job then", f"507: {answer.json()['error']['message']}")
+    assert answer.status_code == 507, answer.text
+    filler.unlink()
+    again = await ended(client, await send(client, clip, end))
+    row("with room again, the same job", f"{again['status']}, nothing left of what was refused")
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "overhead": overhead,
     "pollers": pollers,
     "upload": upload,
     "kills": kills,
+    "queue": queue,
+    "disk": disk,
 }
 
 
@@ -251,4 +342,5 @@ if __name__ == "__main__":
     parser.add_argument("--longest", type=float, default=5.0, help="seconds between two kills at most")
     parser.add_argument("--pollers", type=int, default=50)
     parser.add_argument("--upload-mb", type=int, default=1000)
+    parser.add_argument("--queued", type=int, default=1000)
     asyncio.run(main(parser.parse_args()))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from birefvideo.serve import child
 from birefvideo.serve.app import make_app
 from birefvideo.serve.desk import Desk
+from birefvideo.serve.run import make_server
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
 
@@ -68,6 +70,42 @@ def run(folder: Path, use: Use, **settings: Any) -> None:
             await use(client, studio)
 
     asyncio.run(whole())
+
+
+@asynccontextmanager
+async def listening(folder: Path, **settings: Any) -> AsyncIterator[tuple[int, Studio]]:
+    """A studio behind the real server, in this process; yields its port."""
+    chosen = Settings(data=folder, **settings)
+    studio = Studio(chosen)
+    server = make_server(chosen, studio)
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        task = asyncio.create_task(server.serve(sockets=[place]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            yield place.getsockname()[1], studio
+        finally:
+            server.should_exit = True
+            await task
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a port of this machine."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def sent(port: int, data: bytes) -> bytes:
+    """Sends bytes to a port of this machine; returns all that comes back until the other side hangs up."""
+    async with connected(port) as (reader, writer):
+        writer.write(data)
+        return await asyncio.wait_for(reader.read(), 20)
 
 
 async def until(studio: Studio, key: str, condition: Callable[[Any], bool], seconds: float = 20) -> Any:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 import birefvideo
+from birefvideo.cli.run_all import Work
 from birefvideo.errors import DeviceError, OptionError
-from birefvideo.jobs import on_ray, plan
+from birefvideo.jobs import job_model, on_ray, plan
+from birefvideo.jobs.delivery import Delivery
+from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.on_ray import RayHand, RayHands
 from birefvideo.jobs.options import Options
@@ -162,3 +166,21 @@ def test_a_node_with_another_version_is_refused() -> None:
 )
 def test_of_an_error_of_ray_the_line_is_told_that_says_what_happened(text: str, line: str) -> None:
     assert reason(RuntimeError(text)) == line
+
+
+def test_of_jobs_at_once_the_main_thread_joins_the_cluster_and_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[object] = []
+    cluster = SimpleNamespace(shutdown=lambda: happened.append("left"))
+
+    def join(address: str | None) -> tuple[object, bool]:
+        happened.append((address, threading.current_thread() is threading.main_thread()))
+        return cluster, True
+
+    monkeypatch.setattr(job_model, "joined", join)
+    monkeypatch.setattr(Work, "_run_in_threads", lambda *arguments: happened.append("worked"))
+    wish, nothing = EngineWish("ray", "head:6379"), cast(Any, None)
+    Work(Options(), Delivery(), nothing, nothing, quiet=True, engine=wish).run([], at_once=2)
+    assert happened == [("head:6379", True), "worked", "left"]
+    happened.clear()
+    Work(Options(), Delivery(), nothing, nothing, quiet=True).run([], at_once=2)
+    assert happened == ["worked"]

@@ -148,6 +148,7 @@ class TestBring:
         (RuntimeError("Unable to locate credentials"), "cannot be read (Unable to locate credentials): check the cred"),
         (ConnectionError("no route"), "cannot be read (no route): check the network and the address"),
         (OSError("secret of me:secret"), "cannot be read (… of …): try again"),
+        (OSError(22, "Bad Request"), "cannot be read ([Errno 22] Bad Request): check the credentials, which may"),
     ],
 )
 def test_a_failure_is_one_line_without_secrets(error: Exception, line: str, memory: Any) -> None:

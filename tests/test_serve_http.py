@@ -122,7 +122,6 @@ def test_a_damaged_form_is_refused_and_nothing_of_it_stays(
 def test_forms_without_end_and_clients_that_fall_silent_are_refused(
     data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_SILENCE", 0.05)
     head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"; y="'
 
     async def endless() -> AsyncIterator[bytes]:
@@ -138,7 +137,9 @@ def test_forms_without_end_and_clients_that_fall_silent_are_refused(
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         answer = await client.post("/v1/jobs", content=endless(), headers=headers)
         assert (answer.status_code, answer.json()["error"]["kind"]) in ((413, "too_large"), (400, "bad_form"))
-        answer = await client.post("/v1/jobs", content=silent(), headers=headers)
+        with monkeypatch.context() as impatient:
+            impatient.setattr(bodies, "_PATIENCE", 0.05)
+            answer = await client.post("/v1/jobs", content=silent(), headers=headers)
         assert (answer.status_code, answer.json()["error"]["kind"]) == (408, "too_slow")
         plain = {"Content-Type": "application/x-www-form-urlencoded"}
         answer = await client.post("/v1/jobs", content=b"&".join([b"end=1"] * 300), headers=plain)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import shutil
 import sqlite3
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +22,12 @@ import httpx
 from studios import run, stand_in, studio_at, until
 
 from birefvideo.errors import OutputError
-from birefvideo.serve import keeper, queue
-from birefvideo.serve.data_folder import DataFolder
+from birefvideo.serve import data_folder, keeper, queue, sizes
+from birefvideo.serve.data_folder import DataFolder, size_of_tree
 from birefvideo.serve.order import Order
 from birefvideo.serve.store import Store
 from birefvideo.serve.studio import Studio
+from birefvideo.serve.view import Views, job_view
 
 
 @pytest.fixture
@@ -208,10 +214,97 @@ def test_what_is_too_old_goes_and_so_does_what_is_too_much(data: Path, asked: li
         assert [path.name for path in (data / "jobs").iterdir()] == [new["id"]]
         assert [path.name for path in (data / "uploads").iterdir()] == [new["upload"]]
         (data / "jobs" / new["id"] / "big").write_bytes(bytes(5000))
+        studio.data.recount()
         await _send(client)
         assert new["id"] not in [path.name for path in (data / "jobs").iterdir()]
 
     run(data, use, most_data=3000, keep_days=3)
+
+
+def _measured(data: Path) -> int:
+    paths = [path for kind in ("uploads", "jobs", "incoming") for path in (data / kind).rglob("*")]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def test_what_lies_in_the_folder_is_known_whatever_becomes_of_jobs_and_after_a_kill(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "_FRESH", 0.0)
+
+    async def whole() -> None:
+        async with studio_at(data) as (client, studio):
+            assert await studio.data.size() == 0
+            sent = [await _send(client, name) for name in ("a.mp4", "fails.mp4", "slow.mp4", "b.mp4", "c.mp4")]
+            parts = data / "jobs" / sent[2]["id"] / "slow.birefvideo"
+            await until(studio, sent[2]["id"], lambda job: (parts / "part_0000.mov").exists())
+            (parts / "part_0001.mov").write_bytes(bytes(777))
+            assert await studio.data.size() == _measured(data) > 777
+            await client.delete(f"/v1/jobs/{sent[3]['id']}")
+            await client.post(f"/v1/jobs/{sent[2]['id']}/cancel")
+            await studio.wait(sent[4]["id"], 20)
+            assert await studio.data.size() == _measured(data) < 777
+            await client.delete(f"/v1/jobs/{sent[0]['id']}")
+            assert await studio.data.size() == _measured(data)
+            last = await _send(client, "slow.mp4")
+            await until(studio, last["id"], lambda job: bool(job.progress))
+        folder = DataFolder(data)
+        (folder.make("jobs", "a" * 24) / "half.mov").write_bytes(bytes(100))
+        folder.incoming().write_bytes(bytes(100))
+        folder.close()
+        async with studio_at(data) as (client, studio):
+            await studio.wait(last["id"], 20)
+            assert await studio.data.size() == _measured(data) > 200
+
+    asyncio.run(whole())
+
+
+def test_room_is_looked_for_without_another_look_at_what_has_not_changed(
+    data: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def measured(folder: Path) -> int:
+        looked.append(folder)
+        return size_of_tree(folder)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        for _ in range(3):
+            await studio.wait((await _send(client))["id"], 20)
+        await studio.data.size()
+        monkeypatch.setattr(data_folder, "size_of_tree", measured)
+        await studio.data.size()
+        assert looked == [data / "incoming"]
+        job = await studio.wait((await _send(client))["id"], 20)
+        (data / "jobs" / job.id / "later").write_bytes(bytes(500))
+        await studio.data.size()
+        assert set(looked) <= {data / "incoming", data / "jobs" / job.id, data / "uploads" / job.upload}
+        before = await studio.data.size()
+        (data / "jobs" / job.id / "later").write_bytes(bytes(700))
+        assert await studio.data.size() == before
+        studio.data.recount()
+        assert await studio.data.size() == before + 200
+
+    run(data, use)
+
+
+def test_a_look_that_is_broken_off_is_taken_again() -> None:
+    broken = threading.Event()
+
+    def measure(place: sizes.Place) -> int:
+        broken.wait(5)
+        return 10
+
+    async def use() -> None:
+        known = sizes.Sizes(measure)
+        known.doubt([("jobs", "a"), ("jobs", "b")])
+        task = asyncio.create_task(known.total())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        broken.set()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await asyncio.gather(known.total(), known.total()) == [20, 20]
+
+    asyncio.run(use())
 
 
 def test_a_disk_that_refuses_once_does_not_end_the_tidying(
@@ -332,6 +425,7 @@ def test_a_clock_that_is_set_back_keeps_no_job_for_ever(data: Path, asked: list[
         future = await studio.wait((await _send(client))["id"], 20)
         studio.store.change_job(future.id, started=future.started + 9e6, ended=future.ended + 9e6)
         (data / "jobs" / future.id / "big").write_bytes(bytes(5000))
+        studio.data.recount()
         await _send(client)
         assert future.id not in [path.name for path in (data / "jobs").iterdir()]
 
@@ -393,5 +487,58 @@ def test_a_data_folder_that_is_gone_is_told_and_stops_nothing(data: Path, asked:
         assert (await client.get("/v1/health")).status_code == 200
         data.with_name("gone").rename(data)
         assert (await studio.wait((await _send(client))["id"], 20)).state == "succeeded"
+
+    run(data, use)
+
+
+def test_an_answer_that_is_kept_is_never_older_than_the_job(data: Path, asked: list[dict[str, Any]]) -> None:
+    seen: set[tuple[str, str, int]] = set()
+
+    async def compare(studio: Studio) -> None:
+        views = Views(studio)
+        while True:
+            for job in studio.jobs():
+                fresh = job_view(studio, job)
+                assert json.loads(views(job.id)) == json.loads(json.dumps(fresh))
+                seen.add((job.name, job.state, fresh["position"]))
+            await asyncio.sleep(0.002)
+
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        task = asyncio.create_task(compare(studio))
+        try:
+            names = ("slow.mp4", "fails.mp4", "stopped.mp4", "removed.mp4", "good.mp4")
+            sent = {name.partition(".")[0]: (await _send(client, name))["id"] for name in names}
+            await until(studio, sent["slow"], lambda job: bool(job.progress))
+            await asyncio.sleep(0.01)
+            await client.post(f"/v1/jobs/{sent['stopped']}/cancel")
+            await asyncio.sleep(0.01)
+            await client.delete(f"/v1/jobs/{sent['removed']}")
+            await asyncio.sleep(0.01)
+            await client.post(f"/v1/jobs/{sent['slow']}/cancel")
+            await studio.wait(sent["good"], 20)
+            studio.note(sent["good"], told=True)
+            await asyncio.sleep(0.01)
+            assert not task.done()
+            assert (await client.get(f"/v1/jobs/{sent['removed']}")).status_code == 404
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    run(data, use)
+    assert {("good.mp4", "queued", 4), ("good.mp4", "queued", 3), ("good.mp4", "queued", 2)} < seen
+    ends = {("slow.mp4", "canceled"), ("stopped.mp4", "canceled"), ("fails.mp4", "failed"), ("good.mp4", "succeeded")}
+    assert ends < {(name, state) for name, state, _ in seen}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has classes of priority instead")
+def test_a_job_steps_back_behind_the_server(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        sent = await _send(client, "slow.mp4")
+        await until(studio, sent["id"], lambda job: bool(job.progress))
+        process = studio._queue._children[sent["id"]]._process
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, own + 5)
+        await studio.cancel(sent["id"])
 
     run(data, use)

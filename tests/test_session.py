@@ -169,3 +169,11 @@ def test_the_clip_is_looked_at_before_the_network_is_loaded(
         next(birefvideo.mattes(tmp_path / "lost.mp4", model=network))
     with pytest.raises(OptionError, match=r"start .* is past the end"):
         birefvideo.matte(copy("plain"), model=network, start="0:59")
+
+
+@pytest.mark.parametrize("name", ["engine", "workers", "review", "overwrite"])
+def test_what_only_matte_takes_is_told_to_go_there(name: str) -> None:
+    choices: Any = {name: 1}
+    for call in (lambda: birefvideo.mattes("a.mp4", **choices), lambda: birefvideo.cutout("a.png", **choices)):
+        with pytest.raises(OptionError, match=f"{name} is for jobs that make files: pass it to birefvideo.matte"):
+            call()

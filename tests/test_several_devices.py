@@ -178,6 +178,50 @@ def test_a_question_is_asked_again_where_another_job_ended_the_worker(monkeypatc
         crew.settings(info)
 
 
+class Dying(Player):
+    """A worker that dies of its first question of a kind, or none."""
+
+    is_alive = True
+
+    def __init__(self, name: str, dies_of: str = "") -> None:
+        super().__init__(name)
+        self.dies_of = dies_of
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        if method == self.dies_of:
+            self.is_alive = False
+            raise DeviceError(f"the worker on {self.name} was ended by SIGKILL")
+        return SimpleNamespace(identity=None, size=None, kind="cpu") if method == "facts" else {"batch": 1}
+
+
+def crew_of(monkeypatch: pytest.MonkeyPatch, *hands: Dying) -> Crew[Player]:
+    makers, waiting = Players(), list(hands)
+    monkeypatch.setattr(makers, "start", lambda number: waiting.pop(0))
+    monkeypatch.setattr(makers, "is_alive", lambda hand: hand.is_alive)
+    return Crew(Options(), makers)
+
+
+@pytest.mark.parametrize("method", ["facts", "settings"])
+def test_another_takes_over_where_the_first_worker_dies_before_the_work(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = crew_of(monkeypatch, Dying("a", method), Dying("b"), Dying("c"))
+    assert crew.settings(cast(VideoInfo, None)) == {"batch": 1}
+    told: list[str] = []
+    plan: Any = SimpleNamespace(settings={"dtype": "float32", "batch": 1})
+    meter: Any = Counts()
+    with crew.at_work(plan) as engine:
+        assert len(list(engine.run(WORK, SEGMENTS, meter, told.append))) == 6
+        assert not list(engine.run(WORK, [], meter, told.append))
+    assert told == engine.notes == ["the worker on a was ended by SIGKILL; another takes its place"]
+
+
+def test_where_every_worker_dies_before_the_work_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = crew_of(monkeypatch, Dying("a", "settings"), Dying("b", "settings"), Dying("c"))
+    with pytest.raises(DeviceError, match="the worker on b was ended by SIGKILL"):
+        crew.settings(cast(VideoInfo, None))
+
+
 def raised(error: Exception) -> None:
     raise error
 

@@ -80,6 +80,7 @@ class Work:
                 if at_once == 1:
                     self._run_in_turn(jobs, load)
                 else:
+                    load.begin()
                     self._run_in_threads(jobs, at_once, OneNetwork(load, self.stop))
         except KeyboardInterrupt as error:
             self._tell_stopped(error)

@@ -39,8 +39,10 @@ class Crew(Generic[H]):
         self._turn = threading.Lock()
         self._starting = threading.Lock()
         self._is_stopped = False
+        self._lost: list[str] = []
+        """Workers that died while a job was planned, one line each, until a job tells of them."""
         try:
-            facts: Facts = self._first().ask("facts")
+            facts: Facts = self._asked("facts")
         except BaseException:
             self.close()
             raise
@@ -71,7 +73,8 @@ class Crew(Generic[H]):
         """Give what does the segments of a job; no two jobs are at work at a time."""
         with self._turn:
             try:
-                yield Together(plan, self.place, self._makers, self._started)
+                lost, self._lost = self._lost, []
+                yield Together(plan, self.place, self._makers, self._started, lost)
             except BaseException as error:
                 self._is_stopped = not isinstance(error, Exception)  # Ctrl-C: jobs in other threads begin no more
                 self.end()
@@ -89,15 +92,22 @@ class Crew(Generic[H]):
         self._makers.close()
 
     def _asked(self, method: str, *arguments: Any) -> Any:
-        while True:
-            hand = self._first()
-            try:
-                return hand.ask(method, *arguments)
-            except DeviceError:
-                with self._starting:
-                    if any(hand is one for one in self._hands.values()):
+        """Return what the first worker answers; where it dies, another takes its place, as often as there are any."""
+        for left in reversed(range(self.workers)):
+            while True:
+                hand = self._first()
+                try:
+                    return hand.ask(method, *arguments)
+                except DeviceError as error:
+                    with self._starting:
+                        is_ours = any(hand is one for one in self._hands.values())
+                    if is_ours and (self._makers.is_alive(hand) or not left):
                         raise
-                # Another job has ended it with its own: that is no fault of this one.
+                    if is_ours:
+                        self._lost.append(f"{error}; another takes its place")
+                        break
+                    # Else another job has ended it with its own: that is no fault of this one.
+        raise AssertionError(method)
 
     def _first(self) -> H:
         return self._started(1)[0]
@@ -117,8 +127,11 @@ class Crew(Generic[H]):
 class Together(Generic[H]):
     """The workers of one job; see `Engine`."""
 
-    def __init__(self, plan: Plan, place: str, makers: Hands[H], started: Callable[[int], list[H]]) -> None:
+    def __init__(
+        self, plan: Plan, place: str, makers: Hands[H], started: Callable[[int], list[H]], lost: list[str]
+    ) -> None:
         self.notes: list[str] = []
+        self._lost = lost
         self._place, self._makers, self._started = place, makers, started
         settings = plan.settings
         self._reports = [
@@ -139,6 +152,8 @@ class Together(Generic[H]):
             self.notes.append(line)
             told(line)
 
+        while self._lost:
+            note(self._lost.pop(0))
         hands = self._started(len(segments)) if segments else []
         deal = Deal(self._makers, hands, meter, note)
         try:

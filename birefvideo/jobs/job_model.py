@@ -16,6 +16,7 @@ from birefvideo.jobs.model_in_memory import KeptModel
 from birefvideo.jobs.on_ray import RayHands
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.processes import Processes
+from birefvideo.jobs.ray_cluster import joined
 from birefvideo.matting.devices import device_names
 
 
@@ -31,6 +32,18 @@ class JobModels:
         self._wish, self._told = wish or EngineWish(), told
         self._one = LastModel()
         self._crew: Crew[Any] | None = None
+        self._cluster: Any = None
+        """Ray, where `begin` has started or joined a cluster."""
+
+    def begin(self) -> None:
+        """Join the cluster, where there is one, before threads ask for models: Ray wants the main thread for that.
+
+        Raises:
+            BirefvideoError: Ray is not installed, or the cluster does not answer.
+        """
+        if self._wish.engine == "ray":
+            ray, is_ours = joined(self._wish.address)
+            self._cluster = ray if is_ours else None
 
     def __enter__(self) -> JobModels:
         return self
@@ -39,6 +52,8 @@ class JobModels:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end()
+        if self._cluster is not None:
+            self._cluster.shutdown()
 
     def __call__(self, options: Options) -> JobModel:
         """Return the model that options hold, or the one that they name, on the devices that they name.

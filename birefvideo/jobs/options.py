@@ -254,7 +254,11 @@ class Options:
             value = given.pop(option.name, option.default)
             object.__setattr__(self, option.name, parse_option(option.name, value))
         if given:
+            from birefvideo.jobs.delivery import MatteArguments  # which needs this module
+
             names, (unknown, *_) = [option.name for option in fields(self)], given
+            if unknown in MatteArguments.__annotations__:
+                raise OptionError(f"{named(unknown)} is for jobs that make files: pass it to birefvideo.matte itself")
             raise OptionError(f"there is no option {unknown}{meant(unknown, names)}: choose from {', '.join(names)}")
         if isinstance(self.model, KeptModel):
             self._take_settled(self.model)

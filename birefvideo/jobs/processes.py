@@ -51,7 +51,7 @@ class Process:
                 self._asks.send((method, arguments))
                 answer = self._asks.recv()
             except _GONE:
-                raise DeviceError(f"the worker on {self.name} {self.why()}: choose another {named('device')}") from None
+                raise DeviceError(f"the worker on {self.name} {self.why()}") from None
             except BaseException:  # Ctrl-C: its answer would be taken for that to another question
                 self.process.kill()
                 raise

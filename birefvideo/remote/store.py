@@ -95,6 +95,8 @@ class Store:
         remedy = "try again"
         if isinstance(error, PermissionError) or any(word in looked_at for word in _DENIED):
             remedy = "check the credentials and what they allow"
+        elif "bad request" in looked_at:  # all that S3 says of an object where a token has expired
+            remedy = "check the credentials, which may have expired, and the region"
         elif any(word in looked_at for word in _UNREACHED):
             remedy = "check the network and the address, and run the same command again"
         return f"{name} cannot be {doing} ({reason}): {remedy}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -28,8 +29,10 @@ MOST_FIELD = 64 << 10
 _MOST_PARTS = 200
 _MOST_HEADER = 8 << 10
 """Bytes of the headers of a form's part."""
-_SILENCE = 60.0
-"""Seconds that may pass without a byte."""
+_PATIENCE = 60.0
+"""Seconds that are waited for the next bytes of a body..."""
+_LEAST = 1 << 10
+"""...which are to be so many, unless they are the last."""
 
 
 @dataclass
@@ -78,18 +81,24 @@ async def chunks_of(request: Request) -> AsyncIterator[bytes]:
     """Yield a body as it arrives.
 
     Raises:
-        RefusedError: the client is gone before its end, or sends nothing any more.
+        RefusedError: the client is gone before its end, or sends next to nothing any more.
     """
     chunks = request.stream()
+    left, wanted = _PATIENCE, _LEAST
     try:
         while True:
-            yield await asyncio.wait_for(anext(chunks), _SILENCE)
+            asked = time.monotonic()
+            chunk = await asyncio.wait_for(anext(chunks), left)
+            left, wanted = left - (time.monotonic() - asked), wanted - len(chunk)
+            if wanted <= 0:
+                left, wanted = _PATIENCE, _LEAST
+            yield chunk
     except StopAsyncIteration:
         return
     except ClientDisconnect:
         raise RefusedError(400, "cut_off", "the body ended before it was whole: send it again") from None
     except (TimeoutError, asyncio.TimeoutError):
-        raise RefusedError(408, "too_slow", f"nothing has come for {_SILENCE:g} s: send it again") from None
+        raise RefusedError(408, "too_slow", f"next to nothing has come for {_PATIENCE:g} s: send it again") from None
 
 
 async def receive_raw(studio: Studio, request: Request) -> Upload:

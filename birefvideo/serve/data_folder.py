@@ -23,6 +23,7 @@ from birefvideo.errors import OutputError, named
 from birefvideo.json_files import read_json_object
 from birefvideo.own_files import is_plain_file, is_plain_folder, make_folders, open_existing_or_new, write_whole
 from birefvideo.serve.names import clean_name, is_id, new_id
+from birefvideo.serve.sizes import Sizes
 
 _MARK = "birefvideo-serve.json"
 _MARK_VALUES = {"format": "birefvideo serve", "version": 1}
@@ -55,6 +56,7 @@ class DataFolder:
 
     def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.path = path.absolute()
+        self._sizes = Sizes(lambda place: size_of_tree(self._folder(*place)))
         try:
             self._take(patience)
         except OSError as error:
@@ -128,11 +130,20 @@ class DataFolder:
         return self._folder("jobs", key)
 
     def make(self, kind: str, key: str) -> Path:
-        """Make the folder of a new upload or job, and mark it."""
+        """Make the folder of a new upload or job, and mark it; it counts as written to until `settle`."""
         folder = self._folder(kind, key)
         folder.mkdir()
         (folder / _OWN).touch()
+        self._sizes.grow((kind, key))
         return folder
+
+    def grow(self, kind: str, key: str) -> None:
+        """Say that something begins to write to a folder."""
+        self._sizes.grow((kind, key))
+
+    def settle(self, kind: str, key: str) -> None:
+        """Say that nothing more is written to a folder."""
+        self._sizes.settle((kind, key))
 
     def remove(self, kind: str, key: str) -> None:
         """Remove the folder of an upload or job with all that is in it, if it is still ours; links are not followed.
@@ -143,15 +154,20 @@ class DataFolder:
         folder = self._folder(kind, key)
         if is_plain_folder(folder) and is_plain_file(folder / _OWN):
             shutil.rmtree(folder)
+        self._sizes.forget((kind, key))
 
     def keys(self, kind: str) -> list[str]:
         """Return the ids of all folders of that kind that are ours."""
         folders = (self.path / kind).iterdir()
         return [folder.name for folder in folders if is_id(folder.name) and is_plain_file(folder / _OWN)]
 
-    def size(self) -> int:
-        """Return the bytes of all files, those included that still arrive."""
-        return sum(size_of_tree(self.path / kind) for kind in (*_KINDS, "incoming"))
+    def recount(self) -> None:
+        """Have every folder measured once more, those included that others have changed; wants the disk."""
+        self._sizes.doubt((kind, key) for kind in _KINDS for key in self.keys(kind))
+
+    async def size(self) -> int:
+        """Return the bytes of all files of uploads and jobs, and of those that still arrive."""
+        return await self._sizes.total() + size_of_tree(self.path / "incoming")
 
     def free(self) -> int:
         """Return the bytes that the disk has left."""

@@ -20,7 +20,7 @@ from birefvideo.serve.store import Store
 _LOGGER = logging.getLogger(__name__)
 _DAY = 86400.0
 _EVERY = 600.0
-"""Seconds between two looks for what is too old."""
+"""Seconds between two looks for what is too old, and between two counts of what there is."""
 
 
 class Keeper:
@@ -53,7 +53,7 @@ class Keeper:
         Raises:
             RefusedError: there is none even so.
         """
-        while (size := await asyncio.to_thread(self._data.size)) > self._settings.most_data:
+        while (size := await self._data.size()) > self._settings.most_data:
             oldest = next(iter(self._store.ended(before=math.inf)), None)
             if oldest is None:
                 raise RefusedError(
@@ -73,6 +73,7 @@ class Keeper:
         while True:
             with _told():
                 self.expire(time.time())
+                self._data.recount()
             await asyncio.sleep(_EVERY)
 
     def expire(self, now: float) -> None:

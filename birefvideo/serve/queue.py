@@ -154,12 +154,14 @@ class Queue:
         try:
             job = self._store.job(key)
             if job is not None and job.state == QUEUED:  # it may have been cancelled meanwhile
+                self._data.grow("jobs", key)
                 await self._run(job)
         except Exception as error:  # the disk is full or gone, or an earlier version wrote what nobody reads
             _LOGGER.warning("a job could not be run", exc_info=True)
             self._give_up(key, error)
             await asyncio.sleep(_AFTER_TROUBLE)
         finally:
+            self._data.settle("jobs", key)
             del self._tasks[key]
             self._give_turn_back(key)
 
@@ -233,6 +235,7 @@ class Queue:
         self._data.make("jobs", job.id)
         for line in lines:
             self._note(job, line)
+        self._data.settle("jobs", job.id)
 
     def _result(self, job: Job, finished: Event) -> dict[str, Any]:
         """Return what was made, by names in the job's folder: outputs, and receipts and a player with its films."""

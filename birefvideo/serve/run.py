@@ -13,6 +13,7 @@ import uvicorn
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.serve.app import make_app
 from birefvideo.serve.http_parsers import MOST_HEAD, parser
+from birefvideo.serve.log import shown_log
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.tls import certificate
@@ -32,7 +33,7 @@ def serve(settings: Settings, on_ready: Callable[[str, str], object]) -> None:
     Raises:
         BirefvideoError: the address, the folder or the certificate cannot be used.
     """
-    with closing(_socket(settings)) as listening:
+    with shown_log(), closing(_socket(settings)) as listening:
         asyncio.run(_serve(settings, listening, on_ready))
 
 
@@ -47,9 +48,19 @@ async def _serve(settings: Settings, listening: socket.socket, on_ready: Callabl
             raise OutputError(f"no certificate can be made ({error.strerror or error})") from error
         authority = str(files[0])
         tls = {"ssl_certfile": str(files[1]), "ssl_keyfile": str(files[2])}
+    server = make_server(settings, studio, **tls)
+    telling = asyncio.create_task(_tell(server, settings, listening, authority, on_ready))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        telling.cancel()
+
+
+def make_server(settings: Settings, studio: Studio, **tls: Any) -> uvicorn.Server:
+    """Return what serves a studio, within limits; its method `serve` takes the sockets to listen at."""
     config = uvicorn.Config(
         make_app(settings, studio),
-        log_level="warning",
+        log_config=None,  # see `log`
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -60,12 +71,7 @@ async def _serve(settings: Settings, listening: socket.socket, on_ready: Callabl
         ws_max_size=256 << 20,
         **tls,
     )
-    server = _Server(config, studio)
-    telling = asyncio.create_task(_tell(server, settings, listening, authority, on_ready))
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        telling.cancel()
+    return _Server(config, studio)
 
 
 class _Server(uvicorn.Server):

@@ -57,6 +57,7 @@ class Studio:
 
     def open(self) -> None:
         """Go on with the jobs of an earlier server, and begin to remove what is too old."""
+        self.data.recount()
         self._queue.open()
         self._tidying = asyncio.create_task(self._keeper.keep_tidy())
 
@@ -138,6 +139,7 @@ class Studio:
             facts = await self.ask("probe", path=str(place), most_pixels=pixels) if is_clip else {}
             upload = Upload(key, name, incoming.size, now, now, facts)
             self.store.add_upload(upload)
+            self.data.settle("uploads", key)
         except BaseException:
             self.data.remove("uploads", key)
             raise
@@ -196,6 +198,7 @@ class Studio:
         )
         self._check_room()
         self.data.make("jobs", key)
+        self.data.settle("jobs", key)
         self.store.touch_upload(upload)
         job = Job(key, 0, service, QUEUED, upload, found.name, known["device"], order.as_dict(), time.time())
         job = self.store.add_job(replace(job, notes=dict(notes or {})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
 from hashlib import sha256
 from typing import Any
@@ -41,6 +42,8 @@ def routes(studio: Studio) -> list[BaseRoute]:
 
 
 _LOG = logging.getLogger(__name__)
+_TO_SHOW_TOKEN = 20.0
+"""Seconds for a client's first message to come, which shows the token."""
 _LONGEST_ID = 36
 """Letters of a UUID; what is longer is a file itself."""
 
@@ -54,6 +57,7 @@ class _Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         token = studio.settings.token
         self._is_known = token is None or any(same(one, token) for one in shown_tokens(socket.headers))
+        self._deadline = time.monotonic() + _TO_SHOW_TOKEN
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -61,13 +65,20 @@ class _Connection:
         await self._socket.accept()
         try:
             while True:
-                await self._take(await self._socket.receive_text())
+                await self._take(await asyncio.wait_for(self._socket.receive_text(), self._patience))
+        except (TimeoutError, asyncio.TimeoutError):
+            await self._socket.close(4401, "authenticate first, with the server's token")
         except (WebSocketDisconnect, KeyError):  # KeyError: a message that is no text
             pass
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds to wait for the next message: for ever, once the client has shown that it may come in."""
+        return None if self._is_known else max(0.0, self._deadline - time.monotonic())
 
     async def _take(self, text: str) -> None:
         try:
