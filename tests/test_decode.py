@@ -163,7 +163,7 @@ def test_frames_of_one_time_get_times_of_their_own(clip: Clip) -> None:
     info = probe(clip("duplicate_pts"))
     pts = [f.pts for f in read_frames(info, report=report)]
     assert len(pts) == info.frame_count == 12 and pts == sorted(set(pts))
-    assert (report.frames, report.dropped_frames, report.sorted_frames) == (12, 0, 0)
+    assert (report.frames, report.dropped_frames, report.backward_frames) == (12, 0, 0)
     assert pts[5] < pts[6] < pts[7] <= pts[8]
     assert "1 frame the time of another" in info.doubts[0]
 

@@ -44,10 +44,11 @@ def read_frames(
 
     The spans of any partition of the clip give together exactly the frames of the whole, with the same pixels and
     times. With `info.deinterlace`, frames that are flagged interlaced become progressive, one for one. Times increase
-    strictly: of frames with one time the first is kept, as a player shows only one. A frame's duration reaches to the
-    next frame; the last one keeps its container's. Corrupt packets are skipped, and truncated files read to the cut;
-    `report` is added to when the generator ends or is closed. With more than one of `threads` the decoder hides the
-    damage of a broken clip differently from run to run; sound clips decode the same.
+    strictly, in the order of showing, as `info.timeline` makes them; of frames that have one time even so the first is
+    kept, as a player shows only one. A frame's duration reaches to the next frame; the last one keeps its container's.
+    Corrupt packets are skipped, and truncated files read to the cut; `report` is added to when the generator ends or
+    is closed. With more than one of `threads` the decoder hides the damage of a broken clip differently from run to
+    run; sound clips decode the same.
 
     Raises InputError where the file cannot be opened or nothing of it can be decoded.
     """
