@@ -48,7 +48,14 @@ class Timeline:
     """(index of a stream, its shifts in order of packets) of every stream whose times change."""
     corrected: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     """(index of a stream, (number of a packet, its pts in ticks) in order) of packets whose own times are an error: far
-    outside their neighbours'."""
+    outside their neighbours', or that of another picture."""
+    finer: tuple[tuple[int, int], ...] = ()
+    """(index of a stream, into how many ticks of the clip's each of its ticks in the file is cut), where pictures that
+    have one time in the file are told apart so. The ticks in `corrected` are the finer ones."""
+    unordered: bool = False
+    """Whether pictures' times need not be in the order in which they are shown, so that they are to be sorted."""
+    repeats: int = 0
+    """Pictures that have the time of another one in the file."""
 
     def is_closed(self, stream: int) -> bool:
         """Whether the times of a stream are others than the file says, so that it is to be read through `closed`."""
@@ -59,7 +66,7 @@ class Timeline:
 
         Packets are changed in place.
         """
-        shifts = dict(self.shifts)
+        shifts, finer = dict(self.shifts), dict(self.finer)
         corrected = {stream: dict(times) for stream, times in self.corrected}
         if not shifts and not corrected:
             yield from packets
@@ -69,6 +76,7 @@ class Timeline:
             if packet.size:
                 index, number = packet.stream.index, counts[packet.stream.index]
                 counts[index] += 1
+                _cut_ticks(packet, finer.get(index, 1))
                 if number in corrected.get(index, ()):
                     packet.pts, packet.dts = corrected[index][number], None
                 elif index in shifts:
@@ -78,6 +86,17 @@ class Timeline:
 
 def _shift_at(shifts: Sequence[Shift], number: int) -> Fraction:
     return next((shift.seconds for shift in reversed(shifts) if number >= shift.first), Fraction(0))
+
+
+def _cut_ticks(packet: Packet[Any], parts: int) -> None:
+    """Give a packet a time base that is finer by a whole number, and the same times."""
+    if parts == 1 or packet.time_base is None:
+        return
+    pts, dts, duration = packet.pts, packet.dts, packet.duration
+    packet.time_base /= parts
+    packet.pts = None if pts is None else pts * parts
+    packet.dts = None if dts is None else dts * parts
+    packet.duration = (duration or 0) * parts
 
 
 def _move(packet: Packet[Any], seconds: Fraction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -18,11 +19,12 @@ from birefvideo.frames import DecodedFrame, Span, VideoInfo
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import clock_jumps
 from birefvideo.media.format_table import get_format
-from birefvideo.media.reading import scan
+from birefvideo.media.reading import decode, scan
 from birefvideo.media.reading.decode import DecodeReport, read_frames
 from birefvideo.media.reading.open_input import open_input
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.verification.finished_output import read_finished_output
+from birefvideo.media.verification.source_count import count_source
 from birefvideo.media.verification.verify_later import Claims, prove
 from birefvideo.planes import plane_array
 from birefvideo.timeline import Timeline
@@ -248,6 +250,7 @@ def test_the_proof_counts_what_the_decoder_makes(
     assert [check.passed for check in checks] == [None, True]
     assert "clock jumps" in checks[0].finding
     monkeypatch.setattr(scan, "find_joints", lambda *arguments: Timeline())
+    monkeypatch.setattr(scan, "told_apart", lambda timeline, *arguments, **more: timeline)
     bad = birefvideo.matte(source, tmp_path / "bad", to="matte", model=str(network), receipts=False)
     assert bad.frames < 20
     assert bad.losses
@@ -298,3 +301,107 @@ def test_cuts_of_an_edit_list_are_no_jumps_of_the_clock(
     wanted = [first + i for (seconds, _), first in zip(edits, starts, strict=True) for i in range(round(24 * seconds))]
     assert len(frames) == len(wanted)
     assert all(np.array_equal(frame.picture.to_ndarray(), whole[i]) for frame, i in zip(frames, wanted, strict=True))
+
+
+def at_coarse_times(source: Path, path: Path, tick: int) -> Path:
+    """A copy of a Matroska clip whose times, which are relative to one cluster's, are cut to `tick` milliseconds."""
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as clip:
+        for packet in clip.demux(video=0):
+            if packet.size:
+                at = data.index(bytes(packet)) - 3  # the block's time, its flags, its data (RFC 9559, 10.2)
+                (time,) = struct.unpack_from(">h", data, at)
+                struct.pack_into(">h", data, at, time // tick * tick)
+    path.write_bytes(data)
+    return path
+
+
+def at_ticks_of_a_seventh(source: Path, path: Path) -> Path:
+    """A copy whose clock has seven ticks a second, filled by its muxer as FFmpeg does: no two decoded in one tick."""
+    options = {"video_track_timescale": "7", "use_editlist": "0"}
+    with av.open(str(source)) as clip, av.open(str(path), "w", container_options=options) as out:
+        stream = out.add_stream_from_template(clip.streams.video[0])
+        last = -10
+        for packet in clip.demux(video=0):
+            if packet.size and packet.pts is not None:
+                own = packet.pts if packet.dts is None else packet.dts
+                last = max(last + 1, own * 7 // 1000)
+                packet.dts, packet.pts = last, max(last, packet.pts * 7 // 1000)
+                packet.time_base, packet.duration = Fraction(1, 7), 0
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+def in_order_of_decoding(source: Path, path: Path) -> Path:
+    """A copy of an mp4 without what tells the order of showing from that of decoding (ISO/IEC 14496-12, 8.6.1.3)."""
+    data = source.read_bytes()
+    assert data.count(b"ctts") == data.count(b"edts") == 1
+    path.write_bytes(data.replace(b"ctts", b"free").replace(b"edts", b"free"))
+    return path
+
+
+def with_bad_times(folder: Path, name: str) -> Path:
+    """A clip of 19 frames whose times are too coarse for it, or those of decoding."""
+    if name in ("mp4", "mov"):
+        source = write_clip(folder / "a.mkv", frames=19, options=REORDERED, audio_tracks=0)
+        return at_ticks_of_a_seventh(source, folder / f"a.{name}")
+    if name == "order of decoding":
+        return in_order_of_decoding(
+            write_clip(folder / "a.mp4", frames=19, options=REORDERED, audio_tracks=0), folder / "b.mp4"
+        )
+    options = IN_ORDER if name == "not reordered" else REORDERED
+    source = write_clip(folder / "a.mkv", frames=19, options=options, audio_tracks=0)
+    return at_coarse_times(source, folder / "b.mkv", 100)
+
+
+@pytest.mark.parametrize("name", ["mp4", "mov", "mkv", "not reordered", "order of decoding"])
+def test_a_clock_too_coarse_or_of_decoding_costs_no_frame(tmp_path: Path, name: str) -> None:
+    path = with_bad_times(tmp_path, name)
+    info, report = probe(path), DecodeReport()
+    frames = list(read_frames(info, report=report))
+    pts = [frame.pts for frame in frames]
+    assert len(frames) == info.frame_count == count_source(info).shown == 19
+    assert pts == sorted(set(pts))
+    assert (report.dropped_frames, report.backward_frames) == (0, 0)
+    assert (report.sorted_frames > 0) == (name != "not reordered")
+    assert bool(info.doubts) == (name in ("mkv", "not reordered"))
+    good = write_clip(tmp_path / "good.mkv", frames=19, options=REORDERED, audio_tracks=0)
+    right = [plane_array(frame.picture, 0).astype(int) for frame in read_frames(probe(good))]
+    for number, frame in enumerate(frames[:16]):  # in the order of showing; the film begins again after 16
+        apart = [np.abs(plane_array(frame.picture, 0) - one).mean() for one in right[:16]]
+        assert int(np.argmin(apart)) == number
+
+
+@pytest.mark.parametrize("name", ["mp4", "mkv", "not reordered", "order of decoding"])
+def test_any_two_spans_of_a_clip_with_bad_times_give_exactly_the_whole(tmp_path: Path, name: str) -> None:
+    info = probe(with_bad_times(tmp_path, name))
+    whole = [(frame.pts, bytes(frame.picture.planes[0])) for frame in read_frames(info)]
+    for number in range(1, len(whole), 3):
+        cut = whole[number][0]
+        spans = [Span(None, cut), Span(cut, None)]
+        parts = [[(f.pts, bytes(f.picture.planes[0])) for f in read_frames(info, span)] for span in spans]
+        assert parts == [whole[:number], whole[number:]]
+
+
+def test_a_long_clip_with_bad_times_is_not_decoded_from_its_start_for_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_clip(tmp_path / "a.mkv", frames=90, options=REORDERED, audio_tracks=0)
+    info = probe(at_coarse_times(source, tmp_path / "b.mkv", 100))
+    whole = [frame.pts for frame in read_frames(info)]
+    sought: list[int | None] = []
+    pictures = decode.decoded
+    monkeypatch.setattr(decode, "decoded", lambda *args: [sought.append(args[5]), pictures(*args)][1])
+    assert [frame.pts for frame in read_frames(info, Span(whole[80], None))] == whole[80:]
+    assert len(sought) == 1 and sought[0] is not None and sought[0] > whole[40]
+
+
+def test_clips_with_bad_times_are_matted_whole_and_told(tmp_path: Path, network: Path) -> None:
+    for name in ("mp4", "order of decoding"):
+        source = with_bad_times(tmp_path, name)
+        result = birefvideo.matte(source, tmp_path / "out", "matte", model=network, device="cpu", overwrite=True)
+        assert result.frames == 19 and not result.losses
+        assert any("order of showing" in line for line in result.warnings)
+        checks = prove(result.outputs[0], get_format("matte"), source, Claims())
+        assert {check.name: check.passed for check in checks}["source"] is True

@@ -158,12 +158,14 @@ def test_variable_frame_times_and_durations_are_kept_exactly(clip: Clip) -> None
     assert all(f.picture.pts == f.pts and f.picture.time_base == f.time_base for f in frames)
 
 
-def test_frames_of_one_time_are_one_frame(clip: Clip) -> None:
+def test_frames_of_one_time_get_times_of_their_own(clip: Clip) -> None:
     report = DecodeReport()
     info = probe(clip("duplicate_pts"))
     pts = [f.pts for f in read_frames(info, report=report)]
-    assert len(pts) == 11 and pts == sorted(set(pts))
-    assert (report.frames, report.dropped_frames) == (11, 1)
+    assert len(pts) == info.frame_count == 12 and pts == sorted(set(pts))
+    assert (report.frames, report.dropped_frames, report.backward_frames) == (12, 0, 0)
+    assert pts[5] < pts[6] < pts[7] <= pts[8]
+    assert "1 frame the time of another" in info.doubts[0]
 
 
 def test_a_stream_without_times_is_timed_by_its_rate(clip: Clip) -> None:

@@ -160,6 +160,16 @@ def test_a_length_that_the_head_makes_up_costs_nothing(tmp_path: Path) -> None:
     assert info.losses == ()
 
 
+def test_a_count_that_no_writer_came_back_to_is_no_claim(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "live.ivf", codec="libvpx", frames=6, audio_tracks=0)
+    data = bytearray(path.read_bytes())
+    (tmp_path / "cut.ivf").write_bytes(data[:-200])
+    data[24:32] = b"\xff" * 8  # what FFmpeg writes first, and leaves in a pipe
+    path.write_bytes(data)
+    assert probe(path).losses == () and probe(path).frame_count == 6
+    assert probe(tmp_path / "cut.ivf").frame_count < 6
+
+
 def test_the_structure_of_whole_files_is_found_sound(tmp_path: Path) -> None:
     for suffix in (".mkv", ".webm"):
         path = made(tmp_path / f"whole{suffix}", audio_tracks=2)

@@ -12,7 +12,7 @@ from clips import picture
 from PIL import Image
 
 from birefvideo.errors import InputError
-from birefvideo.media.reading.jpeg_damage import is_damaged_jpeg
+from birefvideo.media.reading.jpeg_damage import _MARKER, is_damaged_jpeg
 from birefvideo.media.reading.picture_losses import is_damaged
 from birefvideo.media.reading.probe import probe
 
@@ -65,6 +65,20 @@ def test_data_that_is_missing_or_left_over_in_a_jpeg_is_found(tmp_path: Path) ->
         path.write_bytes(data)
         assert is_damaged_jpeg(path)
         assert [loss.is_end for loss in probe(path).losses] == [True]
+
+
+def test_each_run_of_fill_bytes_is_gone_through_once(tmp_path: Path) -> None:
+    """From within a run nothing can begin, else a run would be gone through once for each of its bytes."""
+    run = b"\xff" * 50
+    for end in (b"\x00", b"\xd9", b"\xd0"):
+        begins = [at for at in range(len(run)) if _MARKER.match(run + end, at)]
+        assert begins == ([0] if end == b"\xd9" else [])
+    whole = jpeg(tmp_path / "me.jpg", photo(), "plain")
+    begin = whole.index(b"\xff\xda") + 14
+    filled = whole[:begin] + (run * 10 + b"\x00") * 1000 + whole[begin:]
+    assert _MARKER.search(filled, begin).span() == (len(filled) - 2, len(filled))  # type: ignore[union-attr]
+    (tmp_path / "me.jpg").write_bytes(filled)
+    assert is_damaged_jpeg(tmp_path / "me.jpg")
 
 
 def test_restart_markers_out_of_order_are_damage(tmp_path: Path) -> None:

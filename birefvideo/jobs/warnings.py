@@ -87,6 +87,8 @@ def _repeated(decode: DecodeReport) -> str:
 
 
 def _conversions(decode: DecodeReport, hdr: bool) -> Iterator[str]:
+    if decode.sorted_frames:
+        yield f"{counted(decode.sorted_frames, 'frame')} out of order in the file's clock: put in the order of showing"
     if decode.untimed_frames:
         yield f"{counted(decode.untimed_frames, 'frame')} without a time in the file, timed by the rate"
     if decode.rescaled_frames:

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
-from itertools import chain, islice
+from heapq import heappop, heappush
+from itertools import chain, islice, repeat
 from typing import TypeAlias
 
 import av
@@ -26,6 +27,9 @@ __all__ = ["GIVE_UP_AFTER", "DecodeReport", "decoded", "frames_near", "read_fram
 # Seconds to seek further back where a seek lands too late, as it can in transport streams and open GOPs.
 _FURTHER_BACK = (0, 1, 5, 20)
 
+_REORDERED = 17
+"""Pictures by which a time may be away from its own, and one."""
+
 _Timed: TypeAlias = tuple[av.VideoFrame, int]  # a picture as the decoder gives it, and its pts
 
 
@@ -40,10 +44,11 @@ def read_frames(
 
     The spans of any partition of the clip give together exactly the frames of the whole, with the same pixels and
     times. With `info.deinterlace`, frames that are flagged interlaced become progressive, one for one. Times increase
-    strictly: of frames with one time the first is kept, as a player shows only one. A frame's duration reaches to the
-    next frame; the last one keeps its container's. Corrupt packets are skipped, and truncated files read to the cut;
-    `report` is added to when the generator ends or is closed. With more than one of `threads` the decoder hides the
-    damage of a broken clip differently from run to run; sound clips decode the same.
+    strictly, in the order of showing, as `info.timeline` makes them; of frames that have one time even so the first is
+    kept, as a player shows only one. A frame's duration reaches to the next frame; the last one keeps its container's.
+    Corrupt packets are skipped, and truncated files read to the cut; `report` is added to when the generator ends or
+    is closed. With more than one of `threads` the decoder hides the damage of a broken clip differently from run to
+    run; sound clips decode the same.
 
     Raises InputError where the file cannot be opened or nothing of it can be decoded.
     """
@@ -89,7 +94,7 @@ def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
                 container.seek(target, stream=stream)
             decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             found = decoded(container, stream, Span(), None, info.timeline, target, decoder)
-            timed = ((picture, picture.pts if picture.pts is not None else picture.dts or 0) for picture in found)
+            timed = ((picture, _time(picture)) for picture in found)
             near: deque[_Timed] = deque(maxlen=3)
             with closing(timed), closing(_Reader(info, Span(), 1).progressive(timed)) as pictures:
                 for picture, pts in islice(pictures, most):
@@ -121,6 +126,7 @@ class _Reader:
         self._span = span
         self._threads = threads
         self._step = 1 / (info.rate * info.time_base)  # nominal ticks a frame
+        self._unsure = _REORDERED if info.timeline.unordered else 0  # pictures after a seek whose times may be wrong
 
     def frames(self, context: int) -> Generator[tuple[av.VideoFrame, int, int], None, None]:
         """Yield (picture, pts, duration) from `context` frames before the span to the end of the file."""
@@ -128,13 +134,13 @@ class _Reader:
             self.counts = DecodeReport()
             with closing(self._timed(target)) as found, closing(self.progressive(found)) as timed:
                 try:
-                    before, first = self._lead_in(timed, context + 1)
+                    before, first = self._lead_in(timed, context + 1 + self._unsure)
                 except _TimeLostError:
                     continue
                 # One picture more than the context must come before: it proves that the seek did not land too late,
                 # and that a second picture with the first one's time is dropped as in the whole. And deinterlacing
-                # looks at the picture before.
-                if target is not None and len(before) <= context:
+                # looks at the picture before. Where times are to be sorted, those of the first ones may be others'.
+                if target is not None and len(before) <= context + self._unsure:
                     continue
                 whole = self._with_durations(chain(before, first, timed))
                 yield from islice(whole, max(0, len(before) - context), None)
@@ -144,7 +150,7 @@ class _Reader:
         """Yield times to seek to, in the order to try them; None is the start of the file."""
         if self._span.start is not None:
             for seconds in _FURTHER_BACK:
-                back = self._step * (context + 1) * Fraction(3, 2) + seconds / self._info.time_base
+                back = self._step * (context + 1 + self._unsure) * Fraction(3, 2) + seconds / self._info.time_base
                 target = self._span.start - round(back)
                 if target <= self._info.start:
                     break
@@ -185,7 +191,8 @@ class _Reader:
             last: int | None = None
             expected = Fraction(0)
             decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
-            for picture in decoded(container, stream, span, counts, info.timeline, target, decoder):
+            pictures = decoded(container, stream, span, counts, info.timeline, target, decoder)
+            for picture in self._sorted(pictures) if info.timeline.unordered else pictures:
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError
                 own = picture.dts if in_decoding_order or picture.pts is None else picture.pts
@@ -205,6 +212,20 @@ class _Reader:
                 expected = (expected if own is None else own) + self._step
                 yield picture, pts
 
+    def _sorted(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Yield pictures in the order of the decoder, which is that of showing, with their times in order."""
+        held: deque[av.VideoFrame] = deque()
+        times: list[int] = []
+        for picture in chain(pictures, repeat(None, _REORDERED)):
+            if picture is not None:
+                heappush(times, _time(picture))
+                held.append(picture)
+            if held and (picture is None or len(held) > _REORDERED):
+                first, pts = held.popleft(), heappop(times)
+                self.counts.sorted_frames += _time(first) != pts and self._span.holds(pts)
+                first.pts = pts
+                yield first
+
     def _with_durations(self, timed: Iterator[_Timed]) -> Iterator[tuple[av.VideoFrame, int, int]]:
         info = self._info
         previous: _Timed | None = None
@@ -223,3 +244,7 @@ class _Reader:
                 duration = left
             self.counts.short_by = max(Fraction(0), (left - duration) * info.time_base)
             yield (*previous, duration)
+
+
+def _time(picture: av.VideoFrame) -> int:
+    return picture.pts if picture.pts is not None else picture.dts or 0

@@ -24,6 +24,8 @@ from birefvideo.media.reading.tagged_end import tagged_end
 
 _INDEXED = {"avi": 8, "mov,mp4,m4a,3gp,3g2,mj2": 0}
 """Formats whose index names every packet, and the bytes from an entry's position to its packet's."""
+_UNSET = (2**31 - 1, 2**32 - 1)
+"""Lengths, in ticks, that writers leave in a head that they could not go back to."""
 _SHORT = Fraction(1, 2)
 """Seconds that a file may end before it says, where nothing else shows that it was cut off."""
 _NEAR = 5
@@ -100,6 +102,8 @@ def _within(
 
 def _shortage(info: VideoInfo, container: InputContainer, stream: VideoStream, found: Scan) -> int:
     """Return by how many ticks the pictures, or all streams, end before the head says so."""
+    if stream.duration in _UNSET:
+        return 0
     if stream.duration is not None and stream.duration > 0:
         claimed = round(info.duration / info.time_base)
         if container.format.name == "avi":  # which counts in frames; FFmpeg makes its length fit a file that is cut off

@@ -42,6 +42,8 @@ class DecodeReport:
     """Frames left out because they have the time of the frame before, as players do."""
     backward_frames: int = 0
     """Frames left out because their time is earlier than that of the frame before."""
+    sorted_frames: int = 0
+    """Frames that have got the time of another one, as the file's times were not in the order of showing."""
     untimed_frames: int = 0
     """Frames without a presentation time, timed by when they were decoded or by the nominal rate."""
     rescaled_frames: int = 0
@@ -63,6 +65,7 @@ class DecodeReport:
         self.damaged_frames += other.damaged_frames
         self.dropped_frames += other.dropped_frames
         self.backward_frames += other.backward_frames
+        self.sorted_frames += other.sorted_frames
         self.untimed_frames += other.untimed_frames
         self.rescaled_frames += other.rescaled_frames
         self.deinterlaced_frames += other.deinterlaced_frames

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +18,7 @@ from birefvideo.colour import FULL_RANGE, LIMITED_RANGE, LUMA_WEIGHTS, Colour
 from birefvideo.errors import InputError
 from birefvideo.frames import AudioInfo, VideoInfo
 from birefvideo.media.animation_containers import is_animated_webp
+from birefvideo.media.metadata import counted
 from birefvideo.media.reading.alpha import has_alpha, hides_alpha
 from birefvideo.media.reading.alpha_beside import stream_of_alpha
 from birefvideo.media.reading.channel_order import channel_count, settled_layout
@@ -33,12 +34,14 @@ from birefvideo.media.reading.photo_decoder import decoder_of
 from birefvideo.media.reading.scan import scan
 from birefvideo.media.reading.stills import as_still, is_still
 from birefvideo.media.reading.tagged_end import tagged_end
+from birefvideo.timeline import Timeline
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 _FALLBACK_RATE = Fraction(25)
 _MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
 _ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
+_HIDING = frozenset({"vp8", "mpeg2video", "mpeg1video", "vc1", "wmv3"})  # pictures that are not shown, or one field
 _PHOTO_CODECS = frozenset({"webp", "av1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
@@ -166,8 +169,10 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     if not isinstance(stream, VideoStream):
         raise InputError(f"{info.path} has changed while it was read; start again")
     index = promised(container, stream)
-    found = scan(container, stream)
-    info = replace(info, timeline=found.timeline)
+    is_one_each = stream.codec.name not in _HIDING and not info.interlaced and container.format.name != "avi"
+    found = scan(container, stream, is_one_each=is_one_each)
+    ticks = info.time_base / dict(found.timeline.finer).get(stream.index, 1)
+    info = replace(info, timeline=found.timeline, time_base=ticks, doubts=(*info.doubts, *_repeats(found.timeline)))
     info = replace(info, start=_first_time(info))
     if not len(found.times):
         return replace(info, frame_count=found.packets)
@@ -184,6 +189,13 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
         stretches=found.stretches,
         losses=find_losses(info, container, stream, index, found),
     )
+
+
+def _repeats(timeline: Timeline) -> Iterator[str]:
+    """Yield a line where pictures have the time of another one."""
+    if timeline.repeats:
+        some = counted(timeline.repeats, "frame")
+        yield f"the file gives {some} the time of another one: all are kept, spread over the time until the next"
 
 
 def _rate(stream: VideoStream, picture: av.VideoFrame, time_base: Fraction) -> Fraction:

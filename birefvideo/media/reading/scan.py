@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, moved, usual_step
 from birefvideo.media.reading.packets import demuxed
+from birefvideo.media.reading.repeats import told_apart
 from birefvideo.timeline import Timeline
 
 
@@ -89,10 +90,15 @@ class _Stream:
         return StreamTimes(np.where(pts == UNKNOWN, dts, pts), dts, duration, order, self.time_base)
 
 
-def scan(container: InputContainer, stream: VideoStream) -> Scan:
+def scan(container: InputContainer, stream: VideoStream, *, is_one_each: bool = False) -> Scan:
     """Read every packet of a clip, from its start on; what cannot be read ends the scan.
 
     Of a large file, the index is taken for its packets where it names them all and fits the file.
+
+    Args:
+        container: the open file.
+        stream: its pictures.
+        is_one_each: whether every packet is one picture: then all of them get times of their own.
     """
     if container.size > _LARGE and (indexed := _from_index(container, stream)):
         return indexed
@@ -115,21 +121,25 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan:
         may_jump=clock_may_jump(container),
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
-    timeline = _timeline(stream.index, found, clocks)
+    reorders = bool(stream.codec_context.has_b_frames)
+    timeline = _timeline(stream.index, found, clocks, reorders if is_one_each else None)
     return _summed(
         found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
     )
 
 
-def _timeline(stream: int, found: dict[int, _Stream], clocks: Clocks) -> Timeline:
+def _timeline(stream: int, found: dict[int, _Stream], clocks: Clocks, reorders: bool | None) -> Timeline:
     """Return how the times of packets become one clock.
 
     What only leads to a picture, or follows a cut of an edit list, is not shown, and its time is no step of the clock.
+    `reorders` says of a stream of one picture a packet whether its codec reorders them; None is another stream.
     """
     places = {index: np.flatnonzero(np.frombuffer(bytes(one.shown), np.bool_)) for index, one in found.items()}
     shown = {index: one.times().part(places[index]) for index, one in found.items()}
     pictures = shown.pop(stream)
     timeline = find_joints(stream, pictures, {i: one for i, one in shown.items() if len(one.pts)}, clocks)
+    if reorders is not None and UNKNOWN not in found[stream].pts:
+        timeline = told_apart(timeline, stream, pictures, is_reordered=reorders)
 
     def number(index: int, place: int) -> int:
         return int(places[index][place]) if place < len(places[index]) else len(found[index].shown)
@@ -181,6 +191,7 @@ def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
 def _closed(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:
     """Return the pts of a stream's packets on the closed clock; UNKNOWN stays."""
     pts = moved(times, dict(timeline.shifts).get(stream, ()))
+    pts[pts != UNKNOWN] *= dict(timeline.finer).get(stream, 1)
     for number, time in dict(timeline.corrected).get(stream, ()):
         pts[number] = time
     return pts
@@ -204,11 +215,12 @@ def _summed(
     shown = np.frombuffer(bytes(stream.shown), np.bool_)
     numbers = np.flatnonzero(shown & (pts != UNKNOWN))
     numbers = numbers[np.argsort(pts[numbers], kind="stable")]
-    step = usual_step(times)
+    finer = dict(timeline.finer).get(index, 1)
+    step = usual_step(times) * finer
     end = 0
     if len(numbers):
         last = numbers[-1]
-        end = int(pts[last]) + (int(times.duration[last]) or step)
+        end = int(pts[last]) + (int(times.duration[last]) * finer or step)
     return Scan(
         timeline=timeline,
         packets=int(shown.sum()),
@@ -217,10 +229,10 @@ def _summed(
         corrupt=np.frombuffer(bytes(stream.corrupt), np.bool_)[numbers],
         step=step,
         end=end,
-        all_end=max(end * times.time_base, sounds_end),
+        all_end=max(end * times.time_base / finer, sounds_end),
         read_to=read_to,
         error=error,
-        stretches=_stretches(pts[numbers], int(LIMIT / times.time_base)),
+        stretches=_stretches(pts[numbers], int(LIMIT * finer / times.time_base)),
     )
 
 

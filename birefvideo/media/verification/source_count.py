@@ -21,7 +21,7 @@ class SourceCount:
     pictures: int
     """Pictures that the decoder makes of them."""
     repeats: int
-    """Those of them with the very time of the one before, of which players show one."""
+    """Those of them with the very time of the one before that get none of their own: players show one."""
 
     @property
     def shown(self) -> int:
@@ -56,6 +56,6 @@ def count_source(info: VideoInfo) -> SourceCount:
                 continue
             for picture in shown:
                 pictures += 1
-                repeats += picture.pts is not None and picture.pts == before
+                repeats += picture.pts is not None and picture.pts == before and not info.timeline.repeats
                 before = picture.pts
     return SourceCount(packets, pictures, repeats)
