@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -392,7 +393,12 @@ def test_a_long_clip_with_bad_times_is_not_decoded_from_its_start_for_every_part
     whole = [frame.pts for frame in read_frames(info)]
     sought: list[int | None] = []
     pictures = decode.decoded
-    monkeypatch.setattr(decode, "decoded", lambda *args: [sought.append(args[5]), pictures(*args)][1])
+
+    def watched(*args: Any) -> Any:
+        sought.append(args[5])
+        return pictures(*args)
+
+    monkeypatch.setattr(decode, "decoded", watched)
     assert [frame.pts for frame in read_frames(info, Span(whole[80], None))] == whole[80:]
     assert len(sought) == 1 and sought[0] is not None and sought[0] > whole[40]
 

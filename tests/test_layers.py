@@ -32,7 +32,7 @@ def explained(layers: Layers, frame: int, top: int = 0) -> tuple[list[Map], Mask
     body = np.zeros((ROWS, COLUMNS), np.bool_)
     body[:, 30:70] = True
     shares = {BEHIND: (body & ~before).astype(np.float32), FRONT: before.astype(np.float32)}
-    back = np.where(now[..., None], np.float32([STEP, 0]), np.float32(0)).astype(np.float32)
+    back = np.where(now[..., None], np.array([STEP, 0]), 0).astype(np.float32)
     home = np.stack(np.meshgrid(np.arange(COLUMNS), np.arange(ROWS)), axis=-1).astype(np.float32)
     way = Way(home, back, np.ones((ROWS, COLUMNS), np.float32))
     covered = now & ~before & body

@@ -76,7 +76,8 @@ def test_each_run_of_fill_bytes_is_gone_through_once(tmp_path: Path) -> None:
     whole = jpeg(tmp_path / "me.jpg", photo(), "plain")
     begin = whole.index(b"\xff\xda") + 14
     filled = whole[:begin] + (run * 10 + b"\x00") * 1000 + whole[begin:]
-    assert _MARKER.search(filled, begin).span() == (len(filled) - 2, len(filled))  # type: ignore[union-attr]
+    found = _MARKER.search(filled, begin)
+    assert found and found.span() == (len(filled) - 2, len(filled))
     (tmp_path / "me.jpg").write_bytes(filled)
     assert is_damaged_jpeg(tmp_path / "me.jpg")
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import CoarseClip
 from birefvideo.directing.heads import heads_of, parted
+from birefvideo.directing.layers import Shares
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Run
-from birefvideo.directing.split import Carrier, Shares, score
+from birefvideo.directing.split import Carrier, score
 from birefvideo.matting.grid import Mask
 
 _LOOKED_AT = 15

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import CoarseClip
+from birefvideo.directing.layers import Shares
 from birefvideo.directing.pieces import likeness
 from birefvideo.directing.runs import SMALL, Meeting, Run
-from birefvideo.directing.split import Shares
 from birefvideo.matting.grid import Mask
 
 _PART_SECONDS, _PART_SHARE = 2.0, 0.1

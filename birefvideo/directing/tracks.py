@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from birefvideo.directing.coarse import CoarseClip
 from birefvideo.directing.couples import Couple
+from birefvideo.directing.layers import Shares
 from birefvideo.directing.people import People
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Meeting, Run, Runs, follow_pieces
-from birefvideo.directing.split import Carrier, Shares, score
+from birefvideo.directing.split import Carrier, score
 from birefvideo.matting.grid import Map, Mask
 
 _HIDDEN_SECONDS, _HIDDEN_SHARE = 1.0, 0.02
