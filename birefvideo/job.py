@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from birefvideo.api import matte
 from birefvideo.hints import possible_path
-from birefvideo.jobs.delivery import MatteArguments
+from birefvideo.jobs.arguments import MatteArguments
 from birefvideo.jobs.progress import FrameProgress, cancelled, on_frame
 from birefvideo.jobs.result import Result
 from birefvideo.remote.places import shown

@@ -12,9 +12,8 @@ from birefvideo.api import matte, mattes
 from birefvideo.errors import OptionError, named, with_arguments
 from birefvideo.family import checkpoints
 from birefvideo.frames import Alpha, Frame
-from birefvideo.jobs.arguments import EdgeArguments, FrameArguments
+from birefvideo.jobs.arguments import EdgeArguments, FrameArguments, MatteArguments
 from birefvideo.jobs.cut_picture import cut_picture
-from birefvideo.jobs.delivery import MatteArguments
 from birefvideo.jobs.given_picture import Picture, as_file
 from birefvideo.jobs.loaded_model import LoadedModel, check_machine, check_one_device, loaded_model
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory

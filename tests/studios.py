@@ -105,7 +105,11 @@ async def sent(port: int, data: bytes) -> bytes:
     """Sends bytes to a port of this machine; returns all that comes back until the other side hangs up."""
     async with connected(port) as (reader, writer):
         writer.write(data)
-        return await asyncio.wait_for(reader.read(), 20)
+        found = b""
+        with suppress(ConnectionResetError):  # it had not read everything when it hung up
+            while piece := await asyncio.wait_for(reader.read(1 << 16), 20):
+                found += piece
+        return found
 
 
 async def until(studio: Studio, key: str, condition: Callable[[Any], bool], seconds: float = 20) -> Any:

@@ -26,8 +26,8 @@ from birefvideo.cli import app
 from birefvideo.comparison.outlook import outlook
 from birefvideo.errors import InputError, OutputError
 from birefvideo.jobs import disk, plan
-from birefvideo.jobs.arguments import JobArguments
-from birefvideo.jobs.delivery import Delivery, MatteArguments
+from birefvideo.jobs.arguments import JobArguments, MatteArguments
+from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.loaded_model import LastModel
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.plan import plan_targets

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from birefvideo.serve.services import runware
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /whole HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n"
 CLOSE = b"Connection: close\r\n"
-SHORT = 0.1
+SHORT = 0.3
 LARGE = 16 << 20
 """Bytes that no system keeps for a connection."""
 Use = Callable[[int], Awaitable[None]]
@@ -61,10 +61,13 @@ async def _parsing(name: str, app: Any) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as place:
         task = asyncio.create_task(server.serve(sockets=[place]))
         while not server.started:
+            assert not task.done()
             await asyncio.sleep(0.01)
-        yield place.getsockname()[1]
-        server.should_exit = True
-        await task
+        try:
+            yield place.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
 
 
 def _run(name: str, use: Use, app: Any = _app) -> None:
@@ -94,12 +97,12 @@ async def _trickled(port: int, first: bytes, piece: bytes) -> bytes:
     async with connected(port) as (reader, writer):
         writer.write(first)
         task = asyncio.create_task(trickle(writer))
-        try:
-            return await asyncio.wait_for(reader.read(), 20)
-        except ConnectionResetError:
-            return b"reset"
-        finally:
-            task.cancel()
+        found = b""
+        with suppress(ConnectionResetError):  # by a piece that came after the end
+            while come := await asyncio.wait_for(reader.read(1 << 16), 20):
+                found += come
+        task.cancel()
+        return found
 
 
 @both
@@ -108,7 +111,7 @@ def test_who_never_ends_a_request_s_headers_is_hung_up_on(name: str, short: None
         for first, piece in ((b"", b""), (GET, b""), (GET, b"X: y\r\n"), (b"G", b"")):
             answer = await _trickled(port, first, piece)
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n"), (first, piece, answer)
-            assert answer.endswith(b"The request has not come within 0.1 s.")
+            assert answer.endswith(b"The request has not come within 0.3 s.")
         assert (await _trickled(port, b"", b"\r\n")).startswith((b"HTTP/1.1 408", b"HTTP/1.1 400"))
         half = await _trickled(port, GET + b"\r\n" + GET + b"X: ", b"z")
         assert (half.count(b"200 OK"), half.count(b"408 Request Timeout")) == (1, 1)
@@ -121,7 +124,7 @@ def test_a_body_that_is_answered_already_may_not_go_on_for_ever(name: str, short
     async def use(port: int) -> None:
         head = GET.replace(b"GET", b"POST") + b"Content-Length: 1000000\r\n\r\n"
         answer = await _trickled(port, head, b"z")
-        assert answer == b"reset" or (answer.count(b"200 OK"), answer.count(b"408")) == (1, 1)
+        assert (answer.count(b"200 OK"), answer.count(b"408")) == (1, 1)
 
     _run(name, use)
 
@@ -209,7 +212,10 @@ def test_who_takes_nothing_of_an_answer_is_left(name: str, at_once: bool, monkey
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.setblocking(False)
             await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
-            client.send(GET + CLOSE + b"\r\n")
+            client.send(GET + (CLOSE if at_once else b"") + b"\r\n")
+            if not at_once:
+                await asyncio.sleep(SHORT / 3)
+                client.send(b"G")  # asking for more is no taking
             while not ended:
                 await asyncio.sleep(SHORT / 10)
             await asyncio.sleep(4 * SHORT)

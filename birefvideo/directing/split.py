@@ -70,6 +70,10 @@ class Carrier:
                 np.maximum(whole[cut], share, out=whole[cut])
         return found
 
+    def part(self) -> None:
+        """Take note that nobody touches anybody in a frame."""
+        self._layers.apart([])
+
 
 def _window(mask: Mask) -> tuple[slice, slice]:
     """Return the part of a picture that holds those who touch, and as much around it as the filters reach."""

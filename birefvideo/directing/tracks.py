@@ -202,6 +202,8 @@ class Tracks:
             one, other = self._clip.picture(beside), self._clip.picture(frame)
             for person, share in carrier.carried(shares, one, other, touching, self._people.looks).items():
                 found[person] = np.maximum(found[person], share) if person in found else share
+        else:
+            carrier.part()
         return found, {p for _, people in touching for p in people}
 
     def _let_go(self, frame: int, runs: Sequence[Run], shares: Shares, hidden: dict[tuple[int, int], int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING, TypedDict
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from birefvideo.family.modeling import BiRefNetForImageSegmentation
+    from birefvideo.jobs.options import Options
+    from birefvideo.jobs.progress import OnFrame
 
 
 class EdgeArguments(TypedDict, total=False):
@@ -67,3 +69,19 @@ class JobArguments(FrameArguments, total=False):
     remove: Boxes
     garbage: str | Box | Marks | None
     mend: str | PathLike[str] | Marks | None
+
+
+class MatteArguments(JobArguments, total=False):
+    """All keywords of `birefvideo.matte`: its own, and the options."""
+
+    options: Options | None
+    review: bool
+    timeline: str | Sequence[str]
+    receipts: bool
+    overwrite: bool
+    strict: bool
+    keep_cache: bool
+    engine: str
+    address: str | None
+    workers: int | None
+    progress: OnFrame | None

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from birefvideo.editing.kinds import get_kinds
-from birefvideo.jobs.arguments import JobArguments
-from birefvideo.jobs.options import Options
-
-if TYPE_CHECKING:
-    from birefvideo.jobs.progress import OnFrame  # which loads torch
 
 
 @dataclass(frozen=True)
@@ -44,19 +38,3 @@ class Delivery:
     def skips_done(self) -> bool:
         """Whether outputs that are finished stay as they are."""
         return not self.overwrite if self.skip_done is None else self.skip_done
-
-
-class MatteArguments(JobArguments, total=False):
-    """All keywords of `birefvideo.matte`: its own, and the options."""
-
-    options: Options | None
-    review: bool
-    timeline: str | Sequence[str]
-    receipts: bool
-    overwrite: bool
-    strict: bool
-    keep_cache: bool
-    engine: str
-    address: str | None
-    workers: int | None
-    progress: OnFrame | None

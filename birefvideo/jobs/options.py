@@ -18,7 +18,7 @@ from birefvideo.directing.marks import Marks
 from birefvideo.directing.wishes import Subject
 from birefvideo.errors import OptionError, named
 from birefvideo.hints import meant
-from birefvideo.jobs.arguments import DIRECTIONS, JobArguments
+from birefvideo.jobs.arguments import DIRECTIONS, JobArguments, MatteArguments
 from birefvideo.jobs.mark_values import parse_garbage, parse_keep, parse_mark_file, parse_mend, parse_remove
 from birefvideo.jobs.model_in_memory import KeptModel, NetworkInMemory
 from birefvideo.jobs.option_values import (
@@ -254,8 +254,6 @@ class Options:
             value = given.pop(option.name, option.default)
             object.__setattr__(self, option.name, parse_option(option.name, value))
         if given:
-            from birefvideo.jobs.delivery import MatteArguments  # which needs this module
-
             names, (unknown, *_) = [option.name for option in fields(self)], given
             if unknown in MatteArguments.__annotations__:
                 raise OptionError(f"{named(unknown)} is for jobs that make files: pass it to birefvideo.matte itself")

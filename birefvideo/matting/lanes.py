@@ -97,8 +97,12 @@ def _all_in(pool: ThreadPoolExecutor, count: int, work: Callable[[], None]) -> N
     all_here = threading.Barrier(count)
 
     def once() -> None:
-        work()
-        all_here.wait()  # so that no thread takes a second one
+        try:
+            work()
+            all_here.wait()  # so that no thread takes a second one
+        except BaseException:
+            all_here.abort()  # those who wait would do so for ever
+            raise
 
     try:
         for future in [pool.submit(once) for _ in range(count)]:

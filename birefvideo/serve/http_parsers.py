@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_HEAD = 64 << 10
@@ -18,7 +19,7 @@ _MOST_CONNECTIONS = 500
 _FOR_HEAD = 20.0
 """Seconds in which a request's headers are to have come, and what nobody reads any more of a body."""
 _FOR_READING = 1800.0
-"""Seconds after which a client that takes nothing of its answer is left; a browser whose video is paused is one."""
+"""Seconds after which a client that does not take its answer is left; a browser whose video is paused is one."""
 
 if TYPE_CHECKING:
     _Protocol = H11Protocol
@@ -30,6 +31,7 @@ class _Limited(_Protocol):
     """Hangs up on who keeps a connection without using it."""
 
     _hanging_up: asyncio.TimerHandle | None = None
+    _leaving: asyncio.TimerHandle | None = None
     _looking: asyncio.TimerHandle | None = None
     _is_taken_over = False
     """Whether the connection has become a WebSocket, which is no longer this class's."""
@@ -38,11 +40,14 @@ class _Limited(_Protocol):
         super().connection_made(transport)
         self._looking = self.loop.call_later(_FOR_READING, self._look, False)
         if len(self.connections) > _MOST_CONNECTIONS:
+            self.connections.discard(self)  # with TLS it ends only when the client says so
             _answer(transport, "503 Service Unavailable", "Too many connections: try again soon.", "retry-after: 5\r\n")
         else:
             self._wait()
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():  # what came together with the last of TLS: it has been refused
+            return
         super().data_received(data)
         if self._is_taken_over or self.transport.is_closing():
             return
@@ -53,23 +58,28 @@ class _Limited(_Protocol):
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
         self._is_taken_over = True
-        self._wait_no_more()
+        self._forget()
         super().handle_websocket_upgrade(*event)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._wait_no_more()
-        self._hanging_up = self.loop.call_later(_FOR_READING, self.transport.abort)
+        self._leaving = self.loop.call_later(_FOR_READING, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._wait_no_more()
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_more()
-        if self._looking is not None:
-            self._looking.cancel()
+        self._forget()
         super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        """Let no time run any more."""
+        self._wait_no_more()
+        for timer in (self._leaving, self._looking):
+            if timer is not None:
+                timer.cancel()
 
     def _wait(self) -> None:
         """Let the time run, unless it does already."""
@@ -102,6 +112,12 @@ def _answer(transport: asyncio.Transport, status: str, text: str, header: str = 
 
 class _H11(_Limited, H11Protocol):
     """Uvicorn's, which is told by its settings how long headers may be."""
+
+    def send_400_response(self, msg: str) -> None:
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:  # an answer has begun
+            self.transport.close()
 
 
 parser: type[asyncio.Protocol] = _H11

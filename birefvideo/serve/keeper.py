@@ -73,6 +73,7 @@ class Keeper:
         while True:
             with _told():
                 self.expire(time.time())
+            with _told():
                 self._data.recount()
             await asyncio.sleep(_EVERY)
 

@@ -134,13 +134,13 @@ class _Reader:
             self.counts = DecodeReport()
             with closing(self._timed(target)) as found, closing(self.progressive(found)) as timed:
                 try:
-                    before, first = self._lead_in(timed, context + 1 + self._unsure)
+                    before, first, count = self._lead_in(timed, context + 1)
                 except _TimeLostError:
                     continue
                 # One picture more than the context must come before: it proves that the seek did not land too late,
                 # and that a second picture with the first one's time is dropped as in the whole. And deinterlacing
                 # looks at the picture before. Where times are to be sorted, those of the first ones may be others'.
-                if target is not None and len(before) <= context + self._unsure:
+                if target is not None and count <= context + self._unsure:
                     continue
                 whole = self._with_durations(chain(before, first, timed))
                 yield from islice(whole, max(0, len(before) - context), None)
@@ -162,14 +162,16 @@ class _Reader:
         info = self._info
         return deinterlaced(timed, lambda picture: planar(picture, info)) if info.deinterlace else timed
 
-    def _lead_in(self, timed: Iterator[_Timed], keep: int) -> tuple[list[_Timed], list[_Timed]]:
-        """Return the last `keep` pictures before the span, and the first one that is not before it."""
+    def _lead_in(self, timed: Iterator[_Timed], keep: int) -> tuple[list[_Timed], list[_Timed], int]:
+        """Return the last `keep` pictures before the span, the first one that is not before it, and how many are."""
         before: deque[_Timed] = deque(maxlen=keep)
+        count = 0
         for picture, pts in timed:
             if self._span.start is None or pts >= self._span.start:
-                return list(before), [(picture, pts)]
+                return list(before), [(picture, pts)], count
             before.append((picture, pts))
-        return list(before), []
+            count += 1
+        return list(before), [], count
 
     def _timed(self, target: int | None) -> Generator[_Timed, None, None]:
         """Yield every picture from `target` on with its pts; pts increase strictly."""

@@ -41,7 +41,8 @@ _FALLBACK_RATE = Fraction(25)
 _MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
 _ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
-_HIDING = frozenset({"vp8", "mpeg2video", "mpeg1video", "vc1", "wmv3"})  # pictures that are not shown, or one field
+# Packets may hold a picture that is not shown, or one field.
+_HIDING = frozenset({"vp7", "vp8", "vp9", "mpeg2video", "mpeg1video", "vc1", "wmv3"})
 _PHOTO_CODECS = frozenset({"webp", "av1"})
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 

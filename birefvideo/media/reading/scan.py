@@ -98,7 +98,8 @@ def scan(container: InputContainer, stream: VideoStream, *, is_one_each: bool = 
     Args:
         container: the open file.
         stream: its pictures.
-        is_one_each: whether every packet is one picture: then all of them get times of their own.
+        is_one_each: whether every packet is one picture: then all of them get times of their own, but for a large file,
+            of which every segment would have to be read from the file's start.
     """
     if container.size > _LARGE and (indexed := _from_index(container, stream)):
         return indexed
@@ -122,7 +123,8 @@ def scan(container: InputContainer, stream: VideoStream, *, is_one_each: bool = 
         keeps_decoding_times=not is_matroska or not stream.codec_context.has_b_frames,
     )
     reorders = bool(stream.codec_context.has_b_frames)
-    timeline = _timeline(stream.index, found, clocks, reorders if is_one_each else None)
+    gets_own = is_one_each and container.size <= _LARGE
+    timeline = _timeline(stream.index, found, clocks, reorders if gets_own else None)
     return _summed(
         found[stream.index], pictures, _end_of_sounds(times, timeline), timeline, stream.index, read_to, error
     )

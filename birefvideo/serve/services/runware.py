@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -67,7 +68,8 @@ class _Connection:
             while True:
                 await self._take(await asyncio.wait_for(self._socket.receive_text(), self._patience))
         except (TimeoutError, asyncio.TimeoutError):
-            await self._socket.close(4401, "authenticate first, with the server's token")
+            with suppress(WebSocketDisconnect, RuntimeError):  # it has gone by itself
+                await self._socket.close(4401, "authenticate first, with the server's token")
         except (WebSocketDisconnect, KeyError):  # KeyError: a message that is no text
             pass
         finally:
