@@ -218,7 +218,7 @@ def test_another_takes_over_where_the_first_worker_dies_before_the_work(
 
 def test_where_every_worker_dies_before_the_work_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     crew = crew_of(monkeypatch, Dying("a", "settings"), Dying("b", "settings"), Dying("c"))
-    with pytest.raises(DeviceError, match="the worker on b was ended by SIGKILL"):
+    with pytest.raises(DeviceError, match="the worker on b was ended by SIGKILL, and no worker is left: try again"):
         crew.settings(cast(VideoInfo, None))
 
 

@@ -85,7 +85,7 @@ class Work:
         except KeyboardInterrupt as error:
             self._tell_stopped(error)
             raise typer.Exit(STOPPED) from None
-        except Exception:  # with --debug, which ends the jobs beside the one that failed
+        except Exception:  # no cluster; or --debug, which ends the jobs beside the one that failed
             for clip in self._running:
                 self._failures.stopped(clip, KeyboardInterrupt(), "stopped: another input failed", silent=True)
             raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic
 
-from birefvideo.errors import DeviceError
+from birefvideo.errors import DeviceError, named
 from birefvideo.frames import VideoInfo
 from birefvideo.jobs.deal import Deal, in_all
 from birefvideo.jobs.engines import Made, Work
@@ -101,8 +101,12 @@ class Crew(Generic[H]):
                 except DeviceError as error:
                     with self._starting:
                         is_ours = any(hand is one for one in self._hands.values())
-                    if is_ours and (self._makers.is_alive(hand) or not left):
+                    if is_ours and self._makers.is_alive(hand):
                         raise
+                    if is_ours and not left:
+                        raise DeviceError(
+                            f"{error}, and no worker is left: try again, best with fewer workers ({named('device')})"
+                        ) from error
                     if is_ours:
                         self._lost.append(f"{error}; another takes its place")
                         break
