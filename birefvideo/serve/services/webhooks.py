@@ -17,7 +17,7 @@ from birefvideo.serve.faults import RefusedError
 from birefvideo.serve.fetch import request_to
 from birefvideo.serve.live import ANY
 from birefvideo.serve.services.fields import FieldError
-from birefvideo.serve.store import RUNNING, SUCCEEDED, Job
+from birefvideo.serve.store import SUCCEEDED, Job
 from birefvideo.serve.studio import Studio
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Messenger:
                 job = self._studio.job(job.id)
             except RefusedError:  # it was deleted
                 return
-            if job.state == RUNNING and "start" in events - told:
+            if job.started is not None and "start" in events - told:  # also where it has ended since
                 told.add("start")
                 await self._tell(client, job, "start")
             if "logs" in events and lines < (now := len(self._studio.log(job))):
