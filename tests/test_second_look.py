@@ -90,10 +90,11 @@ class Leaning(nn.Module):
         return pixels[:, :1] + self.weight * torch.linspace(-1, 1, pixels.shape[-1])
 
 
-def frames_of(path: Path, second_look: SecondLook | None, *, lean: float = 0.0, batch: int = 1) -> list[Frame]:
-    predictor = predictor_of(
-        Leaning(lean), InputSize(fixed=(64, 64)), torch.device("cpu"), dtype=torch.float32, batch=batch
-    )
+def frames_of(
+    path: Path, second_look: SecondLook | None, *, lean: float = 0.0, batch: int = 1, mirrored: bool = False
+) -> list[Frame]:
+    size, device = InputSize(fixed=(64, 64)), torch.device("cpu")
+    predictor = predictor_of(Leaning(lean), size, device, dtype=torch.float32, batch=batch, mirrored=mirrored)
     info = probe(path)
     made = matted_frames(info, Span(), predictor, NoSmoother(), DecodeReport(), second_look=second_look)
     with closing(made):
@@ -108,6 +109,26 @@ def test_second_looks_change_no_frame(clip: Callable[[str], Path], batch: int) -
     for one, other in zip(plain, looked, strict=True):
         np.testing.assert_array_equal(one.alpha, other.alpha)
     assert [look.frame for look in second_look.looks] == [0, 5, 10, 15, 20]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_that_sees_both_sides_answers_with_their_mean(clip: Callable[[str], Path], batch: int) -> None:
+    straight = frames_of(clip("short_gops"), None)
+    both = frames_of(clip("short_gops"), None, lean=20.0, batch=batch, mirrored=True)
+    leaning = frames_of(clip("short_gops"), None, lean=20.0)
+    for even, mean, one in zip(straight, both, leaning, strict=True):
+        np.testing.assert_allclose(mean.alpha, even.alpha, atol=1e-4)
+        assert np.abs(one.alpha - even.alpha).max() > 0.5
+
+
+def test_where_both_sides_contradict_each_other_their_mean_is_in_doubt(clip: Callable[[str], Path]) -> None:
+    seen = SecondLook(every=5, mirrored=True)
+    frames = frames_of(clip("short_gops"), seen, mirrored=True)
+    assert len(frames) == 24 and [look.frame for look in seen.looks] == [0, 5, 10, 15, 20]
+    mean = compare(0, frames[0].alpha)
+    assert seen.looks[0].unsure == mean.unsure
+    sure, torn = compare(0, drawn(BODY)), compare(0, np.maximum(drawn(BODY), drawn((60, 60, 40), value=0.15)))
+    assert sure.unsure == 0 and torn.unsure == pytest.approx(np.pi * 40**2 / (270 * 480), rel=0.1)
 
 
 def test_a_network_that_sees_the_mirror_image_alike_is_sure_and_one_that_leans_is_not(

@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 @with_options(
-    *("model", "size", "background", "fit", "despill", "ignore_alpha", "device", "dtype"),
+    *("model", "size", "background", "fit", "despill", "mirror", "ignore_alpha", "device", "dtype"),
     *EDGE,
 )
 def cutout(

@@ -82,7 +82,8 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         BirefvideoError: an output cannot be made of such frames, or the machine fails.
     """
     info, options = run.info, run.options
-    batch = int(str(model.settings(info)["batch"]))
+    settings = model.settings(info)
+    batch = int(str(settings["batch"]))
     wanted = max(1, min(run.count, max(_FRAMES, 2 * batch)))
     is_slow = seconds * (wanted + 2 * options.smooth) > _PATIENCE
     is_given = is_slow or run.in_two_passes
@@ -96,7 +97,7 @@ def trial(run: Run, model: LoadedModel, seconds: float, start: int, alpha: Alpha
         options,
         _SameMatte(alpha) if is_given else model.predictor(batch),
         lambda: ends.append(time.perf_counter()),
-        second_look=looks_at(info, model.identity.name),
+        second_look=looks_at(info, settings),
         first=span.start,
     )
     pace = _pace(ends, time.perf_counter(), 1 if is_given else batch)

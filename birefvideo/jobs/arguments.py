@@ -43,6 +43,7 @@ class FrameArguments(EdgeArguments, total=False):
 
     model: str | PathLike[str] | KeptModel | NetworkInMemory | BiRefNetForImageSegmentation
     size: int | tuple[int, int] | str | None
+    mirror: bool
     smooth: int
     despill: str | RGB | None
     fps: int | float | Fraction | str | None

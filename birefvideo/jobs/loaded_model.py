@@ -50,7 +50,7 @@ class LoadedModel(KeptModel):
         dtype = self.device.dtype_called(options.dtype)
         network, self.identity, self.native = _network_of(options, self.device)
         self.size = self.native.overridden(options.size)
-        self.engine = Engine(network, self.size, self.device, dtype=dtype)
+        self.engine = Engine(network, self.size, self.device, dtype=dtype, mirrored=options.mirror)
 
     def __str__(self) -> str:
         return str(self.options.model)
@@ -83,6 +83,7 @@ class LoadedModel(KeptModel):
             "device": (own.device, str(self.device), self.device.kind.name),
             "dtype": (own.dtype, self.engine.dtype),
             "size": (own.size,),
+            "mirror": (own.mirror,),
             "batch": (own.batch,),
         }
 
@@ -130,6 +131,7 @@ class LoadedModel(KeptModel):
         size = self.size.network_size(info.width, info.height, info.sample_aspect_ratio)
         kind = PictureKind(info.width, info.height, info.pix_fmt, info.colour.is_hdr)
         form = {"form": self.engine.form} if self.engine.form else {}
+        mirrored = {"mirrored": True} if self.options.mirror else {}
         return {
             "model": self.identity.name,
             "weights": self.identity.digest,
@@ -139,6 +141,7 @@ class LoadedModel(KeptModel):
             "dtype": self.engine.dtype,
             "batch": self.options.batch or self.engine.batch_for(kind, info.sample_aspect_ratio),
             "threads": threads_each(self.options),
+            **mirrored,
             **form,
         }
 

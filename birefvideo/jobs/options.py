@@ -104,6 +104,9 @@ class Options:
         metavar="SIZE",
         group="Expert",
     )
+    mirror: bool = _option(
+        False, parse_flag, "Show the network each picture's mirror image too, and take the mean.", group="Expert"
+    )
     background: Background = _option(
         (0, 177, 64),
         parse_background,
@@ -284,9 +287,10 @@ class Options:
 
     def _take_settled(self, model: KeptModel) -> None:
         """Take what was decided when a model was loaded; the batch alone may be another one from job to job."""
+        defaults = {option.name: option.default for option in fields(self)}
         for name, (value, *same) in model.settled.items():
             own = getattr(self, name)
-            is_free = name not in self.given or own in (value, *same, _default(name))
+            is_free = name not in self.given or own in (value, *same, defaults[name])
             if is_free:
                 object.__setattr__(self, name, value)
             elif name != "batch":
@@ -344,7 +348,3 @@ def parse_option(name: str, value: object) -> Any:
         return option.metadata["parse"](value)
     except ValueError as error:
         raise OptionError(f"{named(name)} is {shown(value)}: {error}") from None
-
-
-def _default(name: str) -> object:
-    return next(option.default for option in fields(Options) if option.name == name)

@@ -71,6 +71,7 @@ def job_facts(
             "device": settings["device"],
             "dtype": settings["dtype"],
             "input_size": _plain(settings["size"]),
+            **({"mirrored": True} if settings.get("mirrored") else {}),
             "batch": settings["batch"],
             "batches_halved_for_memory": list(computed.out_of_memory),
             **({"frames_of_kept_alpha": computed.reused} if computed.reused else {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,9 +20,12 @@ from birefvideo.media.writing.segment_writer import open_review_writer, open_wri
 from birefvideo.pipeline import NOTHING_HELD, Looks, Matter, SegmentReport, matte_segment, spill_light
 
 
-def looks_at(source: VideoInfo, model: str) -> SecondLook | None:
+def looks_at(source: VideoInfo, settings: Mapping[str, object]) -> SecondLook | None:
     """Return what looks twice at some frames; of one picture, it would double the time that a large network takes."""
-    return None if source.still and model != EMBEDDED else SecondLook()
+    mirrored = bool(settings.get("mirrored"))
+    if source.still and settings["model"] != EMBEDDED and not mirrored:
+        return None
+    return SecondLook(mirrored=mirrored)
 
 
 def remembering(plan: Plan, segment: Segment, matter: Matter) -> Matter:

@@ -89,7 +89,7 @@ class KeepAlpha:
                     with writing(places.path):
                         write(frame)
 
-                matter, look = remembering(plan, segment, predictor), looks_at(plan.source, plan.settings["model"])
+                matter, look = remembering(plan, segment, predictor), looks_at(plan.source, plan.settings)
                 report = predict_segment(plan.source, segment.span, matter, keep, on_frame, look)
             return Made(report, attempt)
 

@@ -16,7 +16,7 @@ from birefvideo.jobs.plan import Plan
 from birefvideo.matting.predict import Predictor
 from birefvideo.memory import return_memory
 
-_MUST_AGREE = ("weights", "geometry", "size", "device", "dtype", "threads", "form")
+_MUST_AGREE = ("weights", "geometry", "size", "mirrored", "device", "dtype", "threads", "form")
 """Settings that decide bytes, and that a worker resolves for itself."""
 
 

@@ -37,7 +37,7 @@ class WriteParts:
             attempt = new_attempt()
             parts = [(target, places.part(segment, target, attempt)) for target in plan.targets]
             matter = first.matter if first else remembering(plan, segment, predictor)
-            looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings["model"])
+            looks: Looks | None = first.looks(segment) if first else looks_at(plan.source, plan.settings)
             report = write_parts(
                 plan.source,
                 segment.span,

@@ -42,7 +42,8 @@ class Engine:
 
     It takes the module over: puts it in eval mode, on `device`, in `dtype` (the device's fastest by default) and, with
     `channels_last`, in that memory format. With `on_device` (by default as the kind of device has it) the device scales
-    pictures and enlarges alpha, else the host. A BiRefNet runs in its inference form, unless `fused` is False.
+    pictures and enlarges alpha, else the host. A BiRefNet runs in its inference form, unless `fused` is False. With
+    `mirrored` it sees each picture and its mirror image, in twice the time; the answer is the mean of both logits.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Engine:
         channels_last: bool = True,
         on_device: bool | None = None,
         fused: bool = True,
+        mirrored: bool = False,
         backend: Backend[Any] | None = None,
     ) -> None:
         self.backend = backend or device.backend()
@@ -79,6 +81,7 @@ class Engine:
         """Held while work is prepared and handed over, so that several clips may be under way in several threads."""
         self._on_device = device.kind.scales_pictures if on_device is None else on_device
         self._scaler = PictureScaler()
+        self._mirrored = mirrored
         self._idle: Ring | None = None
         self._captured: dict[Slot, tuple[Callable[[], None], object] | None] = {}
         """What repeats the work on each slot of the ring, and the tables that it reads; None: not captured."""
@@ -214,13 +217,18 @@ class Engine:
     def _infer(self, slot: Slot) -> None:
         with without_autocast(self.device.torch_device):
             pixels = slot.pixels(self._dtype).contiguous(memory_format=self._layout)
-            logits = self._model(pixels)
-            shape = (len(pixels), 1, *pixels.shape[2:])
-            if logits.shape != shape:
-                raise ModelError(
-                    f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?"
-                )
-            slot.keep(solidified(logits[:, 0].to(torch.float32).sigmoid()))
+            logits = self._logits(pixels)
+            if self._mirrored:
+                logits = (logits + self._logits(pixels.flip(3)).flip(3)) / 2
+            slot.keep(solidified(logits[:, 0].sigmoid()))
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the network's answer, float32 (N, 1, h, w)."""
+        logits: torch.Tensor = self._model(pixels)
+        shape = (len(pixels), 1, *pixels.shape[2:])
+        if logits.shape != shape:
+            raise ModelError(f"the network gave logits of shape {tuple(logits.shape)}, not {shape}: wrong checkpoint?")
+        return logits.to(torch.float32)
 
     def give_back(self, ring: Ring | None = None) -> None:
         """Give the device the memory of buffers that no clip uses, of `ring` too, and of what was captured on them."""

@@ -34,6 +34,8 @@ _THICK = 9
 """Cells that a doubt measures across at least: edges and locks of hair are thinner."""
 _OPAQUE, _CLEAR = 0.8, 0.2
 """Alpha that is decided."""
+_CLEAR_OF_MEAN, _OPAQUE_OF_MEAN = 0.1, 0.9
+"""The same of the mean of two answers, which is more often in between."""
 _CONTRARY = 0.3
 """Difference of alpha that counts as another answer."""
 _SMALLER = 0.25
@@ -61,11 +63,14 @@ class Look:
 class SecondLook:
     """Lets one frame in `every` of a segment, the first one too, be predicted twice, and keeps what comes of it.
 
-    `doubled` goes before prediction, `compared` after it; prediction keeps the order.
+    `doubled` goes before prediction, `compared` after it; prediction keeps the order. With `mirrored` the network sees
+    the mirror image of every frame anyway: nothing is predicted twice, and where its two answers are apart, their mean
+    is undecided.
     """
 
-    def __init__(self, every: int = EVERY) -> None:
+    def __init__(self, every: int = EVERY, *, mirrored: bool = False) -> None:
         self._every = every
+        self._mirrored = mirrored
         self._is_mirrored: deque[bool] = deque()
         self.looks: list[Look] = []
         """In order of their frames."""
@@ -77,7 +82,7 @@ class SecondLook:
             self._is_mirrored.append(False)
             yield frame
             if frame.core:
-                if number % self._every == 0:
+                if number % self._every == 0 and not self._mirrored:
                     self._is_mirrored.append(True)
                     yield replace(frame, picture=_mirrored(frame), core=False)
                 number += 1
@@ -92,6 +97,8 @@ class SecondLook:
                 continue
             number += frame.core
             alpha = frame.alpha
+            if self._mirrored and frame.core and number % self._every == 0:
+                self.looks.append(compare(number, alpha))
             yield frame
 
 
@@ -141,11 +148,16 @@ def settled(looks: Sequence[Look], decides: Callable[[int, tuple[float, float]],
     ]
 
 
-def compare(number: int, alpha: Alpha, again: Alpha) -> Look:
-    """Return what a frame's alpha and that of a second look, float32 (height, width) in [0, 1] both, say of it."""
-    one, other = _small(alpha), _small(again)
-    undecided = (one > _CLEAR) & (one < _OPAQUE)
-    doubt = _thick(undecided) | _thick(np.abs(one - other) > _CONTRARY)
+def compare(number: int, alpha: Alpha, again: Alpha | None = None) -> Look:
+    """Return what a frame's alpha says of it, with that of a second look; None: alpha is the mean of two looks.
+
+    Both are float32 (height, width) in [0, 1].
+    """
+    one = _small(alpha)
+    if again is None:
+        doubt = _thick((one > _CLEAR_OF_MEAN) & (one < _OPAQUE_OF_MEAN))
+    else:
+        doubt = _thick((one > _CLEAR) & (one < _OPAQUE)) | _thick(np.abs(one - _small(again)) > _CONTRARY)
     place = _middle(doubt) if doubt.any() else (0.5, 0.5)
     apart, apart_at = _apart(one)
     return Look(
