@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Score checkpoints on clips with exact alpha: MAD, MSE ×10³, Grad ÷10³, dtSSD ×10², edge-band MAD ×10³.
 
-    python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--json]
+    python scripts/eval_model.py --clips FOLDER --model birefvideo/weights/talk [--smooth 0] [--mirror] [--json]
 
 FOLDER holds one folder a clip with clip.mp4 and alpha.mkv. The path is the tool's own: decoder, network, smoothing.
 Where FOLDER/index.json gives clips a kind (scripts/make_trials.py), each kind has its mean too.
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--smooth", type=int, default=2)
     parser.add_argument("--long-side", type=int, help="network input, instead of the checkpoint's own")
+    parser.add_argument("--mirror", action="store_true", help="as matte --mirror")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--frames", type=int, default=10_000, help="number of frames of each clip to score")
@@ -72,7 +73,8 @@ def main() -> None:
     checkpoint = checkpoints.find(options.model)
     size = InputSize(long_side=options.long_side) if options.long_side else checkpoint.size
     device, dtype = find_device(options.device), getattr(torch, options.dtype)
-    predictor = Predictor(Engine(checkpoints.load(checkpoint), size, device, dtype=dtype))
+    engine = Engine(checkpoints.load(checkpoint), size, device, dtype=dtype, mirrored=options.mirror)
+    predictor = Predictor(engine)
     clips = sorted(path.parent for path in options.clips.glob("*/clip.mp4"))
     if not clips:
         raise SystemExit(f"{options.clips} holds no */clip.mp4")

@@ -52,6 +52,17 @@ def test_a_receipt_says_what_went_in_and_what_came_out(copy: GetClip, network: P
         assert one["versions"]["av"] and one["written"].endswith("+00:00")
 
 
+def test_a_job_whose_network_sees_the_mirror_image_is_another_job_and_says_so(copy: GetClip, network: Path) -> None:
+    source = copy("one_frame")
+    (first,) = birefvideo.matte(source, to="ffv1", model=network).outputs
+    plain, before = entry(first), first.read_bytes()
+    made = birefvideo.matte(source, to="ffv1", model=network, mirror=True, overwrite=True)
+    both = entry(first)
+    assert not made.was_done and first.read_bytes() != before
+    assert both["computed"]["mirrored"] and "mirrored" not in plain["computed"]
+    assert both["job"] != plain["job"] and both["options"]["mirror"]
+
+
 def test_a_later_job_adds_its_output_and_keeps_the_others(copy: GetClip, network: Path) -> None:
     source = copy("one_frame")
     (first,) = birefvideo.matte(source, to=["prores"], model=str(network)).outputs

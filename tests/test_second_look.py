@@ -127,7 +127,7 @@ def test_where_both_sides_contradict_each_other_their_mean_is_in_doubt(clip: Cal
     assert len(frames) == 24 and [look.frame for look in seen.looks] == [0, 5, 10, 15, 20]
     mean = compare(0, frames[0].alpha)
     assert seen.looks[0].unsure == mean.unsure
-    sure, torn = compare(0, drawn(BODY)), compare(0, np.maximum(drawn(BODY), drawn((60, 60, 40), value=0.15)))
+    sure, torn = compare(0, drawn(BODY)), compare(0, np.maximum(drawn(BODY), drawn((60, 60, 40), value=0.2)))
     assert sure.unsure == 0 and torn.unsure == pytest.approx(np.pi * 40**2 / (270 * 480), rel=0.1)
 
 

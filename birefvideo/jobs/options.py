@@ -105,7 +105,7 @@ class Options:
         group="Expert",
     )
     mirror: bool = _option(
-        False, parse_flag, "Show the network each picture's mirror image too, and take the mean.", group="Expert"
+        False, parse_flag, "Take the mean of what the network says of a picture and its mirror image.", group="Expert"
     )
     background: Background = _option(
         (0, 177, 64),

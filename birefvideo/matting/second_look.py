@@ -34,7 +34,7 @@ _THICK = 9
 """Cells that a doubt measures across at least: edges and locks of hair are thinner."""
 _OPAQUE, _CLEAR = 0.8, 0.2
 """Alpha that is decided."""
-_CLEAR_OF_MEAN, _OPAQUE_OF_MEAN = 0.1, 0.9
+_CLEAR_OF_MEAN, _OPAQUE_OF_MEAN = 0.12, 0.88
 """The same of the mean of two answers, which is more often in between."""
 _CONTRARY = 0.3
 """Difference of alpha that counts as another answer."""
