@@ -6,6 +6,7 @@ see `birefvideo.Options`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -73,7 +74,8 @@ def matte(
     Args:
         source: a video, or pictures: one, a folder of numbered ones, or a pattern such as 'frames/%05d.png'; or the
             URL of a video or picture.
-        out: the file or folder to write, or the URL of one; None: beside the source. What goes to URLs is named in
+        out: the file or folder to write, or the URL of one; a str with a slash at its end is a folder, whatever its
+            name; None: beside the source. What goes to URLs is named in
             `Result.urls`.
         to: names of formats, see `formats`; None: what the ending of `out` says, else prores and green, or of a picture
             png.
@@ -104,10 +106,11 @@ def matte(
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = place_of(source, job_of(out)) if is_url(source) else possible_path(source)
+    slashes = "/" if is_url(out) else (os.sep, os.altsep or os.sep)
     where = None if out is None else out_place(out) if is_url(out) else possible_path(out)
     with urls_in_errors():
         fetch_unless_film(path)
-        targets = plan_targets(path, where, names, chosen, into=is_url(out) and out.endswith("/"))
+        targets = plan_targets(path, where, names, chosen, into=isinstance(out, str) and out.endswith(slashes))
     callbacks = Progress(frame=told) if told else None
     delivery = Delivery(
         receipts=receipts,

@@ -137,8 +137,8 @@ class VideoInfo:
     """Whether the first frame is flagged interlaced."""
     audio: tuple[AudioInfo, ...] = ()
     """The audio streams, in container order."""
-    unreadable_audio: tuple[int, ...] = ()
-    """Indices of audio streams that nothing here can decode, such as those of unknown codecs."""
+    unreadable_audio: tuple[tuple[int, str], ...] = ()
+    """(index, why) of audio streams that nothing here can decode, such as those of unknown codecs."""
     deinterlace: bool = True
     """Whether frames that are flagged interlaced are made progressive when they are read."""
     doubts: tuple[str, ...] = ()

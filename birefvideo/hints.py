@@ -16,7 +16,17 @@ _ALIKE = 0.6
 """Share of a word's letters, in order, that another one must have in common with it, as difflib counts."""
 _LISTED = 10_000
 """Names of a folder that are looked at."""
+_PLAYER = re.compile(
+    r"(https?://)?(www\.|m\.)?(youtube\.com|youtu\.be|vimeo\.com|dailymotion\.com|twitch\.tv|tiktok\.com|instagram\.com"
+    r"|facebook\.com|x\.com|twitter\.com|bilibili\.com)([:/?#]|$)",
+    re.IGNORECASE,
+)
+"""Addresses of pages; the files that some of these places give lie on other hosts."""
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/|www\.|(m\.)?youtu(\.be|be\.com)/", re.IGNORECASE)
+
+
+PLAYS = "is a page that plays a film, not the file of one; download it first and name the file"
+"""What to do about an address of which `is_player` is true."""
 
 
 def meant(word: str, choices: Iterable[str]) -> str:
@@ -91,7 +101,14 @@ def address(name: str) -> str:
         return ""
     if (found[1] or "").lower() == "file":
         return "is an address, not a file's name; leave out what stands before its path"
+    if is_player(name):
+        return PLAYS
     return "is an address on the network, where only `matte` looks, for its clips; download it first and name the file"
+
+
+def is_player(url: str) -> bool:
+    """Return whether an address is of a page that plays a film, of which a program is needed to get the film."""
+    return _PLAYER.match(url.strip()) is not None
 
 
 def nearest_file(path: Path) -> Path | None:

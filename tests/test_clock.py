@@ -219,6 +219,23 @@ def test_clips_with_a_very_fine_clock_give_every_output(tmp_path: Path, network:
         assert checks[kind].passed, checks[kind].finding
 
 
+def test_a_clock_that_no_camera_has_is_told(tmp_path: Path) -> None:
+    options = {"video_track_timescale": str(2**31 - 1)}
+    for ticks, rate, is_told in ((512, Fraction(2**31 - 1, 512), True), (715827, Fraction(3000), False)):
+        path = write_clip(
+            tmp_path / "fast.mp4",
+            pts=[ticks * number for number in range(4)],
+            time_base=Fraction(1, 2**31 - 1),
+            rate=rate,
+            audio_tracks=0,
+            options=IN_ORDER,
+            container_options=options,
+        )
+        info = probe(path)
+        assert any("4 frames last" in line and "cannot be" in line for line in info.doubts) == is_told, info.doubts
+        assert len(list(read_frames(info))) == 4
+
+
 @pytest.mark.parametrize("name", ["webm", "ffv1", "prores", "green"])
 def test_frames_nearer_than_an_outputs_clock_can_tell_are_all_there(tmp_path: Path, network: Path, name: str) -> None:
     source = write_clip(
@@ -383,6 +400,15 @@ def test_any_two_spans_of_a_clip_with_bad_times_give_exactly_the_whole(tmp_path:
         spans = [Span(None, cut), Span(cut, None)]
         parts = [[(f.pts, bytes(f.picture.planes[0])) for f in read_frames(info, span)] for span in spans]
         assert parts == [whole[:number], whole[number:]]
+
+
+@pytest.mark.parametrize("name", ["mkv", "order of decoding"])
+def test_a_look_at_a_clip_with_bad_times_sees_frames_in_order(tmp_path: Path, name: str) -> None:
+    info = probe(with_bad_times(tmp_path, name))
+    whole = [(frame.pts, bytes(frame.picture.planes[0])) for frame in read_frames(info)]
+    for number in (1, 8, 13, 17):
+        near = [(f.pts, bytes(f.picture.planes[0])) for f in decode.frames_near(info, whole[number][0], 100)]
+        assert near == whole[number - 1 : number + 2]
 
 
 def test_a_long_clip_with_bad_times_is_not_decoded_from_its_start_for_every_part(

@@ -171,6 +171,8 @@ def test_an_output_with_a_slash_is_a_folder(
     )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "take.one" / "one_frame_matte.mp4").is_file()
+    birefvideo.matte(source.name, "take.mp4/", "matte", model=str(network))
+    assert (tmp_path / "take.mp4" / "one_frame_matte.mp4").is_file()
 
 
 @pytest.mark.parametrize(("out", "words"), [("-", "means a pipe"), (".mov", "an ending without a name")])

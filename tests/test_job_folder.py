@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import birefvideo
 from birefvideo import own_files
 from birefvideo.cli import app
 from birefvideo.errors import OutputError
 from birefvideo.frames import Span
+from birefvideo.jobs import run
 from birefvideo.jobs.check_targets import check_targets
 from birefvideo.jobs.folder import JobFolder, clear_remains
 from birefvideo.jobs.folder_files import Owner, owner_of
@@ -150,6 +153,32 @@ def test_a_stopped_job_keeps_its_finished_parts_and_no_others(plan: Plan) -> Non
         raise KeyboardInterrupt
     parts = [f"part_0000{number}{end}" for number in (0, 1) for end in (".json", "_matte.mp4")]
     assert sorted(path.name for path in plan.folder.iterdir()) == sorted(["lock", MANIFEST, *parts])
+
+
+def test_a_failure_to_join_leaves_the_parts_and_no_half_output(
+    copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, joined = copy("one_frame"), run.join
+    made: list[Path] = []
+
+    def full(parts: list[Path], output: Path, *rest: Any) -> Any:
+        if made:
+            output.write_bytes(b"half")
+            raise OutputError(f"cannot write {output}: no space left")
+        made.append(output)
+        return joined(parts, output, *rest)
+
+    monkeypatch.setattr(run, "join", full)
+    with pytest.raises(OutputError, match="no space left"):
+        birefvideo.matte(source, to=["matte", "green"], model=str(network))
+    left = sorted(path.name for path in source.with_name("one_frame.birefvideo").iterdir())
+    assert len(made) == 1 and left == [
+        "lock",
+        MANIFEST,
+        "part_00000.json",
+        "part_00000_green.mp4",
+        "part_00000_matte.mp4",
+    ]
 
 
 def test_folders_that_were_made_for_a_failed_job_go(clip: GetClip, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from birefvideo.frames import Loss, Span
 from birefvideo.jobs.plan import plan_segments
 from birefvideo.media.clip_notes import file_losses
 from birefvideo.media.reading import ebml, scan
+from birefvideo.media.reading.decode import read_frames
 from birefvideo.media.reading.packets import demuxed
 from birefvideo.media.reading.probe import probe
+from birefvideo.timeline import Timeline
 
 Clip = Callable[[str], Path]
 IN_ORDER = {"bf": "0"}
@@ -193,6 +195,19 @@ def test_a_large_file_is_planned_by_its_index(clip: Clip, monkeypatch: pytest.Mo
     monkeypatch.setattr(scan, "_LARGE", 0)
     monkeypatch.setattr(scan, "find_joints", lambda *arguments: pytest.fail("all of the file was read"))
     assert replace(probe(clip(name)), stretches=()) == replace(read, stretches=())
+
+
+def test_frames_of_a_large_file_that_are_reordered_without_a_word_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=19, audio_tracks=0, options={"x264-params": "bframes=2:b-adapt=0"})
+    data = source.read_bytes()
+    source.write_bytes(data.replace(b"ctts", b"free").replace(b"edts", b"free"))  # only the times of decoding are left
+    read = [frame.pts for frame in read_frames(probe(source))]
+    monkeypatch.setattr(scan, "_LARGE", 0)
+    info = probe(source)
+    assert info.timeline == Timeline(unordered=True)
+    assert [frame.pts for frame in read_frames(info)] == read and len(read) == 19
 
 
 def test_a_large_file_that_is_cut_off_is_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:

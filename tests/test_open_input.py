@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import write_clip
 from conftest import GetClip
 
 from birefvideo.errors import InputError, ModelError
@@ -46,6 +45,28 @@ def test_playlists_scripts_and_texts_are_refused(clip: GetClip, tmp_path: Path, 
     with pytest.raises(InputError, match="text file, such as a playlist or a script") as caught:
         probe(path)
     assert "\n" not in str(caught.value)
+
+
+CODES = ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("first", ["#EXTM3U", "ffconcat version 1.0"])
+def test_a_text_in_any_code_is_told_from_media(tmp_path: Path, code: str, first: str) -> None:
+    path = tmp_path / "list.mp4"
+    path.write_bytes(f"{first}\r\nfile 'Grüße.mp4'\r\n\x1a".encode(code))
+    with pytest.raises(InputError, match="text file, such as a playlist or a script"):
+        probe(path)
+    path.write_bytes(bytes(range(256)) * 16)
+    with pytest.raises(InputError, match="not a video file"):
+        probe(path)
+
+
+@pytest.mark.parametrize("size", [(3000, 4), (4, 3000)])
+def test_a_line_is_no_picture(tmp_path: Path, size: tuple[int, int]) -> None:
+    _write_png(path := tmp_path / "line.png", size)
+    with pytest.raises(InputError, match=f"pictures of {size[0]}×{size[1]} are too long for what they are wide"):
+        probe(path)
 
 
 def test_subtitles_in_a_binary_form_are_refused(tmp_path: Path) -> None:
@@ -127,37 +148,11 @@ def test_a_link_to_a_clip_is_read(clip: GetClip, tmp_path: Path) -> None:
     assert probe(link).width == probe(clip("plain")).width
 
 
-def test_a_movie_whose_media_lie_in_another_file_shows_nothing_of_it(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "refers.mov", audio_tracks=0)
-    other = write_clip(tmp_path / "other.mov", audio_tracks=0)
-    whole = path.read_bytes()
-    at = whole.index(b"dref") + 4
-    assert whole[at + 12 : at + 16] in (b"url ", b"alis")
-    # in place of "in this file", an alias (QuickTime File Format, data reference atoms) with the other's path
-    name = f"{other}".encode() + b"\0"
-    alias = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">hh", -1, -1) + bytes(16)
-    alias += struct.pack(">hH", 2, len(name)) + name + bytes(len(name) % 2) + struct.pack(">hH", -1, 0) + bytes(8)
-    entry = struct.pack(">I", 12 + len(alias)) + b"alis" + bytes(4) + alias
-    path.write_bytes(_with_longer_box(whole, at + 8, 12, entry))
-    with pytest.raises(InputError, match="without a single frame"):
-        probe(path)
-
-
 def test_boxes_of_absurd_lengths_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     path.write_bytes(struct.pack(">I4sQ", 1, b"ftyp", 2**64 - 1) + b"\0" * 100)
     with pytest.raises(InputError, match=r"not a video file|no index"):
         open_input(path)
-
-
-def _with_longer_box(movie: bytes, at: int, length: int, entry: bytes) -> bytes:
-    """The movie with `length` bytes at `at` replaced, and the boxes around them as long as they are then."""
-    more = len(entry) - length
-    changed = bytearray(movie)
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
-        box = movie.rindex(name, 0, at) - 4
-        struct.pack_into(">I", changed, box, struct.unpack_from(">I", movie, box)[0] + more)
-    return bytes(changed[:at] + entry + changed[at + length :])
 
 
 def _write_png(path: Path, size: tuple[int, int]) -> None:

@@ -16,7 +16,8 @@ from birefvideo.cli.parse import parse_times, path
 from birefvideo.cli.printing import answer, answer_json
 from birefvideo.cli.report import quiet_libraries
 from birefvideo.cli.shared_options import AsJson, Debug
-from birefvideo.errors import OptionError
+from birefvideo.errors import InputError, OptionError
+from birefvideo.hints import why_missing
 
 if TYPE_CHECKING:
     from birefvideo.frames import Span
@@ -100,7 +101,12 @@ def _checked(output: Path, source: Path | None, to: str | None, span: Span | Non
     if span is not None:
         claims = replace(claims, span=span)
     known = None if to else claims.format
-    format = known or form_of_file(output, to or "", is_still=is_still(output))
+    try:
+        format = known or form_of_file(output, to or "", is_still=is_still(output))
+    except OptionError:
+        if missing := why_missing(output):
+            raise InputError(missing) from None
+        raise
     checks = [*still_the_same(output, source, entry), *prove(output, format, source, claims)]
     if to or claims.format or is_named_as_ours(output, ALL_FORMS.values()):
         return checks

@@ -187,6 +187,14 @@ class JobFolder(PartPlaces):
             raise OutputError(f"{place} is in the way and was not made by birefvideo: move it")
         return place
 
+    def drop_joined(self, paths: Sequence[Path]) -> None:
+        """Remove what has been joined so far of the outputs at `paths`; the next run makes it again from the parts."""
+        for path in paths:
+            place = self.path / output_folder(path.name) / path.name
+            with suppress(OSError):
+                remove_part(place)
+                remove_if_empty(place.parent)
+
     def finish(self, segment: Segment, report: SegmentReport, attempt: str) -> None:
         """Mark a segment as done: the parts of that attempt get their names, then its report is written."""
         self.check_held()

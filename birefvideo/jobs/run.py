@@ -274,7 +274,11 @@ def _finish_all(
         with writing(plan.folder):
             output = folder.begin(target.path)
         info = plan.shown(target)
-        joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
+        try:
+            joined = join(parts, output, target.format, info, plan.span, tags if target.delivered else Metadata())
+        except (BirefvideoError, OSError):
+            folder.drop_joined([one.path for one in plan.targets])  # on a full disk they are in the way
+            raise
         expected = Expected(
             pts=[pts for _, report in with_frames for pts in report.pts],
             origin=joined.origin,

@@ -52,6 +52,8 @@ def unknown_ending(path: Path, rows: Sequence[Format]) -> str:
 def _written_as(word: str, rows: Sequence[Format]) -> str:
     """Return which formats have a word as the ending of their files, or as their codec, or ''."""
     small = word.lower().lstrip(".")
+    if not small:
+        return ""
     for what in ("extension", "picture_suffix", "written_codec"):
         first, *others = [row.name for row in rows if getattr(row, what).lstrip(".") == small] or [""]
         if first:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from birefvideo.errors import BirefvideoError, InputError, OutputError
+from birefvideo.hints import PLAYS, is_player
 from birefvideo.remote.places import is_read_only, shown, without_secrets
 
 INSTALL = "pip install 'birefvideo[remote]'"
@@ -45,6 +46,8 @@ class Store:
 
     def _opened(self) -> tuple[Any, str]:
         scheme = self.url.partition(":")[0].lower()
+        if scheme in ("http", "https") and is_player(self.url):
+            raise self.fault(f"{shown(self.url)} {PLAYS}")
         try:
             core, registry = importlib.import_module("fsspec.core"), importlib.import_module("fsspec.registry")
             if scheme not in registry.known_implementations and scheme not in registry.registry:

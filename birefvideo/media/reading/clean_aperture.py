@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from birefvideo.frames import Crop
+from birefvideo.media.reading.movie_boxes import Window, boxes, inside, tracks
 
-Window: TypeAlias = "tuple[int, int]"
-"""Where a box's or element's content lies in the file: its first byte, and the one after its last."""
-
-_MOST_BOXES = 10_000
+_MOST_ELEMENTS = 10_000
 _LEAST_SIDE = 16
 _VISUAL_ENTRY = 78  # bytes of a sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)
 _SEGMENT, _TRACKS, _TRACK, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
@@ -55,52 +53,16 @@ def _of_movie(
     file: BinaryIO, track: int, width: int, height: int
 ) -> tuple[Fraction, Fraction, Fraction, Fraction] | None:
     """Return left, top, right and bottom by ISO/IEC 14496-12, 12.1.4: a size, and how far it is off the middle."""
-    end = file.seek(0, 2)
-    for movie in _boxes(file, (0, end), b"moov"):
-        for trak in _boxes(file, movie, b"trak"):
-            for header, _ in _boxes(file, trak, b"tkhd"):
-                file.seek(header)
-                version = file.read(1)[0]
-                file.seek(header + (20 if version else 12))
-                if struct.unpack(">I", file.read(4))[0] != track:
-                    continue
-                for start, _ in _inside(file, trak, b"mdia", b"minf", b"stbl", b"stsd"):
-                    for entry in _boxes(file, (start + 8, _), None):
-                        for clap, _end in _boxes(file, (entry[0] + _VISUAL_ENTRY, entry[1]), b"clap"):
-                            file.seek(clap)
-                            numbers = struct.unpack(">IIIIiIiI", file.read(32))
-                            w, h, across, down = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
-                            left, top = across + (width - w) / 2, down + (height - h) / 2
-                            return left, top, left + w, top + h
+    for number, trak in tracks(file):
+        for start, end in inside(file, trak, b"mdia", b"minf", b"stbl", b"stsd") if number == track else ():
+            for entry in boxes(file, (start + 8, end)):
+                for clap, _ in boxes(file, (entry[0] + _VISUAL_ENTRY, entry[1]), b"clap"):
+                    file.seek(clap)
+                    numbers = struct.unpack(">IIIIiIiI", file.read(32))
+                    w, h, across, down = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
+                    left, top = across + (width - w) / 2, down + (height - h) / 2
+                    return left, top, left + w, top + h
     return None
-
-
-def _inside(file: BinaryIO, window: Window, *path: bytes) -> Iterator[Window]:
-    if not path:
-        yield window
-        return
-    for box in _boxes(file, window, path[0]):
-        yield from _inside(file, box, *path[1:])
-
-
-def _boxes(file: BinaryIO, window: Window, name: bytes | None) -> Iterator[Window]:
-    """Yield the content of the boxes of that name directly within a window; None is any name."""
-    place, end = window
-    for _ in range(_MOST_BOXES):
-        if place + 8 > end:
-            return
-        file.seek(place)
-        size, found = struct.unpack(">I4s", file.read(8))
-        head = 8
-        if size == 1:
-            size, head = struct.unpack(">Q", file.read(8))[0], 16
-        elif size == 0:
-            size = end - place
-        if size < head:
-            return
-        if name in (None, found):
-            yield place + head, min(place + size, end)
-        place += size
 
 
 def _of_matroska(
@@ -109,10 +71,10 @@ def _of_matroska(
     """Return left, top, right and bottom by RFC 9559, 5.1.4.1.28: pixels to leave out on each side."""
     end = file.seek(0, 2)
     for segment in _elements(file, (0, end), _SEGMENT):
-        for tracks in _elements(file, segment[1], _TRACKS):
+        for listed in _elements(file, segment[1], _TRACKS):
             entries = [
                 picture[1]
-                for track in _elements(file, tracks[1], _TRACK)
+                for track in _elements(file, listed[1], _TRACK)
                 for picture in _elements(file, track[1], _VIDEO)
             ]
             crops = dict.fromkeys(_CROPS.values(), 0)
@@ -128,7 +90,7 @@ def _of_matroska(
 def _elements(file: BinaryIO, window: Window, *codes: int) -> Iterator[tuple[int, Window]]:
     """Yield the EBML elements of those codes directly within a window: code and content (RFC 8794)."""
     place, end = window
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MOST_ELEMENTS):
         if place >= end:
             return
         file.seek(place)

@@ -94,9 +94,10 @@ def frames_near(info: VideoInfo, target: int, most: int) -> list[DecodedFrame]:
                 container.seek(target, stream=stream)
             decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             found = decoded(container, stream, Span(), None, info.timeline, target, decoder)
-            timed = ((picture, _time(picture)) for picture in found)
+            reader = _Reader(info, Span(), 1)
+            timed = ((picture, _time(picture)) for picture in reader.in_order(found))
             near: deque[_Timed] = deque(maxlen=3)
-            with closing(timed), closing(_Reader(info, Span(), 1).progressive(timed)) as pictures:
+            with closing(timed), closing(reader.progressive(timed)) as pictures:
                 for picture, pts in islice(pictures, most):
                     near.append((picture, pts))
                     if pts > target and len(near) >= 2:
@@ -194,7 +195,7 @@ class _Reader:
             expected = Fraction(0)
             decoder = decoder_of(stream, info.path, with_alpha=info.has_alpha)
             pictures = decoded(container, stream, span, counts, info.timeline, target, decoder)
-            for picture in self._sorted(pictures) if info.timeline.unordered else pictures:
+            for picture in self.in_order(pictures):
                 if target is not None and last is None and (in_decoding_order or picture.pts is None):
                     raise _TimeLostError
                 own = picture.dts if in_decoding_order or picture.pts is None else picture.pts
@@ -214,8 +215,11 @@ class _Reader:
                 expected = (expected if own is None else own) + self._step
                 yield picture, pts
 
-    def _sorted(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    def in_order(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Yield pictures in the order of the decoder, which is that of showing, with their times in order."""
+        if not self._info.timeline.unordered:
+            yield from pictures
+            return
         held: deque[av.VideoFrame] = deque()
         times: list[int] = []
         for picture in chain(pictures, repeat(None, _REORDERED)):

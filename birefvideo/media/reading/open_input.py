@@ -16,6 +16,7 @@ from birefvideo.hints import why_missing
 from birefvideo.media.animation_containers import is_animated_webp, webp_pictures
 from birefvideo.media.reading.animated_webp import open_animated_webp
 from birefvideo.media.reading.numbered_pictures import DEFAULT_RATE, Series, series_of
+from birefvideo.media.reading.texts import is_text
 from birefvideo.memory import allowed_memory, check_memory
 
 # Anything else (http, concat, subfile, ...) could reach beyond the one file that the user named.
@@ -46,9 +47,10 @@ _DEMUXERS = ",".join(f"{_FILMS} {_RAW_STREAMS} {_PICTURES} {_SOUNDS}".split())
 BYTES_A_PIXEL = 50
 """Memory that one picture takes on its way, measured (39 bytes at most): decoded, as planes, with alpha, as encoded."""
 
+_LONGEST = 256
+"""Times that a picture may be longer than wide: work is done in square cells, 480 along it (`matting.grid`)."""
+
 _TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+)")
-_HEAD = 4096  # bytes that are looked at to tell text from media
-_BLANKS = b"\t\n\r\f\x1b"
 _MOST_BOXES = 1000  # boxes at the top of a file that are looked at
 
 
@@ -86,7 +88,7 @@ def _opened(path: Path, series: Series | None) -> InputContainer:
         return av.open(f"file:{series.pattern}", format="image2", container_options=options, options=limit)
     if is_animated_webp(path):
         (width, height), _ = webp_pictures(path)
-        _check_size(path, width, height)
+        check_size(path, width, height)
         return open_animated_webp(path)
     # The prefix keeps a name such as 'take:2.mp4' from being taken for a protocol, and the pattern's type one such
     # as 'take%d.png' from being taken for a series.
@@ -119,11 +121,18 @@ def _check_sizes(container: InputContainer, path: Path) -> None:
     for stream in container.streams.video:
         context = getattr(stream, "codec_context", None)
         if context is not None:
-            _check_size(path, context.width, context.height)
+            check_size(path, context.width, context.height)
             context.options = {**context.options, **picture_limit()}
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures that do not fit into the free memory, or are lines rather than pictures.
+
+    Raises:
+        InputError: as above.
+    """
+    if max(width, height) > _LONGEST * max(1, min(width, height)):
+        raise InputError(f"{path}: pictures of {width}×{height} are too long for what they are wide; cut them first")
     needed = width * height * BYTES_A_PIXEL
     check_memory(needed, f"{path}: pictures of {width}×{height}", "make them smaller first", InputError)
 
@@ -136,7 +145,7 @@ def check_refusal(path: Path, error: av.FFmpegError) -> None:
     """
     size = _TOO_LARGE.search(str(error.log))
     if size:
-        _check_size(path, int(size[1]), int(size[2]))
+        check_size(path, int(size[1]), int(size[2]))
 
 
 def check_is_file(path: Path) -> None:
@@ -177,26 +186,11 @@ def _kind(status: os.stat_result) -> str:
 
 
 def _why_unreadable(path: Path) -> str:
-    if _is_text(path):
+    if is_text(path):
         return "is a text file, such as a playlist or a script, not a video; name the video file itself"
     if _lacks_index(path):
         return "has no index (moov), so it was cut off; copy it again whole, or repair it with a tool such as untrunc"
     return "is not a video file that FFmpeg can read; convert it to .mp4 or .mov"
-
-
-def _is_text(path: Path) -> bool:
-    """Return whether a file begins with text in UTF-8 or UTF-16."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return True
-    try:
-        text = head.decode()
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # a letter that is cut off by the head's end is none of a binary file
-            return False
-        text = head[: error.start].decode()
-    return all(letter.isprintable() or letter.encode() in _BLANKS for letter in text)
 
 
 def _lacks_index(path: Path) -> bool:

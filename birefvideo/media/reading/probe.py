@@ -26,17 +26,22 @@ from birefvideo.media.reading.chroma_siting import site_of
 from birefvideo.media.reading.clean_aperture import clean_aperture
 from birefvideo.media.reading.decode import decoded, read_frames
 from birefvideo.media.reading.losses import find_losses, promised
+from birefvideo.media.reading.movie_tracks import lies_elsewhere, only_refers, speed_doubts
 from birefvideo.media.reading.normalize import format_depth, has_chroma, is_gray, upright_format
 from birefvideo.media.reading.numbered_pictures import members, series_of
-from birefvideo.media.reading.open_input import open_input
+from birefvideo.media.reading.open_input import check_size, open_input
 from birefvideo.media.reading.orientation import orientation
 from birefvideo.media.reading.photo_decoder import decoder_of
-from birefvideo.media.reading.scan import scan
+from birefvideo.media.reading.scan import Scan, scan
 from birefvideo.media.reading.stills import as_still, is_still
 from birefvideo.media.reading.tagged_end import tagged_end
 from birefvideo.timeline import Timeline
 
 _PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
+_ELSEWHERE = (
+    "only refers to pictures in another file, and no other file is opened: name that one, or export a film that "
+    "holds its media"
+)
 _FALLBACK_RATE = Fraction(25)
 _MOST_STRETCHED = Fraction(10)  # anamorphic lenses give 2:1, half-wide broadcast pictures 3:1
 _TRUSTED = Fraction(1, 2)  # seconds that a container's length may differ from what its packets show
@@ -44,6 +49,7 @@ _ONE_EACH = frozenset({"h264", "hevc", "prores", "mjpeg", "dnxhd", "ffv1"})
 # Packets may hold a picture that is not shown, or one field.
 _HIDING = frozenset({"vp7", "vp8", "vp9", "mpeg2video", "mpeg1video", "vc1", "wmv3"})
 _PHOTO_CODECS = frozenset({"webp", "av1"})
+_FASTEST = Fraction(100_000)  # frames a second of high-speed cameras, which write files of an ordinary rate
 _MAX_RATE = 1000  # frames a second; transport streams and raw streams give their clock's 90000 instead
 
 # Code points of ITU-T H.273: BT.709 1, BT.470BG 5, SMPTE 170M 6, SMPTE 240M 7, BT.2020 9 (matrix also 10).
@@ -71,6 +77,7 @@ def probe(path: Path) -> VideoInfo:
         picture = next(decoded(container, stream, decoder=decoder), None)
         if picture is None:
             raise InputError(f"{path} has a video track without a single frame; record or export it again")
+        check_size(path, picture.width, picture.height)
         info = _describe(path, container, stream, picture)
     if is_still(path):
         info = as_still(info, picture)
@@ -92,6 +99,8 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     An animated AVIF has its first picture beside the moving ones.
     """
     moving = [s for s in container.streams.video if not s.disposition & _PICTURES_BESIDE]
+    if not moving and only_refers(path):
+        raise InputError(f"{path} {_ELSEWHERE}")
     if not moving:
         has = "only a cover picture" if container.streams.video else "no video track"
         sound = " beside its sound" if container.streams.audio else ""
@@ -107,7 +116,10 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not known:
         kinds = "JPEG or PNG" if is_still(path) else "H.264 or ProRes"
         raise InputError(f"{path} is in a codec that this FFmpeg cannot decode; convert it to {kinds}")
-    return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, s.frames != 1))
+    own = [s for s in known if not lies_elsewhere(path, container, s.id)]
+    if not own:
+        raise InputError(f"{path} {_ELSEWHERE}")
+    return max(own, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, s.frames != 1))
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, picture: av.VideoFrame) -> VideoInfo:
@@ -124,7 +136,10 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
     site = site_of(picture, colour, is_photo=is_photo)
     pix_fmt = upright_format(picture.format.name, bool(quarter_turns or mirrored), site, crop)
     beside = stream_of_alpha(container, stream, path)
-    sounds = {sound.index: _audio(sound) for sound in container.streams.audio}
+    elsewhere = {one.index for one in container.streams.audio if lies_elsewhere(path, container, one.id)}
+    sounds = {one.index: None if one.index in elsewhere else _audio(one) for one in container.streams.audio}
+    tracks = [stream.id, *(one.id for one in container.streams.audio if sounds[one.index])]
+    silent = (index for index, sound in sounds.items() if not sound)
     return VideoInfo(
         path=path,
         stream_index=stream.index,
@@ -148,8 +163,10 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, pictur
         is_premultiplied=codec_name(stream) == "exr",  # by its specification; no other kind says
         interlaced=picture.interlaced_frame,
         audio=tuple(sound for sound in sounds.values() if sound),
-        unreadable_audio=tuple(index for index, sound in sounds.items() if not sound),
-        doubts=(*doubts, *_colour_doubts(picture)),
+        unreadable_audio=tuple(
+            (index, "it is in another file" if index in elsewhere else "FFmpeg cannot decode it") for index in silent
+        ),
+        doubts=(*doubts, *_colour_doubts(picture), *speed_doubts(path, container, tracks)),
     )
 
 
@@ -173,7 +190,8 @@ def _as_scanned(info: VideoInfo, container: InputContainer) -> VideoInfo:
     is_one_each = stream.codec.name not in _HIDING and not info.interlaced and container.format.name != "avi"
     found = scan(container, stream, is_one_each=is_one_each)
     ticks = info.time_base / dict(found.timeline.finer).get(stream.index, 1)
-    info = replace(info, timeline=found.timeline, time_base=ticks, doubts=(*info.doubts, *_repeats(found.timeline)))
+    doubts = (*info.doubts, *_repeats(found.timeline), *_haste(found, ticks))
+    info = replace(info, timeline=found.timeline, time_base=ticks, doubts=doubts)
     info = replace(info, start=_first_time(info))
     if not len(found.times):
         return replace(info, frame_count=found.packets)
@@ -197,6 +215,16 @@ def _repeats(timeline: Timeline) -> Iterator[str]:
     if timeline.repeats:
         some = counted(timeline.repeats, "frame")
         yield f"the file gives {some} the time of another one: all are kept, spread over the time until the next"
+
+
+def _haste(found: Scan, tick: Fraction) -> Iterator[str]:
+    """Yield a line where pictures follow one another faster than any camera takes them."""
+    whole = (found.end - int(found.times[0])) * tick if len(found.times) else Fraction(0)
+    if len(found.times) > 1 and 0 < whole < len(found.times) / _FASTEST:
+        yield (
+            f"the file says that its {counted(len(found.times), 'frame')} last {float(whole):.1g} s, which cannot be: "
+            "they are kept, at those times; to see them, make the file again with a true rate"
+        )
 
 
 def _rate(stream: VideoStream, picture: av.VideoFrame, time_base: Fraction) -> Fraction:

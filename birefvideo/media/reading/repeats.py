@@ -40,7 +40,7 @@ def told_apart(timeline: Timeline, stream: int, pictures: StreamTimes, *, is_reo
     firsts = np.flatnonzero(np.r_[True, np.diff(pts[order]) > 0])
     repeats = len(pts) - len(firsts)
     if not repeats:
-        return replace(timeline, unordered=is_reordered and _is_of_decoding(pictures))
+        return replace(timeline, unordered=is_reordered and is_of_decoding(pictures))
     counts = np.diff(np.r_[firsts, len(pts)])
     # Before a long still they come at the usual rate.
     gaps = np.minimum(np.diff(pts[order][firsts]), usual_step(pictures) * counts[:-1])
@@ -62,7 +62,7 @@ def told_apart(timeline: Timeline, stream: int, pictures: StreamTimes, *, is_reo
     )
 
 
-def _is_of_decoding(pictures: StreamTimes) -> bool:
+def is_of_decoding(pictures: StreamTimes) -> bool:
     """Return whether pictures are shown when they are decoded, by their times."""
     return bool((np.diff(pictures.pts) > 0).all() and np.mean(pictures.pts == pictures.dts) > 1 / 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from birefvideo.media.reading.joints import LIMIT, UNKNOWN, Clocks, StreamTimes, Ticks, find_joints, moved, usual_step
 from birefvideo.media.reading.packets import demuxed
-from birefvideo.media.reading.repeats import told_apart
+from birefvideo.media.reading.repeats import is_of_decoding, told_apart
 from birefvideo.timeline import Timeline
 
 
@@ -51,6 +52,9 @@ class Scan:
 _TS_DISCONT, _NO_TIMESTAMPS = 0x200, 0x80  # AVFMT_ flags of libavformat
 _LARGE = 1 << 32
 """Bytes from which on a file with an index is not read as a whole before it is worked on."""
+
+_ENOUGH = 100
+"""Packets that show whether pictures are reordered."""
 
 
 def clock_may_jump(container: InputContainer) -> bool:
@@ -101,7 +105,7 @@ def scan(container: InputContainer, stream: VideoStream, *, is_one_each: bool = 
         is_one_each: whether every packet is one picture: then all of them get times of their own, but for a large file,
             of which every segment would have to be read from the file's start.
     """
-    if container.size > _LARGE and (indexed := _from_index(container, stream)):
+    if container.size > _LARGE and (indexed := _from_index(container, stream, is_one_each=is_one_each)):
         return indexed
     found = {stream.index: _Stream(stream.time_base or Fraction(1, 90000))}
     error, read_to = "", 0
@@ -158,10 +162,11 @@ def _timeline(stream: int, found: dict[int, _Stream], clocks: Clocks, reorders: 
     )
 
 
-def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
+def _from_index(container: InputContainer, stream: VideoStream, *, is_one_each: bool) -> Scan | None:
     """Return what the index of a QuickTime or MP4 file says, or None where it is not of the whole file.
 
-    It has the times of decoding, which are those of showing but for reordering.
+    It has the times of decoding, which are those of showing but for reordering. Whether the file has no others shows in
+    its first packets.
     """
     entries = [entry for entry in stream.index_entries if not entry.is_discard]
     if not container.format.name.startswith("mov,") or len(entries) < 2 or not stream.duration:
@@ -176,8 +181,9 @@ def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
     is_whole = 0 < (end - int(times[-1])) * time_base <= LIMIT
     if not is_whole or reach > container.size or (np.diff(times) < 0).any():
         return None
+    is_unordered = is_one_each and bool(stream.codec_context.has_b_frames) and is_of_decoding(_first(container, stream))
     return Scan(
-        timeline=Timeline(),
+        timeline=Timeline(unordered=is_unordered),
         packets=len(entries),
         times=times,
         positions=np.array([entry.pos for entry in entries], np.int64),
@@ -188,6 +194,15 @@ def _from_index(container: InputContainer, stream: VideoStream) -> Scan | None:
         stretches=_stretches(times, int(LIMIT / time_base)),
         read_to=reach,
     )
+
+
+def _first(container: InputContainer, stream: VideoStream) -> StreamTimes:
+    """Return the times of the first pictures from where a file stands on."""
+    found = _Stream(stream.time_base or Fraction(1, 90000))
+    for order, packet in enumerate(islice(demuxed(container, stream), _ENOUGH)):
+        if packet.size:
+            found.add(packet, order)
+    return found.times()
 
 
 def _closed(times: StreamTimes, timeline: Timeline, stream: int) -> Ticks:

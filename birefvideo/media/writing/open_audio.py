@@ -46,8 +46,7 @@ def open_tracks(
     tracks: list[Track] = []
     is_mute = not source.audio
     notes = [
-        Note(f"audio stream {index} is left out", ("FFmpeg cannot decode it",), is_loss=is_mute)
-        for index in source.unreadable_audio
+        Note(f"audio stream {index} is left out", (why,), is_loss=is_mute) for index, why in source.unreadable_audio
     ]
     for audio in source.audio:
         try:
