@@ -60,8 +60,9 @@ class InputSize:
                 return cls(fixed=_pair(values["input_size"]))
             if "input_sides" in values:
                 return cls(sides=_pair(values["input_sides"]))
-        except (TypeError, OptionError) as error:
-            raise ValueError(str(error)) from None
+        except (TypeError, ValueError, OptionError) as error:
+            key = next(key for key in ("long_side", "input_size", "input_sides") if key in values)
+            raise ValueError(f"{key}: {error}") from None
         return None
 
     def to_config(self) -> dict[str, Any]:
