@@ -85,3 +85,5 @@ def test_another_speed_in_an_edit_list_is_told(tmp_path: Path, kind: bytes) -> N
         (line,) = probe(path).doubts
         assert said in line and "for 0.25 s from 0.5 s on" in line
         assert ("does not fit in" in line) == (rate == (2, 0))
+    path.write_bytes(whole[: last + 32] + struct.pack(">hH", 0, 1) + whole[last + 36 :])  # a mistake of some programs
+    assert probe(path).doubts == ()

@@ -17,6 +17,7 @@ from birefvideo.media.reading.movie_boxes import Window, boxes, inside, movies, 
 
 _MOST_BYTES = 1 << 16  # of a box that is read as a whole
 _IN_THIS_FILE = 1  # flag of a data reference (ISO/IEC 14496-12, 8.7.2)
+_SLOWEST, _FASTEST = Fraction(1, 100), 100  # other rates are mistakes of who wrote the file, and so is a film at 0
 _SHORT_ALIAS = 150  # bytes up to which a Mac's alias names no file
 
 
@@ -102,10 +103,12 @@ def _speeds(file: BinaryIO, track: Window, scale: int) -> Iterator[Speed]:
         content = _content(file, window)
         entry, size = (">QqhH", 20) if content[0] else (">IihH", 12)
         start = Fraction(0)
-        for place in range(8, len(content) - size + 1, size):
+        places = range(8, len(content) - size + 1, size)
+        for place in places:
             ticks, media, whole, part = struct.unpack_from(entry, content, place)
             rate, length = whole + Fraction(part, 1 << 16), Fraction(ticks, scale)
-            if media >= 0 and rate != 1 and length:
+            is_meant = _SLOWEST <= abs(rate) <= _FASTEST if rate else len(places) > 1
+            if media >= 0 and rate != 1 and length and is_meant:
                 yield Speed(start, length, rate)
             start += length
 
