@@ -25,6 +25,7 @@ from birefvideo.media.animation_containers import write_apng
 from birefvideo.media.forms import STILLS
 from birefvideo.media.reading.picture_tags import PictureTags, read_picture_tags
 from birefvideo.media.reading.probe import probe
+from birefvideo.media.reading.read_metadata import read_metadata
 from birefvideo.media.reading.stills import is_still
 
 GetClip = Callable[[str], Path]
@@ -329,6 +330,7 @@ def test_an_animated_avif_is_a_film(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     info = probe(path)
     assert info.still is None and info.frame_count == 3
+    assert not read_metadata(info).others, "the first picture is no track that is left out"
 
 
 def test_bytes_behind_the_end_of_a_png_make_no_animation(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ _FROM_QUICKTIME = {
     "location.iso6709": "location",
 }
 """Apple's names after their prefix, and the plain ones, which the muxers know."""
+_ANIMATED = "avis"  # brand of animated AVIF, whose first picture is there as a photo too
 _WITH_LANGUAGE = re.compile(r"(.+)-[a-z]{3}")
 
 
@@ -99,7 +100,9 @@ def _others(container: InputContainer, info: VideoInfo) -> dict[str, int]:
         if stream.index in (info.stream_index, info.alpha_index) or stream.discard == Discard.all:
             continue
         if stream.type == "video":
-            counts["video track"] += not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+            is_cover = stream.frames == 1 and container.metadata.get("major_brand") == _ANIMATED
+            is_cover = is_cover or stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+            counts["video track"] += not is_cover
         elif stream.type == "audio":
             counts["undecodable audio track"] += getattr(stream, "codec_context", None) is None
         elif stream.type == "data":
