@@ -1,10 +1,10 @@
-"""Measure `birefvideo serve`: its overhead over the command, status under many pollers, memory in an upload, kills,
-a long queue, and a full disk.
+"""Measure `birefvideo serve`: its overhead over the command, status under many pollers and at full speed, memory in an
+upload, kills, a long queue, and a full disk.
 
-    python scripts/bench_serve.py CLIP [--only overhead|pollers|upload|kills|queue|disk] [--end 2] [--runs 3]
+    python scripts/bench_serve.py CLIP [--only overhead|pollers|answers|upload|kills|queue|disk] [--end 2] [--runs 3]
                                        [--kills 20] [--pollers 50] [--upload-mb 1000] [--queued 1000]
 
-It prints a row of a table for each. Needs the extra birefvideo[serve], and Linux for the memory.
+It prints a row of a table for each. Needs the extra birefvideo[serve], and Linux for memory and processor time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+_AT_ONCE = 50
+"""Answers that each connection asks for, where speed is measured."""
 
 
 class Server:
@@ -46,6 +50,11 @@ class Server:
         """Peak resident megabytes so far."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor that it has taken so far, without the jobs and the helper."""
+        return time.clock_gettime(~self.process.pid << 3 | 2)  # Linux's name for another process's clock
 
     def client(self, connections: int = 10) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=connections)
@@ -72,9 +81,9 @@ class Poller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._came += data
         head, end, body = self._came.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(maxsplit=1)[0]) if end else 0
+        length = int((head.lower().partition(b"content-length:")[2].split(maxsplit=1) or [0])[0])
         if end and len(body) == length and self._answer is not None:
-            assert head.lower().startswith(b"http/1.1 200"), head
+            assert head.lower().startswith((b"http/1.1 200", b"http/1.1 304")), head
             self._came = b""
             self._answer.set_result(body)
 
@@ -82,9 +91,9 @@ class Poller(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the server has hung up"))
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, header: str = "") -> bytes:
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self._transport.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
         return await self._answer
 
     def close(self) -> None:
@@ -154,17 +163,50 @@ async def pollers(arguments: argparse.Namespace) -> None:
     async with serving() as server, server.client(arguments.pollers + 10) as client:
         await ended(client, await send(client, arguments.clip, "0.1"))  # starts the helper
         quiet, busy, times = [], [], list[float]()
+        taken = {"alone": 0.0, "polled": 0.0, "clients": 0.0}
         for _ in range(arguments.runs):
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), server.cpu
             await ended(client, await send(client, arguments.clip, arguments.end))
             quiet.append(time.perf_counter() - started)
-            started = time.perf_counter()
+            taken["alone"] += server.cpu - cpu
+            started, cpu, own = time.perf_counter(), server.cpu, time.process_time()
             await polled(client, arguments, times)
             busy.append(time.perf_counter() - started)
+            taken["polled"] += server.cpu - cpu
+            taken["clients"] += time.process_time() - own
     p99 = 1000 * sorted(times)[int(0.99 * len(times))]
     slower = 100 * (min(busy) / min(quiet) - 1)
+    cores = sum(busy) * len(os.sched_getaffinity(0))
+    more = taken["polled"] - taken["alone"]
     row(f"{arguments.pollers} clients that ask twice a second", f"{len(times)} answers, p99 {p99:.1f} ms")
     row("the job meanwhile", f"alone {min(quiet):.2f} s, polled {min(busy):.2f} s: {slower:+.1f} %")
+    row("processor that the server took for an answer", f"{1000 * more / len(times):.2f} ms")
+    shares = [100 * seconds / cores for seconds in (more, taken["clients"])]
+    row("of all cores meanwhile", f"the server for answers {shares[0]:.1f} %, the clients {shares[1]:.1f} %")
+
+
+async def answers(arguments: argparse.Namespace) -> None:
+    """Ask how a job is as fast as the server answers, over many connections; with its tag, and without."""
+    async with serving() as server, server.client() as client:
+        key = await send(client, arguments.clip, "0.1")
+        await ended(client, key)
+        tag = (await client.get(f"/v1/jobs/{key}")).headers.get("etag")
+        connections = [await Poller.to(client) for _ in range(arguments.pollers)]
+        for what, header in (("an answer", ""), ("an answer that nothing has changed", f"If-None-Match: {tag}\r\n")):
+            found = []
+            for _ in range(arguments.runs):
+                cpu = server.cpu
+                await asyncio.gather(*(repeat(poller, f"/v1/jobs/{key}", header) for poller in connections))
+                found.append(1000 * (server.cpu - cpu) / (_AT_ONCE * len(connections)))
+            middle = sorted(found)[len(found) // 2]
+            row(f"{what}, at full speed", f"{middle:.3f} ms of processor: {1000 / middle:,.0f} a second on one core")
+        for poller in connections:
+            poller.close()
+
+
+async def repeat(poller: Poller, path: str, header: str) -> None:
+    for _ in range(_AT_ONCE):
+        await poller.get(path, header)
 
 
 async def polled(client: httpx.AsyncClient, arguments: argparse.Namespace, times: list[float]) -> None:
@@ -318,6 +360,7 @@ async def fill_up(client: httpx.AsyncClient, folder: Path, clip: Path, end: str)
 PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "overhead": overhead,
     "pollers": pollers,
+    "answers": answers,
     "upload": upload,
     "kills": kills,
     "queue": queue,

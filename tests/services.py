@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -19,12 +21,12 @@ import uvicorn
 
 from birefvideo.errors import ModelError
 from birefvideo.serve import child
-from birefvideo.serve.app import make_app
 from birefvideo.serve.desk import Desk
 from birefvideo.serve.pictures import finish
+from birefvideo.serve.run import make_server
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
-from birefvideo.serve.tls import certificate
+from birefvideo.serve.tls import certificate, speaker
 
 COMMAND = Path(__file__).with_name("stand_in_formats.py")
 
@@ -62,19 +64,18 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> It
     monkeypatch.setattr(child, "PROGRAM", (sys.executable, str(COMMAND)))
     monkeypatch.setattr(Desk, "ask", _asked)
     chosen = Settings(data=folder, **{"urls": "all", **settings})
-    options: Any = {}
-    authority = ""
+    context, authority = None, ""
     if chosen.tls:
         files = certificate(folder.parent / "tls", chosen.host)
-        authority = str(files[0])
-        options = {"ssl_certfile": str(files[1]), "ssl_keyfile": str(files[2])}
+        context, authority = speaker(*files[1:]), str(files[0])
     found: list[uvicorn.Server] = []
+    place = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
-        config = uvicorn.Config(make_app(chosen, Studio(chosen)), port=0, log_level="warning", **options)
-        config.timeout_graceful_shutdown = 1
-        found.append(uvicorn.Server(config))
-        found[0].run()
+        server = make_server(chosen, Studio(chosen), context)
+        server.config.timeout_graceful_shutdown = 1
+        found.append(server)
+        asyncio.run(server.serve(sockets=[place]))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -82,12 +83,13 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> It
         while not (found and found[0].started):
             assert thread.is_alive()
             thread.join(0.01)
-        port = found[0].servers[0].sockets[0].getsockname()[1]
+        port = place.getsockname()[1]
         yield Served(folder, f"{'https' if chosen.tls else 'http'}://127.0.0.1:{port}", authority)
     finally:
         if found:
             found[0].should_exit = True
         thread.join()
+        place.close()
 
 
 def client(module: str, script: str, *words: str, **environment: str) -> Any:

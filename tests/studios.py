@@ -73,12 +73,12 @@ def run(folder: Path, use: Use, **settings: Any) -> None:
 
 
 @asynccontextmanager
-async def listening(folder: Path, **settings: Any) -> AsyncIterator[tuple[int, Studio]]:
-    """A studio behind the real server, in this process; yields its port."""
+async def listening(folder: Path, at: int = 0, **settings: Any) -> AsyncIterator[tuple[int, Studio]]:
+    """A studio behind the real server, in this process, at a port or a free one; yields its port."""
     chosen = Settings(data=folder, **settings)
     studio = Studio(chosen)
     server = make_server(chosen, studio)
-    with socket.create_server(("127.0.0.1", 0)) as place:
+    with socket.create_server(("127.0.0.1", at)) as place:
         task = asyncio.create_task(server.serve(sockets=[place]))
         while not server.started:
             await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ async def sent(port: int, data: bytes) -> bytes:
         return found
 
 
-async def until(studio: Studio, key: str, condition: Callable[[Any], bool], seconds: float = 20) -> Any:
+async def until(studio: Studio, key: str, condition: Callable[[Any], bool], seconds: float = 60) -> Any:
     """Waits until a job is as wanted; returns it."""
     for _ in range(int(seconds / 0.01)):
         if condition(job := studio.job(key)):

@@ -20,7 +20,7 @@ from studios import connected, listening, sent, stand_in
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from birefvideo.serve import http_parsers
+from birefvideo.serve import bodies, http_parsers
 from birefvideo.serve.api import Api
 from birefvideo.serve.http_parsers import MOST_HEAD
 from birefvideo.serve.log import shown_log
@@ -284,7 +284,7 @@ def test_a_fault_of_ours_is_shown_with_its_place(
 
 def test_a_socket_on_which_nobody_shows_the_token_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
-    monkeypatch.setattr(runware, "_TO_SHOW_TOKEN", SHORT)
+    monkeypatch.setattr(runware, "_TO_SHOW_TOKEN", 1.0)  # within which the other one shows it, however busy the machine
     known = '[{"taskType": "authentication", "apiKey": "a-good-token"}]'
 
     async def use() -> None:
@@ -304,5 +304,44 @@ def test_a_socket_on_which_nobody_shows_the_token_is_closed(tmp_path: Path, monk
             assert caught.value.rcvd.code == 4401
             await good.send('[{"taskType": "ping"}]')
             assert "pong" in str(await good.recv())
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=x", "application/json"])
+def test_a_body_of_a_few_bytes_a_minute_is_refused_and_nothing_of_it_stays(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    monkeypatch.setattr(bodies, "_PATIENCE", SHORT)
+    monkeypatch.setattr(http_parsers, "_FOR_HEAD", SHORT)
+    head = f"POST /v1/jobs?name=a.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+    form = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+
+    async def use() -> None:
+        async with listening(tmp_path / "data") as (port, _):
+            first = f"{head}Content-Length: 100000\r\n\r\n".encode() + (form if "form" in kind else b"")
+            answer = await _trickled(port, first, b" ")
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b'"too_slow"' in answer
+            kept = [path for place in ("incoming", "uploads", "jobs") for path in (tmp_path / "data" / place).iterdir()]
+            assert not kept
+
+    asyncio.run(use())
+
+
+def test_a_body_that_comes_slowly_but_comes_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+    monkeypatch.setattr(bodies, "_PATIENCE", 1.0)
+    monkeypatch.setattr(bodies, "_LEAST", 2)
+    head = b"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\nContent-Length: 16\r\n\r\n"
+
+    async def use() -> None:
+        async with listening(tmp_path / "data") as (port, _), connected(port) as (reader, writer):
+            writer.write(head)
+            for _ in range(16):
+                await asyncio.sleep(0.08)
+                writer.write(b"z")
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 201 ")
 
     asyncio.run(use())

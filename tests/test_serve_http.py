@@ -487,3 +487,26 @@ def test_the_file_of_an_option_need_be_no_clip(data: Path, asked: list[dict[str,
         assert f"--marks={data}/uploads/{key}/marks.json" in (data / "calls.txt").read_text()
 
     run(data, use)
+
+
+def test_who_has_the_newest_answer_is_told_so_in_no_bytes(data: Path, asked: list[dict[str, Any]]) -> None:
+    async def use(client: httpx.AsyncClient, studio: Studio) -> None:
+        key = (await client.post("/v1/jobs", files={"video": ("a.mp4", b"one")})).json()["id"]
+        await studio.wait(key, 20)
+        for address in (f"/v1/jobs/{key}", "/v1/jobs", "/v1/jobs?limit=1"):
+            found = await client.get(address)
+            assert (found.status_code, found.headers["content-type"]) == (200, "application/json")
+            seen = {"If-None-Match": f'"other", W/{found.headers["etag"]}'}
+            same = await client.get(address, headers=seen)
+            assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", found.headers["etag"])
+            assert same.headers["x-content-type-options"] == "nosniff"
+            assert (await client.get(address, headers={"If-None-Match": '"other"'})).json() == found.json()
+            studio.note(key, told=address)  # which is a change
+            assert (await client.get(address, headers=seen)).status_code == 200
+        assert (await client.put(f"/v1/jobs/{key}")).status_code == 405
+        known = {"If-None-Match": (await client.get(f"/v1/jobs/{key}")).headers["etag"]}
+        await client.delete(f"/v1/jobs/{key}")
+        gone = await client.get(f"/v1/jobs/{key}", headers=known)
+        assert (gone.status_code, gone.json()["error"]["kind"]) == (404, "not_found")
+
+    run(data, use)

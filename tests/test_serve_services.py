@@ -82,7 +82,7 @@ def _file(folder: Path, name: str) -> str:
     return str(path)
 
 
-def _until(condition: Any, seconds: float = 10) -> None:
+def _until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -468,7 +468,7 @@ def test_a_webhook_whose_news_cannot_be_made_ends_with_what_is_wrong(
         async with studio_at(tmp_path / "data", urls="all") as (own, studio):
             form = {"format": "gif", "webhook_url": "http://127.0.0.1:1/"}
             sent = await own.post("/v1.0/videos", data=form, files={"video_file": ("a.mp4", b"clip")})
-            job = await until(studio, sent.json()["data"]["id"], lambda job: "told" in job.notes, 5)
+            job = await until(studio, sent.json()["data"]["id"], lambda job: "told" in job.notes)
             assert job.notes["told"] == "no answer ([Errno 2] its files are gone)"
 
     asyncio.run(whole())
@@ -534,12 +534,9 @@ def test_odd_messages_on_a_socket_are_refused_and_break_nothing(server: Served) 
 
 _PAGE = Path(__file__).parent.parent / "docs" / "hosted.md"
 _RUN = """
-import ast, asyncio, inspect, json, sys
-code = compile(sys.argv[1], "hosted.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+import json, sys
 values = {"print": lambda *words: None}
-found = eval(code, values)
-if inspect.iscoroutine(found):
-    asyncio.run(found)
+exec(compile(sys.argv[1], "hosted.md", "exec"), values)
 shown = values.get("output") or values.get("result") or vars(values["video"])
 print(json.dumps(shown if isinstance(shown, (dict, list)) else str(shown)))
 """
@@ -554,7 +551,7 @@ def test_the_lines_of_the_page_run_as_printed(
 ) -> None:
     page = _PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S)
-    (block,) = (text for text in blocks if re.match(rf"(import|from) {module}\b", text))
+    (block,) = (text for text in blocks if re.search(rf"^(import|from) {module}\b", text, re.M))
     monkeypatch.chdir(tmp_path)
     with served(tmp_path / "data", monkeypatch, tls=module == "fal_client") as server:
         exports = dict(re.findall(r"(\w+)=(\S+)", "\n".join(re.findall(r"^export (.*)$", page, re.M))))

@@ -7,6 +7,7 @@ import json
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import fields
+from hashlib import blake2b
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from birefvideo.serve.files import file_answer, zip_answer
 from birefvideo.serve.folder_window import open_folder
 from birefvideo.serve.order import CHOICES, UPLOAD, Order, is_flag, takes_file
 from birefvideo.serve.settings import is_loopback
+from birefvideo.serve.status import Status, tagged
 from birefvideo.serve.store import SUCCEEDED, Job, Upload
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.view import Views, outputs_view, upload_view
@@ -44,6 +46,7 @@ class Api:
         """Return where it answers."""
         job, upload = "/v1/jobs/{key}", "/v1/uploads/{key}"
         return [
+            Route(job, Status(self._views), methods=["GET"]),  # the first that is looked at, as it is asked most
             Route("/v1/health", self.health),
             Route("/v1/options", self.options),
             Route("/v1/formats", self.formats),
@@ -58,7 +61,6 @@ class Api:
             Route(f"{upload}/advice", self.advice),
             Route("/v1/jobs", self.jobs),
             Route("/v1/jobs", self.add_job, methods=["POST"]),
-            Route(job, self.job),
             Route(job, self.remove_job, methods=["DELETE"]),
             Route(f"{job}/cancel", self.cancel, methods=["POST"]),
             Route(f"{job}/events", self.events),
@@ -146,18 +148,15 @@ class Api:
         before = _number(request.query_params, "before", None, None)
         found = self._studio.store.newest(most or 0, before)
         more = found[-1][1] if found and len(found) == most else None
-        jobs = ",".join(self._views(key) for key, _ in found)
-        return _json(f'{{"jobs":[{jobs}],"before":{json.dumps(more)}}}')
+        jobs, tags = zip(*(self._views.tagged(key) for key, _ in found), strict=True) if found else ((), ())
+        body = b'{"jobs":[%b],"before":%b}' % (b",".join(jobs), json.dumps(more).encode())
+        return tagged(request, body, b'"%b"' % blake2b(b"".join(tags), digest_size=9).hexdigest().encode())
 
     async def add_job(self, request: Request) -> Response:
         """Queue a job: its clip as a form, as a raw body, by its address, or as an upload that is there already."""
         upload, rest = await self._received(request)
         job = await self._studio.submit(upload.id, Order.of(rest))
         return _json(self._views(job.id), 201, {"location": f"/v1/jobs/{job.id}"})
-
-    async def job(self, request: Request) -> Response:
-        """Return how a job is."""
-        return _json(self._views(request.path_params["key"]))
 
     async def remove_job(self, request: Request) -> Response:
         """Remove a job, its outputs, and its input if it has no other."""
@@ -248,7 +247,7 @@ class Api:
         while True:
             seen = self._studio.changes.count(key)
             try:
-                job, shown = self._studio.job(key), self._views(key)
+                job, shown = self._studio.job(key), self._views(key).decode()
             except RefusedError:
                 yield "event: gone\ndata: {}\n\n"
                 return
@@ -260,7 +259,7 @@ class Api:
             await asyncio.sleep(0.05)  # a job tells of each frame, which is more than anybody watches
 
 
-def _json(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _json(text: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(text, status, headers, media_type="application/json")
 
 

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import socket
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,19 +28,21 @@ _OPEN_PATHS = ("/login", "/favicon.ico", "/.well-known/jwks.json")
 """What may be asked without a token."""
 _OPEN_FOLDERS = ("/page/", "/files/")
 """What is below these too: files whose address, which nobody guesses, is the key to them, as with hosted services."""
+_MOST_HOST = 300
+"""Letters of a name with a port."""
 SOCKETS = ("/", "/v1", "/runware")
 """WebSockets that ask for the token in their first message."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
-_HEADERS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "x-frame-options": "SAMEORIGIN",
-}
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+]
 
 
 class Guard:
@@ -50,6 +53,7 @@ class Guard:
         self._settings = settings
         names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.names)}
         self._names = names if settings.is_local else {*names, socket.gethostname().lower()}
+        self._is_known = lru_cache(maxsize=64)(self._is_name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request, or pass on what is none."""
@@ -60,10 +64,10 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                answer = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    answer.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(one for one in _HEADERS if one[0] not in there)]
                 if origin:
+                    answer = MutableHeaders(scope=message)
                     answer["access-control-allow-origin"] = origin
                     answer["vary"] = "Origin"
             await send(message)
@@ -82,12 +86,14 @@ class Guard:
 
     def _check_host(self, host: str) -> None:
         """Refuse a name that only another site's owner can have given this machine."""
+        if len(host) > _MOST_HOST or not self._is_known(host):
+            raise RefusedError(
+                421, "bad_host", f"this server is not called {host[:100]!r}: use its address, or start it with --name"
+            )
+
+    def _is_name(self, host: str) -> bool:
         name = re.sub(r":\d*$", "", host).strip("[]").lower().rstrip(".")
-        if name in self._names or _is_address(name, self._settings.is_local):
-            return
-        raise RefusedError(
-            421, "bad_host", f"this server is not called {host[:100]!r}: use its address, or start it with --name"
-        )
+        return name in self._names or _is_address(name, self._settings.is_local)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> str:
         """Return the origin of another site that may use this one, or ''.

@@ -1,23 +1,26 @@
 """What reads requests for uvicorn: httptools, which takes half the time of h11, both held to the same limits.
 
 Uvicorn waits for ever for a request that has begun, keeps headers of any length with httptools, and takes connections
-until no descriptor is left.
+until no descriptor is left. With TLS it does not see them before hands are shaken, so that is begun here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import ssl
+from typing import TYPE_CHECKING, Any, cast
 
 from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from birefvideo.serve.transports import Joining
 
 MOST_HEAD = 64 << 10
 """Bytes of a request's first line and headers."""
 _MOST_CONNECTIONS = 500
 """Connections at a time; most systems give a program 1,024 descriptors, and jobs and files need some."""
 _FOR_HEAD = 20.0
-"""Seconds in which a request's headers are to have come, and what nobody reads any more of a body."""
+"""Seconds in which hands are to be shaken, a request's headers to come, and what nobody reads any more of a body."""
 _FOR_READING = 1800.0
 """Seconds after which a client that does not take its answer is left; a browser whose video is paused is one."""
 
@@ -35,8 +38,42 @@ class _Limited(_Protocol):
     _looking: asyncio.TimerHandle | None = None
     _is_taken_over = False
     """Whether the connection has become a WebSocket, which is no longer this class's."""
+    context: ssl.SSLContext | None = None
+    """What speaks TLS, where the server does."""
+    _shaking: asyncio.Task[None] | None = None
+    """What shakes hands."""
+    _early: bytearray | None = None
+    """What has come by TLS before the connection is this class's."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+        if self.context is None:
+            self._begin(Joining(transport, self.loop))
+        elif len(self.connections) >= _MOST_CONNECTIONS:
+            transport.abort()  # an answer would cost more than all the rest: shaking hands
+        else:
+            self.connections.add(self)
+            self._early = bytearray()
+            self._shaking = self.loop.create_task(self._shake_hands(transport, self.context))
+
+    async def _shake_hands(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        try:
+            secured = await self.loop.start_tls(
+                transport, self, context, server_side=True, ssl_handshake_timeout=_FOR_HEAD
+            )
+        except OSError:  # it speaks no TLS, does not trust the certificate, took too long, or is gone
+            secured = None
+        early, self._early = self._early, None
+        if secured is None or secured.is_closing():
+            self.connections.discard(self)
+            transport.abort()
+            return
+        self._begin(Joining(secured, self.loop, transport))
+        if early:
+            self.data_received(bytes(early))
+
+    def _begin(self, joining: Joining) -> None:
+        transport = cast(asyncio.Transport, joining)
         super().connection_made(transport)
         self._looking = self.loop.call_later(_FOR_READING, self._look, False)
         if len(self.connections) > _MOST_CONNECTIONS:
@@ -46,6 +83,9 @@ class _Limited(_Protocol):
             self._wait()
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            return
         if self.transport.is_closing():  # what came together with the last of TLS: it has been refused
             return
         super().data_received(data)
@@ -59,6 +99,7 @@ class _Limited(_Protocol):
     def handle_websocket_upgrade(self, *event: Any) -> None:
         self._is_taken_over = True
         self._forget()
+        self.transport = cast(Joining, self.transport).bare
         super().handle_websocket_upgrade(*event)
 
     def pause_writing(self) -> None:
@@ -137,7 +178,8 @@ else:
         """Bytes of the request's address, headers and trailers so far."""
 
         def data_received(self, data: bytes) -> None:
-            self._unfinished += len(data)
+            is_early = self._early is not None  # it comes again
+            self._unfinished += 0 if is_early else len(data)
             super().data_received(data)
             if self._unfinished > MOST_HEAD and not self._is_taken_over and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too long.")
@@ -168,3 +210,8 @@ else:
             super().on_message_complete()
 
     parser = _HttpTools
+
+
+def speaking(context: ssl.SSLContext | None) -> type[asyncio.Protocol]:
+    """Return what uvicorn is to use, with TLS where there is a context."""
+    return parser if context is None else type("Secured", (parser,), {"context": context})

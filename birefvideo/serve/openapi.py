@@ -43,18 +43,19 @@ def _paths() -> Schema:
     job, upload = _ref("Job"), _ref("Upload")
     key = _parameter("id", "path", _TEXT)
     files = {"200": _binary("The file; ranges work."), "206": _binary("A part of it.")}
+    same = {"description": "What the client has, by the tag in If-None-Match, is the newest."}
     return {
         "/v1/jobs": {
             "get": _does(
                 "List jobs, the newest first",
-                {"200": _json(_object({"jobs": _list(job), "before": {"type": ["integer", "null"]}}))},
+                {"200": _json(_object({"jobs": _list(job), "before": {"type": ["integer", "null"]}})), "304": same},
                 _parameter("limit", "query", {**_WHOLE, "minimum": 0, "maximum": 500}),
                 _parameter("before", "query", {**_WHOLE, "minimum": 0}),
             ),
             "post": _does("Send a clip and cut it out", {"201": _json(job)}, body=_clip_body(with_options=True)),
         },
         "/v1/jobs/{id}": {
-            "get": _does("How a job is", {"200": _json(job)}, key),
+            "get": _does("How a job is", {"200": _json(job), "304": same}, key),
             "delete": _does("Remove a job and its files", {"204": _nothing()}, key),
         },
         "/v1/jobs/{id}/cancel": {"post": _does("Stop a job", {"200": _json(job)}, key)},

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import uvicorn
 
 from birefvideo.errors import OptionError, OutputError, named
 from birefvideo.serve.app import make_app
-from birefvideo.serve.http_parsers import MOST_HEAD, parser
+from birefvideo.serve.http_parsers import MOST_HEAD, speaking
 from birefvideo.serve.log import shown_log
 from birefvideo.serve.settings import Settings
 from birefvideo.serve.studio import Studio
-from birefvideo.serve.tls import certificate
+from birefvideo.serve.tls import certificate, speaker
 
 _TO_END = 3
 """Seconds that answers under way have to end when the server is to stop."""
@@ -39,16 +39,15 @@ def serve(settings: Settings, on_ready: Callable[[str, str], object]) -> None:
 
 async def _serve(settings: Settings, listening: socket.socket, on_ready: Callable[[str, str], object]) -> None:
     studio = Studio(settings)
-    tls: Any = {}
-    authority = ""
+    context, authority = None, ""
     if settings.tls:
         try:
             files = certificate(studio.data.path / "tls", settings.host, settings.names)
+            context = speaker(*files[1:])
         except OSError as error:
             raise OutputError(f"no certificate can be made ({error.strerror or error})") from error
         authority = str(files[0])
-        tls = {"ssl_certfile": str(files[1]), "ssl_keyfile": str(files[2])}
-    server = make_server(settings, studio, **tls)
+    server = make_server(settings, studio, context)
     telling = asyncio.create_task(_tell(server, settings, listening, authority, on_ready))
     try:
         await server.serve(sockets=[listening])
@@ -56,8 +55,11 @@ async def _serve(settings: Settings, listening: socket.socket, on_ready: Callabl
         telling.cancel()
 
 
-def make_server(settings: Settings, studio: Studio, **tls: Any) -> uvicorn.Server:
-    """Return what serves a studio, within limits; its method `serve` takes the sockets to listen at."""
+def make_server(settings: Settings, studio: Studio, context: ssl.SSLContext | None = None) -> uvicorn.Server:
+    """Return what serves a studio, within limits; its method `serve` takes the sockets to listen at.
+
+    `context` is what speaks TLS, if it is to.
+    """
     config = uvicorn.Config(
         make_app(settings, studio),
         log_config=None,  # see `log`
@@ -66,10 +68,9 @@ def make_server(settings: Settings, studio: Studio, **tls: Any) -> uvicorn.Serve
         proxy_headers=False,
         timeout_graceful_shutdown=_TO_END,
         timeout_keep_alive=30,
-        http=parser,
+        http=speaking(context),
         h11_max_incomplete_event_size=MOST_HEAD,
         ws_max_size=256 << 20,
-        **tls,
     )
     return _Server(config, studio)
 

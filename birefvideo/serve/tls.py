@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def certificate(folder: Path, host: str, names: tuple[str, ...] = ()) -> tuple[P
     if not _is_good(server, key, authority, wanted):
         _make(authority, server, key, wanted)
     return authority, server, key
+
+
+def speaker(server: Path, key: Path) -> ssl.SSLContext:
+    """Return what speaks TLS with a certificate and its key.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(server, key)
+    return made
 
 
 def _names(host: str, names: tuple[str, ...]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,32 @@ class Views:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._kept: dict[str, tuple[int, str]] = {}
+        self._kept: dict[str, tuple[int, bytes, bytes]] = {}
+        self._run = secrets.token_hex(4)
+        """Tells tags from those of an earlier server, which counted changes from 0 too."""
 
-    def __call__(self, key: str) -> str:
+    def __call__(self, key: str) -> bytes:
         """Return the job of that id.
 
         Raises:
             RefusedError: there is none.
         """
+        return self.tagged(key)[0]
+
+    def tagged(self, key: str) -> tuple[bytes, bytes]:
+        """Return the job of that id, and an entity tag, which is another one whenever the job has changed.
+
+        Raises:
+            RefusedError: there is none.
+        """
         change = self._studio.changes.count(key)
-        if key not in self._kept or self._kept[key][0] != change:
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != change:
             made = json.dumps(job_view(self._studio, self._studio.job(key)), ensure_ascii=False, separators=(",", ":"))
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[key] = change, made
-        return self._kept[key][1]
+            kept = self._kept[key] = change, made.encode(), f'"{self._run}-{change}"'.encode()
+        return kept[1], kept[2]
 
 
 def job_view(studio: Studio, job: Job) -> dict[str, Any]:

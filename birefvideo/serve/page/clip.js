@@ -3,13 +3,14 @@
 import { Also } from "/page/also.js";
 import { Marking } from "/page/marking.js";
 import { fill } from "/page/fill.js";
-import { ask, asked, duration, post, say, send, size } from "/page/talk.js";
+import { ask, asked, duration, patiently, post, say, send, size } from "/page/talk.js";
 
 const USUAL = ["prores", "green", "webm"];
 let catalogue = null;
 
 function known() {
-  catalogue ??= Promise.all([ask("GET", "/v1/formats"), ask("GET", "/v1/models")]).catch(error => {
+  const get = path => patiently(() => ask("GET", path));
+  catalogue ??= Promise.all([get("/v1/formats"), get("/v1/models")]).catch(error => {
     catalogue = null;
     throw error;
   });
@@ -17,10 +18,14 @@ function known() {
 }
 
 export class Clip {
-  constructor(onJob, onGone) {
+  constructor(name, onJob, onGone) {
     this.card = document.getElementById("clip-template").content.cloneNode(true).firstElementChild;
     this.onJob = onJob;
     this.onGone = onGone;
+    this.stopping = new AbortController();
+    this.isWrong = false;
+    this.find("h2").textContent = name;
+    this.find(".facts").textContent = "waiting …";
     this.find(".drop-clip").onclick = () => this.remove();
   }
 
@@ -30,21 +35,24 @@ export class Clip {
 
   // Uploads a file, or takes an upload that is there already, and shows it; `before` is what an earlier job of it had.
   async begin(file, upload = null, before = null) {
-    this.find("h2").textContent = file.name;
-    const bar = this.find("progress");
+    const bar = this.find("progress"), { signal } = this.stopping;
+    if (signal.aborted) return; // it was removed before its turn
+    this.find(".facts").textContent = "";
     try {
-      this.upload = upload ?? (await send(file, share => (bar.value = share)));
+      this.upload = upload ?? (await send(file, share => (bar.value = share), signal));
     } catch (error) {
+      this.isWrong = true;
       bar.hidden = true;
       this.find(".facts").textContent = error.message;
-      say(`${file.name}: ${error.message}`);
+      if (!signal.aborted) say(`${file.name}: ${error.message}`);
       return;
     }
+    if (signal.aborted) return this.forget();
     bar.hidden = true;
     this.find(".body").hidden = false;
     this.facts();
     this.wire();
-    const known = Promise.all([this.formats(), this.advise()]);
+    const known = Promise.all([this.formats(), this.advise()]).catch(error => (this.find(".wrong").textContent = error.message));
     if (before) await this.restore(before, known);
     else this.look();
     await known;
@@ -173,7 +181,8 @@ export class Clip {
     try {
       const time = asked(Number(this.find(".time").value), this.upload.fps);
       const { marks } = this.marking, others = { ...this.edge(), ...this.also.values };
-      const answer = await post(`/v1/uploads/${this.upload.id}/frame`, { ...others, time, ...(marks && { marks }) });
+      const values = { ...others, time, ...(marks && { marks }) };
+      const answer = await patiently(() => post(`/v1/uploads/${this.upload.id}/frame`, values));
       const url = URL.createObjectURL(await answer.blob());
       const image = this.find("img"), before = image.src;
       image.src = url;
@@ -209,7 +218,7 @@ export class Clip {
   async advise() {
     const place = this.find(".advice");
     try {
-      const advice = await ask("GET", `/v1/uploads/${this.upload.id}/advice`);
+      const advice = await patiently(() => ask("GET", `/v1/uploads/${this.upload.id}/advice`));
       const other = advice.best !== advice.choice ? ` ${advice.best} would be best, but ${advice.why_not_best}.` : "";
       place.textContent = `${advice.choice}: ${advice.reason}.${other}`.replace("..", ".");
     } catch (error) {
@@ -269,8 +278,14 @@ export class Clip {
   }
 
   async remove() {
+    this.stopping.abort();
     this.card.remove();
     this.onGone(this);
-    if (this.upload) await ask("DELETE", `/v1/uploads/${this.upload.id}`).catch(() => {}); // a job may have it
+    document.getElementById("pick").focus(); // the button that had it is gone
+    if (this.upload) await this.forget();
+  }
+
+  async forget() {
+    await ask("DELETE", `/v1/uploads/${this.upload.id}`).catch(() => {}); // a job may have it
   }
 }

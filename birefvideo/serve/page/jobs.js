@@ -19,18 +19,23 @@ export class Jobs {
 
   async refresh() {
     clearTimeout(this.timer);
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     let isBusy = false;
     try {
       const { jobs } = await ask("GET", "/v1/jobs?limit=100");
+      if (turn !== this.turn) return; // what was asked later knows more
       const there = new Set(jobs.map(job => job.id));
       for (const [id, card] of this.cards) if (!there.has(id)) (card.remove(), this.cards.delete(id));
       for (const job of jobs.toReversed()) this.show(job);
       document.getElementById("done").hidden = !jobs.length;
       isBusy = jobs.some(job => ["queued", "running"].includes(job.status));
+      if (this.isAway) say("the server answers again");
+      this.isAway = false;
     } catch (error) {
-      say(error.message);
+      if (!this.isAway) say(error.message);
+      this.isAway = true;
     }
-    if (!document.hidden) this.timer = setTimeout(() => this.refresh(), isBusy ? 1000 : 6000);
+    if (!document.hidden) this.timer = setTimeout(() => this.refresh(), isBusy || this.isAway ? 1000 : 6000);
   }
 
   show(job) {
@@ -40,6 +45,7 @@ export class Jobs {
       this.cards.set(job.id, card);
       this.list.prepend(card);
       this.wire(card, job.id);
+      document.getElementById("done").hidden = false;
     }
     if (card.job && card.job.status !== job.status) say(`${job.name}: ${WORDS[job.status]}`);
     const isNew = card.job?.status !== job.status;
@@ -49,7 +55,7 @@ export class Jobs {
     find("h3").textContent = job.name;
     find(".state").textContent = job.status === "queued" && job.position ? `waiting, ${job.position} before it` : WORDS[job.status];
     this.progress(card, job, find);
-    if (!isNew) return;
+    if (!isNew) return card;
     const ended = !["queued", "running"].includes(job.status);
     find(".notes").textContent = [job.error?.message, ...job.losses, ...job.warnings].filter(Boolean).join(" · ");
     find(".files").replaceChildren(...job.outputs.filter(output => output.kind === "output").map(output => file(job, output)));
@@ -57,6 +63,7 @@ export class Jobs {
     find(".open").hidden = job.status !== "succeeded" || !this.isLocal;
     find(".cancel").hidden = ended;
     find(".delete").hidden = find(".again").hidden = !ended;
+    return card;
   }
 
   // Brings a job's clip back to the form, with the job's options and marks.
@@ -108,16 +115,25 @@ export class Jobs {
 
   wire(card, id) {
     const on = (selector, act) => {
-      card.querySelector(selector).onclick = async () => {
+      const button = card.querySelector(selector);
+      button.onclick = async () => {
+        if (button.ariaDisabled) return;
+        button.ariaDisabled = "true"; // a disabled one would lose the focus
         try {
           await act();
           await this.refresh();
+          if (!card.isConnected) document.getElementById("pick").focus();
+          else if (button.hidden && document.activeElement === document.body) card.focus();
         } catch (error) {
           say(error.message);
         }
+        button.ariaDisabled = null;
       };
     };
-    on(".cancel", () => ask("POST", `/v1/jobs/${id}/cancel`));
+    on(".cancel", () => {
+      card.querySelector(".state").textContent = "stopping …";
+      return ask("POST", `/v1/jobs/${id}/cancel`);
+    });
     on(".open", () => ask("POST", `/v1/jobs/${id}/open`));
     on(".again", () => this.again(card.job));
     on(".watch", () => this.watch(card.job));

@@ -10,12 +10,26 @@ async function answerTo(method, path, values) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("the server does not answer: is it still running?");
+    throw Object.assign(new Error("the server does not answer: is it still running?"), { kind: "away" });
   }
   if (answer.status === 401) location.assign("/login");
   if (answer.ok) return answer;
   const found = await answer.json().catch(() => ({}));
-  throw new Error(found.error?.message ?? `the server answers ${answer.status}`);
+  throw Object.assign(new Error(found.error?.message ?? `the server answers ${answer.status}`), { kind: found.error?.kind });
+}
+
+export const rest = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
+
+// Does something that only looks; again where the server has too many looks to do, or is away for a while.
+export async function patiently(act) {
+  for (let left = 60; ; left--) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!left || !["busy", "away"].includes(error.kind)) throw error;
+    }
+    await rest(1000);
+  }
 }
 
 export async function ask(method, path, values) {
@@ -28,10 +42,14 @@ export function post(path, values) {
   return answerTo("POST", path, values);
 }
 
-// Sends a file as it is; onProgress gets the share that has gone.
-export function send(file, onProgress = () => {}) {
+// Sends a file as it is; onProgress gets the share that has gone, and `signal` can stop it.
+export async function send(file, onProgress = () => {}, signal = null) {
+  const { limits } = await ask("GET", "/v1/health");
+  if (file.size > limits.upload) throw new Error(`it is larger than this server takes (${size(limits.upload)})`);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    request.onabort = () => reject(new Error("stopped"));
+    signal?.addEventListener("abort", () => request.abort());
     request.open("POST", `/v1/uploads?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
@@ -40,7 +58,7 @@ export function send(file, onProgress = () => {}) {
       if (request.status === 201) resolve(request.response);
       else reject(new Error(request.response?.error?.message ?? `the server answers ${request.status}`));
     };
-    request.onerror = () => reject(new Error("the upload broke off: is the server still running?"));
+    request.onerror = () => reject(new Error("the upload broke off: is the server still running, and the file still there?"));
     request.send(file);
   });
 }
