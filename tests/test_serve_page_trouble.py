@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium or 
 
 _PNG = base64.b64encode(cv2.imencode(".png", np.zeros((64, 96, 4), np.uint8))[1].tobytes()).decode()
 _CATALOGUE = {
-    "formats": [{"name": "prores", "description": "for editors", "default": True, "unavailable": None}],
+    "formats": [{"name": "prores", "description": "for editors (or --background), at once", "default": True, "unavailable": None}],
     "models": [{"name": "talk", "weights": True, "best_for": "people who talk"}],
 }
 _ADVICE = {"best": "talk", "choice": "talk", "reason": "one person", "why_not_best": ""}
@@ -159,6 +159,10 @@ def test_names_in_any_script_are_shown_as_text_and_their_files_are_got(
             address = browser.run("document.querySelector('.job .files a').href")
             assert httpx.get(address).content == bytes(range(200))
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        _drop(browser, ("clip.mp4", 9))
+        browser.until(f"{_READY} === 1")
+        shown = browser.run("document.querySelector('.usual label').textContent")
+        assert shown == "prores: for editors, at once"
         assert browser.run("document.querySelector('.job b') === null")
 
 

@@ -207,7 +207,8 @@ export class Clip {
       label.className = "check";
       Object.assign(box, { type: "checkbox", name: "to", value: row.name, disabled: Boolean(row.unavailable) });
       box.checked = row.default && !this.upload.is_picture;
-      text.textContent = `${row.name}: ${row.unavailable || row.description}`;
+      // What is said of the command line's options is of no use here.
+      text.textContent = `${row.name}: ${row.unavailable || row.description.replace(/ \([^)]*--[^)]*\)/g, "")}`;
       label.append(box, text);
       this.find(USUAL.includes(row.name) ? ".usual" : ".more").append(label);
     }
