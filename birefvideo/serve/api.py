@@ -24,7 +24,7 @@ from birefvideo.serve.files import file_answer, zip_answer
 from birefvideo.serve.folder_window import open_folder
 from birefvideo.serve.order import CHOICES, UPLOAD, Order, is_flag, takes_file
 from birefvideo.serve.settings import is_loopback
-from birefvideo.serve.status import Status, tagged
+from birefvideo.serve.status import tagged
 from birefvideo.serve.store import SUCCEEDED, Job, Upload
 from birefvideo.serve.studio import Studio
 from birefvideo.serve.view import Views, outputs_view, upload_view
@@ -40,13 +40,12 @@ class Api:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._views = Views(studio)
+        self.views = Views(studio)
 
     def routes(self) -> list[BaseRoute]:
         """Return where it answers."""
         job, upload = "/v1/jobs/{key}", "/v1/uploads/{key}"
         return [
-            Route(job, Status(self._views), methods=["GET"]),  # the first that is looked at, as it is asked most
             Route("/v1/health", self.health),
             Route("/v1/options", self.options),
             Route("/v1/formats", self.formats),
@@ -61,6 +60,7 @@ class Api:
             Route(f"{upload}/advice", self.advice),
             Route("/v1/jobs", self.jobs),
             Route("/v1/jobs", self.add_job, methods=["POST"]),
+            Route(job, self.job),
             Route(job, self.remove_job, methods=["DELETE"]),
             Route(f"{job}/cancel", self.cancel, methods=["POST"]),
             Route(f"{job}/events", self.events),
@@ -148,7 +148,7 @@ class Api:
         before = _number(request.query_params, "before", None, None)
         found = self._studio.store.newest(most or 0, before)
         more = found[-1][1] if found and len(found) == most else None
-        jobs, tags = zip(*(self._views.tagged(key) for key, _ in found), strict=True) if found else ((), ())
+        jobs, tags = zip(*(self.views.tagged(key) for key, _ in found), strict=True) if found else ((), ())
         body = b'{"jobs":[%b],"before":%b}' % (b",".join(jobs), json.dumps(more).encode())
         return tagged(request, body, b'"%b"' % blake2b(b"".join(tags), digest_size=9).hexdigest().encode())
 
@@ -156,7 +156,11 @@ class Api:
         """Queue a job: its clip as a form, as a raw body, by its address, or as an upload that is there already."""
         upload, rest = await self._received(request)
         job = await self._studio.submit(upload.id, Order.of(rest))
-        return _json(self._views(job.id), 201, {"location": f"/v1/jobs/{job.id}"})
+        return _json(self.views(job.id), 201, {"location": f"/v1/jobs/{job.id}"})
+
+    async def job(self, request: Request) -> Response:
+        """Return how a job is."""
+        return tagged(request, *self.views.tagged(request.path_params["key"]))
 
     async def remove_job(self, request: Request) -> Response:
         """Remove a job, its outputs, and its input if it has no other."""
@@ -165,7 +169,7 @@ class Api:
 
     async def cancel(self, request: Request) -> Response:
         """Stop a job, and remove what it has made so far."""
-        return _json(self._views((await self._studio.cancel(self._job(request).id)).id))
+        return _json(self.views((await self._studio.cancel(self._job(request).id)).id))
 
     async def events(self, request: Request) -> Response:
         """Return how a job is, again and again until it has ended, as server-sent events."""
@@ -247,7 +251,7 @@ class Api:
         while True:
             seen = self._studio.changes.count(key)
             try:
-                job, shown = self._studio.job(key), self._views(key).decode()
+                job, shown = self._studio.job(key), self.views(key).decode()
             except RefusedError:
                 yield "event: gone\ndata: {}\n\n"
                 return

@@ -22,6 +22,7 @@ from birefvideo.serve.pages import pages
 from birefvideo.serve.services import SERVICES
 from birefvideo.serve.services.webhooks import Messenger
 from birefvideo.serve.settings import Settings
+from birefvideo.serve.status import Status
 from birefvideo.serve.studio import Studio
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,13 +42,14 @@ def make_app(settings: Settings, studio: Studio) -> Starlette:
             await asyncio.gather(telling, return_exceptions=True)
             await studio.close()
 
-    routes = [*Api(studio).routes(), *pages(settings)]
+    api = Api(studio)
+    routes = [*api.routes(), *pages(settings)]
     for service in SERVICES.values():
         routes += service.routes(studio)
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, settings=settings)],
+        middleware=[Middleware(Guard, settings=settings), Middleware(Status, views=api.views)],
         exception_handlers={
             BirefvideoError: _refused,
             HTTPException: _wrong,
