@@ -148,7 +148,14 @@ class TestBring:
         (RuntimeError("Unable to locate credentials"), "cannot be read (Unable to locate credentials): check the cred"),
         (ConnectionError("no route"), "cannot be read (no route): check the network and the address"),
         (OSError("secret of me:secret"), "cannot be read (… of …): try again"),
-        (OSError(22, "Bad Request"), "cannot be read ([Errno 22] Bad Request): check the credentials, which may"),
+        (OSError(22, "Bad Request"), "cannot be read (Bad Request): check the credentials, which may have expired"),
+        (OSError(22, "The token is malformed"), "cannot be read (The token is malformed): check the credentials and"),
+        (OSError(78, "Moved Permanently"), "cannot be read (Moved Permanently): name the bucket's own region and"),
+        (OSError(5, "no sftp://host/token"), "cannot be read (no sftp://host/token): try again"),
+        (
+            ValueError('Invalid bucket name "!": Bucket name must match the regex "^[a-z]{1,255}$" or'),
+            'cannot be read (Invalid bucket name "!"): check its name',
+        ),
     ],
 )
 def test_a_failure_is_one_line_without_secrets(error: Exception, line: str, memory: Any) -> None:

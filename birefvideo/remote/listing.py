@@ -16,7 +16,10 @@ def names_below(url: str, *, recursive: bool = False) -> list[PurePosixPath]:
     """
     store = Store(url)
     with store.told("listed"):
-        found = store.fs.find(store.path, maxdepth=None if recursive else 1)
+        # `find` says that a folder is empty which may not be listed; `ls` says why it may not.
+        top_level = store.fs.ls(store.path, detail=True)
+        files = [one["name"] for one in top_level if one["type"] != "directory"]
+        found = store.fs.find(store.path) if recursive else files
     top = store.fs._strip_protocol(store.path).rstrip("/")
     names = [PurePosixPath(path.removeprefix(top).lstrip("/").partition("?")[0]) for path in found]
     if not names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,7 +25,15 @@ _TELLING = (
 """What stores say of an object that changes when it is written anew."""
 _SILENCE = 60
 """Seconds that a server of the web may be silent; a file may take as long as it takes."""
-_DENIED = ("credentials", "denied", "forbidden", "accesskeyid", "access key", "signature", "401", "403", "auth")
+_DENIED = (
+    *("credentials", "denied", "forbidden", "accesskeyid", "access key", "signature", "401", "403", "auth"),
+    *("token", "profile"),
+)
+_ELSEWHERE = ("the region", "specify a region", "moved permanently", "must be addressed using the specified endpoint")
+"""What S3 says of a bucket that is asked for in another region than its own."""
+_NO_NAME = re.compile(r": Bucket name must match.*")
+_ADDRESS = re.compile(r"\S+://\S+")
+_NUMBER = re.compile(r"^\[Errno \d+\] ")
 _UNREACHED = ("connect", "timeout", "timed out", "endpoint", "gaierror", "resolve", "unreachable", "dns")
 
 
@@ -88,21 +97,14 @@ class Store:
         if is_read_only(self.url) and isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # fsspec says so of everything that goes wrong on the web
         kind = type(error).__name__
-        reason = " ".join(without_secrets(str(error) or kind, self.url).split())[:300]
-        looked_at = f"{kind} {reason}".lower()
+        reason = " ".join(without_secrets(str(error) or kind, self.url).split())
+        reason = _NO_NAME.sub("", _NUMBER.sub("", reason))[:300]
         if isinstance(error, FileNotFoundError) or getattr(error, "status", None) == 404:
             missing = "" if reason == name or reason.strip("/") in name else f" ({reason})"
             return f"{name} does not exist{missing}: check its name"
         if isinstance(error, NotImplementedError):
             return f"{name} cannot be {doing}: its kind of store does not allow that, choose another place"
-        remedy = "try again"
-        if isinstance(error, PermissionError) or any(word in looked_at for word in _DENIED):
-            remedy = "check the credentials and what they allow"
-        elif "bad request" in looked_at:  # all that S3 says of an object where a token has expired
-            remedy = "check the credentials, which may have expired, and the region"
-        elif any(word in looked_at for word in _UNREACHED):
-            remedy = "check the network and the address, and run the same command again"
-        return f"{name} cannot be {doing} ({reason}): {remedy}"
+        return f"{name} cannot be {doing} ({reason}): {_remedy(error, _ADDRESS.sub('', f'{kind} {reason}').lower())}"
 
     def info(self, doing: str = "read") -> dict[str, Any] | None:
         """Return what the store says of the object; None where there is none.
@@ -174,3 +176,18 @@ def modified(info: dict[str, Any]) -> float:
         if isinstance(value, int | float):
             return float(value)
     return 0.0
+
+
+def _remedy(error: Exception, said: str) -> str:
+    """Return what to do about a failure of a store, by what it says in small letters."""
+    if "invalid bucket name" in said:
+        return "check its name"
+    if any(word in said for word in _ELSEWHERE):
+        return "name the bucket's own region and endpoint"
+    if isinstance(error, PermissionError) or any(word in said for word in _DENIED):
+        return "check the credentials and what they allow"
+    if "bad request" in said:  # all that S3 says of an object where a token has expired
+        return "check the credentials, which may have expired, and the region"
+    if any(word in said for word in _UNREACHED):
+        return "check the network and the address, and run the same command again"
+    return "try again"

@@ -222,6 +222,7 @@ def check_writable(url: str) -> None:
     with store.told("written"):
         store.make_parent()
         store.fs.pipe_file(probe, b"")
+    with store.told("removed"):
         store.fs.rm_file(probe)
 
 
