@@ -51,7 +51,11 @@ class Player:
     def __init__(self, name: str, *script: Sequence[Answer], slow: int = 0) -> None:
         self.name, self.script, self.slow = name, deque(script), slow
         self.did: list[int] = []
+        self.has_loaded = False
         self.answers: deque[Answer | None] = deque()
+
+    def load(self) -> None:
+        self.has_loaded = True
 
     def ask(self, method: str, *arguments: Any) -> Any:
         raise NotImplementedError
@@ -69,7 +73,7 @@ class Player:
 class Players:
     """Hears players in turn."""
 
-    count, beside, place = 2, 2, "here"
+    count, early, beside, place = 2, 1, 2, "here"
 
     def start(self, number: int) -> Player:
         raise NotImplementedError
@@ -110,6 +114,18 @@ def dealt(*players: Player) -> SimpleNamespace:
     deal = Deal(Players(), list(players), meter, told.append)
     reports = {segment.number: made.report for segment, made in deal.done(WORK, SEGMENTS)}
     return SimpleNamespace(reports=reports, told=told, frames=meter.of)
+
+
+def test_workers_are_started_early_and_load_their_networks_once_memory_is_known_to_suffice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands = [Dying("a"), Dying("b"), Dying("c")]
+    monkeypatch.setattr(Players, "count", 3)
+    monkeypatch.setattr(Players, "early", 2)
+    crew = crew_of(monkeypatch, *hands)
+    assert (len(crew._hands), [hand.has_loaded for hand in hands]) == (2, [True, False, False])
+    crew.check_fits(cast(VideoInfo, None))
+    assert (len(crew._hands), [hand.has_loaded for hand in hands]) == (3, [True, True, True])
 
 
 def test_whoever_is_free_takes_the_next_segment() -> None:
@@ -244,10 +260,11 @@ def test_a_worker_takes_the_threads_that_it_was_given(copy: GetClip, network: Pa
 
 
 def test_a_short_clip_is_shared_out_and_a_long_one_is_not_cut_finer() -> None:
-    assert shared_frames(None, 240, 1) is None
-    assert shared_frames(None, 240, 4) == 60
-    assert shared_frames(48, 240, 2) == 48
-    assert shared_frames(None, 20, 4) == 12, "a piece is worth its begin"
+    assert shared_frames(300, 240, 1) == 300
+    assert shared_frames(300, 240, 4) == 60
+    assert shared_frames(250, 625, 2) == 157, "four segments: of three, one worker would have two"
+    assert shared_frames(48, 2000, 2) == 48
+    assert shared_frames(300, 20, 4) == 12, "a piece is worth its begin"
     assert shared_frames(96, 0, 4) == 96, "how long it is nobody says"
 
 

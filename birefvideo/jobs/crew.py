@@ -117,15 +117,18 @@ class Crew(Generic[H]):
         return self._started(1)[0]
 
     def _started(self, count: int) -> list[H]:
-        """Return so many workers, or as many as there can be; those that are missing are started."""
+        """Return so many workers, or as many as there can be; those that are missing are started, as are early ones."""
         with self._starting:
             if self._is_stopped:
                 raise KeyboardInterrupt
             self._hands = {number: hand for number, hand in self._hands.items() if self._makers.is_alive(hand)}
             for number in range(self._makers.count):
-                if number not in self._hands and len(self._hands) < count:
+                if number not in self._hands and len(self._hands) < max(count, self._makers.early):
                     self._hands[number] = self._makers.start(number)
-            return list(self._hands.values())[:count]
+            hands = list(self._hands.values())[:count]
+            for hand in hands:
+                hand.load()
+            return hands
 
 
 class Together(Generic[H]):

@@ -79,6 +79,9 @@ class Hand(Protocol):
     name: str
     """What it is called in messages."""
 
+    def load(self) -> None:
+        """Let it load its network, unless it has been told so; until then it answers nothing."""
+
     def ask(self, method: str, *arguments: Any) -> Any:
         """Return what a method of its `Worker` answers, which may be called while it works.
 
@@ -102,13 +105,15 @@ class Hands(Protocol[H]):
 
     count: int
     """How many workers there can be."""
+    early: int
+    """How many may be started before it is known that there is memory for all networks."""
     beside: int
     """How many of them share a machine's memory."""
     place: str
     """Where they are, for people."""
 
     def start(self, number: int) -> H:
-        """Start one, which begins to load its network; the number is from 0 to `count` - 1."""
+        """Start one, which loads all but its network, seconds of work; the number is from 0 to `count` - 1."""
 
     def wait(self, hands: Sequence[H]) -> Iterator[tuple[H, Answer]]:
         """Yield answers, waiting for the first of them."""

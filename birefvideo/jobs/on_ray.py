@@ -22,6 +22,7 @@ from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin,
 from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.ray_cluster import joined, reason
+from birefvideo.jobs.worker import Worker
 
 _BETWEEN_LOOKS, _A_LOOK = 0.3, 0.03
 """Seconds between two questions of how many frames a worker has done, and between those to any two, at least."""
@@ -39,6 +40,7 @@ class RayHand:
         self.actor = actor
         self._wait_for = wait_for
         self.is_lost = False
+        self._has_loaded = False
         self.under_way: Any = None
         """Reference to what it answers to its last order."""
         self.asked: Any = None
@@ -48,6 +50,12 @@ class RayHand:
         """Of its segment."""
         self.counted = 0
         """Frames of the segment that were told."""
+
+    def load(self) -> None:
+        """See `Hand`."""
+        if not self._has_loaded:
+            self._has_loaded = True
+            self.actor.load.options(concurrency_group="asks").remote()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """See `Hand`."""
@@ -116,7 +124,7 @@ class RayHands:
         gpus = 0 if options.device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
         if not gpus and not cpus:
             raise DeviceError("the Ray cluster has neither CPUs nor GPUs for workers: add nodes to it")
-        self.count = workers or gpus or len(cpus)
+        self.count = self.early = workers or gpus or len(cpus)
         self.beside = -(-self.count // len(nodes))
         self._threads = 1 if gpus else max(1, min(cpus) // -(-self.count // len(cpus)))
         self._gpus = 1 / -(-self.count // gpus) if gpus else 0
@@ -239,17 +247,19 @@ class _Node:
         av.logging.set_level(None)
         torch.set_num_threads(threads)
         self._loaded: Future[Any] = Future()
-        arguments = (options, f"{socket.gethostname()} ({name})", wanted)
-        threading.Thread(target=self._load, args=arguments, daemon=True, name="loads").start()
-
-    def _load(self, options: Options, name: str, wanted: Mapping[str, object]) -> None:
-        from birefvideo.jobs.worker import Worker
 
         def load() -> Worker:
-            _same_as_ours(wanted, name)
-            return Worker(options, name)
+            where = f"{socket.gethostname()} ({name})"
+            _same_as_ours(wanted, where)
+            return Worker(options, where)
 
-        self._loaded.set_result(answered(load))
+        self._to_load = load
+
+    def load(self) -> None:
+        """Load the network, in a thread: meanwhile it is to be heard."""
+        threading.Thread(
+            target=lambda: self._loaded.set_result(answered(self._to_load)), daemon=True, name="loads"
+        ).start()
 
     def here(self) -> None:
         """Do nothing: whoever hears of it knows that there is a place for this worker."""

@@ -18,6 +18,8 @@ _FEWEST = 48
 """Frames of a segment at least: smoothing reads some on either side of it again. `KeptMattes` covers slow networks."""
 _FEWEST_OF_SEVERAL = 12
 """Where several workers share a short clip."""
+_FEW = 4
+"""Segments of each worker up to which all are to have equally many: of more, one that is left over costs little."""
 _SECONDS = {"swin_v1_l": 13.0, "swin_v1_t": 3.8}
 _LIGHT = 0.27
 """Seconds for a million pixels that the network sees, in fp32 on two cores: of published backbones, and of ours."""
@@ -39,15 +41,15 @@ def can_share(formats: Iterable[Format]) -> bool:
     return all(format.stands_alone or format.is_in_folder for format in formats)
 
 
-def shared_frames(most: int | None, total: int, workers: int) -> int | None:
-    """Return how many frames a segment may have so that each worker has one of a short clip too.
+def shared_frames(most: int, total: int, workers: int) -> int:
+    """Return how many frames a segment may have so that all workers have equally many of a short clip.
 
     Args:
-        most: what `segment_frames` says.
+        most: frames of a segment else.
         total: frames of the job, about; 0 where nothing says.
         workers: how many there are.
     """
-    if workers == 1 or not total:
+    each = -(-total // (workers * most))
+    if workers == 1 or not 0 < each <= _FEW:
         return most
-    share = max(_FEWEST_OF_SEVERAL, -(-total // workers))
-    return share if most is None else min(most, share)
+    return min(most, max(_FEWEST_OF_SEVERAL, -(-total // (workers * each))))

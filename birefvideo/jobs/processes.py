@@ -21,11 +21,14 @@ from birefvideo.jobs.loaded_model import threads_each
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.worker import Worker
 from birefvideo.matting.devices import device_names
+from birefvideo.memory import free_memory
 
 _GONE = (EOFError, OSError)
 """What a pipe raises whose other end is no more."""
 _PATIENCE = 2.0
 """Seconds that a process may take to end after its pipes."""
+_BYTES_EARLY = 1 << 30
+"""Free memory for each process that is started before it is known how much its network takes."""
 
 
 class Process:
@@ -33,6 +36,7 @@ class Process:
 
     def __init__(self, options: Options, device: str, name: str, threads: int) -> None:
         self.name = name
+        self._has_loaded = False
         self._asking = threading.Lock()
         spawn = multiprocessing.get_context("spawn")
         self._asks, asks = spawn.Pipe()
@@ -43,6 +47,12 @@ class Process:
             self.process.start()
         asks.close()
         orders.close()
+
+    def load(self) -> None:
+        """See `Hand`."""
+        if not self._has_loaded:
+            self._has_loaded = True
+            self._order(("load", None))
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """See `Hand`."""
@@ -109,6 +119,7 @@ class Processes:
         self._devices = device_names(options.device)
         self._threads = threads_each(options)
         self.count = self.beside = len(self._devices)
+        self.early = min(self.count, os.cpu_count() or 1, (free_memory() or 0) // _BYTES_EARLY + 1)
         self.place = options.device
 
     def start(self, number: int) -> Process:
@@ -181,12 +192,14 @@ def _serve(asks: Connection, orders: Connection, options: Options, name: str, th
 
     loaded: Future[Worker | Failed] = Future()
     threading.Thread(target=_answer, args=(asks, loaded), daemon=True, name="answers").start()
-    loaded.set_result(answered(lambda: Worker(options, name)))
     while True:
         try:
             what, argument = orders.recv()
         except _GONE:
             os._exit(0)
+        if what == "load":
+            loaded.set_result(answered(lambda: Worker(options, name)))
+            continue
         tell(_done(loaded.result(), what, argument, lambda: tell(Frames(1))))
 
 

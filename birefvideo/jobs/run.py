@@ -26,6 +26,7 @@ from birefvideo.jobs.manifest import InputChangedError
 from birefvideo.jobs.options import Options
 from birefvideo.jobs.pace import can_share, segment_frames, shared_frames
 from birefvideo.jobs.plan import (
+    SEGMENT_SECONDS,
     Plan,
     Target,
     job_folder,
@@ -136,8 +137,9 @@ def planned(
     model.check_fits(info)
     all_targets, has_two = (*targets, *copies), delivery.keep_cache or options.is_directed
     most = segment_frames(model, info)
-    if not has_two and can_share(target.format for target in all_targets):
-        most = shared_frames(most, frames_of(info, span), model.workers)
+    if model.workers > 1 and not has_two and can_share(target.format for target in all_targets):
+        longest = int(SEGMENT_SECONDS * info.rate)
+        most = shared_frames(min(most or longest, longest), frames_of(info, span), model.workers)
     plan = Plan(
         source=info,
         targets=all_targets,
