@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +22,14 @@ import torch
 import birefvideo
 from birefvideo.cli.run_all import Work
 from birefvideo.errors import DeviceError, OptionError
+from birefvideo.frames import Span
 from birefvideo.jobs import job_model, on_ray, plan
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.manifest import versions
 from birefvideo.jobs.on_ray import RayHand, RayHands
 from birefvideo.jobs.options import Options
+from birefvideo.jobs.plan import Segment
 from birefvideo.jobs.ray_cluster import reason
 
 GetClip = Callable[[str], Path]
@@ -184,3 +190,88 @@ def test_of_jobs_at_once_the_main_thread_joins_the_cluster_and_leaves_it(monkeyp
     happened.clear()
     Work(Options(), Delivery(), nothing, nothing, quiet=True).run([], at_once=2)
     assert happened == ["worked"]
+
+
+class Actor:
+    """Stands for an actor: whatever is asked of it, it answers at once."""
+
+    def __init__(self) -> None:
+        self.load = self.here = self.ask = self.begin = self.frames = self
+
+    def options(self, **wishes: str) -> Actor:
+        return self
+
+    def remote(self, *arguments: object) -> Any:
+        return type("Facts", (), {"identity": None, "size": None, "kind": "cpu"})()
+
+
+def test_ctrl_c_ends_the_actors_and_the_cluster_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    actors: list[Actor] = []
+    happened: list[object] = []
+
+    def start(*arguments: object) -> Actor:
+        actors.append(Actor())
+        return actors[-1]
+
+    def wait(references: list[object], **wishes: float) -> tuple[list[object], list[object]]:
+        if len(references) == 1:  # whether one worker is there
+            return references, []
+        raise KeyboardInterrupt
+
+    ray = SimpleNamespace(
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
+        available_resources=lambda: {"CPU": 2.0},
+        remote=lambda **takes: lambda kind: SimpleNamespace(remote=start),
+        get=lambda reference: reference,
+        wait=wait,
+        kill=happened.append,
+        shutdown=lambda: happened.append("ended"),
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(on_ray, "joined", lambda address: (ray, True))
+    plan: Any = SimpleNamespace(settings={"dtype": "float32", "batch": 1})
+    nothing: Any = None
+    with pytest.raises(KeyboardInterrupt), job_model.JobModels(EngineWish("ray", workers=2)) as load:
+        model = load(Options(model="talk", device="cpu"))
+        model.check_fits(nothing)
+        with model.at_work(plan) as engine:
+            list(engine.run(nothing, [Segment(number, Span()) for number in range(3)], nothing, print))
+    assert len(actors) == 2
+    assert happened == [*actors, "ended"]
+
+
+def of_ray() -> set[str]:
+    """The processes of clusters on this machine."""
+    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[0] for line in found if "raylet" in line or "gcs_server" in line or "ray::" in line}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("ps"), reason="processes are looked at")
+@pytest.mark.parametrize("often", [1, 3])
+def test_ctrl_c_in_the_midst_of_a_job_leaves_no_process_and_the_same_command_goes_on(
+    often: int, clip: GetClip, network: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    source = Path(shutil.copy(clip("short_gops"), tmp_path / "take.mp4"))
+    loop = "import birefvideo.jobs.plan as p; from fractions import Fraction as F; p.SEGMENT_SECONDS = F(1, 6); "
+    loop += "p.SHORTEST_TAIL = F(1, 24); from birefvideo.cli import main; main()"
+    words = ["matte", str(source), "--to", "green", "--model", str(network), "--engine", "ray", "--device", "cpu"]
+    command = [sys.executable, "-c", loop, *words, "--workers", "1"]
+    before = of_ray()
+    whole = birefvideo.matte(source, tmp_path / "whole/", "green", model=str(network), device="cpu")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as job:
+        while job.poll() is None and not list(tmp_path.glob("take.birefvideo/part_*.json")):
+            time.sleep(0.05)
+        for _ in range(often):
+            os.killpg(job.pid, signal.SIGINT)
+            time.sleep(0.2)
+        said = job.communicate(timeout=60)[1]
+    assert job.returncode == 130
+    assert said.splitlines()[-1] == "birefvideo: stopped; the same command goes on from there"
+    assert of_ray() <= before
+    made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert "are done already, from an earlier run" in made
+    assert (tmp_path / "take_green.mp4").read_bytes() == whole.outputs[0].read_bytes()

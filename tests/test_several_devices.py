@@ -20,7 +20,7 @@ import torch
 import birefvideo
 from birefvideo.errors import CancelledError, DeviceError, InputError, OptionError, OutputError
 from birefvideo.frames import Span, VideoInfo
-from birefvideo.jobs import plan
+from birefvideo.jobs import blank, plan
 from birefvideo.jobs.crew import Crew
 from birefvideo.jobs.deal import Deal
 from birefvideo.jobs.delivery import Delivery
@@ -126,6 +126,32 @@ def test_workers_are_started_early_and_load_their_networks_once_memory_is_known_
     assert (len(crew._hands), [hand.has_loaded for hand in hands]) == (2, [True, False, False])
     crew.check_fits(cast(VideoInfo, None))
     assert (len(crew._hands), [hand.has_loaded for hand in hands]) == (3, [True, True, True])
+
+
+@pytest.mark.parametrize(
+    ("device", "count"),
+    [("", 0), ("cpu", 0), ("cuda:1", 0), ("cpu:1", 0), ("cpu:x", 0), ("cpu:3", 3), ("cuda:0,cuda:1", 2)],
+)
+def test_processes_begin_for_a_device_that_stands_for_several(
+    device: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blank, "Blanks", lambda count: count)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(blank, "free_memory", lambda: 9 << 30)
+    assert blank.begun_for(device) == count
+    monkeypatch.setattr(blank, "free_memory", lambda: 2 << 30)
+    assert blank.begun_for("cpu:100") == 2
+
+
+def test_a_process_that_waits_is_taken_unless_it_is_gone_and_nobody_is_left() -> None:
+    blanks = blank.Blanks(2)
+    gone, waits = list(blanks._waiting)
+    gone.end()
+    assert blanks.taken() is waits
+    waits.end()
+    blanks = blank.Blanks(1)
+    blanks.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_whoever_is_free_takes_the_next_segment() -> None:

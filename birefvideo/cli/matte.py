@@ -25,6 +25,7 @@ from birefvideo.cli.run_all import Work
 from birefvideo.cli.shared_options import BATCH, COMMON, Debug, Overwrite, Receipt
 from birefvideo.cli.wanted import Coming, Wanted
 from birefvideo.editing.kinds import get_kinds
+from birefvideo.jobs.blank import begun_for
 from birefvideo.jobs.delivery import Delivery
 from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.options import Options
@@ -236,6 +237,9 @@ def matte(
         get_formats(to or [])
         kinds = get_kinds(timeline or [])
         wish = EngineWish(engine, address, workers)
+        computes_here = engine == "local" and not (preview or plan)
+        blanks = begun_for(options.get("device", "") if computes_here else "")
+        ctx.call_on_close(blanks.close)
         chosen = Options(**options)
         found = wanted.find()
         if not quiet and (watch or can_begin(list(found.clips))):
@@ -268,7 +272,7 @@ def matte(
         return
     # To whoever reads what a program had made, the program's own paths say nothing.
     command = again(ctx) if events is None else None
-    work = Work(chosen, delivery, failures, outcomes, quiet=quiet, command=command, engine=wish)
+    work = Work(chosen, delivery, failures, outcomes, quiet=quiet, command=command, engine=wish, blanks=blanks)
     with closing(outcomes, planned, quiet=quiet or (total == 1 and not watch)):
         if watch:
             work.run(Coming(wanted, to or [], chosen, failures, outcomes).jobs(work.stop), jobs)

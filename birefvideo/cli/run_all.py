@@ -22,6 +22,7 @@ from birefvideo.remote.places import url_of
 
 if TYPE_CHECKING:
     from birefvideo.cli.again import Again
+    from birefvideo.jobs.blank import Blanks
     from birefvideo.jobs.delivery import Delivery
     from birefvideo.jobs.engine_wish import EngineWish
     from birefvideo.jobs.engines import JobModel
@@ -46,6 +47,7 @@ class Work:
         quiet: print errors and losses only.
         command: what words the command for one job, for its review page; None: it is not told.
         engine: what computes; None: this machine.
+        blanks: processes that were begun for it.
     """
 
     def __init__(
@@ -58,11 +60,12 @@ class Work:
         quiet: bool,
         command: Again | None = None,
         engine: EngineWish | None = None,
+        blanks: Blanks | None = None,
     ) -> None:
         self._options, self._delivery = options, delivery
         self._failures, self._outcomes, self._quiet = failures, outcomes, quiet
         self._command = command
-        self._engine = engine
+        self._engine, self._blanks = engine, blanks
         self.stop = threading.Event()
         """Ends the jobs of several threads after their next frame."""
         self._running: dict[Path, tuple[Target, ...]] = {}
@@ -76,7 +79,7 @@ class Work:
         from birefvideo.jobs.job_model import JobModels
 
         try:
-            with JobModels(self._engine, print_error) as load:
+            with JobModels(self._engine, print_error, self._blanks) as load:
                 if at_once == 1:
                     self._run_in_turn(jobs, load)
                 else:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from birefvideo.errors import OptionError, named
+from birefvideo.jobs.blank import Blanks
 from birefvideo.jobs.crew import Crew
 from birefvideo.jobs.engine_wish import EngineWish
 from birefvideo.jobs.engines import JobModel
@@ -26,10 +27,16 @@ class JobModels:
     Args:
         wish: where their workers are; None: on this machine.
         told: takes a line where workers are long in coming.
+        blanks: processes that were begun for workers on this machine.
     """
 
-    def __init__(self, wish: EngineWish | None = None, told: Callable[[str], object] = lambda line: None) -> None:
-        self._wish, self._told = wish or EngineWish(), told
+    def __init__(
+        self,
+        wish: EngineWish | None = None,
+        told: Callable[[str], object] = lambda line: None,
+        blanks: Blanks | None = None,
+    ) -> None:
+        self._wish, self._told, self._blanks = wish or EngineWish(), told, blanks or Blanks()
         self._one = LastModel()
         self._crew: Crew[Any] | None = None
         self._cluster: Any = None
@@ -52,6 +59,7 @@ class JobModels:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end()
+        self._blanks.close()
         if self._cluster is not None:
             self._cluster.shutdown()
 
@@ -81,7 +89,7 @@ class JobModels:
     def _makers(self, options: Options) -> Hands[Any]:
         if self._wish.engine == "ray":
             return RayHands(options, self._wish.address, self._wish.workers, self._told)
-        return Processes(options)
+        return Processes(options, self._blanks)
 
     def _end(self) -> None:
         if self._crew is not None:

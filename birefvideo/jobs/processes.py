@@ -3,56 +3,40 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import sys
 import threading
-import types
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
 from typing import Any
 
 from birefvideo.errors import DeviceError, named
+from birefvideo.jobs.blank import Blank, Blanks, early
 from birefvideo.jobs.engines import Work
-from birefvideo.jobs.hands import Answer, Failed, Frames, Lost, answer_to_begin, answered
+from birefvideo.jobs.hands import Answer, Failed, Lost
 from birefvideo.jobs.loaded_model import threads_each
 from birefvideo.jobs.options import Options
-from birefvideo.jobs.worker import Worker
+from birefvideo.jobs.worker_process import GONE
 from birefvideo.matting.devices import device_names
-from birefvideo.memory import free_memory
 
-_GONE = (EOFError, OSError)
-"""What a pipe raises whose other end is no more."""
 _PATIENCE = 2.0
 """Seconds that a process may take to end after its pipes."""
-_BYTES_EARLY = 1 << 30
-"""Free memory for each process that is started before it is known how much its network takes."""
 
 
 class Process:
     """One worker; see `Hand`."""
 
-    def __init__(self, options: Options, device: str, name: str, threads: int) -> None:
+    def __init__(self, blank: Blank, options: Options, name: str, threads: int) -> None:
         self.name = name
-        self._has_loaded = False
         self._asking = threading.Lock()
-        spawn = multiprocessing.get_context("spawn")
-        self._asks, asks = spawn.Pipe()
-        self.orders, orders = spawn.Pipe()
-        arguments = (asks, orders, options.changed(device=device), name, threads)
-        self.process = spawn.Process(target=_serve, args=arguments, daemon=True, name=f"birefvideo {name}")
-        with _without_main(), _without_ctrl_c():
-            self.process.start()
-        asks.close()
-        orders.close()
+        self._asks, self.orders, self.process = blank.asks, blank.orders, blank.process
+        self._to_load: Any = (options, name, threads)
 
     def load(self) -> None:
         """See `Hand`."""
-        if not self._has_loaded:
-            self._has_loaded = True
-            self._order(("load", None))
+        if self._to_load is not None:
+            self._order(("load", self._to_load))
+            self._to_load = None
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """See `Hand`."""
@@ -60,7 +44,7 @@ class Process:
             try:
                 self._asks.send((method, arguments))
                 answer = self._asks.recv()
-            except _GONE:
+            except GONE:
                 raise DeviceError(f"the worker on {self.name} {self.why()}") from None
             except BaseException:  # Ctrl-C: its answer would be taken for that to another question
                 self.process.kill()
@@ -85,7 +69,7 @@ class Process:
         """Return what has come from it."""
         try:
             found: Answer = self.orders.recv()
-        except _GONE:
+        except GONE:
             return Lost(self.why())
         return found
 
@@ -105,21 +89,25 @@ class Process:
 class Processes:
     """Starts a process for each of the devices that options name; see `Hands`.
 
+    Args:
+        options: of the jobs.
+        blanks: processes that were begun before.
+
     Raises:
         DeviceError: this process may start none.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, blanks: Blanks) -> None:
         if multiprocessing.current_process().daemon:
             raise DeviceError(
                 f"{named('device')} is {options.device!r}, and a daemonic process of multiprocessing may start no "
                 "others: name one device there"
             )
-        self._options = options
+        self._options, self._blanks = options, blanks
         self._devices = device_names(options.device)
         self._threads = threads_each(options)
         self.count = self.beside = len(self._devices)
-        self.early = min(self.count, os.cpu_count() or 1, (free_memory() or 0) // _BYTES_EARLY + 1)
+        self.early = early(self.count)
         self.place = options.device
 
     def start(self, number: int) -> Process:
@@ -127,7 +115,7 @@ class Processes:
         device = self._devices[number]
         is_alone = self._devices.count(device) == 1
         name = device if is_alone else f"{device}, number {number + 1}"
-        return Process(self._options, device, name, self._threads)
+        return Process(self._blanks.taken(), self._options.changed(device=device), name, self._threads)
 
     def wait(self, hands: Sequence[Process]) -> Iterator[tuple[Process, Answer]]:
         """See `Hands`."""
@@ -149,76 +137,3 @@ class Processes:
 
     def close(self) -> None:
         """See `Hands`."""
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep a process that is started from running the caller's script once more: it needs nothing of it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Start processes that a terminal's Ctrl-C does not reach: their parent ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve(asks: Connection, orders: Connection, options: Options, name: str, threads: int) -> None:
-    """Be a worker until the parent closes its ends of the pipes."""
-    import av.logging
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    av.logging.set_level(None)  # what matters comes as our own words
-    torch.set_num_threads(threads)
-
-    def tell(answer: Answer) -> None:
-        try:
-            orders.send(answer)
-        except _GONE:
-            os._exit(0)
-
-    loaded: Future[Worker | Failed] = Future()
-    threading.Thread(target=_answer, args=(asks, loaded), daemon=True, name="answers").start()
-    while True:
-        try:
-            what, argument = orders.recv()
-        except _GONE:
-            os._exit(0)
-        if what == "load":
-            loaded.set_result(answered(lambda: Worker(options, name)))
-            continue
-        tell(_done(loaded.result(), what, argument, lambda: tell(Frames(1))))
-
-
-def _done(worker: Worker | Failed, what: str, argument: Any, on_frame: Callable[[], object]) -> Answer:
-    if isinstance(worker, Failed):
-        return worker
-    if what == "begin":
-        work, number = argument
-        return answer_to_begin(lambda: worker.begin(work), number)
-    return answered(lambda: worker.do(argument, on_frame))
-
-
-def _answer(asks: Connection, loaded: Future[Worker | Failed]) -> None:
-    """Answer questions while segments are done; end with the parent, whatever is under way."""
-    while True:
-        try:
-            method, arguments = asks.recv()
-            worker = loaded.result()
-            is_there = not isinstance(worker, Failed)
-            asks.send(answered(lambda: getattr(worker, method)(*arguments)) if is_there else worker)  # noqa: B023
-        except _GONE:
-            os._exit(0)
