@@ -53,6 +53,12 @@ def test_bash_completes_presets_by_the_script_that_it_installs(program: Path) ->
     assert run(program, ["bash", "-c", complete]) == "archive\n"
 
 
+def test_the_script_is_for_the_program_however_that_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    said = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="python -m birefvideo").stdout
+    assert "complete -o default -F _birefvideo_completion birefvideo" in said
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_other_shells_are_offered_the_names_of_models(program: Path, shell: str) -> None:
     words = "birefvideo matte --model hr"

@@ -19,6 +19,7 @@ from birefvideo.jobs.options import GROUPS
 
 COMPLETES = "_BIREFVIDEO_COMPLETE"
 """What a shell sets when it asks what may follow on its line."""
+_COMPLETION = {"--install-completion", "--show-completion"}
 _TYPE = re.compile(r" <.*>$")
 """What typer writes behind the name of an argument: its type in Python's words."""
 
@@ -79,6 +80,9 @@ class Program(TyperGroup):
     def _run(self, *arguments: Any, **more: Any) -> int:
         if os.environ.get(COMPLETES):  # errors would be printed into the line that is being typed
             errors_go_to(lambda line: None)
+        words = more.get("args") or (arguments[0] if arguments else sys.argv[1:])
+        if _COMPLETION & {*words}:
+            more["prog_name"] = "birefvideo"  # no shell knows a command `python -m birefvideo`
         try:
             more["standalone_mode"] = False
             return super().main(*arguments, **more) or 0
