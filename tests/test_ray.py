@@ -143,6 +143,7 @@ def test_what_is_waited_for_is_told_once_where_others_hold_the_cluster(monkeypat
     monkeypatch.setattr(on_ray, "joined", lambda address: (held, False))
     told: list[str] = []
     hands = RayHands(Options(device="cpu"), None, 2, told.append)
+    assert hands.early == 1
     hands._wait_for("here")
     hands._wait_for("here")
     assert waits == [5.0]

@@ -124,7 +124,7 @@ class RayHands:
         gpus = 0 if options.device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
         if not gpus and not cpus:
             raise DeviceError("the Ray cluster has neither CPUs nor GPUs for workers: add nodes to it")
-        self.count = self.early = workers or gpus or len(cpus)
+        self.count = workers or gpus or len(cpus)
         self.beside = -(-self.count // len(nodes))
         self._threads = 1 if gpus else max(1, min(cpus) // -(-self.count // len(cpus)))
         self._gpus = 1 / -(-self.count // gpus) if gpus else 0
@@ -132,6 +132,9 @@ class RayHands:
             raise OptionError(f"{named('workers')} is {self.count}, and the cluster has {sum(cpus)} CPUs: give less")
         self._takes = {"num_cpus": self._threads, "num_gpus": self._gpus}
         self._free = self._ray.available_resources()
+        # Where others hold the cluster, the first to be asked is not to wait for the place that the second one has.
+        takes = {"CPU": self._threads * self.count, "GPU": self._gpus * self.count}
+        self.early = self.count if all(self._free.get(name, 0) >= much for name, much in takes.items()) else 1
         self._options = options.changed(device="cuda" if gpus else "cpu")
         self.place = f"ray, {self.count} × {self._options.device}"
 
