@@ -132,21 +132,19 @@ def test_frames_asked_for_in_the_last_work_do_not_count_in_this_one() -> None:
 
 
 def test_what_is_waited_for_is_told_once_where_others_hold_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    def wait(references: list[object], timeout: float) -> tuple[list[object], list[object]]:
-        waits.append(timeout)
-        return [], references
-
+    clock, looks = iter(range(100)), iter(range(1, 100))
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
-    held = SimpleNamespace(nodes=lambda: nodes, available_resources=lambda: {"CPU": 1.0}, wait=wait)
+    held = SimpleNamespace(
+        nodes=lambda: nodes, available_resources=lambda: {"CPU": 1.0}, wait=lambda references, timeout: ([], references)
+    )
     monkeypatch.setattr(on_ray, "joined", lambda address: (held, False))
+    monkeypatch.setattr(on_ray.time, "monotonic", lambda: next(clock))
     told: list[str] = []
-    hands = RayHands(Options(device="cpu"), None, 2, told.append)
+    hands = RayHands(Options(device="cpu"), None, 2, told.append, lambda: next(looks) % 10 == 0)
     assert hands.early == 1
-    hands._wait_for("here")
-    hands._wait_for("here")
-    assert waits == [5.0]
+    for is_place in (False, True, True):
+        with pytest.raises(KeyboardInterrupt):  # Ctrl-C reaches the main thread alone
+            hands._wait_for("here", is_place)
     assert told == [
         "waiting for the Ray cluster to start a worker, which takes 2 CPU, which others hold: 'ray status' shows what "
         "is free, Ctrl-C ends it"

@@ -79,7 +79,7 @@ class Work:
         from birefvideo.jobs.job_model import JobModels
 
         try:
-            with JobModels(self._engine, print_error, self._blanks) as load:
+            with JobModels(self._engine, print_error, self._blanks, self.stop.is_set) as load:
                 if at_once == 1:
                     self._run_in_turn(jobs, load)
                 else:

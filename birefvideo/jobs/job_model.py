@@ -28,6 +28,7 @@ class JobModels:
         wish: where their workers are; None: on this machine.
         told: takes a line where workers are long in coming.
         blanks: processes that were begun for workers on this machine.
+        is_stopped: whether jobs in other threads than the main one are to end.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class JobModels:
         wish: EngineWish | None = None,
         told: Callable[[str], object] = lambda line: None,
         blanks: Blanks | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._wish, self._told, self._blanks = wish or EngineWish(), told, blanks or Blanks()
+        self._is_stopped = is_stopped
         self._one = LastModel()
         self._crew: Crew[Any] | None = None
         self._cluster: Any = None
@@ -88,7 +91,7 @@ class JobModels:
 
     def _makers(self, options: Options) -> Hands[Any]:
         if self._wish.engine == "ray":
-            return RayHands(options, self._wish.address, self._wish.workers, self._told)
+            return RayHands(options, self._wish.address, self._wish.workers, self._told, self._is_stopped)
         return Processes(options, self._blanks)
 
     def _end(self) -> None:

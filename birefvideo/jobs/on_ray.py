@@ -35,7 +35,7 @@ _LONG = 30.0
 class RayHand:
     """One worker; see `Hand`."""
 
-    def __init__(self, actor: Any, name: str, wait_for: Callable[[Any], object] = lambda reference: None) -> None:
+    def __init__(self, actor: Any, name: str, wait_for: Callable[..., object] = lambda *_: None) -> None:
         self.name = name
         self.actor = actor
         self._wait_for = wait_for
@@ -62,8 +62,10 @@ class RayHand:
         import ray
 
         try:
-            self._wait_for(self.actor.here.options(concurrency_group="asks").remote())
-            answer = ray.get(self.actor.ask.options(concurrency_group="asks").remote(method, arguments))
+            self._wait_for(self.actor.here.options(concurrency_group="asks").remote(), True)
+            asked = self.actor.ask.options(concurrency_group="asks").remote(method, arguments)
+            self._wait_for(asked)
+            answer = ray.get(asked)
         except ray.exceptions.RayError as error:
             self.is_lost = True
             raise DeviceError(f"the worker on {self.name} was lost: {reason(error)}") from error
@@ -91,6 +93,7 @@ class RayHands:
             is started here.
         workers: how many; None: one for each GPU, or for each node without GPUs.
         told: takes a line where a worker is long in coming.
+        is_stopped: whether who waits in another thread than the main one, which Ctrl-C does not reach, is to give up.
 
     Raises:
         OptionError: Ray is not installed, or an option does not go with it.
@@ -103,8 +106,9 @@ class RayHands:
         address: str | None,
         workers: int | None,
         told: Callable[[str], object] = lambda line: None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._told, self._has_told = told, False
+        self._told, self._has_told, self._is_stopped = told, False, is_stopped
         if options.device not in ("auto", "cpu"):
             raise OptionError(
                 f"{named('device')} is {options.device!r}, but Ray places the workers: give auto (GPUs, where the "
@@ -145,12 +149,22 @@ class RayHands:
         actor = node.remote(self._options, name, self._threads, str(Path.cwd()), versions())
         return RayHand(actor, name, self._wait_for)
 
-    def _wait_for(self, there: Any) -> None:
-        """Tell once, after some seconds, that a worker is not there; a cluster gives places as they become free."""
+    def _wait_for(self, answer: Any, is_place: bool = False) -> None:
+        """Wait; for a place on the cluster, which gives them as they become free, tell of it once, after some seconds.
+
+        Raises:
+            KeyboardInterrupt: all was stopped meanwhile.
+        """
         lacks = self._free.get("CPU", 0) < self._threads or self._free.get("GPU", 0) < self._gpus
-        if self._has_told or self._ray.wait([there], timeout=_PATIENCE if lacks else _LONG)[0]:
-            return
-        self._has_told = True
+        late = time.monotonic() + (_PATIENCE if lacks else _LONG)
+        while not self._ray.wait([answer], timeout=_BETWEEN_LOOKS)[0]:
+            if self._is_stopped():
+                raise KeyboardInterrupt
+            if is_place and not self._has_told and time.monotonic() > late:
+                self._has_told = True
+                self._tell_what_is_waited_for(lacks=lacks)
+
+    def _tell_what_is_waited_for(self, *, lacks: bool) -> None:
         gpus = f" and {self._gpus:g} GPU" if self._gpus else ""
         why = ", which others hold" if lacks else ""
         self._told(
