@@ -147,6 +147,15 @@ def test_a_point_parts_those_who_always_touch_between_their_heads(who: int) -> N
     ]
 
 
+@pytest.mark.parametrize("who", [0, 1])
+def test_those_who_always_touch_in_clothes_of_one_colour_are_parted_by_how_each_of_them_moves(who: int) -> None:
+    one = Walker((60, 60, 70), lambda t: 128 - 0.5 * abs(t - 9), 1)
+    other = Walker((66, 62, 60), lambda t: 178 + 0.4 * t, 2)
+    clip = DrawnClip([one, other], 14)
+    masks, _ = locked(clip, Subject(x=(0.36, 0.6)[who], y=0.8))
+    assert wrong(clip, masks, [who]) < 0.02
+
+
 def test_those_who_always_touch_are_told_as_one_where_no_point_says_who_and_a_remove_stroke_parts_them() -> None:
     clip = DrawnClip([red(lambda t: 130 + 0.5 * t), blue(lambda t: 172 + 0.5 * t)], 6)
     masks, notes = locked(clip, LEFT)
@@ -215,6 +224,7 @@ def test_a_point_without_a_subject_is_told_in_one_line(subject: Subject, told: s
         ("left", LEFT),
         (" Middle ", MIDDLE),
         ("0.5,0.4", Subject(x=0.5, y=0.4)),
+        ("50%, 40%", Subject(x=0.5, y=0.4)),
         ((640, 200), Subject(x=640, y=200)),
         ("640,200@1:02.5", Subject(x=640, y=200, at=Fraction(125, 2))),
     ],
@@ -225,7 +235,9 @@ def test_a_subject_is_named_in_many_ways(text: object, parsed: Subject) -> None:
     assert parse_subject(str(parsed)) == parsed
 
 
-@pytest.mark.parametrize("text", ["", "up", "1", "1,2,3", "-1,2", "0.5,0.4@", "0.5,0.4@x", "nan,1", 5, True])
+@pytest.mark.parametrize(
+    "text", ["", "up", "1", "1,2,3", "-1,2", "0.5,0.4@", "0.5,0.4@x", "nan,1", "50%,0.4", "120%,1%", 5, True]
+)
 def test_what_names_no_subject_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="give left, right, largest, middle, or X,Y or X,Y@TIME"):
         parse_subject(text)

@@ -26,7 +26,19 @@ _ANOTHER = 24.0
 """Codes that most cells differ by if the other picture is one of another scene."""
 _FEWER = 5
 """Of so many cells, one is looked at to tell whether it is."""
+_BESIDE = (1, 4, 12, 32)
+"""Frames between one that is looked at and those that show what moves apart from what."""
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
+
+
+class Pictures(Protocol):
+    """A clip's pictures by their numbers."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def picture(self, number: int) -> Picture:
+        """Return one."""
 
 
 class Later(Protocol):
@@ -58,6 +70,12 @@ class Beside:
                 seen = [(other, search.search(luma, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY))) for other in group()]
                 self._seen.append(seen)
             yield self._seen[number]
+
+
+def pictures_beside(clip: Pictures, number: int) -> list[Later]:
+    """Return what reads the pictures before and after one of a clip, the nearest ones first."""
+    pairs = ([n for n in (number - far, number + far) if 0 <= n < len(clip)] for far in _BESIDE)
+    return [lambda pair=pair: [clip.picture(n) for n in pair] for pair in pairs]  # type: ignore[misc]
 
 
 def moving_along(beside: Beside, core: Mask, around: Mask, *, is_known: bool) -> Map:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from birefvideo.directing.apart import pictures_beside
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.follow import LOST, Follower
 from birefvideo.directing.grow import grown
@@ -20,8 +21,6 @@ from birefvideo.matting.grid import Map, Mask
 
 _SURE = 0.15
 """Likeness above that of a thing which is gone, from which on a mask counts in full."""
-_BESIDE = (1, 4, 12, 32)
-"""Frames between one that is drawn on and those that show what moves apart from what."""
 _FRINGE = 5
 """Cells around a thing in which fainter alpha may be its edge."""
 _TRACE, _SOLID = 0.03, 0.8
@@ -105,15 +104,12 @@ class Carried:
             for key in other.keys:
                 if _number(key.time, other, self._times) == number:
                     against |= covered(self._in_cells(key.shape, alpha), alpha.shape) >= 0.5
-        mask = grown(picture, alpha, self._in_cells(shape, alpha), against, self._mark.do, self._beside(number))
+        mask = grown(
+            picture, alpha, self._in_cells(shape, alpha), against, self._mark.do, pictures_beside(self._clip, number)
+        )
         if not mask.any():
             self.missed.append(number)
         return mask
-
-    def _beside(self, number: int) -> list[Callable[[], list[Picture]]]:
-        """Return what reads the pictures before and after a frame, the nearest ones first."""
-        pairs = ([n for n in (number - far, number + far) if 0 <= n < len(self._clip)] for far in _BESIDE)
-        return [lambda pair=pair: [self._clip.picture(n) for n in pair] for pair in pairs]  # type: ignore[misc]
 
     def _in_cells(self, shape: Shape, alpha: Alpha) -> Shape:
         width, height = self._clip.full_size

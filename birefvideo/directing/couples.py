@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birefvideo.directing.apart import Beside, pictures_beside
 from birefvideo.directing.coarse import CoarseClip
-from birefvideo.directing.heads import heads_of, parted
+from birefvideo.directing.heads import heads_of
 from birefvideo.directing.layers import Shares
+from birefvideo.directing.parting import parted
 from birefvideo.directing.pieces import pieces_of
 from birefvideo.directing.runs import Run
 from birefvideo.directing.split import Carrier, score
@@ -65,7 +67,8 @@ class Couple:
 
     def _seen(self, frame: int) -> tuple[Shares, dict[int, NDArray[np.float64]]]:
         mask = self._mask(frame)
-        shares, looks = parted(self._clip.picture(frame), mask, heads_of(mask))
+        beside = Beside(self._clip.picture(frame), pictures_beside(self._clip, frame))
+        shares, looks = parted(beside, mask, heads_of(mask))
         return dict(enumerate(shares)), dict(enumerate(looks))
 
     def _in_order(self, seen: Shares, expected: Shares) -> Shares:

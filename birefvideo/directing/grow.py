@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from birefvideo.directing.apart import Beside, Later, moving_along
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
+from birefvideo.directing.cut import cut, main_colours
 from birefvideo.directing.marks import BOX, POLYGON, REMOVE, Shape
 from birefvideo.directing.regions import covered
 from birefvideo.matting.grid import Map, Mask
@@ -28,8 +28,6 @@ _SOLID, _EMPTY = 0.7, 0.03
 _BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 9.0, 10.0
 """Logarithm of the odds that each of these gives at most."""
 _COLOURS = 3.0
-_MOST = 10.0
-"""Logarithm of the odds beyond which a cell is as good as sure."""
 _GUESS = 0.02
 """What a cell that lies near a stroke counts as one of the thing's, against one of the stroke."""
 _STROKE = 2.0
@@ -40,17 +38,6 @@ _FAR = 2.0
 _MARGIN = 8
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
-_AGAINST_EDGES = 3.0
-"""Weight of the odds against the picture's edges: those of the room would else draw a faint outline to them."""
-_CODES = 16.0
-"""Codes that the odds take up on each side of the middle, in the picture that is cut."""
-_MIDDLE, _ANY = 128.0, 1e6
-_TO_XYZ = np.array(
-    [[0.433953, 0.376219, 0.189828], [0.212671, 0.715160, 0.072169], [0.017758, 0.109477, 0.872766]], np.float32
-)
-"""Linear light to X, Y and Z as parts of white."""
-_TO_LAB = np.array([[0, 116 * 2.55, 0, -16 * 2.55], [500, -500, 0, 128], [0, 200, -200, 128]], np.float32)
-"""From their cube roots."""
 
 
 def grown(picture: Picture, alpha: Map, shape: Shape, against: Mask, do: str, later: Sequence[Later] = ()) -> Map:
@@ -110,7 +97,7 @@ def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, 
     outside = (1 - near) * ~sure
     core, front = sure if sure.any() else (near > 0.5) & ~never, np.zeros_like(sure)
     moving: Map = np.zeros_like(place)
-    beside, edges = Beside(picture, later), _edges(picture[window])
+    beside, edges = Beside(picture, later), main_colours(picture[window])
     for number in range(_ROUNDS):
         if number < _ROUNDS - 1:
             away = (~front if number else place < 0) & (counted > _OTHERS)
@@ -118,53 +105,10 @@ def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, 
         colours = ColourModel.of(picture, own).odds(picture, outside * counted, _COLOURS)
         odds = np.float32(_BY_COLOUR / _COLOURS) * colours + place + np.float32(_BY_MOTION) * moving
         front = np.zeros_like(sure)
-        front[window] = _cut(edges, odds[window], sure[window], never[window])
+        front[window] = cut(edges, odds[window], sure[window], never[window])
         own, outside = (front + np.float32(_STROKE - 1) * sure).astype(np.float32), (~front).astype(np.float32)
         core = front
     return front
-
-
-def _edges(picture: Picture) -> Map:
-    """Return what edges are found in: a picture's two main colours, float32 (rows, columns, 2), 0 in the middle."""
-    lab = _lab(picture).reshape(-1, 3)
-    mean, axes = cv2.PCACompute(lab, None, maxComponents=2)
-    main: Map = cv2.PCAProject(lab, mean, axes).reshape(*picture.shape[:2], 2)
-    return main
-
-
-def _lab(picture: Picture) -> Map:
-    """Return CIE L*a*b* of sRGB under D65, each channel as 8 bits hold it: OpenCV's own takes 0.1 s to begin with."""
-    codes = np.arange(256, dtype=np.float32) / np.float32(255)
-    linear = np.where(codes > 0.04045, ((codes + 0.055) / 1.055) ** 2.4, codes / 12.92).astype(np.float32)
-    tristimulus = cv2.transform(linear[picture], _TO_XYZ)
-    bent = np.where(tristimulus > 0.008856, np.cbrt(tristimulus), 7.787 * tristimulus + 16 / 116).astype(np.float32)
-    lab: Map = cv2.transform(bent, _TO_LAB)
-    return lab
-
-
-def _cut(edges: Map, odds: Map, sure: Mask, never: Mask) -> Mask:
-    """Return the cells in front: those whose odds are good, cut where the picture has edges.
-
-    Source of the cut: Rother et al., "GrabCut" (SIGGRAPH 2004), as OpenCV implements it. It knows no odds but those of
-    colours, so that they are one channel of what it is given, in which either side is one bell; edges are found in the
-    picture's two main colours, and a little in the odds.
-    """
-    labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[sure], labels[never] = cv2.GC_FGD, cv2.GC_BGD
-    scaled = np.clip(odds / np.float32(_MOST), -1, 1) * np.float32(_CODES)
-    planes = np.rint(np.clip(np.dstack([scaled, edges]) + np.float32(_MIDDLE), 0, 255)).astype(np.uint8)
-    models = _bell(_MIDDLE - _CODES), _bell(_MIDDLE + _CODES)
-    labels, *_ = cv2.grabCut(planes, labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    front: Mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    return front
-
-
-def _bell(middle: float) -> NDArray[np.float64]:
-    """Return a model of OpenCV's cut that is one bell in the first channel, so wide that codes are odds again."""
-    weights, means, spreads = np.zeros(5), np.zeros((5, 3)), np.zeros((5, 3, 3))
-    weights[0], means[0] = 1, (middle, _MIDDLE, _MIDDLE)
-    spreads[0] = np.diag([2 * _CODES * _CODES / (_MOST * _AGAINST_EDGES), _ANY, _ANY])
-    return np.concatenate([weights, means.ravel(), spreads.ravel()])[None]
 
 
 def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:

@@ -1,26 +1,17 @@
-"""The heads that rise from one piece of alpha: how many people stand in it, and whose each pixel is."""
+"""The heads that rise from one piece of alpha: how many people stand in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from birefvideo.directing.coarse import Picture
-from birefvideo.directing.pieces import colours_of, histogram
-from birefvideo.directing.split import by_colour, settled
-from birefvideo.matting.grid import Map, Mask
+from birefvideo.matting.grid import Mask
 
 _HEIGHT, _AREA = 0.1, 0.015
 """Shares of a piece's height and area that somebody has at least who rises from it beside another."""
 _WIDTH = 0.5
 """How wide a head is at least, against how far it rises: an arm is longer."""
-_NEAR = 0.2
-"""Of the way between two heads: how far from the middle one of them is clearly nearer."""
-_SURE = 0.8
-"""How much nearer a pixel is to a head whose colours are learnt from it."""
 
 
 @dataclass(eq=False)
@@ -89,19 +80,3 @@ def _drawn(rise: _Rise, shape: tuple[int, ...]) -> Mask:
     for row, left, right in rise.runs:
         mask[row, left:right] = True
     return mask
-
-
-def parted(picture: Picture, mask: Mask, heads: list[Mask]) -> tuple[list[Map], list[NDArray[np.float64]]]:
-    """Return how much of a piece is of each head's owner, by place and colour, and the histograms of their colours."""
-    away = [cv2.distanceTransform((~head).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) for head in heads]
-    middles = [np.argwhere(head).mean(axis=0) for head in heads]
-    apart = min(float(np.linalg.norm(a - b)) for i, a in enumerate(middles) for b in middles[:i])
-    near = np.exp(-np.stack(away) / np.float32(_NEAR * apart))
-    shares = near / near.sum(axis=0)
-    colours = colours_of(picture)
-    looks = [histogram(colours, (share > _SURE) & mask) for share in shares]
-    chances = by_colour(colours, list(range(len(heads))), dict(enumerate(looks)))
-    mixed = [share * chance for share, chance in zip(shares, chances, strict=True)]
-    total = np.maximum(sum(mixed), np.float32(1e-6))
-    luma: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return settled([one / total for one in mixed], mask, luma), looks

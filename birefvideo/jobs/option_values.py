@@ -229,14 +229,17 @@ def parse_subject(value: Any) -> Subject | None:
         return Subject(word=text)
     place, _, time = text.partition("@")
     try:
-        x, y = (float(bounded_fraction(part.strip())) for part in place.split(","))
-        if 0 <= x < 10**6 and 0 <= y < 10**6:
+        parts = [part.strip() for part in place.split(",")]
+        are_percent = all(part.endswith("%") for part in parts)
+        whole, most = (100, 1) if are_percent else (1, 10**6)
+        x, y = (float(bounded_fraction(part.removesuffix("%") if are_percent else part)) / whole for part in parts)
+        if 0 <= x <= most and 0 <= y <= most:
             return Subject(x=x, y=y, at=parse_time(time) if "@" in text else None)
     except ValueError:
         pass
     raise ValueError(
         f"give {', '.join(PLACES)}, or X,Y or X,Y@TIME: a point on the subject, in pixels or in parts of the picture "
-        "(0.5,0.4), and when it is there (12.5 or 1:02.5)"
+        "(0.5,0.4 or 50%,40%), and when it is there (12.5 or 1:02.5)"
     )
 
 

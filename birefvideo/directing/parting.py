@@ -1,0 +1,83 @@
+"""Whose each cell is of people who were never seen apart: from their heads on, by place, colours, motion and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birefvideo.directing.apart import Beside, moving_along
+from birefvideo.directing.colours import ColourModel
+from birefvideo.directing.cut import cut, main_colours
+from birefvideo.directing.pieces import colours_of, histogram
+from birefvideo.directing.split import by_colour, settled
+from birefvideo.matting.grid import Map, Mask
+
+_NEAR = 0.2
+"""Of the way between two heads: how far from the middle one of them is clearly nearer."""
+_SURE = 0.8
+"""How much nearer a pixel is to a head whose colours are learnt from it."""
+_ROUNDS = 3
+_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 3.0, 10.0
+"""Logarithm of the odds that each of these gives at most."""
+_DECIDED = 0.95
+"""Share of a cell that goes to the one who gets it."""
+
+
+def parted(beside: Beside, mask: Mask, heads: Sequence[Mask]) -> tuple[list[Map], list[NDArray[np.float64]]]:
+    """Return how much of a piece is of each head's owner, and the histograms of their colours.
+
+    Args:
+        beside: the picture, and those beside it in time.
+        mask: the piece's cells.
+        heads: of the piece, of two people or more.
+    """
+    colours, luma = colours_of(beside.picture), cv2.cvtColor(beside.picture, cv2.COLOR_RGB2GRAY)
+    near = _nearness(heads)
+    looks = [histogram(colours, (share > _SURE) & mask) for share in near]
+    chances = by_colour(colours, list(range(len(heads))), dict(enumerate(looks)))
+    shares = settled(_adding_up([share * chance for share, chance in zip(near, chances, strict=True)]), mask, luma)
+    edges = main_colours(beside.picture)
+    for number in range(_ROUNDS):
+        odds = _odds(beside, shares, near, mask, is_known=number > 0)
+        owners = [cut(edges, odds[i], head, _others(heads, i)) for i, head in enumerate(heads)]
+        # Where cuts differ, or leave a cell to nobody, the odds decide.
+        best = np.argmax(np.stack([one + 10 * owner for one, owner in zip(odds, owners, strict=True)]), axis=0)
+        rest = np.float32((1 - _DECIDED) / (len(heads) - 1))
+        shares = [np.where(best == i, np.float32(_DECIDED), rest) * mask for i in range(len(heads))]
+    return shares, [histogram(colours, (share > 0.5) & mask) for share in shares]
+
+
+def _nearness(heads: Sequence[Mask]) -> list[Map]:
+    """Return how much nearer each cell is to a head than to the others, adding up to 1."""
+    away = [cv2.distanceTransform((~head).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) for head in heads]
+    middles = [np.argwhere(head).mean(axis=0) for head in heads]
+    apart = min(float(np.linalg.norm(a - b)) for i, a in enumerate(middles) for b in middles[:i])
+    return _adding_up(list(np.exp(-np.stack(away) / np.float32(_NEAR * apart))))
+
+
+def _adding_up(shares: Sequence[Map]) -> list[Map]:
+    total = np.maximum(sum(shares), np.float32(1e-6))
+    return [share / total for share in shares]
+
+
+def _others(masks: Sequence[Mask], number: int) -> Mask:
+    others: Mask = np.logical_or.reduce([mask for i, mask in enumerate(masks) if i != number])
+    return others
+
+
+def _odds(beside: Beside, shares: Sequence[Map], near: Sequence[Map], mask: Mask, *, is_known: bool) -> list[Map]:
+    """Return the odds (logarithm) that each cell is each person's, rather than one of the others'."""
+    own = [(share > (0.5 if is_known else _SURE)) & mask for share in shares]
+    found = []
+    for number, (mine, place) in enumerate(zip(own, near, strict=True)):
+        others = _others(own, number)
+        model = ColourModel.of(beside.picture, mine.astype(np.float32))
+        odds = model.odds(beside.picture, others.astype(np.float32), _BY_COLOUR)
+        odds += np.float32(_BY_MOTION) * moving_along(beside, mine, others, is_known=is_known)
+        odds *= mask
+        odds += np.float32(_BY_PLACE) * (2 * place - 1)
+        found.append(odds)
+    return found
