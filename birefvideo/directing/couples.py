@@ -21,6 +21,8 @@ from birefvideo.matting.grid import Mask
 
 _LOOKED_AT = 15
 """Frames of a run in which heads are counted."""
+_PARTED_AT = 5
+"""Of these frames, in how many people are parted anew."""
 _MOST = 5
 """Heads that are told apart."""
 _USUALLY = 0.8
@@ -42,19 +44,26 @@ class Couple:
         several = [count for count in found.values() if 2 <= count <= _MOST]
         self.count = max(set(several), key=several.count) if len(several) >= _USUALLY * len(found) else 1
         """How many people there are; 1 where there is no telling."""
-        self._known = [frame for frame, count in found.items() if count == self.count]
+        known = [frame for frame, count in found.items() if count == self.count]
+        steps = np.linspace(0, len(known) - 1, min(_PARTED_AT, len(known)))
+        self._beside = {
+            frame: Beside(clip.picture(frame), pictures_beside(clip, frame))
+            for frame in (known[round(step)] for step in steps.tolist())
+        }
 
     def names(self) -> Iterator[tuple[int, Mask, NDArray[np.intp]]]:
         """Yield (frame, the run's cells, whose each cell is) in order of time; people are counted from the left."""
-        first, last = self._known[0], self._known[-1]
-        start, looks = self._seen(first)
+        first, last = min(self._beside), max(self._beside)
+        start, looks = self._parted(first, None)
         forward = {frame: _packed(shares) for frame, shares in self._carried(start, looks, first, self._run.last)}
-        end = self._in_order(self._seen(last)[0], _unpacked(forward[last])) if last > first else start
+        end, looks = self._parted(last, _unpacked(forward[last]))
         back = {frame: _packed(shares) for frame, shares in self._carried(end, looks, last, self._run.first)}
         for frame in range(self._run.first, self._run.last + 1):
             mask = self._mask(frame)
             past, future = (_unpacked(one[frame]) if frame in one else None for one in (forward, back))
-            weight = min(max((frame - first) / max(1, last - first), 0.0), 1.0)
+            # Where one pass has begun it knows the least.
+            weight = 1 - min(max((frame - first) / max(1, last - first), 0.0), 1.0)
+            weight = weight if past and future else float(past is None)
             scores = [
                 score(past[i] if past else None, future[i] if future else None, weight, mask) for i in range(self.count)
             ]
@@ -65,17 +74,16 @@ class Couple:
         mask: Mask = labels == self._run.at(frame).label
         return mask
 
-    def _seen(self, frame: int) -> tuple[Shares, dict[int, NDArray[np.float64]]]:
+    def _parted(self, frame: int, expected: Shares | None) -> tuple[Shares, dict[int, NDArray[np.float64]]]:
+        """Return who is where in a frame, and how they look, by the frame itself and by what is expected there."""
         mask = self._mask(frame)
-        beside = Beside(self._clip.picture(frame), pictures_beside(self._clip, frame))
-        shares, looks = parted(beside, mask, heads_of(mask))
+        heads = heads_of(mask)
+        if expected is not None:
+            orders = permutations(heads)
+            heads = max(orders, key=lambda order: sum(float(expected[i][head].sum()) for i, head in enumerate(order)))
+        before = None if expected is None else [expected[i] for i in range(self.count)]
+        shares, looks = parted(self._beside[frame], mask, heads, before)
         return dict(enumerate(shares)), dict(enumerate(looks))
-
-    def _in_order(self, seen: Shares, expected: Shares) -> Shares:
-        """Return shares with the numbers of those that are expected there."""
-        orders = permutations(range(self.count))
-        best = max(orders, key=lambda order: sum(float((seen[i] * expected[p]).sum()) for i, p in enumerate(order)))
-        return {person: seen[i] for i, person in enumerate(best)}
 
     def _carried(
         self, shares: Shares, looks: dict[int, NDArray[np.float64]], start: int, end: int
@@ -87,6 +95,8 @@ class Couple:
         for frame in range(start + step, end + step, step):
             pictures = self._clip.picture(frame - step), self._clip.picture(frame)
             shares = carrier.carried(shares, *pictures, [(self._mask(frame), people)], looks)
+            if frame in self._beside:
+                shares, looks = self._parted(frame, shares)
             yield frame, shares
 
 

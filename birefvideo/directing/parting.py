@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birefvideo.directing.apart import Beside, moving_along
+from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
 from birefvideo.directing.cut import cut, main_colours
 from birefvideo.directing.pieces import colours_of, histogram
@@ -20,34 +21,47 @@ _NEAR = 0.2
 _SURE = 0.8
 """How much nearer a pixel is to a head whose colours are learnt from it."""
 _ROUNDS = 3
-_BY_PLACE, _BY_COLOUR, _BY_MOTION = 1.5, 3.0, 10.0
+_BY_PLACE, _BY_COLOUR, _BY_MOTION, _BY_PAST = 1.5, 3.0, 10.0, 4.0
 """Logarithm of the odds that each of these gives at most."""
+_MOST = 10.0
+"""What a cut counts against odds."""
 _DECIDED = 0.95
 """Share of a cell that goes to the one who gets it."""
 
 
-def parted(beside: Beside, mask: Mask, heads: Sequence[Mask]) -> tuple[list[Map], list[NDArray[np.float64]]]:
+def parted(
+    beside: Beside, mask: Mask, heads: Sequence[Mask], expected: Sequence[Map] | None = None
+) -> tuple[list[Map], list[NDArray[np.float64]]]:
     """Return how much of a piece is of each head's owner, and the histograms of their colours.
 
     Args:
         beside: the picture, and those beside it in time.
         mask: the piece's cells.
         heads: of the piece, of two people or more.
+        expected: what other pictures have told of whose each cell is, if they have.
     """
-    colours, luma = colours_of(beside.picture), cv2.cvtColor(beside.picture, cv2.COLOR_RGB2GRAY)
+    colours = colours_of(beside.picture)
     near = _nearness(heads)
-    looks = [histogram(colours, (share > _SURE) & mask) for share in near]
-    chances = by_colour(colours, list(range(len(heads))), dict(enumerate(looks)))
-    shares = settled(_adding_up([share * chance for share, chance in zip(near, chances, strict=True)]), mask, luma)
+    shares = _by_heads(beside.picture, colours, near, mask) if expected is None else expected
     edges = main_colours(beside.picture)
-    for number in range(_ROUNDS):
-        odds = _odds(beside, shares, near, mask, is_known=number > 0)
+    for number in range(_ROUNDS if expected is None else 1):
+        odds = _odds(beside, shares, near, mask, is_known=number > 0 or expected is not None)
+        for one, share in zip(odds, expected or (), strict=False):
+            one += np.float32(_BY_PAST) * (2 * share - 1) * mask
         owners = [cut(edges, odds[i], head, _others(heads, i)) for i, head in enumerate(heads)]
         # Where cuts differ, or leave a cell to nobody, the odds decide.
-        best = np.argmax(np.stack([one + 10 * owner for one, owner in zip(odds, owners, strict=True)]), axis=0)
+        best = np.argmax(np.stack([one + _MOST * owner for one, owner in zip(odds, owners, strict=True)]), axis=0)
         rest = np.float32((1 - _DECIDED) / (len(heads) - 1))
         shares = [np.where(best == i, np.float32(_DECIDED), rest) * mask for i in range(len(heads))]
-    return shares, [histogram(colours, (share > 0.5) & mask) for share in shares]
+    return list(shares), [histogram(colours, (share > 0.5) & mask) for share in shares]
+
+
+def _by_heads(picture: Picture, colours: NDArray[np.int32], near: Sequence[Map], mask: Mask) -> list[Map]:
+    """Return shares by place and by the colours that are near to each head."""
+    looks = [histogram(colours, (share > _SURE) & mask) for share in near]
+    chances = by_colour(colours, list(range(len(near))), dict(enumerate(looks)))
+    luma: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return settled(_adding_up([share * chance for share, chance in zip(near, chances, strict=True)]), mask, luma)
 
 
 def _nearness(heads: Sequence[Mask]) -> list[Map]:
