@@ -21,8 +21,8 @@ from birefvideo.matting.grid import Mask
 
 _LOOKED_AT = 15
 """Frames of a run in which heads are counted."""
-_PARTED_AT = 5
-"""Of these frames, in how many people are parted anew."""
+_PARTED_AT, _AWAY = 5, 12
+"""Of these frames, in how many at most people are parted anew; and how many frames such ones lie apart at least."""
 _MOST = 5
 """Heads that are told apart."""
 _USUALLY = 0.8
@@ -45,7 +45,8 @@ class Couple:
         self.count = max(set(several), key=several.count) if len(several) >= _USUALLY * len(found) else 1
         """How many people there are; 1 where there is no telling."""
         known = [frame for frame, count in found.items() if count == self.count]
-        steps = np.linspace(0, len(known) - 1, min(_PARTED_AT, len(known)))
+        most = min(_PARTED_AT, 1 + (known[-1] - known[0]) // _AWAY, len(known)) if known else 0
+        steps = np.linspace(0, len(known) - 1, most)
         self._beside = {
             frame: Beside(clip.picture(frame), pictures_beside(clip, frame))
             for frame in (known[round(step)] for step in steps.tolist())
@@ -56,7 +57,7 @@ class Couple:
         first, last = min(self._beside), max(self._beside)
         start, looks = self._parted(first, None)
         forward = {frame: _packed(shares) for frame, shares in self._carried(start, looks, first, self._run.last)}
-        end, looks = self._parted(last, _unpacked(forward[last]))
+        end, looks = self._parted(last, _unpacked(forward[last])) if last > first else (start, looks)
         back = {frame: _packed(shares) for frame, shares in self._carried(end, looks, last, self._run.first)}
         for frame in range(self._run.first, self._run.last + 1):
             mask = self._mask(frame)

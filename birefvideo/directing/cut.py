@@ -59,6 +59,17 @@ def cut(edges: Map, odds: Map, sure: Mask, never: Mask) -> Mask:
     return front
 
 
+def rough_cut(edges: Map, odds: Map, sure: Mask, never: Mask) -> Mask:
+    """Return what `cut` does at half the size and a quarter of its time, with outlines of two cells' steps."""
+    rows, columns = odds.shape
+    size = (-(-columns // 2), -(-rows // 2))
+    halves = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (edges, odds)]
+    marks = [cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5 for mask in (sure, never)]
+    front = cut(halves[0], halves[1], marks[0], marks[1]).view(np.uint8)
+    whole: Mask = cv2.resize(front, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    return (whole | sure) & ~never
+
+
 def _bell(middle: float) -> NDArray[np.float64]:
     """Return a model of OpenCV's cut that is one bell in the first channel, so wide that codes are odds again."""
     weights, means, spreads = np.zeros(5), np.zeros((5, 3)), np.zeros((5, 3, 3))

@@ -11,7 +11,7 @@ import numpy as np
 from birefvideo.directing.apart import Beside, Later, moving_along
 from birefvideo.directing.coarse import Picture
 from birefvideo.directing.colours import ColourModel
-from birefvideo.directing.cut import cut, main_colours
+from birefvideo.directing.cut import cut, main_colours, rough_cut
 from birefvideo.directing.marks import BOX, POLYGON, REMOVE, Shape
 from birefvideo.directing.regions import covered
 from birefvideo.matting.grid import Map, Mask
@@ -35,7 +35,8 @@ _OTHERS = 0.1
 """What a cell counts as one of the surroundings that only alpha says is not the thing's."""
 _FAR = 2.0
 """Extents of a stroke from which on surroundings count for less, as the square of the distance."""
-_MARGIN = 8
+_MARGIN, _STEP = 8, 20
+"""Cells around what may be a thing that are looked at, and by which it may grow from one outline to the last one."""
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
 
@@ -90,25 +91,36 @@ def _counted(shape: Shape, seeds: Mask, elses: Mask) -> Map:
 
 def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, later: Sequence[Later]) -> Mask:
     """Return the thing: what is sure, and what in turn looks like it, moves like it and is bounded by edges."""
-    left, top, columns, rows = cv2.boundingRect((~never).view(np.uint8))
-    window = np.s_[max(0, top - _MARGIN) : top + rows + _MARGIN, max(0, left - _MARGIN) : left + columns + _MARGIN]
+    window = _around(~never, _MARGIN)
     near: Map = 1 / (1 + np.exp(-_BY_PLACE * place))
     own = (sure + (_GUESS if sure.any() else 1.0) * near * ~never).astype(np.float32)
     outside = (1 - near) * ~sure
     core, front = sure if sure.any() else (near > 0.5) & ~never, np.zeros_like(sure)
     moving: Map = np.zeros_like(place)
-    beside, edges = Beside(picture, later), main_colours(picture[window])
+    beside, edges = Beside(picture, later), np.zeros((*place.shape, 2), np.float32)
+    edges[window] = main_colours(picture[window])
     for number in range(_ROUNDS):
-        if number < _ROUNDS - 1:
+        is_last = number == _ROUNDS - 1
+        if not is_last:
             away = (~front if number else place < 0) & (counted > _OTHERS)
             moving = moving_along(beside, core, away, is_known=number > 0)
         colours = ColourModel.of(picture, own).odds(picture, outside * counted, _COLOURS)
         odds = np.float32(_BY_COLOUR / _COLOURS) * colours + place + np.float32(_BY_MOTION) * moving
+        # Only the last outline is to be exact, and it is not far from the one before.
+        if is_last and front.any():
+            window = _around(front | sure, _STEP)
+        found = (cut if is_last else rough_cut)(edges[window], odds[window], sure[window], never[window])
         front = np.zeros_like(sure)
-        front[window] = cut(edges, odds[window], sure[window], never[window])
+        front[window] = found
         own, outside = (front + np.float32(_STROKE - 1) * sure).astype(np.float32), (~front).astype(np.float32)
         core = front
     return front
+
+
+def _around(mask: Mask, margin: int) -> Window:
+    """Return the part of a picture that holds a mask, with so many cells around it."""
+    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
+    return np.s_[max(0, top - margin) : top + rows + margin, max(0, left - margin) : left + columns + margin]
 
 
 def _elses(alpha: Map, seeds: Mask, do: str) -> Mask:

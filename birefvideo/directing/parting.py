@@ -48,9 +48,7 @@ def parted(
         odds = _odds(beside, shares, near, mask, is_known=number > 0 or expected is not None)
         for one, share in zip(odds, expected or (), strict=False):
             one += np.float32(_BY_PAST) * (2 * share - 1) * mask
-        owners = [cut(edges, odds[i], head, _others(heads, i)) for i, head in enumerate(heads)]
-        # Where cuts differ, or leave a cell to nobody, the odds decide.
-        best = np.argmax(np.stack([one + _MOST * owner for one, owner in zip(odds, owners, strict=True)]), axis=0)
+        best = _owners(edges, odds, heads)
         rest = np.float32((1 - _DECIDED) / (len(heads) - 1))
         shares = [np.where(best == i, np.float32(_DECIDED), rest) * mask for i in range(len(heads))]
     return list(shares), [histogram(colours, (share > 0.5) & mask) for share in shares]
@@ -80,6 +78,12 @@ def _adding_up(shares: Sequence[Map]) -> list[Map]:
 def _others(masks: Sequence[Mask], number: int) -> Mask:
     others: Mask = np.logical_or.reduce([mask for i, mask in enumerate(masks) if i != number])
     return others
+
+
+def _owners(edges: Map, odds: Sequence[Map], heads: Sequence[Mask]) -> NDArray[np.intp]:
+    """Return whose each cell is: cut from the others along edges, and by the odds where such cuts differ."""
+    own = [cut(edges, one, head, _others(heads, i)) for i, (one, head) in enumerate(zip(odds, heads, strict=True))]
+    return np.argmax(np.stack([one + _MOST * cells for one, cells in zip(odds, own, strict=True)]), axis=0)
 
 
 def _odds(beside: Beside, shares: Sequence[Map], near: Sequence[Map], mask: Mask, *, is_known: bool) -> list[Map]:
