@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "paths": {"errors", "own_files"},
     "own_files": {"errors"},
-    "remote": {"errors", "json_files", "own_files", "paths"},
+    "remote": {"errors", "hints", "json_files", "own_files", "paths"},
     "colour": {"errors"},
     "frames": {"colour", "rgb", "timeline", "errors"},
     "rgb": {"colour", "planes"},

@@ -31,7 +31,14 @@ pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium or 
 
 _PNG = base64.b64encode(cv2.imencode(".png", np.zeros((64, 96, 4), np.uint8))[1].tobytes()).decode()
 _CATALOGUE = {
-    "formats": [{"name": "prores", "description": "for editors (or --background), at once", "default": True, "unavailable": None}],
+    "formats": [
+        {
+            "name": "prores",
+            "description": "for editors (or --background), at once",
+            "default": True,
+            "unavailable": None,
+        }
+    ],
     "models": [{"name": "talk", "weights": True, "best_for": "people who talk"}],
 }
 _ADVICE = {"best": "talk", "choice": "talk", "reason": "one person", "why_not_best": ""}
