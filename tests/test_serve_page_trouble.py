@@ -7,6 +7,7 @@ import base64
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,3 +232,32 @@ def test_leaving_asks_first_while_something_would_be_lost(browser: Browser, behi
         browser.run(_CUT)
         browser.until("document.querySelector('.job.succeeded') !== null")
         assert not browser.run(leave)
+
+
+def test_a_reload_in_mid_upload_leaves_nothing_and_coming_back_shows_what_others_did(
+    browser: Browser, behind: Behind, tmp_path: Path
+) -> None:
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    with _serving(tmp_path / "data") as port:
+        at = f"http://127.0.0.1:{port}"
+        browser.open(f"{at}/")
+        browser.call("Network.emulateNetworkConditions", **slow, uploadThroughput=100_000)
+        _drop(browser, ("clip.mp4", 1 << 20))
+        browser.until("document.querySelector('.clip progress')?.value > 0")
+        browser.open(f"{at}/")
+        browser.call("Network.emulateNetworkConditions", **slow, uploadThroughput=-1)
+        browser.until("document.readyState === 'complete' && !document.querySelector('.clip')")
+        deadline = time.monotonic() + 60
+        while [*(tmp_path / "data" / "incoming").iterdir(), *(tmp_path / "data" / "uploads").iterdir()]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        keys = [httpx.post(f"{at}/v1/jobs", files={"video": ("a.mp4", b"clip")}).json()["id"] for _ in range(2)]
+        browser.open(f"{at}/docs")
+        browser.run("history.back()")
+        browser.until("document.querySelectorAll('.job.succeeded').length === 2")
+        httpx.delete(f"{at}/v1/jobs/{keys[0]}")
+        browser.until("document.querySelectorAll('.job').length === 1")
+        browser.run("window.confirm = () => true")
+        httpx.delete(f"{at}/v1/jobs/{keys[1]}")
+        browser.run("document.querySelector('.job .delete')?.click()")
+        browser.until("document.querySelectorAll('.job').length === 0")
