@@ -81,7 +81,7 @@ class Poller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._came += data
         head, end, body = self._came.partition(b"\r\n\r\n")
-        length = int((head.lower().partition(b"content-length:")[2].split(maxsplit=1) or [0])[0])
+        length = int((head.lower().partition(b"content-length:")[2].split(maxsplit=1) or [b"0"])[0])
         if end and len(body) == length and self._answer is not None:
             assert head.lower().startswith((b"http/1.1 200", b"http/1.1 304")), head
             self._came = b""
