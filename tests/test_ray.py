@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -238,39 +234,3 @@ def test_ctrl_c_ends_the_actors_and_the_cluster_that_was_started(monkeypatch: py
             list(engine.run(nothing, [Segment(number, Span()) for number in range(3)], nothing, print))
     assert len(actors) == 2
     assert happened == [*actors, "ended"]
-
-
-def of_ray() -> set[str]:
-    """The processes of clusters on this machine."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {line.split()[0] for line in found if "raylet" in line or "gcs_server" in line or "ray::" in line}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("ps"), reason="processes are looked at")
-@pytest.mark.parametrize("often", [1, 3])
-def test_ctrl_c_in_the_midst_of_a_job_leaves_no_process_and_the_same_command_goes_on(
-    often: int, clip: GetClip, network: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("ray")
-    source = Path(shutil.copy(clip("short_gops"), tmp_path / "take.mp4"))
-    loop = "import birefvideo.jobs.plan as p; from fractions import Fraction as F; p.SEGMENT_SECONDS = F(1, 6); "
-    loop += "p.SHORTEST_TAIL = F(1, 24); from birefvideo.cli import main; main()"
-    words = ["matte", str(source), "--to", "green", "--model", str(network), "--engine", "ray", "--device", "cpu"]
-    command = [sys.executable, "-c", loop, *words, "--workers", "1"]
-    before = of_ray()
-    whole = birefvideo.matte(source, tmp_path / "whole/", "green", model=str(network), device="cpu")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as job:
-        while job.poll() is None and not list(tmp_path.glob("take.birefvideo/part_*.json")):
-            time.sleep(0.05)
-        for _ in range(often):
-            os.killpg(job.pid, signal.SIGINT)
-            time.sleep(0.2)
-        said = job.communicate(timeout=60)[1]
-    assert job.returncode == 130
-    assert said.splitlines()[-1] == "birefvideo: stopped; the same command goes on from there"
-    assert of_ray() <= before
-    made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert "are done already, from an earlier run" in made
-    assert (tmp_path / "take_green.mp4").read_bytes() == whole.outputs[0].read_bytes()
