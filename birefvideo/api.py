@@ -106,11 +106,11 @@ def matte(
     chosen = (options or Options()).changed(**choices)
     check_machine(chosen)
     path = place_of(source, job_of(out)) if is_url(source) else possible_path(source)
-    slashes = "/" if is_url(out) else (os.sep, os.altsep or os.sep)
     where = None if out is None else out_place(out) if is_url(out) else possible_path(out)
+    is_folder = isinstance(out, str) and out.endswith("/" if is_url(out) else (os.sep, os.altsep or os.sep))
     with urls_in_errors():
         fetch_unless_film(path)
-        targets = plan_targets(path, where, names, chosen, into=isinstance(out, str) and out.endswith(slashes))
+        targets = plan_targets(path, where, names, chosen, into=is_folder)
     callbacks = Progress(frame=told) if told else None
     delivery = Delivery(
         receipts=receipts,

@@ -101,8 +101,8 @@ def _others(container: InputContainer, info: VideoInfo) -> dict[str, int]:
             continue
         if stream.type == "video":
             is_cover = stream.frames == 1 and container.metadata.get("major_brand") == _ANIMATED
-            is_cover = is_cover or stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
-            counts["video track"] += not is_cover
+            is_beside = bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+            counts["video track"] += not (is_cover or is_beside)
         elif stream.type == "audio":
             counts["undecodable audio track"] += getattr(stream, "codec_context", None) is None
         elif stream.type == "data":
