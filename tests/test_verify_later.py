@@ -380,8 +380,10 @@ def test_a_terminal_without_unicode_gets_plain_signs(made: Path) -> None:
 
 
 def test_bad_arguments_give_one_line(made: Path, clip: GetClip, tmp_path: Path) -> None:
+    (tmp_path / "clip.xyz").write_bytes(b"x")
     for arguments, code in (
         ([tmp_path / "clip.xyz"], 2),
+        ([tmp_path / "gone.xyz"], 1),
         ([made, "--to", "betamax"], 2),
         ([made, "--source", tmp_path / "gone.mp4"], 1),
         ([made, "--source", clip("plain"), "--start", "soon"], 2),
