@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from drawn_crossings import DrawnClip, Walker
+from numpy.typing import NDArray
 
 from birefvideo.directing.heads import heads_of
 from birefvideo.directing.marked import Marked
@@ -147,13 +148,29 @@ def test_a_point_parts_those_who_always_touch_between_their_heads(who: int) -> N
     ]
 
 
-@pytest.mark.parametrize("who", [0, 1])
-def test_those_who_always_touch_in_clothes_of_one_colour_are_parted_by_how_each_of_them_moves(who: int) -> None:
-    one = Walker((60, 60, 70), lambda t: 128 - 0.5 * abs(t - 9), 1)
-    other = Walker((66, 62, 60), lambda t: 178 + 0.4 * t, 2)
-    clip = DrawnClip([one, other], 14)
-    masks, _ = locked(clip, Subject(x=(0.36, 0.6)[who], y=0.8))
-    assert wrong(clip, masks, [who]) < 0.02
+class Badged(Walker):
+    """Somebody who wears a badge of another's colours."""
+
+    def badge(self, frame: int) -> tuple[slice, slice]:
+        x = round(self.way(frame))
+        return np.s_[128:158, x - 10 : x + 10]
+
+    def picture(self, frame: int) -> NDArray[np.float32]:
+        picture = super().picture(frame)
+        picture[self.badge(frame)] = BLUE.picture(0)[128:158, 160:180]
+        return picture
+
+
+BLUE = blue(lambda t: 174 + 0.7 * t)
+
+
+def test_those_who_always_touch_are_parted_by_how_each_of_them_moves_where_colours_mislead() -> None:
+    badged = Badged((150, 60, 60), lambda t: 130 - 0.2 * t, 2)
+    clip = DrawnClip([badged, BLUE], 7)
+    masks, notes = locked(clip, Subject(x=0.4, y=0.95))
+    assert "parts them" in notes[0]
+    stays = [mask.stays for mask in masks]
+    assert all(one is not None and one[badged.badge(n)].mean() > 230 for n, one in enumerate(stays))
 
 
 def test_those_who_always_touch_are_told_as_one_where_no_point_says_who_and_a_remove_stroke_parts_them() -> None:
