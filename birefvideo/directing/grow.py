@@ -36,7 +36,7 @@ _OTHERS = 0.1
 _FAR = 2.0
 """Extents of a stroke from which on surroundings count for less, as the square of the distance."""
 _MARGIN, _STEP = 8, 20
-"""Cells around what may be a thing that are looked at, and by which it may grow from one outline to the last one."""
+"""Cells around what may be a thing that are looked at, and by which it may grow from one outline to the next one."""
 _GAP = 3
 """Cells of a gap in a thing, such as a highlight, that is closed."""
 
@@ -100,16 +100,15 @@ def _found(picture: Picture, place: Map, sure: Mask, never: Mask, counted: Map, 
     beside, edges = Beside(picture, later), np.zeros((*place.shape, 2), np.float32)
     edges[window] = main_colours(picture[window])
     for number in range(_ROUNDS):
-        is_last = number == _ROUNDS - 1
-        if not is_last:
+        if number < _ROUNDS - 1:
             away = (~front if number else place < 0) & (counted > _OTHERS)
             moving = moving_along(beside, core, away, is_known=number > 0)
         colours = ColourModel.of(picture, own).odds(picture, outside * counted, _COLOURS)
         odds = np.float32(_BY_COLOUR / _COLOURS) * colours + place + np.float32(_BY_MOTION) * moving
-        # Only the last outline is to be exact, and it is not far from the one before.
-        if is_last and front.any():
+        # The first outline need not be exact, and the next ones are not far from the one before.
+        if number and front.any():
             window = _around(front | sure, _STEP)
-        found = (cut if is_last else rough_cut)(edges[window], odds[window], sure[window], never[window])
+        found = (cut if number else rough_cut)(edges[window], odds[window], sure[window], never[window])
         front = np.zeros_like(sure)
         front[window] = found
         own, outside = (front + np.float32(_STROKE - 1) * sure).astype(np.float32), (~front).astype(np.float32)
