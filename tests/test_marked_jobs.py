@@ -119,13 +119,13 @@ def test_marks_that_do_not_go_with_the_clip_are_refused_before_the_network_is_lo
     assert "remove, box 2: its time is 9 s, but the output goes from 0 s to 1 s" in refused(
         InputError, source, remove="0,0,9,9;0,0,9,9@9"
     )
-    assert "subject 200,5: the point is outside of the picture of 96×64" in refused(
+    assert "subject='200,5': the point is outside of the picture of 96×64" in refused(
         OptionError, source, subject="200,5"
     )
-    assert "subject 5,5@9: its time is 9 s, but the output goes from 0 s to" in refused(
+    assert "subject='5,5@9': its time is 9 s, but the output goes from 0 s to" in refused(
         InputError, source, subject="5,5@9"
     )
-    assert "subject 5,5@0.1: its time is 0.1 s, but the output goes from 0.5 s to" in refused(
+    assert "subject='5,5@0.1': its time is 0.1 s, but the output goes from 0.5 s to" in refused(
         InputError, source, subject="5,5@0.1", start=0.5
     )
     assert cv2.imwrite(str(tmp_path / "f3.png"), np.zeros((4, 4), np.uint8))
