@@ -75,7 +75,7 @@ class Beside:
 def pictures_beside(clip: Pictures, number: int) -> list[Later]:
     """Return what reads the pictures before and after one of a clip, the nearest ones first."""
     pairs = ([n for n in (number - far, number + far) if 0 <= n < len(clip)] for far in _BESIDE)
-    return [lambda pair=pair: [clip.picture(n) for n in pair] for pair in pairs]  # type: ignore[misc]
+    return [lambda pair=pair: [clip.picture(n) for n in pair] for pair in pairs]
 
 
 def moving_along(beside: Beside, core: Mask, around: Mask, *, is_known: bool) -> Map:

@@ -81,7 +81,8 @@ class Couple:
         heads = heads_of(mask)
         if expected is not None:
             orders = permutations(heads)
-            heads = max(orders, key=lambda order: sum(float(expected[i][head].sum()) for i, head in enumerate(order)))
+            best = max(orders, key=lambda order: sum(float(expected[i][head].sum()) for i, head in enumerate(order)))
+            heads = list(best)
         before = None if expected is None else [expected[i] for i in range(self.count)]
         shares, looks = parted(self._beside[frame], mask, heads, before)
         return dict(enumerate(shares)), dict(enumerate(looks))

@@ -83,7 +83,10 @@ def _others(masks: Sequence[Mask], number: int) -> Mask:
 def _owners(edges: Map, odds: Sequence[Map], heads: Sequence[Mask]) -> NDArray[np.intp]:
     """Return whose each cell is: cut from the others along edges, and by the odds where such cuts differ."""
     own = [cut(edges, one, head, _others(heads, i)) for i, (one, head) in enumerate(zip(odds, heads, strict=True))]
-    return np.argmax(np.stack([one + _MOST * cells for one, cells in zip(odds, own, strict=True)]), axis=0)
+    best: NDArray[np.intp] = np.argmax(
+        np.stack([one + _MOST * cells for one, cells in zip(odds, own, strict=True)]), axis=0
+    )
+    return best
 
 
 def _odds(beside: Beside, shares: Sequence[Map], near: Sequence[Map], mask: Mask, *, is_known: bool) -> list[Map]:
