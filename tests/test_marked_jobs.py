@@ -134,6 +134,8 @@ def test_marks_that_do_not_go_with_the_clip_are_refused_before_the_network_is_lo
     assert "f99.png: it is of frame 99, but the clip has 24 frames" in refused(
         InputError, source, mend=tmp_path / "f99.png"
     )
+    first = (tmp_path / "f99.png").rename(tmp_path / "f0.png")
+    assert "f0.png: it is of frame 0: count from 1" in refused(InputError, source, mend=first)
     folder = tmp_path / "twice"
     folder.mkdir()
     for name in ("a3.png", "b3.png"):

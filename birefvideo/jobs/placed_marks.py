@@ -48,6 +48,8 @@ def check_marks(info: VideoInfo, span: Span, options: Options) -> None:
     if options.subject is not None:
         _check_subject(options.subject, info, span)
     for mend in placed_marks(info, span, options).mends:
+        if mend.frame == 0:
+            raise InputError(f"{mend.name}: it is of frame 0: count from 1")
         if mend.frame is not None and 0 < info.frame_count < mend.frame:
             raise InputError(f"{mend.name}: it is of frame {mend.frame}, but the clip has {info.frame_count} frames")
         read_alpha(mend, info.width, info.height)
