@@ -28,6 +28,7 @@ from birefvideo.jobs.plan import Plan, Segment, Target
 from birefvideo.media.format_table import get_format
 from birefvideo.media.reading.probe import probe
 from birefvideo.media.sequence_json import SIDECAR
+from birefvideo.media.writing.join import join
 from birefvideo.pipeline import SegmentReport
 
 GetClip = Callable[[str], Path]
@@ -158,7 +159,7 @@ def test_a_stopped_job_keeps_its_finished_parts_and_no_others(plan: Plan) -> Non
 def test_a_failure_to_join_leaves_the_parts_and_no_half_output(
     copy: GetClip, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, joined = copy("one_frame"), run.join
+    source = copy("one_frame")
     made: list[Path] = []
 
     def full(parts: list[Path], output: Path, *rest: Any) -> Any:
@@ -166,7 +167,7 @@ def test_a_failure_to_join_leaves_the_parts_and_no_half_output(
             output.write_bytes(b"half")
             raise OutputError(f"cannot write {output}: no space left")
         made.append(output)
-        return joined(parts, output, *rest)
+        return join(parts, output, *rest)
 
     monkeypatch.setattr(run, "join", full)
     with pytest.raises(OutputError, match="no space left"):

@@ -134,7 +134,7 @@ def test_what_is_waited_for_is_told_once_where_others_hold_the_cluster(monkeypat
         nodes=lambda: nodes, available_resources=lambda: {"CPU": 1.0}, wait=lambda references, timeout: ([], references)
     )
     monkeypatch.setattr(on_ray, "joined", lambda address: (held, False))
-    monkeypatch.setattr(on_ray.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("birefvideo.jobs.on_ray.time.monotonic", lambda: next(clock))
     told: list[str] = []
     hands = RayHands(Options(device="cpu"), None, 2, told.append, lambda: next(looks) % 10 == 0)
     assert hands.early == 1
