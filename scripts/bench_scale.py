@@ -53,9 +53,9 @@ def timed_job(arguments: argparse.Namespace, device: str, cores: int) -> tuple[f
                     raise SystemExit(event["message"])
     took = time.perf_counter() - began
     segments = {segment for *_, segment in seen}
-    first = max(min(time for time, _, one in seen if one == segment) for segment in segments)
-    last = min(max(time for time, _, one in seen if one == segment) for segment in segments)
-    window = [(time, done) for time, done, _ in seen if first <= time <= last]
+    starts = sorted(min(time for time, _, one in seen if one == segment) for segment in segments)
+    ends = sorted(max(time for time, _, one in seen if one == segment) for segment in segments)
+    window = [(time, done) for time, done, _ in seen if starts[cores - 1] <= time <= ends[-cores]]
     return took, (window[-1][0] - window[0][0]) / (window[-1][1] - window[0][1])
 
 
