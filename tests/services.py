@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ import uvicorn
 from birefvideo.errors import ModelError
 from birefvideo.serve import child
 from birefvideo.serve.desk import Desk
+from birefvideo.serve.http_parsers import MOST_HEAD
 from birefvideo.serve.pictures import finish
 from birefvideo.serve.run import make_server
 from birefvideo.serve.settings import Settings
@@ -90,6 +91,23 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> It
             found[0].should_exit = True
         thread.join()
         place.close()
+
+
+@asynccontextmanager
+async def answering(app: Any, http: Any, **options: Any) -> AsyncIterator[int]:
+    """Let an app answer at a port of this machine, through one of our parsers, until the block ends."""
+    options |= {"h11_max_incomplete_event_size": MOST_HEAD}
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", http=http, **options))
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        task = asyncio.create_task(server.serve(sockets=[place]))
+        while not server.started:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+        try:
+            yield place.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
 
 
 def client(module: str, script: str, *words: str, **environment: str) -> Any:

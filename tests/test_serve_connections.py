@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not installed")
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
-import uvicorn
+from services import answering
 from studios import connected, listening, sent, stand_in
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -51,23 +51,9 @@ async def _app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@asynccontextmanager
-async def _parsing(name: str, app: Any) -> AsyncIterator[int]:
+def _parsing(name: str, app: Any) -> AbstractAsyncContextManager[int]:
     parser = {"h11": http_parsers._H11, "httptools": http_parsers._HttpTools}[name]
-    config = uvicorn.Config(
-        app, log_config=None, lifespan="off", http=parser, h11_max_incomplete_event_size=MOST_HEAD, timeout_keep_alive=9
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        task = asyncio.create_task(server.serve(sockets=[place]))
-        while not server.started:
-            assert not task.done()
-            await asyncio.sleep(0.01)
-        try:
-            yield place.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await task
+    return answering(app, parser, timeout_keep_alive=9)
 
 
 def _run(name: str, use: Use, app: Any = _app) -> None:

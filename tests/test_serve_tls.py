@@ -6,8 +6,8 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ import pytest
 pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not installed")
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
-import uvicorn
+from services import answering
 from studios import connected
 from websockets.asyncio.client import connect
 
 from birefvideo.serve import http_parsers, transports
-from birefvideo.serve.http_parsers import MOST_HEAD
 from birefvideo.serve.tls import certificate, speaker
 
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -72,26 +71,8 @@ async def _app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable
     await send({"type": "http.response.body", "body": body})
 
 
-@asynccontextmanager
-async def _listening(context: ssl.SSLContext) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        _app,
-        log_config=None,
-        lifespan="off",
-        http=http_parsers.speaking(context),
-        h11_max_incomplete_event_size=MOST_HEAD,
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        task = asyncio.create_task(server.serve(sockets=[place]))
-        while not server.started:
-            assert not task.done()
-            await asyncio.sleep(0.01)
-        try:
-            yield place.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await task
+def _listening(context: ssl.SSLContext) -> AbstractAsyncContextManager[int]:
+    return answering(_app, http_parsers.speaking(context))
 
 
 async def _got(port: int, trusting: ssl.SSLContext, request: bytes = GET) -> bytes:
