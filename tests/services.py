@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
@@ -91,6 +91,13 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> It
             found[0].should_exit = True
         thread.join()
         place.close()
+
+
+async def echo(receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    """Take a WebSocket, and say once what it says."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": (await receive())["text"]})
 
 
 @asynccontextmanager

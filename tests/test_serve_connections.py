@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not installed")
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
-from services import answering
+from services import answering, echo
 from studios import connected, listening, sent, stand_in
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -38,9 +38,7 @@ Use = Callable[[int], Awaitable[None]]
 async def _app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
     """Answers /whole once the body is there, /slow after a while, /large with much, and all others at once."""
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.send", "text": (await receive())["text"]})
+        await echo(receive, send)
         return
     if scope["path"] == "/whole":
         while (await receive()).get("more_body"):

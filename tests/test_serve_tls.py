@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra birefvideo[serve] is not installed")
 pytest.importorskip("httpx", reason="the extra birefvideo[serve] is not installed")
 
-from services import answering
+from services import answering, echo
 from studios import connected
 from websockets.asyncio.client import connect
 
@@ -58,9 +58,7 @@ def run(
 async def _app(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
     """Answers /large with much at once, a WebSocket with what it says, others with their scheme and bytes of body."""
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.send", "text": (await receive())["text"]})
+        await echo(receive, send)
         return
     size, more = 0, True
     while more:
