@@ -30,7 +30,7 @@ from torch import Tensor
 from training.batches import Batches, Clock, batches_from
 from training.cutouts import Material, load_material, read_index
 from training.pack import read_pack, write_pack
-from training.run import LONG_SIDE, MOST_PIXELS, TALK, Recipe, Run, blend, laid_out, learning_rate
+from training.run import LONG_SIDE, MOST_PIXELS, SECOND, TALK, Recipe, Run, blend, laid_out, learning_rate
 from training.trials import trial_errors, validate
 
 from birefvideo.family.checkpoints import load_folder, save_folder
@@ -69,6 +69,7 @@ def parse() -> argparse.Namespace:
     )
     run.add_argument("--frozen", action="store_true", help="norms keep the statistics that they begin with")
     run.add_argument("--backbone", choices=CONV_SIZES, help=f"backbone of a new run (default: {TALK.backbone})")
+    run.add_argument("--second", type=Path, help=f"weights of {SECOND} to put beside it (docs/gpu.md says from where)")
     run.add_argument("--steps", type=int, default=5000)
     run.add_argument("--seconds", type=float, help="end after this time, loading included; --steps is the most then")
     run.add_argument("--batch", type=int, default=12)
@@ -131,6 +132,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         batch=options.batch,
         init=options.init,
         backbone=options.backbone,
+        second=options.second,
         rate=options.rate,
         seed=options.seed,
     )

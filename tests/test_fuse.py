@@ -173,6 +173,7 @@ def test_a_backbone_is_one_step_for_each_convolution(monkeypatch: pytest.MonkeyP
     [
         TALK,
         replace(TALK, backbone="conv_m", context=False),
+        replace(TALK, second_backbone="efficientnet_lite0"),
         replace(TALK, multi_scale_input="add", head="linear"),
         replace(TALK, multi_scale_input="cat", attention=("", "deformable", "aspp", "", "deformable"), aspp_width=32),
         replace(TALK, multi_scale_input="cat", context=False, block_width=32, reference_width=16, head="linear"),

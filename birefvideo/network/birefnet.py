@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from birefvideo.network.convnet import CONV_SIZES, ConvNet
 from birefvideo.network.deform import DeformableConv2d
+from birefvideo.network.efficientnet import LITE_SIZES, SecondBackbone
 from birefvideo.network.norm import BatchNorm2d
 from birefvideo.network.swin import SWIN_SIZES, SwinTransformer
 
@@ -45,6 +46,8 @@ class Geometry:
     """'linear' as published, or 'subpixel': a small non-linear head at half size that predicts 2×2 pixels."""
     head_width: int = 32
     """Channels of the subpixel head."""
+    second_backbone: str = ""
+    """A name in LITE_SIZES: a network that adds what it sees in the half-size image; '' for none."""
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -52,6 +55,8 @@ class Geometry:
         kinds = (self.multi_scale_input in ("cat", "add", ""), isinstance(self.context, bool))
         if not all(kinds) or self.head not in ("linear", "subpixel"):
             raise ValueError(f"there is no such network: {self}")
+        if self.second_backbone and (self.second_backbone not in LITE_SIZES or self.multi_scale_input):
+            raise ValueError(f"a second backbone is one of {', '.join(LITE_SIZES)}, and sees the half-size image alone")
         if len(self.attention) != 5 or any(kind not in ("deformable", "aspp", "") for kind in self.attention):
             raise ValueError(f"attention is five of 'deformable', 'aspp' and '', not {self.attention}")
         widths = (self.block_width, self.aspp_width, self.reference_width, self.head_width, *self.aspp_dilations)
@@ -286,6 +291,9 @@ class BiRefNet(nn.Module):
             self.bb = SwinTransformer(SWIN_SIZES[geometry.backbone])
         else:
             self.bb = ConvNet(CONV_SIZES[geometry.backbone])
+        self.bb2: SecondBackbone | None = None
+        if geometry.second_backbone:
+            self.bb2 = SecondBackbone(LITE_SIZES[geometry.second_backbone], self.bb.channels)
         scales = 2 if geometry.multi_scale_input == "cat" else 1
         channels = [scales * c for c in reversed(self.bb.channels)]
         context = sum(channels[1:]) if geometry.context else 0
@@ -296,6 +304,8 @@ class BiRefNet(nn.Module):
     def encode(self, image: Tensor) -> list[Tensor]:
         """(N, 3, H, W) -> four maps at strides 4 … 32, the deepest squeezed with its context."""
         maps = list(self.bb(image))
+        if self.bb2 is not None:
+            maps = self.bb2(image, maps)
         if self.geometry.multi_scale_input:
             half = F.interpolate(
                 image, size=(image.shape[-2] // 2, image.shape[-1] // 2), mode="bilinear", align_corners=True

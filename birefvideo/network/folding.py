@@ -36,12 +36,14 @@ def norm_scale(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 def conv_like(weight: Tensor, bias: Tensor | None, like: nn.Conv2d | None = None) -> nn.Conv2d:
     """Make a frozen convolution with these weights (O, I, kh, kw), and the stride, padding and dilation of `like`.
 
-    Without `like`: stride 1 and the padding that keeps the size.
+    Without `like`: stride 1, one group and the padding that keeps the size. I is the inputs of one group.
     """
     outputs, inputs, *kernel = weight.shape
     size = (kernel[0], kernel[1])
     # On "meta" first: no memory, and no random numbers drawn for weights that are replaced at once.
-    conv = nn.Conv2d(inputs, outputs, size, padding=(size[0] // 2, size[1] // 2), device="meta")
+    groups = like.groups if like is not None else 1
+    padding = (size[0] // 2, size[1] // 2)
+    conv = nn.Conv2d(inputs * groups, outputs, size, padding=padding, groups=groups, device="meta")
     if like is not None:
         conv.stride, conv.padding, conv.dilation = like.stride, like.padding, like.dilation
     conv.weight = frozen(weight.contiguous(memory_format=torch.channels_last))

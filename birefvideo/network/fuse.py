@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from birefvideo.network.birefnet import BiRefNet, DecoderBlock, resize
-from birefvideo.network.fast_conv import FastConvNet
+from birefvideo.network.fast_conv import FastConvNet, fast_second
 from birefvideo.network.fast_decoder import DecoderParts, FastDecoder
 from birefvideo.network.fast_swin import FastStage, FastSwin, fast_swin
 from birefvideo.network.swin import SwinTransformer
@@ -56,6 +56,7 @@ class _FusedBiRefNet(nn.Module):
         super().__init__()
         self.geometry = model.geometry
         self.bb = parts.swin(model.bb) if isinstance(model.bb, SwinTransformer) else FastConvNet(model.bb)
+        self.bb2 = fast_second(model.bb2) if model.bb2 else None
         squeeze = model.squeeze_module[0]
         assert isinstance(squeeze, DecoderBlock)
         self.decoder = FastDecoder(squeeze, model.decoder, model.geometry, parts.decoder)
@@ -76,6 +77,8 @@ class _FusedBiRefNet(nn.Module):
     def _maps(self, image: Tensor) -> list[Tensor]:
         dtype = self.decoder.dtype
         maps = self.bb(image if isinstance(self.bb, FastSwin) else image.to(dtype))
+        if self.bb2 is not None:
+            maps = self.bb2(image.to(dtype), maps)
         return [m.to(dtype, memory_format=torch.channels_last) for m in maps]
 
     def _at_deepest(self, full: Tensor, small: Tensor | None, deepest: Tensor) -> list[Tensor]:

@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from birefvideo.family.checkpoints import load_folder, save_folder
+from birefvideo.family.checkpoints import geometry_from_config, load_folder, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.convnet import ContextBlock, ResidualBlock
+from birefvideo.network.efficientnet import SecondBackbone
 from training.batches import Batch
 from training.losses import matting_loss
 from training.muon import Muon
 from training.precision import is_fast_in_bf16
+from training.pretrained import DEVIATION, MEAN, load_pretrained
 
 LONG_SIDE = 640
 """Longer side of the network's input, written into the checkpoint."""
@@ -32,8 +34,10 @@ TALK = Geometry(
     head="subpixel",
     head_width=32,
 )
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
-DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
+SECOND = "efficientnet_lite2"
+"""What is put beside the backbone where weights for it are given."""
+KNOWN = 0.2
+"""Share of the learning rate for weights that were learnt on photos of everything, and should not forget them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Recipe:
     """Checkpoint folder to start from."""
     backbone: str | None = None
     """Backbone of a new run; None takes that of `TALK`."""
+    second: Path | None = None
+    """Weights of an EfficientNet-Lite to put beside it; None keeps what `init` or an old run has."""
     rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 1
@@ -63,20 +69,27 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.folder = recipe.folder
-        model = BiRefNet(replace(TALK, backbone=self._backbone()))
-        if recipe.init:
-            grow(model, load_folder(recipe.init))
+        init = load_folder(recipe.init) if recipe.init else None
+        model = BiRefNet(self._geometry(init))
+        if init:
+            grow(model, init)
+        if recipe.second:
+            assert model.bb2 is not None
+            load_pretrained(model.bb2.net, recipe.second)
         self.model = laid_out(model, recipe.device)
         self.averaged = laid_out(BiRefNet(model.geometry), recipe.device).requires_grad_(False)
         self.averaged.load_state_dict(self.model.state_dict())
         for norm in self._norms():
             norm.momentum = 0.01  # a hundred batches: what is frozen must not be the last ten's
+        borrowed = {id(p) for p in self.model.bb2.net.parameters()} if self.model.bb2 else set()
+        own = [p for p in self.model.parameters() if id(p) not in borrowed]
         self.optimisers: list[torch.optim.Optimizer] = [
-            Muon([p for p in self.model.parameters() if p.ndim > 1], recipe.rate),
-            torch.optim.AdamW(
-                [p for p in self.model.parameters() if p.ndim <= 1], recipe.rate, weight_decay=0.0, fused=True
-            ),
+            Muon([p for p in own if p.ndim > 1], recipe.rate),
+            torch.optim.AdamW([p for p in own if p.ndim <= 1], recipe.rate, weight_decay=0.0, fused=True),
         ]
+        if self.model.bb2:
+            known = [{"params": list(self.model.bb2.net.parameters()), "share": KNOWN}]
+            self.optimisers.append(torch.optim.AdamW(known, recipe.rate, weight_decay=0.0, fused=True))
         self.half = is_fast_in_bf16(recipe.device)
         self.step = 0
         self.seconds = 0.0
@@ -88,13 +101,14 @@ class Run:
                 optimiser.load_state_dict(state)
             self.step, self.seconds = saved["step"], saved["seconds"]
 
-    def _backbone(self) -> str:
-        """Return the backbone of a run: an old one keeps that of its recipe; raise SystemExit if another is wanted."""
+    def _geometry(self, init: BiRefNet | None) -> Geometry:
+        """Return a run's geometry: an old one keeps that of its recipe; raise SystemExit if another is wanted."""
         file, wanted = self.folder / "recipe.json", self.recipe.backbone
-        begun = json.loads(file.read_text())["geometry"]["backbone"] if file.exists() else None
-        if wanted and begun and wanted != begun:
-            raise SystemExit(f"{self.folder} has the backbone {begun}; for {wanted}, choose another --run")
-        return begun or wanted or TALK.backbone
+        begun = geometry_from_config(json.loads(file.read_text())["geometry"]) if file.exists() else None
+        if begun and wanted and wanted != begun.backbone:
+            raise SystemExit(f"{self.folder} has the backbone {begun.backbone}; for {wanted}, choose another --run")
+        second = SECOND if self.recipe.second else init.geometry.second_backbone if init else ""
+        return begun or replace(TALK, backbone=wanted or TALK.backbone, second_backbone=second)
 
     def _norms(self) -> list[nn.BatchNorm2d]:
         return [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -126,7 +140,7 @@ class Run:
             for norm in self._norms():
                 norm.eval()
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
         with torch.autocast(self.recipe.device.type, dtype=torch.bfloat16, enabled=self.half):
             outputs = self.model.forward_training(normalise(pictures))
         terms = matting_loss(outputs, alpha.float() / 255, trust.float() / 255, self.recipe.pairs)
@@ -175,11 +189,11 @@ def grow(model: BiRefNet, smaller: BiRefNet) -> None:
         block.become_identity()
 
 
-def _block_of(model: BiRefNet, name: str) -> ResidualBlock | ContextBlock | None:
+def _block_of(model: BiRefNet, name: str) -> ResidualBlock | ContextBlock | SecondBackbone | None:
     """Return the block that a weight belongs to."""
     parts = name.split(".")
     owners = (model.get_submodule(".".join(parts[:end])) for end in range(len(parts) - 1, 0, -1))
-    return next((owner for owner in owners if isinstance(owner, ResidualBlock | ContextBlock)), None)
+    return next((owner for owner in owners if isinstance(owner, ResidualBlock | ContextBlock | SecondBackbone)), None)
 
 
 @torch.no_grad()

