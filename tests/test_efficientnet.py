@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+import train
+import training.batches
 import training.run
+from drawn_people import write_folder
 from torch import Tensor, nn
 from training.pretrained import load_pretrained
-from training.run import TALK, normalise
+from training.run import SECOND, TALK, normalise
 
 from birefvideo.family.checkpoints import find, load, save_folder
 from birefvideo.network.birefnet import BiRefNet, Geometry
@@ -160,3 +165,25 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save(as_its_port_names_them(EfficientNetLite(LITE_SIZES["efficientnet_lite0"])), tmp_path / "lite0.pth")
     with pytest.raises((SystemExit, RuntimeError)):
         load_pretrained(EfficientNetLite(LITE_SIZES["efficientnet_lite2"]), tmp_path / "lite0.pth")
+
+
+@pytest.mark.slow
+def test_a_run_puts_it_beside_a_checkpoint_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_folder(tmp_path / "data")
+    monkeypatch.setattr(training.batches, "STAGES", ((1.0, ((64, 64),)),))
+    torch.save(as_its_port_names_them(EfficientNetLite(LITE_SIZES[SECOND])), tmp_path / "lite2.pth")
+    save_folder(filled(TALK), tmp_path / "first", 640, 640 * 360)
+
+    def run(*arguments: object) -> None:
+        options = ("--data", data, "--cache", tmp_path / "cache", "--batch", "2", "--run", tmp_path / "a", "--frozen")
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, (*options, *arguments))])
+        train.main()
+
+    run("--steps", "1", "--init", tmp_path / "first", "--second", tmp_path / "lite2.pth")
+    run("--steps", "2")
+    optimisers = torch.load(tmp_path / "a" / "state.pt", weights_only=True)["optimisers"]
+    own, *_, known = (optimiser["param_groups"][0]["lr"] for optimiser in optimisers)
+    assert 0 < known == pytest.approx(0.2 * own)
+    assert json.loads((tmp_path / "a" / "recipe.json").read_text())["geometry"]["second_backbone"] == SECOND
+    run("--export", tmp_path / "second")
+    assert load(find(str(tmp_path / "second"))).geometry == replace(TALK, second_backbone=SECOND)
