@@ -81,6 +81,16 @@ def test_put_beside_a_trained_network_it_changes_nothing_until_it_has_learnt() -
         assert (model(image) - plain(image)).abs().max() > 1e-4
 
 
+def test_half_of_it_and_half_of_what_it_grew_from_adds_half_as_much() -> None:
+    plain, model = filled(replace(WITH_SECOND, second_backbone="")), filled(WITH_SECOND)
+    assert model.bb2 is not None
+    wanted = {f"joins.{i}.weight": join.get_parameter("weight") / 2 for i, join in enumerate(model.bb2.joins)}
+    wanted |= {f"net.{name}": weight.clone() for name, weight in model.bb2.net.named_parameters()}
+    training.run.blend(model, plain, 0.5)
+    for name, weight in wanted.items():
+        torch.testing.assert_close(model.bb2.get_parameter(name), weight)
+
+
 def test_all_of_it_trains() -> None:
     model = filled(WITH_SECOND).train()
     outputs = model.forward_training(noise(2, 3, 64, 64))

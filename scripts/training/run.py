@@ -209,11 +209,16 @@ def average(target: nn.Module, source: nn.Module, step: int, batch: int) -> None
 
 
 @torch.no_grad()
-def blend(target: nn.Module, earlier: nn.Module, share: float) -> None:
+def blend(target: BiRefNet, earlier: BiRefNet, share: float) -> None:
     """Mix weights with those that they were tuned from: target ← share · target + (1 − share) · earlier.
 
-    Keeps what the earlier ones knew better (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    Keeps what the earlier ones knew better (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). What the
+    earlier network lacks counts as it was when the run began: it added nothing.
     """
-    for new, old in zip(target.state_dict().values(), earlier.state_dict().values(), strict=True):
+    begun = BiRefNet(target.geometry).to(next(target.parameters()).device)
+    grow(begun, earlier)
+    if target.bb2 and begun.bb2 and not earlier.bb2:
+        begun.bb2.net.load_state_dict(target.bb2.net.state_dict())  # seen through joins of zero
+    for new, old in zip(target.state_dict().values(), begun.state_dict().values(), strict=True):
         if new.is_floating_point():
-            new.lerp_(old.to(new.device), 1 - share)
+            new.lerp_(old, 1 - share)
