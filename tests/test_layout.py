@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "birefvideo"
@@ -144,8 +143,12 @@ def our_parts(names: set[str]) -> set[str]:
     return {name[1] if len(name) > 1 and name[1] in known else "birefvideo" for name in ours}
 
 
-def parse(module: Path) -> ast.Module:
+def read(module: Path) -> ast.Module:
+    """A tree of one's own, which may be changed."""
     return ast.parse(module.read_text(encoding="utf-8"), filename=str(module))
+
+
+parse = cache(read)
 
 
 def called_names(tree: ast.AST) -> set[str]:
@@ -178,7 +181,7 @@ def test_the_check_sees_a_circle_also_through_functions() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    imports = {name: our_modules(imported(at_run_time(parse(m)), m)) - {name} for name, m in NAMES.items()}
+    imports = {name: our_modules(imported(at_run_time(read(m)), m)) - {name} for name, m in NAMES.items()}
     assert not circle_in(imports)
 
 
@@ -191,42 +194,49 @@ def test_only_the_kernels_need_triton_and_are_imported_where_they_are_wanted() -
         assert not any(f"{full}.".startswith("birefvideo.network.gpu.") for full in names), name
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
-class TestEveryModule:
-    def test_imports_only_layers_below_it(self, module: Path) -> None:
+def test_modules_import_only_layers_below_theirs() -> None:
+    assert {part_of(module) for module in MODULES} <= set(MAY_IMPORT), "give a new part its place in MAY_IMPORT"
+    above = {}
+    for name, module in NAMES.items():
         part = part_of(module)
-        assert part in MAY_IMPORT, f"give {part} its place in MAY_IMPORT"
-        above = our_parts(imported(parse(module), module)) - MAY_IMPORT[part] - {part}
-        assert not above, f"{part} must not import {sorted(above)}"
+        above[name] = sorted(our_parts(imported(parse(module), module)) - MAY_IMPORT[part] - {part})
+    assert not {name: parts for name, parts in above.items() if parts}
 
-    def test_imports_only_rooms_below_its_own_in_media(self, module: Path) -> None:
-        room = room_of(name_of(module))
-        if room is None:
-            return
-        rooms = {room_of(name) for name in our_modules(imported(parse(module), module))} - {None, room}
-        above = rooms - MEDIA_ROOMS[room]
-        assert not above, f"{room or 'media itself'} must not import {sorted(map(str, above))}"
 
-    def test_has_a_docstring(self, module: Path) -> None:
-        assert ast.get_docstring(parse(module))
+def test_modules_of_media_import_only_rooms_below_theirs() -> None:
+    above = {}
+    for name, module in NAMES.items():
+        if (room := room_of(name)) is not None:
+            rooms = {room_of(other) for other in our_modules(imported(parse(module), module))} - {None, room}
+            above[name] = sorted(map(str, rooms - MEDIA_ROOMS[room]))
+    assert not {name: rooms for name, rooms in above.items() if rooms}
 
-    def test_is_short_enough_to_read(self, module: Path) -> None:
-        assert len(module.read_text(encoding="utf-8").splitlines()) <= 350
 
-    def test_prints_only_if_it_is_the_module_for_it(self, module: Path) -> None:
+def test_every_module_has_a_docstring_and_is_short_enough_to_read() -> None:
+    assert not [name for name, module in NAMES.items() if not ast.get_docstring(parse(module))]
+    lengths = {name: len(module.read_text(encoding="utf-8").splitlines()) for name, module in NAMES.items()}
+    assert not {name: length for name, length in lengths.items() if length > 350}
+
+
+def prints(tree: ast.Module) -> bool:
+    return bool(
+        "print" in called_names(tree)
+        or {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)} & {"echo", "secho"}
+        or {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+        & {"tqdm.write", "sys.stdout.write", "sys.stderr.write", "traceback.print_exc"}
+    )
+
+
+def test_one_module_alone_prints() -> None:
+    assert [name for name, module in NAMES.items() if prints(parse(module))] == ["birefvideo.cli.printing"]
+
+
+def test_the_network_touches_no_files() -> None:
+    network = {name: module for name, module in NAMES.items() if part_of(module) == "network"}
+    assert len(network) > 10
+    for name, module in network.items():
         tree = parse(module)
-        assert name_of(module) == "birefvideo.cli.printing" or not (
-            "print" in called_names(tree)
-            or {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)} & {"echo", "secho"}
-            or {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-            & {"tqdm.write", "sys.stdout.write", "sys.stderr.write", "traceback.print_exc"}
-        )
-
-    def test_touches_no_files_if_it_is_the_network(self, module: Path) -> None:
-        if part_of(module) != "network":
-            return
-        tree = parse(module)
-        roots = {name.split(".")[0] for name in imported(tree, module)}
-        assert not roots & {"os", "io", "pathlib", "shutil", "tempfile", "subprocess", "socket", "urllib", "requests"}
-        assert not roots & {"av", "cv2", "safetensors", "huggingface_hub"}
-        assert not called_names(tree) & {"open", "print", "input"}
+        roots = {full.split(".")[0] for full in imported(tree, module)}
+        files = {"os", "io", "pathlib", "shutil", "tempfile", "subprocess", "socket", "urllib", "requests"}
+        assert not roots & (files | {"av", "cv2", "safetensors", "huggingface_hub"}), name
+        assert not called_names(tree) & {"open", "print", "input"}, name
