@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PARAMETERS = {"swin_v1_l": 220_176_498, "swin_v1_t": 44_313_720}
 """Weights of the published networks, by their backbone."""
 _MEMORY = {
-    "conv_m": (480_000_000, 430_000_000, 535),  # two frames at a time
+    "conv_m": (510_000_000, 470_000_000, 535),  # `talk`, with its second backbone; two frames at a time
     "swin_v1_t": (1_240_000_000, 860_000_000, 855),
     "swin_v1_l": (3_475_000_000, 1_685_000_000, 1075),
 }
