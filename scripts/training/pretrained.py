@@ -34,6 +34,9 @@ def load_pretrained(net: EfficientNetLite, file: Path) -> None:
     """
     given = torch.load(file, map_location="cpu", weights_only=True)
     state = {name: value for key, value in given.items() if (name := _name(key))}
+    wanted = {name: value.shape for name, value in net.state_dict().items()}
+    if wrong := [name for name in {**wanted, **state} if name not in state or state[name].shape != wanted.get(name)]:
+        raise SystemExit(f"{file} does not hold this EfficientNet-Lite: {wrong[:3]}")
     for name in state:
         if name.endswith("running_var"):
             state[name] = state[name] + (_EPSILON - 1e-5)
@@ -41,9 +44,7 @@ def load_pretrained(net: EfficientNetLite, file: Path) -> None:
     weight = state["stem.0.weight"]
     state["stem.1.running_mean"] = state["stem.1.running_mean"] - (weight * (MEAN - _ZERO) / _UNIT).sum((1, 2, 3))
     state["stem.0.weight"] = weight * DEVIATION / _UNIT
-    missing, foreign = net.load_state_dict(state, strict=False)
-    if missing or foreign:
-        raise SystemExit(f"{file} does not hold this EfficientNet-Lite: {[*missing, *foreign][:3]}")
+    net.load_state_dict(state)
 
 
 def _name(key: str) -> str:
@@ -51,7 +52,7 @@ def _name(key: str) -> str:
     block = re.match(r"_blocks\.(\d+)\.(\w+?)\.(.+)", key)
     if block:
         number, layer, rest = block.groups()
-        ours = {**_NAMES, "_bn0": "expand.1"}[layer]
+        ours = {**_NAMES, "_bn0": "expand.1"}.get(layer, layer)
         return f"blocks.{number}.{ours}.{rest}"
     layer, _, rest = key.partition(".")
     return f"{_NAMES[layer]}.{rest}" if layer in ("_conv_stem", "_bn0") else ""
