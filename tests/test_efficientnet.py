@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -197,3 +197,10 @@ def test_a_run_puts_it_beside_a_checkpoint_and_keeps_it(tmp_path: Path, monkeypa
     assert json.loads((tmp_path / "a" / "recipe.json").read_text())["geometry"]["second_backbone"] == SECOND
     run("--export", tmp_path / "second")
     assert load(find(str(tmp_path / "second"))).geometry == replace(TALK, second_backbone=SECOND)
+
+
+def test_a_run_that_began_without_one_does_not_take_one(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps({"geometry": asdict(TALK)}))
+    recipe = training.run.Recipe(tmp_path, torch.device("cpu"), 1, 2, second=tmp_path / "lite2.pth")
+    with pytest.raises(SystemExit, match="no second backbone; for one, choose another --run"):
+        training.run.Run(recipe)

@@ -107,6 +107,8 @@ class Run:
         begun = geometry_from_config(json.loads(file.read_text())["geometry"]) if file.exists() else None
         if begun and wanted and wanted != begun.backbone:
             raise SystemExit(f"{self.folder} has the backbone {begun.backbone}; for {wanted}, choose another --run")
+        if begun and self.recipe.second and not begun.second_backbone:
+            raise SystemExit(f"{self.folder} has no second backbone; for one, choose another --run")
         second = SECOND if self.recipe.second else init.geometry.second_backbone if init else ""
         return begun or replace(TALK, backbone=wanted or TALK.backbone, second_backbone=second)
 
