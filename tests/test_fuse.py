@@ -16,10 +16,11 @@ from test_network import fill
 from torch import Tensor, nn
 
 from birefvideo.network import fast_conv, fast_decoder, folding
-from birefvideo.network.birefnet import BiRefNet, Geometry, resize
+from birefvideo.network.birefnet import BiRefNet, Geometry
 from birefvideo.network.convnet import CONV_SIZES, ConvNet
 from birefvideo.network.fast_conv import FastConvNet, FusedConv
 from birefvideo.network.fuse import fuse, resized_through
+from birefvideo.network.resizing import resize
 
 LITE = Geometry("swin_v1_t")
 TALK = Geometry("conv_t", "", attention=("aspp", "", "", "", ""), aspp_width=16, aspp_dilations=(1, 2), head="subpixel")

@@ -16,6 +16,7 @@ from birefvideo.network.convnet import CONV_SIZES, ConvNet
 from birefvideo.network.deform import DeformableConv2d
 from birefvideo.network.efficientnet import LITE_SIZES, SecondBackbone
 from birefvideo.network.norm import BatchNorm2d
+from birefvideo.network.resizing import resize
 from birefvideo.network.swin import SWIN_SIZES, SwinTransformer
 
 BACKBONES = (*SWIN_SIZES, *CONV_SIZES)
@@ -74,12 +75,6 @@ class TrainingOutputs:
     """Coarse mattes at strides 32, 16 and 8."""
     edges: list[Tensor]
     """Where the gradient attention expects the matte's edge, at strides 32, 16 and 8."""
-
-
-def resize(x: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
-    """Resize bilinearly with aligned corners, as the published network does throughout."""
-    size = tuple(like.shape[-2:]) if isinstance(like, Tensor) else like
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 def fold(image: Tensor, like: Tensor) -> Tensor:

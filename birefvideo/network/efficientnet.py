@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from birefvideo.network.norm import BatchNorm2d
+from birefvideo.network.resizing import resize
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class SecondBackbone(nn.Module):
         """Image (N, 3, H, W) and maps at strides 4, 8, 16 and 32 -> the maps with what this network adds."""
         seen = self.net(F.avg_pool2d(image, 2))
         own = [join(x) for join, x in zip(self.joins, seen, strict=True)]
-        deepest = F.interpolate(own[3], size=maps[3].shape[-2:], mode="bilinear", align_corners=True)
+        deepest = resize(own[3], maps[3])
         return [maps[0], maps[1] + own[0], maps[2] + own[1], maps[3] + own[2] + deepest]
 
     def become_identity(self) -> None:

@@ -23,7 +23,6 @@ from birefvideo.network.birefnet import (
     ReferenceBlock,
     SubpixelHead,
     fold,
-    resize,
 )
 from birefvideo.network.fast_conv import FusedConv
 from birefvideo.network.fast_deform import FastAsppDeformable
@@ -40,6 +39,7 @@ from birefvideo.network.folding import (
     upsampled_conv,
     without_norms,
 )
+from birefvideo.network.resizing import resize
 
 UPSAMPLED_CONV_COST = 20_000
 """Cost of `upsampled_conv` per pixel of its result, in multiplications of a convolution that take as long."""

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from birefvideo.network.birefnet import BiRefNet, DecoderBlock, resize
+from birefvideo.network.birefnet import BiRefNet, DecoderBlock
 from birefvideo.network.fast_conv import FastConvNet, fast_second
 from birefvideo.network.fast_decoder import DecoderParts, FastDecoder
 from birefvideo.network.fast_swin import FastStage, FastSwin, fast_swin
+from birefvideo.network.resizing import resize
 from birefvideo.network.swin import SwinTransformer
 
 
