@@ -171,6 +171,17 @@ def test_weights_that_others_trained_see_pictures_as_they_were_trained(tmp_path:
             x = expected
 
 
+@pytest.mark.parametrize("content", [None, b"no weights", b""])
+def test_a_file_without_weights_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "weights.pth"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SystemExit) as refused:
+        load_pretrained(EfficientNetLite(LITE_SIZES["efficientnet_lite0"]), file)
+    told = str(refused.value)
+    assert told.startswith(f"{file} cannot be read as weights") and len(told.splitlines()) == 1
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save(as_its_port_names_them(EfficientNetLite(LITE_SIZES["efficientnet_lite0"])), tmp_path / "lite0.pth")
     with pytest.raises(SystemExit, match="does not hold this EfficientNet-Lite: \\['blocks"):

@@ -30,9 +30,12 @@ _NAMES = {
 def load_pretrained(net: EfficientNetLite, file: Path) -> None:
     """Fill a network with the weights of `file`, for pictures as `training.run.normalise` gives them.
 
-    Raises SystemExit if the file is of another network.
+    Raises SystemExit if the file cannot be read, or is of another network.
     """
-    given = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        given = dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises whatever its reader stumbles over
+        raise SystemExit(f"{file} cannot be read as weights of PyTorch ({type(error).__name__})") from error
     state = {name: value for key, value in given.items() if (name := _name(key))}
     wanted = {name: value.shape for name, value in net.state_dict().items()}
     if wrong := [name for name in {**wanted, **state} if name not in state or state[name].shape != wanted.get(name)]:
