@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from training.batches import Batches, Clock, batches_from
 from training.cutouts import Material, load_material, read_index
+from training.mining import mined
 from training.pack import read_pack, write_pack
 from training.run import LONG_SIDE, MOST_PIXELS, SECOND, TALK, Recipe, Run, blend, laid_out, learning_rate
 from training.trials import trial_errors, validate
@@ -68,6 +69,7 @@ def parse() -> argparse.Namespace:
         "--tune", action="store_true", help="a short run from finished weights: --frozen, no small pictures"
     )
     run.add_argument("--frozen", action="store_true", help="norms keep the statistics that they begin with")
+    run.add_argument("--mine", action="store_true", help="draw people more often that the first weights get wrong")
     run.add_argument("--backbone", choices=CONV_SIZES, help=f"backbone of a new run (default: {TALK.backbone})")
     run.add_argument("--second", type=Path, help=f"weights of {SECOND} to put beside it (docs/gpu.md says from where)")
     run.add_argument("--steps", type=int, default=5000)
@@ -145,6 +147,8 @@ def train(options: argparse.Namespace, known: Material, held: Material, began: f
     recipe = {k: str(v) if isinstance(v, Path | torch.device | list) else v for k, v in vars(options).items()}
     recipe |= {"geometry": asdict(run.model.geometry), "people": len(known.cutouts), "rooms": len(known.rooms)}
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
+    if options.mine:
+        known = mined(known, run.model, options.device, options.run / "hard.json")
     now = time.monotonic()
     clock = Clock(options.steps, options.seconds and max(1.0, options.seconds - (now - began)), now)
     dataset = Batches(known, clock, options.batch, options.seed, options.pairs, options.tune)

@@ -88,14 +88,18 @@ class Material:
     """Backgrounds without people, BGR."""
     surroundings: list[NDArray[np.uint8]] = field(default_factory=list)
     """What is around the people in their own photos, BGR: streets, trees and studio walls, which the rooms lack."""
+    weights: Sequence[float] = ()
+    """How often each person is drawn beside others of the same kind; equally often if empty."""
 
     @cached_property
     def _rise(self) -> NDArray[np.float64]:
         shares = np.array([SHARES.get(cutout.kind, 1.0) for cutout in self.cutouts])
+        if self.weights:
+            shares *= np.array(self.weights)
         return np.cumsum(shares) / shares.sum()
 
     def person(self, rng: Generator) -> Cutout:
-        """Draw a person, each kind as often as `SHARES` says."""
+        """Draw a person, each kind as often as `SHARES` says, and within it by the weights."""
         return self.cutouts[min(int(np.searchsorted(self._rise, rng.random())), len(self.cutouts) - 1)].fetch()
 
     def background(self, rng: Generator) -> NDArray[np.uint8]:
