@@ -21,9 +21,9 @@ Point = NDArray[np.float64]
 
 UPPER_ARM, FOREARM, THIGH, SHIN = 1.75, 1.5, 2.3, 2.2
 """Lengths of bones."""
-POSES = ("hang", "akimbo", "folded", "out", "wide", "chin", "lap")
+POSES = ("hang", "akimbo", "folded", "out", "wide", "chin", "lap", "raised")
 """Where arms may go."""
-POSE_SHARES = (0.2, 0.15, 0.17, 0.17, 0.13, 0.08, 0.1)
+POSE_SHARES = (0.18, 0.15, 0.15, 0.15, 0.1, 0.08, 0.1, 0.09)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def gesture(person: Person, head: Head, rng: Generator) -> Person:
     cloth = _carried_on(person[0], max(0, int(head.shoulders)), max(int(head.shoulders) + 4, row))
     sleeve = float(rng.choice((0.3, 0.8, 1.9)))
     frame = Frame(head, cut, float(solid[0]), float(solid[-1]), cloth, skin, sleeve)
-    pose = str(rng.choice(("folded", "out", "wide", "chin"), p=(0.25, 0.35, 0.2, 0.2)))
+    pose = str(rng.choice(("folded", "out", "wide", "chin", "raised"), p=(0.2, 0.25, 0.15, 0.15, 0.25)))
     sides = (-1.0, 1.0) if pose == "folded" or rng.random() < 0.5 else (rng.choice((-1.0, 1.0)),)
     for side in sides:
         layer, mask = _arm(frame, side, pose, rng)
@@ -202,6 +202,10 @@ def _elbow_and_wrist(frame: Frame, side: float, pose: str, rng: Generator) -> tu
     if pose == "wide":
         elbow = _toward(start, side * rng.uniform(0.7, 2.0), upper)
         return elbow, _toward(elbow, side * rng.uniform(0.8, 2.7), fore)
+    if pose == "raised":
+        elbow = _toward(start, side * rng.uniform(0.9, 2.4), 0.8 * upper)
+        row = head.top + rng.uniform(-0.9, 1.3) * u
+        return elbow, np.array([head.x + side * rng.uniform(-0.1, 1.1) * u, row])
     if pose == "out":
         elbow = _toward(start, side * rng.uniform(0.1, 0.7), upper)
         return elbow, _toward(elbow, side * rng.uniform(-0.4, 2.6), fore)
@@ -213,7 +217,7 @@ def _arm(frame: Frame, side: float, pose: str, rng: Generator) -> Person:
     """Draw one arm with its sleeve and hand: (layer, mask)."""
     u, shape = frame.unit, frame.cloth.shape[:2]
     shoulder, (elbow, wrist) = frame.joint(side), _elbow_and_wrist(frame, side, pose, rng)
-    thick = u * rng.uniform(0.42, 0.6)
+    thick = u * rng.uniform(0.42, 0.72)
     bare, sleeve = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     limb(bare, shoulder, elbow, thick, 0.85 * thick)
     limb(bare, elbow, wrist, 0.85 * thick, 0.55 * thick)
@@ -223,7 +227,7 @@ def _arm(frame: Frame, side: float, pose: str, rng: Generator) -> Person:
     limb(sleeve, shoulder, shoulder + (elbow - shoulder) * min(1.0, frame.sleeve), wider, 0.95 * wider)
     if frame.sleeve > 1:
         limb(sleeve, elbow, elbow + (wrist - elbow) * (frame.sleeve - 1), 0.95 * wider, 0.75 * wider)
-    layer = shaded(frame.skin * float(rng.uniform(0.8, 1.05)), bare, u, rng)
+    layer = shaded(frame.skin * float(rng.uniform(0.85, 1.45)), bare, u, rng)
     layer = blend(_modelled(frame.cloth, sleeve, u, rng), layer, sleeve)
     return layer, cv2.GaussianBlur(cv2.max(bare, sleeve), (0, 0), 0.6)
 
@@ -256,7 +260,7 @@ def _legs(person: Person, frame: Frame, rng: Generator) -> Person:
         sole = np.zeros(shape, np.uint8)
         toe = foot + np.array([side * rng.uniform(0.0, 0.5), 0.15]) * u
         limb(sole, foot, toe, 0.45 * thick, 0.35 * thick)
-        layer = shaded(frame.skin * 0.9, bare, u, rng)
+        layer = shaded(frame.skin * float(rng.uniform(0.85, 1.3)), bare, u, rng)
         layer = blend(_modelled(cloth, covered, u, rng), layer, covered)
         layer = blend(np.full_like(layer, shoe), layer, sole)
         mask = cv2.GaussianBlur(cv2.max(cv2.max(bare, covered), sole), (0, 0), 0.6)

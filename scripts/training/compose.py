@@ -146,7 +146,7 @@ def _paste(
         if whole:
             foot = matrix @ (cutout.head.x, cutout.alpha.shape[0] - 1, 1)
             foreground, own = complete((foreground, own), head, float(foot[1]), rng)
-        elif rng.random() < 0.1:
+        elif rng.random() < 0.16:
             foreground, own = gesture((foreground, own), head, rng)
         if rng.random() < 0.15:
             under = toward(person_colour(cutout, rng), under, rng)
