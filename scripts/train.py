@@ -148,7 +148,7 @@ def train(options: argparse.Namespace, known: Material, held: Material, began: f
     recipe |= {"geometry": asdict(run.model.geometry), "people": len(known.cutouts), "rooms": len(known.rooms)}
     (options.run / "recipe.json").write_text(json.dumps(recipe, indent=1))
     if options.mine:
-        known = mined(known, run.model, options.device, options.run / "hard.json")
+        known = mined(known, run.model, options.device, options.run / "hard.json", options.workers)
     now = time.monotonic()
     clock = Clock(options.steps, options.seconds and max(1.0, options.seconds - (now - began)), now)
     dataset = Batches(known, clock, options.batch, options.seed, options.pairs, options.tune)

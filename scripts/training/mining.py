@@ -49,11 +49,14 @@ class Looks(Dataset[Batch]):
 
 
 @torch.inference_mode()
-def person_errors(model: BiRefNet, material: Material, device: torch.device, seed: int = 0) -> NDArray[np.float64]:
+def person_errors(
+    model: BiRefNet, material: Material, device: torch.device, workers: int = 1, seed: int = 0
+) -> NDArray[np.float64]:
     """Return the mean absolute error (people,) of each person's pictures, over trusted pixels, 0 to 1."""
     model.eval()
     errors: list[float] = []
-    for pictures, alpha, trust in DataLoader(Looks(material, seed), batch_size=None, num_workers=1, prefetch_factor=6):
+    looks = DataLoader(Looks(material, seed), batch_size=None, num_workers=workers, prefetch_factor=6)
+    for pictures, alpha, trust in looks:
         predicted = torch.sigmoid(model(normalise(pictures.to(device))).float()).cpu()
         weight = trust.float() / 255
         difference = (predicted - alpha.float() / 255).abs() * weight
@@ -62,7 +65,7 @@ def person_errors(model: BiRefNet, material: Material, device: torch.device, see
     return np.array(errors)
 
 
-def mined(material: Material, model: BiRefNet, device: torch.device, file: Path) -> Material:
+def mined(material: Material, model: BiRefNet, device: torch.device, file: Path, workers: int = 1) -> Material:
     """Return the material with people drawn as often as they are hard for `model`; `file` keeps the errors.
 
     Shrivastava et al. ("Training region-based object detectors with online hard example mining", 2016) choose within a
@@ -71,7 +74,7 @@ def mined(material: Material, model: BiRefNet, device: torch.device, file: Path)
     if file.exists():
         known = json.loads(file.read_text())
     else:
-        errors = person_errors(model, material, device)
+        errors = person_errors(model, material, device, workers)
         known = {cutout.name: round(float(e), 5) for cutout, e in zip(material.cutouts, errors, strict=True)}
         file.write_text(json.dumps(known, indent=0))
     found = np.array([known.get(cutout.name, np.nan) for cutout in material.cutouts])
