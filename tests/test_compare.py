@@ -402,3 +402,4 @@ def test_a_4k_clip_is_looked_at_at_few_places(tmp_path: Path, network: Path, mon
     assert [list(edge["of"]) for edge in data["edges"]][:1] == [[3840, 2160]]
     assert found.page.stat().st_size < 20_000_000
     assert picture_of(data["edges"][0]["source"]).shape[:2] == (150, 200)
+    assert len(found.frames) == 1

@@ -69,7 +69,10 @@ def test_a_run_goes_on_where_it_stopped_exports_and_starts_another(
     found = find(str(tmp_path / "exported"))
     assert found.size.network_size(1280, 720) == (640, 352)
     exported = load(found)
-    run(monkeypatch, *common, "--run", tmp_path / "b", "--init", tmp_path / "exported", "--steps", "1", "--rate", "0")
+    still = ("--init", tmp_path / "exported", "--steps", "1", "--rate", "0", "--mine")
+    run(monkeypatch, *common, "--run", tmp_path / "b", *still)
+    people = json.loads((tmp_path / "b" / "recipe.json").read_text())["people"]
+    assert len(json.loads((tmp_path / "b" / "hard.json").read_text())) == people
     state = torch.load(tmp_path / "b" / "state.pt", weights_only=True)["model"]
     for name, parameter in exported.named_parameters():
         torch.testing.assert_close(state[name], parameter, msg=name)

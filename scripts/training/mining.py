@@ -16,7 +16,7 @@ from birefvideo.network.birefnet import BiRefNet
 from training.batches import Batch, stacked
 from training.compose import compose, filmed
 from training.cutouts import Material
-from training.run import normalise
+from training.trials import trusted_errors
 
 SIDE = 224
 """Width and height, in pixels, of the pictures that people are judged on."""
@@ -48,21 +48,16 @@ class Looks(Dataset[Batch]):
         return stacked(samples)
 
 
-@torch.inference_mode()
 def person_errors(
     model: BiRefNet, material: Material, device: torch.device, workers: int = 1, seed: int = 0
 ) -> NDArray[np.float64]:
     """Return the mean absolute error (people,) of each person's pictures, over trusted pixels, 0 to 1."""
     model.eval()
-    errors: list[float] = []
-    looks = DataLoader(Looks(material, seed), batch_size=None, num_workers=workers, prefetch_factor=6)
-    for pictures, alpha, trust in looks:
-        predicted = torch.sigmoid(model(normalise(pictures.to(device))).float()).cpu()
-        weight = trust.float() / 255
-        difference = (predicted - alpha.float() / 255).abs() * weight
-        each = difference.sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)
-        errors += each.view(-1, LOOKS).mean(1).tolist()
-    return np.array(errors)
+    found: list[float] = []
+    for batch in DataLoader(Looks(material, seed), batch_size=None, num_workers=workers, prefetch_factor=6):
+        errors, weights = trusted_errors(model, batch, device)
+        found += (errors / weights.clamp(min=1)).view(-1, LOOKS).mean(1).tolist()
+    return np.array(found)
 
 
 def mined(material: Material, model: BiRefNet, device: torch.device, file: Path, workers: int = 1) -> Material:

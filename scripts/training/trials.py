@@ -15,9 +15,10 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scenes.person import wander
+from torch import Tensor
 
 from birefvideo.network.birefnet import BiRefNet
-from training.batches import Batches
+from training.batches import Batch, Batches
 from training.cutouts import Cutout, Material
 from training.drawing import Image
 from training.places import warp
@@ -204,14 +205,20 @@ def trial_errors(model: BiRefNet, held: Material, device: torch.device, every: i
 
 
 @torch.inference_mode()
+def trusted_errors(model: BiRefNet, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the absolute error summed over each picture's trusted pixels, and their weight: two tensors (N,)."""
+    pictures, alpha, trust = (x.to(device) for x in batch)
+    predicted = torch.sigmoid(model(normalise(pictures)).float())
+    weight = trust.float() / 255
+    return ((predicted - alpha.float() / 255).abs() * weight).sum((1, 2, 3)), weight.sum((1, 2, 3))
+
+
 def validate(model: BiRefNet, batches: Batches, device: torch.device) -> float:
     """Return the mean absolute error ×10³ over trusted pixels of fixed composites of people never trained on."""
     model.eval()
     error = weight = 0.0
     for i in range(len(batches)):
-        pictures, alpha, trust = (x.to(device) for x in batches[i])
-        predicted = torch.sigmoid(model(normalise(pictures)).float())
-        w = trust.float() / 255
-        error += float(((predicted - alpha.float() / 255).abs() * w).sum())
-        weight += float(w.sum())
+        errors, weights = trusted_errors(model, batches[i], device)
+        error += float(errors.sum())
+        weight += float(weights.sum())
     return 1000 * error / weight
