@@ -89,7 +89,7 @@ class Material:
     surroundings: list[NDArray[np.uint8]] = field(default_factory=list)
     """What is around the people in their own photos, BGR: streets, trees and studio walls, which the rooms lack."""
     weights: Sequence[float] = ()
-    """How often each person is drawn beside others of the same kind; equally often if empty."""
+    """Factors of how often each person is drawn, beside what `SHARES` says; 1 for everybody if empty."""
 
     @cached_property
     def _rise(self) -> NDArray[np.float64]:
@@ -99,7 +99,7 @@ class Material:
         return np.cumsum(shares) / shares.sum()
 
     def person(self, rng: Generator) -> Cutout:
-        """Draw a person, each kind as often as `SHARES` says, and within it by the weights."""
+        """Draw a person, each kind as often as `SHARES` says, times the person's weight."""
         return self.cutouts[min(int(np.searchsorted(self._rise, rng.random())), len(self.cutouts) - 1)].fetch()
 
     def background(self, rng: Generator) -> NDArray[np.uint8]:
