@@ -149,6 +149,8 @@ def test_a_dry_run_does_every_step_on_a_stand_in_for_a_card(tmp_path: Path, monk
     assert [row["what"] for row in rows if row["step"] == "machine"] == [
         "a stand-in", "card", "memory", "fp16", "bus, GB/s", "took"
     ]  # fmt: skip
+    (exact,) = (row["rms"] for row in rows if row["what"] == "talk plain float32")
+    assert exact < 1e-6
 
 
 def measuring_command() -> str:
